@@ -1,0 +1,252 @@
+# porthole: `make help` lists the targets.
+
+VERSION ?= 0.1.0
+PREFIX ?= /usr/local
+JOBS ?= $(shell nproc)
+TIME ?= 60
+
+# VARIANT=debug|asan|ubsan|tsan|coverage|fuzz builds into build/VARIANT, the default into build.
+VARIANT ?= release
+BUILD ?= $(if $(filter release,$(VARIANT)),build,build/$(VARIANT))
+
+# A goal of the command line orders its steps by calling make again, so everything else may run in parallel.
+ifeq ($(MAKELEVEL),0)
+MAKEFLAGS += --jobs=$(JOBS) --no-print-directory
+endif
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+# --- Compiler and libraries ----------------------------------------------------------------------------------
+
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+ifeq ($(VARIANT),fuzz)
+CC := clang
+endif
+CXX ?= g++
+PKG_CONFIG ?= pkg-config
+PACKAGES := libmicrohttpd libcurl jansson
+MACHINE := $(shell $(CC) -dumpmachine)
+
+WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wformat=2 -Wvla
+ifeq ($(WERROR),1)
+WARNINGS += -Werror
+endif
+
+HARDENING := -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fstack-clash-protection \
+	$(if $(filter x86_64-%,$(MACHINE)),-fcf-protection) $(if $(filter aarch64-%,$(MACHINE)),-mbranch-protection=standard)
+SANITIZING := -O1 -fno-omit-frame-pointer -fno-sanitize-recover=all
+
+VARIANT_FLAGS_release := -O2 $(HARDENING)
+VARIANT_FLAGS_debug := -O0 -g3 -fstack-protector-strong
+VARIANT_FLAGS_asan := $(SANITIZING) -fsanitize=address,undefined
+VARIANT_FLAGS_ubsan := $(SANITIZING) -fsanitize=undefined
+VARIANT_FLAGS_tsan := $(SANITIZING) -fsanitize=thread
+VARIANT_FLAGS_coverage := -O0 --coverage -fprofile-update=atomic
+VARIANT_FLAGS_fuzz := $(SANITIZING) -fsanitize=fuzzer-no-link,address,undefined
+VARIANT_FLAGS := $(VARIANT_FLAGS_$(VARIANT))
+ifeq ($(VARIANT_FLAGS),)
+$(error VARIANT is release, debug, asan, ubsan, tsan, coverage or fuzz, not $(VARIANT))
+endif
+
+CFLAGS ?= -g
+ALL_CPPFLAGS := -D_GNU_SOURCE -I. -DPORTHOLE_VERSION='"$(VERSION)"' \
+	$(shell $(PKG_CONFIG) --cflags $(PACKAGES) 2>/dev/null) $(CPPFLAGS)
+ALL_CFLAGS := -std=c11 $(WARNINGS) -fPIE -pthread $(VARIANT_FLAGS) $(CFLAGS)
+ALL_LDFLAGS := -pie -pthread -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed $(VARIANT_FLAGS) $(LDFLAGS)
+ALL_LIBS := $(shell $(PKG_CONFIG) --libs $(PACKAGES) 2>/dev/null) $(LIBS)
+
+ifneq ($(shell $(PKG_CONFIG) --exists $(PACKAGES) 2>/dev/null && echo found),found)
+$(if $(filter all objects tests unit install asan ubsan tsan,$(or $(MAKECMDGOALS),all)), \
+	$(error not all of $(PACKAGES) are here: `make deps` installs them))
+endif
+
+# --- Files ---------------------------------------------------------------------------------------------------
+
+SOURCES := $(wildcard config/*.c proxy/*.c proxy/*/*.c cmd/*.c)
+HEADERS := $(wildcard config/*.h config/*.def proxy/*.h proxy/*/*.h proxy/*/*.def cmd/*.h)
+OBJECTS := $(SOURCES:%.c=$(BUILD)/obj/%.o)
+LIBRARY := $(BUILD)/libporthole.a
+PROGRAM := $(BUILD)/porthole
+
+# tests/unit/test_*.c are programs, other files there are a library of theirs; every .c and .cpp beside the other
+# suites is a helper program, and tests/fuzz/fuzz_*.c are fuzz targets.
+UNIT_SOURCES := $(wildcard tests/unit/test_*.c)
+UNIT_COMMON := $(filter-out $(UNIT_SOURCES),$(wildcard tests/unit/*.c))
+HELPER_SOURCES := $(wildcard tests/http/*.c tests/cli/*.c tests/pods/*.c)
+HELPER_CXX := $(wildcard tests/http/*.cpp tests/cli/*.cpp tests/pods/*.cpp)
+FUZZ_SOURCES := $(wildcard tests/fuzz/fuzz_*.c)
+TEST_SOURCES := $(UNIT_SOURCES) $(UNIT_COMMON) $(HELPER_SOURCES) $(FUZZ_SOURCES) $(wildcard tests/bench/*.c)
+
+UNIT_LIBRARY := $(BUILD)/libunit.a
+UNIT_PROGRAMS := $(UNIT_SOURCES:%.c=$(BUILD)/%)
+HELPERS := $(HELPER_SOURCES:%.c=$(BUILD)/%) $(HELPER_CXX:%.cpp=$(BUILD)/%)
+FUZZERS := $(FUZZ_SOURCES:%.c=$(BUILD)/%)
+
+# --- Building ------------------------------------------------------------------------------------------------
+
+.PHONY: all objects unit helpers tests fuzzers man
+all: $(PROGRAM) man ## Build build/porthole (VARIANT=debug|asan|ubsan|tsan|coverage into build/VARIANT)
+objects: $(OBJECTS)
+unit: $(UNIT_PROGRAMS)
+helpers: $(HELPERS)
+tests: $(PROGRAM) $(UNIT_PROGRAMS) $(HELPERS)
+fuzzers: $(FUZZERS)
+
+# What the objects were made with: a changed flag or version rebuilds them.
+FLAGS_FILE := $(BUILD)/flags
+FLAGS_NOW := $(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) $(ALL_LIBS)
+$(FLAGS_FILE): FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(subst ','\'',$(FLAGS_NOW))' | cmp -s - $@ || printf '%s\n' '$(subst ','\'',$(FLAGS_NOW))' > $@
+.PHONY: FORCE
+FORCE:
+
+$(BUILD)/obj/%.o: %.c $(FLAGS_FILE)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/obj/%.o: %.cpp $(FLAGS_FILE)
+	@mkdir -p $(@D)
+	$(CXX) $(ALL_CPPFLAGS) $$($(PKG_CONFIG) --cflags cpp-httplib) -std=c++17 -Wall -Wextra -fPIE -pthread $(VARIANT_FLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+$(LIBRARY): $(filter-out $(BUILD)/obj/cmd/main.o,$(OBJECTS))
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(PROGRAM): $(BUILD)/obj/cmd/main.o $(LIBRARY)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(ALL_LIBS)
+
+$(UNIT_LIBRARY): $(UNIT_COMMON:%.c=$(BUILD)/obj/%.o)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(UNIT_PROGRAMS): $(BUILD)/%: $(BUILD)/obj/%.o $(UNIT_LIBRARY) $(LIBRARY)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(ALL_LIBS) -lcmocka -lm
+
+$(HELPER_SOURCES:%.c=$(BUILD)/%): $(BUILD)/%: $(BUILD)/obj/%.o $(LIBRARY)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(ALL_LIBS) -lcmocka -lm
+
+$(HELPER_CXX:%.cpp=$(BUILD)/%): $(BUILD)/%: $(BUILD)/obj/%.o
+	@mkdir -p $(@D)
+	$(CXX) $(ALL_LDFLAGS) -o $@ $^ $$($(PKG_CONFIG) --libs cpp-httplib) $(LIBS)
+
+$(FUZZERS): $(BUILD)/%: $(BUILD)/obj/%.o $(LIBRARY)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(ALL_LIBS)
+
+-include $(OBJECTS:.o=.d) $(patsubst %.c,$(BUILD)/obj/%.d,$(TEST_SOURCES)) $(HELPER_CXX:%.cpp=$(BUILD)/obj/%.d)
+
+man: build/porthole.1
+build/porthole.1: cmd/porthole.1
+	@mkdir -p $(@D)
+	sed 's/@VERSION@/$(VERSION)/g' $< > $@
+
+# --- Using ---------------------------------------------------------------------------------------------------
+
+.PHONY: help run install static clean
+help: ## Show this list
+	@sed -n 's/^\([a-z][a-z -]*\):.*## \(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | \
+		awk -F '\t' '{ printf "  %-16s %s\n", $$1, $$2 }'
+
+run: deps ## Install what is missing, build, and show the main job on a built-in example
+	@$(MAKE) all
+	@exec $(PROGRAM) demo
+
+install: all ## Install program, man page and completion (PREFIX=/usr/local, DESTDIR=)
+	install -D -m 0755 $(PROGRAM) $(DESTDIR)$(PREFIX)/bin/porthole
+	install -D -m 0644 build/porthole.1 $(DESTDIR)$(PREFIX)/share/man/man1/porthole.1
+	install -D -m 0644 cmd/completion.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/porthole
+
+static: ## Build the static binary of the container image
+	docker/build-static.sh
+
+clean: ## Remove everything that was built
+	rm -rf build
+
+# --- Dependencies --------------------------------------------------------------------------------------------
+
+.PHONY: deps deps-test
+deps: ## Install the libraries and tools that building needs and pkg-config does not find
+	@tests/deps.sh build
+
+deps-test: ## The same for what the tests and checks need
+	@tests/deps.sh build test
+
+# --- Testing -------------------------------------------------------------------------------------------------
+
+.PHONY: check check-unit check-http check-cli check-pods check-fuzz asan ubsan tsan coverage fuzz bench
+check: deps-test ## Run every test; the last line is "N passed, N failed"
+	@$(MAKE) tests man
+	@$(MAKE) VARIANT=asan tests
+	@$(MAKE) VARIANT=fuzz fuzzers
+	@tests/run-suites.sh unit http cli pods fuzz unit@asan http@asan cli@asan
+
+check-unit check-http check-cli check-pods: check-%: tests man
+	@tests/run-suites.sh $*$(if $(filter-out release,$(VARIANT)),@$(VARIANT))
+
+check-fuzz: ## Run one suite (also check-unit, -http, -cli and -pods, of VARIANT, or with PORTHOLE=program)
+	@$(MAKE) VARIANT=fuzz fuzzers
+	@tests/run-suites.sh fuzz
+
+asan ubsan tsan: ## Run the unit, HTTP and CLI tests under a sanitizer
+	@$(MAKE) VARIANT=$@ tests
+	@tests/run-suites.sh unit@$@ http@$@ cli@$@
+
+coverage: ## Run them with gcov and list the lines covered in each file
+	@find build/coverage -name '*.gcda' -delete 2>/dev/null || true
+	@$(MAKE) VARIANT=coverage tests
+	@tests/run-suites.sh unit@coverage http@coverage cli@coverage
+	@tests/coverage.sh build/coverage
+
+fuzz: ## Fuzz each target for TIME seconds, starting from tests/fuzz/corpus
+	@$(MAKE) VARIANT=fuzz fuzzers
+	@FUZZ_SECONDS=$(TIME) tests/run-suites.sh fuzz
+
+bench: ## Measure beside nginx, HAProxy and Caddy; tables and plots go to build/bench
+	@tests/deps.sh build bench
+	@$(MAKE) all
+	@tests/bench/run.sh
+
+# --- Checking ------------------------------------------------------------------------------------------------
+
+.PHONY: lint lint-gcc lint-clang lint-format lint-tidy lint-cppcheck lint-shell format layers
+LINT_SOURCES := $(SOURCES) $(TEST_SOURCES)
+FORMATTED := $(LINT_SOURCES) $(filter %.h,$(HEADERS)) $(wildcard tests/*/*.h) $(HELPER_CXX)
+SCRIPTS := $(wildcard .ci/run docker/*.sh tests/*.sh tests/*/*.sh)
+
+lint: ## Warnings of two compilers, format, clang-tidy, cppcheck, shellcheck
+	@$(MAKE) --keep-going --silent lint-gcc lint-clang lint-format lint-tidy lint-cppcheck lint-shell
+	@echo 'lint: clean'
+
+lint-gcc lint-clang: lint-%:
+	@$(MAKE) CC=$* WERROR=1 BUILD=build/lint-$* objects $(patsubst %.c,build/lint-$*/obj/%.o,$(TEST_SOURCES))
+
+lint-format:
+	@clang-format --dry-run -Werror $(FORMATTED)
+
+lint-tidy: $(LINT_SOURCES:%.c=build/tidy/%.ok)
+
+build/tidy/%.ok: %.c .clang-tidy $(HEADERS)
+	@mkdir -p $(@D)
+	@echo 'clang-tidy $<'
+	@clang-tidy --quiet --warnings-as-errors='*' $< -- -std=c11 $(ALL_CPPFLAGS) 2>$@.stderr || { cat $@.stderr; exit 1; }
+	@touch $@
+
+lint-cppcheck:
+	@mkdir -p build/cppcheck
+	@cppcheck --quiet --std=c11 --error-exitcode=1 --inline-suppr --cppcheck-build-dir=build/cppcheck -j $(JOBS) \
+		--enable=warning,performance,portability --suppress=missingIncludeSystem \
+		-D_GNU_SOURCE '-DPORTHOLE_VERSION="0"' -I. $(SOURCES)
+
+lint-shell:
+	@shellcheck $(SCRIPTS)
+
+format: ## Format the C sources
+	clang-format -i $(FORMATTED)
+
+layers: ## Prove that includes point downwards only
+	@tests/layers.sh

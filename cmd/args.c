@@ -1,0 +1,182 @@
+/* Reading a verb's command line, and saying what is wrong with it. */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cmd/cmd.h"
+
+#define ARGS_LONGEST_NAME 32
+#define ARGS_NEAR 2 /* typing mistakes that are still understood */
+#define ARGS_LONGEST_DURATION_MS (24u * 3600u * 1000u)
+
+static size_t args_min(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Insertions, deletions and replacements from a to b (Levenshtein); b has at most ARGS_LONGEST_NAME bytes. */
+static size_t args_distance(const char *a, const char *b)
+{
+    size_t row[ARGS_LONGEST_NAME + 1];
+    size_t length = strlen(b);
+
+    for (size_t j = 0; j <= length; j++)
+        row[j] = j;
+    for (size_t i = 1; a[i - 1]; i++) {
+        size_t diagonal = row[0];
+
+        row[0] = i;
+        for (size_t j = 1; j <= length; j++) {
+            size_t replaced = diagonal + (a[i - 1] != b[j - 1]);
+
+            diagonal = row[j];
+            row[j] = args_min(replaced, args_min(row[j], row[j - 1]) + 1);
+        }
+    }
+    return row[length];
+}
+
+const char *cmd_nearest(const char *typed, const char *const *names)
+{
+    const char *nearest = NULL;
+    size_t least = ARGS_NEAR + 1;
+
+    if (strlen(typed) > ARGS_LONGEST_NAME)
+        return NULL;
+    for (; *names; names++) {
+        size_t distance = args_distance(typed, *names);
+
+        /* A word of which nothing is left is no mistake in typing. */
+        if (distance < least && distance < strlen(*names)) {
+            least = distance;
+            nearest = *names;
+        }
+    }
+    return nearest;
+}
+
+int cmd_usage_error(const char *verb, const char *format, ...)
+{
+    va_list args;
+
+    fprintf(stderr, "porthole%s%s: ", verb ? " " : "", verb ? verb : "");
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fprintf(stderr, " (see porthole%s%s --help)\n", verb ? " " : "", verb ? verb : "");
+    return CMD_USAGE;
+}
+
+static const struct cmd_verb *args_find_verb(const char *name)
+{
+    const struct cmd_verb *verb = cmd_verbs;
+
+    while (strcmp(verb->name, name) != 0)
+        verb++;
+    return verb;
+}
+
+void cmd_args_init(struct cmd_args *args, int argc, char **argv)
+{
+    size_t n = 0;
+    char *letter;
+
+    *args = (struct cmd_args){.verb = args_find_verb(argv[0]), .argc = argc, .argv = argv};
+    letter = stpcpy(args->short_options, ":");
+    for (const struct cmd_option *option = args->verb->options; option->name && n < CMD_MAX_OPTIONS; option++, n++) {
+        args->long_options[n] = (struct option){option->name, option->argument ? 1 : 0, NULL, option->id};
+        if (option->id >= CMD_OPTION_TAKEOVER)
+            continue;
+        *letter++ = (char)option->id;
+        if (option->argument)
+            *letter++ = ':';
+    }
+    *letter = '\0';
+    opterr = 0;
+    optind = 0; /* so that getopt forgets an earlier walk */
+}
+
+/* What getopt returned ':' or '?' for: a letter, or the long option before optind. */
+static void args_complain(const struct cmd_args *args, int r)
+{
+    const char *verb = args->verb->name;
+    const char *typed = args->argv[optind - 1];
+    const char *names[CMD_MAX_OPTIONS + 1] = {NULL};
+    char name[ARGS_LONGEST_NAME + 1];
+    const char *nearest;
+
+    if (r == ':') {
+        cmd_usage_error(verb, "%s needs an argument", typed);
+        return;
+    }
+    if (optopt != 0 && optopt < CMD_OPTION_TAKEOVER && strncmp(typed, "--", 2) != 0) {
+        cmd_usage_error(verb, "unknown option '-%c'", optopt);
+        return;
+    }
+    if (optopt != 0) {
+        cmd_usage_error(verb, "%.*s takes no argument", (int)strcspn(typed, "="), typed);
+        return;
+    }
+    for (size_t i = 0; args->verb->options[i].name && i < CMD_MAX_OPTIONS; i++)
+        names[i] = args->verb->options[i].name;
+    typed += strspn(typed, "-");
+    snprintf(name, sizeof(name), "%.*s", (int)strcspn(typed, "="), typed);
+    nearest = cmd_nearest(name, names);
+    cmd_usage_error(verb, "unknown option '--%s'%s%s%s", name, nearest ? "; did you mean '--" : "",
+                    nearest ? nearest : "", nearest ? "'?" : "");
+}
+
+int cmd_args_next(struct cmd_args *args)
+{
+    int r = getopt_long(args->argc, args->argv, args->short_options, args->long_options, NULL);
+
+    args->value = optarg;
+    if (r == -1)
+        return 0;
+    if (r != ':' && r != '?')
+        return r;
+    args_complain(args, r);
+    return -1;
+}
+
+char **cmd_args_operands(struct cmd_args *args, int n)
+{
+    int given = args->argc - optind;
+
+    if (given == n)
+        return args->argv + optind;
+    if (given > n)
+        cmd_usage_error(args->verb->name, "'%s' is one argument too many", args->argv[optind + n]);
+    else
+        cmd_usage_error(args->verb->name, "an argument is missing: porthole %s %s", args->verb->name,
+                        args->verb->arguments);
+    return NULL;
+}
+
+int cmd_parse_duration(const char *text, uint64_t *ret_ms)
+{
+    static const struct {
+        const char *unit;
+        uint64_t ms;
+    } units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}};
+    char *end;
+    uint64_t n;
+
+    if (*text < '0' || *text > '9')
+        return -EINVAL;
+    errno = 0;
+    n = strtoull(text, &end, 10);
+    if (errno != 0)
+        return -EINVAL;
+    for (size_t i = 0; i < ARRAY_LENGTH(units); i++) {
+        if (strcmp(end, units[i].unit) != 0)
+            continue;
+        if (n > ARGS_LONGEST_DURATION_MS / units[i].ms)
+            return -EINVAL;
+        *ret_ms = n * units[i].ms;
+        return 0;
+    }
+    return -EINVAL;
+}

@@ -1,0 +1,205 @@
+#include "cmd/client.h"
+
+#include <curl/curl.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "cmd/cmd.h"
+
+/* One server to ask. Owned by its verb, one thread. */
+struct client {
+    CURL *curl;                   /* owned */
+    char *socket;                 /* owned; path of a Unix socket, NULL for others */
+    FILE *to;                     /* borrowed during client_get; NULL: drop the body */
+    char reason[CURL_ERROR_SIZE]; /* written by libcurl */
+};
+
+static size_t client_on_data(char *data, size_t size, size_t n, void *opaque)
+{
+    struct client *client = opaque;
+
+    /* The head has been judged by now: a body nobody wants may be endless. */
+    if (!client->to)
+        return 0;
+    return fwrite(data, size, n, client->to);
+}
+
+static size_t client_on_head(char *data, size_t size, size_t n, void *opaque)
+{
+    struct client *client = opaque;
+
+    if (client->to)
+        fwrite(data, size, n, client->to);
+    return size * n;
+}
+
+static bool client_begins(const char *text, const char *prefix)
+{
+    return strncmp(text, prefix, strlen(prefix)) == 0;
+}
+
+static CURLcode client_set_url(struct client *client, const char *base, const char *path)
+{
+    size_t length = strlen(base);
+    char *url = NULL;
+    CURLcode code = CURLE_OUT_OF_MEMORY;
+
+    if (path) /* in place of the path that the base has */
+        length = (size_t)(strstr(base, "://") - base) + 3 + strcspn(strstr(base, "://") + 3, "/?#");
+    if (asprintf(&url, "%.*s%s", (int)length, base, path ? path : "") >= 0)
+        code = curl_easy_setopt(client->curl, CURLOPT_URL, url);
+    free(url);
+    return code;
+}
+
+static int client_set_address(struct client *client, const char *address, const char *path, struct error *error)
+{
+    CURLcode code = CURLE_OK;
+    char *base = NULL;
+
+    if (client_begins(address, "unix:@") && address[6]) {
+        code = curl_easy_setopt(client->curl, CURLOPT_ABSTRACT_UNIX_SOCKET, address + 6);
+    } else if (client_begins(address, "unix:") && address[5] && address[5] != '@') {
+        client->socket = strdup(address + 5);
+        if (!client->socket)
+            code = CURLE_OUT_OF_MEMORY;
+    } else if (client_begins(address, "tcp:") && strchr(address + 4, ':')) {
+        if (asprintf(&base, "http://%s", address + 4) < 0)
+            return error_set(error, -ENOMEM, "out of memory");
+    } else if (!client_begins(address, "http://") && !client_begins(address, "https://")) {
+        return error_set(error, -EINVAL,
+                         "'%s' is no address: unix:/PATH, unix:@NAME, tcp:HOST:PORT, http://... or https://...",
+                         address);
+    }
+    if (code == CURLE_OK && client_begins(address, "http"))
+        code = client_set_url(client, address, path);
+    else if (code == CURLE_OK)
+        code = client_set_url(client, base ? base : "http://localhost", path ? path : "/");
+    free(base);
+    return code == CURLE_OK ? 0 : error_set(error, -ENOMEM, "%s", curl_easy_strerror(code));
+}
+
+/* Nothing from the environment or from curl's habits: a probe asks exactly what it was told to. */
+static CURLcode client_set_options(struct client *client)
+{
+    CURL *curl = client->curl;
+    CURLcode codes[] = {
+        curl_easy_setopt(curl, CURLOPT_PROXY, ""),
+        curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L),
+        curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https"),
+        curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1),
+        curl_easy_setopt(curl, CURLOPT_SSL_ENABLE_ALPN, 0L),
+        curl_easy_setopt(curl, CURLOPT_PATH_AS_IS, 1L),
+        curl_easy_setopt(curl, CURLOPT_FORBID_REUSE, 1L),
+        curl_easy_setopt(curl, CURLOPT_USERAGENT, "porthole/" PORTHOLE_VERSION),
+        curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, client->reason),
+        curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, client_on_head),
+        curl_easy_setopt(curl, CURLOPT_HEADERDATA, client),
+        curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, client_on_data),
+        curl_easy_setopt(curl, CURLOPT_WRITEDATA, client),
+    };
+
+    for (size_t i = 0; i < ARRAY_LENGTH(codes); i++)
+        if (codes[i] != CURLE_OK)
+            return codes[i];
+    return CURLE_OK;
+}
+
+int client_new(const char *address, const char *path, struct client **ret_client, struct error *error)
+{
+    struct client *client = calloc(1, sizeof(*client));
+    CURLcode code = CURLE_OUT_OF_MEMORY;
+    int r;
+
+    if (!client)
+        return error_set(error, -ENOMEM, "out of memory");
+    client->curl = curl_easy_init();
+    if (client->curl)
+        code = client_set_options(client);
+    if (code != CURLE_OK)
+        r = error_set(error, -ENOMEM, "%s", curl_easy_strerror(code));
+    else
+        r = client_set_address(client, address, path, error);
+    if (r < 0) {
+        client_free(client);
+        return r;
+    }
+    *ret_client = client;
+    return 0;
+}
+
+void client_free(struct client *client)
+{
+    if (!client)
+        return;
+    curl_easy_cleanup(client->curl);
+    free(client->socket);
+    free(client);
+}
+
+/* A path that does not fit into sockaddr_un is reached through a descriptor, which the caller closes after the
+ * transfer: *ret_fd, or -1 when none was needed. */
+static int client_set_socket(struct client *client, int *ret_fd)
+{
+    const char *path = client->socket;
+    char proc[40];
+    int fd = -1;
+
+    if (strlen(path) >= sizeof(((struct sockaddr_un *)0)->sun_path)) {
+        fd = open(path, O_PATH | O_CLOEXEC);
+        if (fd < 0)
+            return -errno;
+        snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd);
+        path = proc;
+    }
+    if (curl_easy_setopt(client->curl, CURLOPT_UNIX_SOCKET_PATH, path) != CURLE_OK) {
+        if (fd >= 0)
+            close(fd);
+        return -ENOMEM;
+    }
+    *ret_fd = fd;
+    return 0;
+}
+
+/* What went wrong, as the system says it where it was the system. */
+static int client_fail(struct client *client, CURLcode code, struct error *error)
+{
+    long os_errno = 0;
+
+    curl_easy_getinfo(client->curl, CURLINFO_OS_ERRNO, &os_errno);
+    if (code == CURLE_COULDNT_CONNECT && os_errno != 0)
+        return error_set(error, -(int)os_errno, "cannot connect: %s", strerror((int)os_errno));
+    return error_set(error, -EIO, "%s", client->reason[0] ? client->reason : curl_easy_strerror(code));
+}
+
+int client_get(struct client *client, uint64_t timeout_ms, FILE *to, long *ret_status, struct error *error)
+{
+    CURLcode code;
+    long status = 0;
+    int fd = -1;
+    int r;
+
+    if (client->socket) {
+        r = client_set_socket(client, &fd);
+        if (r < 0)
+            return error_set(error, r, "cannot connect: %s", strerror(-r));
+    }
+    client->to = to;
+    client->reason[0] = '\0';
+    code = curl_easy_setopt(client->curl, CURLOPT_TIMEOUT_MS, (long)timeout_ms);
+    if (code == CURLE_OK)
+        code = curl_easy_perform(client->curl);
+    if (fd >= 0)
+        close(fd);
+    client->to = NULL;
+    curl_easy_getinfo(client->curl, CURLINFO_RESPONSE_CODE, &status);
+    if (code != CURLE_OK && !(code == CURLE_WRITE_ERROR && !to && status >= 200))
+        return client_fail(client, code, error);
+    *ret_status = status;
+    return 0;
+}

@@ -1,0 +1,86 @@
+/* The command line: what verbs share. */
+#ifndef PORTHOLE_CMD_CMD_H
+#define PORTHOLE_CMD_CMD_H
+
+#include <getopt.h>
+#include <stdint.h>
+
+#include "proxy/base/error.h"
+
+#ifndef PORTHOLE_VERSION
+#define PORTHOLE_VERSION "0.1.0"
+#endif
+
+/* What a verb returns and the process exits with. */
+enum cmd_status {
+    CMD_OK = 0,
+    CMD_FAILED = 1,         /* at run time */
+    CMD_USAGE = 2,          /* of the command line */
+    CMD_CONFIGURATION = 78, /* EX_CONFIG of sysexits.h */
+};
+
+/* Options without a letter. */
+enum cmd_option_id {
+    CMD_OPTION_TAKEOVER = 256,
+    CMD_OPTION_PRINT,
+    CMD_OPTION_PATH,
+    CMD_OPTION_WAIT,
+    CMD_OPTION_TIMEOUT,
+    CMD_OPTION_ONCE,
+};
+
+/* One option of a verb; a table ends with name NULL. */
+struct cmd_option {
+    int id; /* its letter, or an enum cmd_option_id */
+    const char *name;
+    const char *argument; /* what --help calls it; NULL when the option takes none */
+    const char *sentence;
+};
+
+/* One verb. argv[0] of fn is the verb's name. */
+struct cmd_verb {
+    const char *name;
+    int (*fn)(int argc, char **argv);
+    const char *arguments; /* synopsis; "" when there are none */
+    const char *summary;
+    const struct cmd_option *options;
+};
+
+/* Every verb, in the order of --help, ending with name NULL. */
+extern const struct cmd_verb cmd_verbs[];
+
+#define CMD_MAX_OPTIONS 8
+
+/* A walk over a verb's command line; on the verb's stack. */
+struct cmd_args {
+    const struct cmd_verb *verb; /* borrowed */
+    int argc;
+    char **argv;       /* borrowed; permuted: operands move to the end */
+    const char *value; /* argument of the option that cmd_args_next returned, NULL when it has none */
+    struct option long_options[CMD_MAX_OPTIONS + 1];
+    char short_options[2 * CMD_MAX_OPTIONS + 2];
+};
+
+/* Begins a walk with the options that the table gives to the verb argv[0]. */
+void cmd_args_init(struct cmd_args *args, int argc, char **argv);
+/* The next option's id, 0 when there are no more, -1 after a line about a wrong one was written. */
+int cmd_args_next(struct cmd_args *args) WARN_UNUSED;
+/* After the options: checks that exactly n operands remain, returns them, or NULL after a line was written. */
+char **cmd_args_operands(struct cmd_args *args, int n) WARN_UNUSED;
+
+/* Writes one line about wrong usage, with a pointer to the verb's --help, and returns CMD_USAGE. */
+int cmd_usage_error(const char *verb, const char *format, ...) PRINTF_LIKE(2, 3);
+
+/* The one of a NULL-terminated list that a person who typed `typed` may have meant, or NULL. */
+const char *cmd_nearest(const char *typed, const char *const *names);
+
+/* "250ms", "5s", "1m", "2h" in milliseconds, at most a day. 0 or -EINVAL. */
+int cmd_parse_duration(const char *text, uint64_t *ret_ms) WARN_UNUSED;
+
+int cmd_run(int argc, char **argv);
+int cmd_check(int argc, char **argv);
+int cmd_probe(int argc, char **argv);
+int cmd_demo(int argc, char **argv);
+int cmd_version(int argc, char **argv);
+
+#endif

@@ -1,0 +1,40 @@
+# bash completion for porthole. A test holds it to `porthole --help` and `porthole VERB --help`.
+
+_porthole() {
+    local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} words
+
+    COMPREPLY=()
+    if [ "$COMP_CWORD" -eq 1 ]; then
+        words='run check probe demo version --help --version'
+    else
+        case $previous in
+        -c | --config)
+            mapfile -t COMPREPLY < <(compgen -f -- "$current")
+            return
+            ;;
+        --path | --wait | --timeout)
+            return
+            ;;
+        esac
+        case ${COMP_WORDS[1]} in
+        run) words='-c --config --takeover --help' ;;
+        check) words='-c --config --print --help' ;;
+        probe) words='--path --wait --timeout -v --verbose --help' ;;
+        demo) words='--once --help' ;;
+        version) words='--help' ;;
+        *) return ;;
+        esac
+        # The path of a socket: readline splits words at a colon, so it is a word of its own.
+        if [ "${COMP_WORDS[1]}" = probe ] && [ "${current#-}" = "$current" ]; then
+            [ "$current" = : ] && current=
+            if [ "$previous" = : ] || [ "${COMP_WORDS[COMP_CWORD]}" = : ]; then
+                mapfile -t COMPREPLY < <(compgen -f -- "$current")
+                return
+            fi
+            words+=' unix: tcp: http:// https://'
+        fi
+    fi
+    mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
+}
+
+complete -o default -F _porthole porthole

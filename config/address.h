@@ -1,0 +1,26 @@
+/* Addresses of listeners and endpoints, taken apart. */
+#ifndef PORTHOLE_CONFIG_ADDRESS_H
+#define PORTHOLE_CONFIG_ADDRESS_H
+
+#include <stdbool.h>
+
+#include "config/snapshot.h"
+#include "proxy/base/error.h"
+
+enum address_use { ADDRESS_TO_BIND, ADDRESS_TO_REACH };
+
+/* Takes `text` apart: unix:/path, unix:@name, and tcp:HOST:PORT to bind, http(s)://HOST[:PORT] to reach. Returns 0; or
+ * 1 with what is wrong in error->message; or -ENOMEM. On success the caller owns the strings. */
+int address_parse(const char *text, enum address_use use, struct address *ret_address, struct error *error) WARN_UNUSED;
+
+/* Frees the strings; takes one that is all zero. */
+void address_deinit(struct address *address);
+
+/* A spelling that two addresses share when they name the same socket ("unix:/run//a" and "unix:/run/./a"). The caller
+ * owns it; NULL: out of memory. */
+char *address_canonical(const struct address *address) WARN_UNUSED;
+
+/* True when a connection to `endpoint` would arrive at a listener bound to `bind`. */
+bool address_reaches(const struct address *endpoint, const struct address *bind);
+
+#endif

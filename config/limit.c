@@ -1,0 +1,26 @@
+#include "config/limit.h"
+
+#include <sys/types.h>
+
+const struct limit limits[N_LIMITS] = {
+#define LIMIT(id, key, unit, fallback, minimum, maximum, sentence) \
+    [LIMIT_##id] = {key, UNIT_##unit, fallback, minimum, maximum, sentence},
+#include "config/limits.def"
+#undef LIMIT
+};
+
+void limit_store(const struct limit *limit, uint64_t value, void *out)
+{
+    switch (limit->unit) {
+    case UNIT_COUNT:
+        *(uint32_t *)out = (uint32_t)value;
+        break;
+    case UNIT_MODE:
+        *(mode_t *)out = (mode_t)value;
+        break;
+    case UNIT_BYTES:
+    case UNIT_MS:
+        *(uint64_t *)out = value;
+        break;
+    }
+}

@@ -1,0 +1,29 @@
+/* The numbers a user can set: limits.def as data. */
+#ifndef PORTHOLE_CONFIG_LIMIT_H
+#define PORTHOLE_CONFIG_LIMIT_H
+
+#include <stdint.h>
+
+enum limit_unit { UNIT_COUNT, UNIT_BYTES, UNIT_MS, UNIT_MODE };
+
+enum limit_id {
+#define LIMIT(id, key, unit, fallback, minimum, maximum, sentence) LIMIT_##id,
+#include "config/limits.def"
+#undef LIMIT
+    N_LIMITS
+};
+
+/* One row of the table. Constant, for ever. */
+struct limit {
+    const char *key; /* where it stands inside its listener, target or document */
+    enum limit_unit unit;
+    uint64_t fallback, minimum, maximum; /* UINT64_MAX of bytes: unlimited */
+    const char *sentence;
+};
+
+extern const struct limit limits[N_LIMITS];
+
+/* Stores `value` in the field at `out`: uint32_t for counts, mode_t for modes, uint64_t for the others. */
+void limit_store(const struct limit *limit, uint64_t value, void *out);
+
+#endif

@@ -1,0 +1,193 @@
+#include "config/load.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "config/expand.h"
+#include "config/problem.h"
+#include "config/reader.h"
+#include "config/sections.h"
+#include "config/syntax.h"
+#include "config/workers.h"
+
+#define LOAD_BYTES_MAX ((size_t)4 << 20)
+
+static void load_read_schema(struct reader *reader, const struct place *at, const json_t *value,
+                             const struct key *key UNUSED, void *out UNUSED)
+{
+    reader_text(reader, at, value, "a string: where the schema is");
+}
+
+static void load_read_workers(struct reader *reader, const struct place *at, const json_t *value, const struct key *key,
+                              void *out)
+{
+    const char *text = json_string_value(value);
+
+    if (text && strcmp(text, "auto") == 0)
+        *(uint32_t *)out = workers_auto();
+    else if (text)
+        reader_problem_type(reader, at, value, "an integer or \"auto\"");
+    else
+        reader_limit(reader, at, value, key, out);
+}
+
+/* Listeners refer to targets, so both are read after everything else, in that order. */
+static void load_read_later(struct reader *reader UNUSED, const struct place *at UNUSED, const json_t *value UNUSED,
+                            const struct key *key UNUSED, void *out UNUSED)
+{
+}
+
+static const struct key load_keys[] = {
+    {.name = "$schema", .read = load_read_schema},
+    {.name = "workers",
+     .read = load_read_workers,
+     .offset = offsetof(struct snapshot, n_workers),
+     .limit = &limits[LIMIT_WORKERS]},
+    KEY_LIMIT("drain", DRAIN, struct snapshot, drain_ms),
+    KEY_OBJECT("log", log_config_keys),
+    {.name = "listeners", .read = load_read_later, .required = true},
+    {.name = "targets", .read = load_read_later},
+    KEY_LATER("admin"),
+    KEYS_END,
+};
+
+/* As many as addresses inside routes could become targets. */
+static size_t load_count_routes(const json_t *listeners)
+{
+    const json_t *listener;
+    size_t i, n = 0;
+
+    json_array_foreach(listeners, i, listener) n += json_array_size(json_object_get(listener, "routes"));
+    return n;
+}
+
+static void load_read_document(struct reader *reader, const json_t *tree)
+{
+    const json_t *listeners = json_object_get(tree, "listeners");
+
+    reader_defaults(load_keys, reader->snapshot);
+    log_config_defaults(reader, &reader->snapshot->log);
+    reader_object(reader, NULL, tree, load_keys, reader->snapshot);
+    target_config_read_all(reader, json_object_get(tree, "targets"), load_count_routes(listeners));
+    if (listeners && !reader->failure)
+        listener_config_read_all(reader, listeners);
+}
+
+static struct snapshot *load_new_snapshot(const char *source)
+{
+    struct snapshot *snapshot = calloc(1, sizeof(*snapshot));
+
+    if (!snapshot)
+        return NULL;
+    atomic_init(&snapshot->references, 1);
+    snapshot->source = strdup(source);
+    return snapshot->source ? snapshot : snapshot_unref(snapshot);
+}
+
+/* Takes over *tree, which it changes. */
+static int load_read(struct reader *reader, json_t **tree, const char *source)
+{
+    reader->snapshot = load_new_snapshot(source);
+    reader->broken = json_string("");
+    reader->targets_by_name = json_object();
+    if (!reader->snapshot || !reader->broken || !reader->targets_by_name)
+        return -ENOMEM;
+    expand_tree(reader, NULL, tree);
+    if (!reader->failure)
+        load_read_document(reader, *tree);
+    return reader->failure;
+}
+
+static void load_free_pointers(struct reader *reader)
+{
+    for (size_t i = 0; reader->target_pointers && i < reader->snapshot->n_targets; i++)
+        free(reader->target_pointers[i]);
+    free(reader->target_pointers);
+}
+
+int config_parse(const char *text, size_t length, const char *source, struct snapshot **ret_snapshot,
+                 struct problems *problems)
+{
+    struct reader reader = {.text = text, .length = length, .problems = problems};
+    json_t *tree = NULL;
+    int r = syntax_parse(text, length, &tree, problems);
+
+    if (r != 0)
+        return r;
+    r = load_read(&reader, &tree, source);
+    load_free_pointers(&reader);
+    json_decref(tree);
+    json_decref((json_t *)(uintptr_t)reader.broken);
+    json_decref(reader.targets_by_name);
+    if (r == 0 && problems->n_items > 0) {
+        problems_sort(problems);
+        r = 1;
+    }
+    if (r == 0)
+        *ret_snapshot = reader.snapshot;
+    else
+        snapshot_unref(reader.snapshot);
+    return r;
+}
+
+/* What is wrong with the file itself: a problem without a position. */
+static int load_refuse(struct problems *problems, const char *what, int error)
+{
+    int r;
+
+    if (error == EACCES || error == EPERM)
+        r = problems_add(problems, (struct position){0, 0}, "", "%s: %s (as uid %u, gid %u)", what, strerror(error),
+                         (unsigned)geteuid(), (unsigned)getegid());
+    else
+        r = problems_add(problems, (struct position){0, 0}, "", "%s: %s", what, strerror(error));
+    return r < 0 ? r : 1;
+}
+
+/* Reads to the end: a configuration may also come through a pipe. */
+static int load_read_all(int fd, struct problems *problems, char **ret_text, size_t *ret_length)
+{
+    char *text = malloc(LOAD_BYTES_MAX + 1);
+    size_t length = 0;
+    ssize_t n;
+
+    if (!text)
+        return -ENOMEM;
+    while ((n = read(fd, text + length, LOAD_BYTES_MAX + 1 - length)) != 0) {
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0) {
+            int error = errno;
+            free(text);
+            return load_refuse(problems, "cannot read", error);
+        }
+        length += (size_t)n;
+    }
+    if (length > LOAD_BYTES_MAX) {
+        free(text);
+        return load_refuse(problems, "larger than 4 MiB", EFBIG);
+    }
+    *ret_text = text;
+    *ret_length = length;
+    return 0;
+}
+
+int config_load(const char *file, struct snapshot **ret_snapshot, struct problems *problems)
+{
+    int fd = open(file, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    char *text = NULL;
+    size_t length = 0;
+    int r;
+
+    if (fd < 0)
+        return load_refuse(problems, "cannot open", errno);
+    r = load_read_all(fd, problems, &text, &length);
+    close(fd);
+    if (r == 0)
+        r = config_parse(text, length, file, ret_snapshot, problems);
+    free(text);
+    return r;
+}

@@ -1,0 +1,45 @@
+/* From a JSON file to a snapshot. */
+#ifndef PORTHOLE_CONFIG_LOAD_H
+#define PORTHOLE_CONFIG_LOAD_H
+
+#include <stddef.h>
+#include <stdio.h>
+
+#include "config/snapshot.h"
+#include "proxy/base/error.h"
+
+/* One thing that is wrong with a file. */
+struct problem {
+    int line, column; /* from 1; 0 when the file could not be read at all */
+    char *pointer;    /* RFC 6901, "" for the whole document; owned */
+    char *message;    /* what is wrong and what was expected; owned */
+};
+
+/* Everything that is wrong with a file, in the order of the file. Caller-owned; PROBLEMS_INIT. */
+struct problems {
+    struct problem *items;
+    size_t n_items, capacity;
+};
+
+#define PROBLEMS_INIT \
+    {                 \
+        NULL, 0, 0    \
+    }
+
+void problems_deinit(struct problems *problems);
+/* Prints each as "FILE:LINE:COLUMN: POINTER: MESSAGE" (no "FILE:..:" parts that are not known). */
+void problems_print(const struct problems *problems, const char *file, FILE *to);
+
+/* Reads, expands and validates. On success stores a snapshot with one reference and returns 0. When the file
+ * has problems, returns 1 with at least one of them (all that can be found) and leaves *ret_snapshot
+ * untouched. -ENOMEM otherwise. */
+int config_load(const char *file, struct snapshot **ret_snapshot, struct problems *problems) WARN_UNUSED;
+
+/* The same from memory; `source` is the name used in messages. */
+int config_parse(const char *text, size_t length, const char *source, struct snapshot **ret_snapshot,
+                 struct problems *problems) WARN_UNUSED;
+
+/* Prints the configuration in effect, every default filled in, as JSON that config_parse accepts. */
+int config_print(const struct snapshot *snapshot, FILE *to) WARN_UNUSED;
+
+#endif

@@ -1,0 +1,70 @@
+#include "config/owner.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/problem.h"
+
+const char *owner_file(enum owner_kind kind)
+{
+    return kind == OWNER_USER ? "/etc/passwd" : "/etc/group";
+}
+
+static bool owner_find_name(FILE *from, const char *name, enum owner_kind kind, uint32_t *ret_id)
+{
+    if (kind == OWNER_USER) {
+        for (const struct passwd *user; (user = fgetpwent(from));) {
+            if (strcmp(user->pw_name, name) == 0) {
+                *ret_id = user->pw_uid;
+                return true;
+            }
+        }
+    } else {
+        for (const struct group *group; (group = fgetgrent(from));) {
+            if (strcmp(group->gr_name, name) == 0) {
+                *ret_id = group->gr_gid;
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static int owner_find_number(const char *text, uint32_t *ret_id, struct error *error)
+{
+    unsigned long long id = strlen(text) <= 10 ? strtoull(text, NULL, 10) : UINT64_MAX;
+
+    if (id > OWNER_ID_MAX) {
+        error_set(error, -EINVAL, "the id %s is out of bounds; allowed is 0 to %u", PROBLEM_SHOW(text), OWNER_ID_MAX);
+        return 1;
+    }
+    *ret_id = (uint32_t)id;
+    return 0;
+}
+
+int owner_find(const char *text, enum owner_kind kind, const char *file, uint32_t *ret_id, struct error *error)
+{
+    const char *what = kind == OWNER_USER ? "user" : "group";
+    FILE *from;
+    bool found;
+
+    if (text[0] != '\0' && text[strspn(text, "0123456789")] == '\0')
+        return owner_find_number(text, ret_id, error);
+    from = fopen(file, "re");
+    if (!from) {
+        error_set(error, -errno, "the %s \"%s\" cannot be looked up: %s: %s", what, PROBLEM_SHOW(text), file,
+                  strerror(errno));
+        return 1;
+    }
+    found = owner_find_name(from, text, kind, ret_id);
+    fclose(from);
+    if (found)
+        return 0;
+    error_set(error, -ENOENT, "the %s \"%s\" is not in %s; a number always works", what, PROBLEM_SHOW(text), file);
+    return 1;
+}

@@ -1,0 +1,21 @@
+/* Users and groups by name, without NSS: a static binary in an empty image has none. Main thread only. */
+#ifndef PORTHOLE_CONFIG_OWNER_H
+#define PORTHOLE_CONFIG_OWNER_H
+
+#include <stdint.h>
+
+#include "proxy/base/error.h"
+
+enum owner_kind { OWNER_USER, OWNER_GROUP };
+
+/* The largest id; the one above means "unchanged" to chown. */
+#define OWNER_ID_MAX (UINT32_MAX - 1)
+
+/* The file that names are looked up in. */
+const char *owner_file(enum owner_kind kind);
+
+/* The id of a name in `file` (as owner_file), or of a decimal number. 0; 1 with what is wrong in error->message. */
+int owner_find(const char *text, enum owner_kind kind, const char *file, uint32_t *ret_id,
+               struct error *error) WARN_UNUSED;
+
+#endif

@@ -1,0 +1,188 @@
+#include "config/problem.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The longest word that problem_suggest looks at; no key or method of ours is longer. */
+#define PROBLEM_WORD_MAX 31
+
+void problems_deinit(struct problems *problems)
+{
+    for (size_t i = 0; i < problems->n_items; i++) {
+        free(problems->items[i].pointer);
+        free(problems->items[i].message);
+    }
+    free(problems->items);
+    *problems = (struct problems)PROBLEMS_INIT;
+}
+
+static int problems_reserve(struct problems *problems)
+{
+    size_t capacity = problems->capacity ? 2 * problems->capacity : 8;
+    struct problem *items;
+
+    if (problems->n_items < problems->capacity)
+        return 0;
+    items = reallocarray(problems->items, capacity, sizeof(*items));
+    if (!items)
+        return -ENOMEM;
+    problems->items = items;
+    problems->capacity = capacity;
+    return 0;
+}
+
+int problems_add_v(struct problems *problems, struct position position, const char *pointer, const char *format,
+                   va_list args)
+{
+    struct problem problem = {.line = position.line, .column = position.column};
+
+    if (problems->n_items > PROBLEMS_MAX)
+        return 0;
+    if (problems->n_items == PROBLEMS_MAX) {
+        /* Sorts behind all others. */
+        problem.line = INT32_MAX;
+        pointer = "";
+        if (asprintf(&problem.message, "more than %d problems: the others are not shown", PROBLEMS_MAX) < 0)
+            return -ENOMEM;
+    } else if (vasprintf(&problem.message, format, args) < 0) {
+        return -ENOMEM;
+    }
+    problem.pointer = strdup(pointer);
+    if (!problem.pointer || problems_reserve(problems) < 0) {
+        free(problem.pointer);
+        free(problem.message);
+        return -ENOMEM;
+    }
+    problems->items[problems->n_items++] = problem;
+    return 0;
+}
+
+int problems_add(struct problems *problems, struct position position, const char *pointer, const char *format, ...)
+{
+    va_list args;
+    int r;
+
+    va_start(args, format);
+    r = problems_add_v(problems, position, pointer, format, args);
+    va_end(args);
+    return r;
+}
+
+static bool problem_before(const struct problem *a, const struct problem *b)
+{
+    return a->line != b->line ? a->line < b->line : a->column < b->column;
+}
+
+void problems_sort(struct problems *problems)
+{
+    /* Insertion: stable, and there are at most PROBLEMS_MAX + 1. */
+    for (size_t i = 1; i < problems->n_items; i++) {
+        struct problem moved = problems->items[i];
+        size_t to = i;
+        for (; to > 0 && problem_before(&moved, &problems->items[to - 1]); to--)
+            problems->items[to] = problems->items[to - 1];
+        problems->items[to] = moved;
+    }
+    if (problems->n_items > PROBLEMS_MAX)
+        problems->items[PROBLEMS_MAX].line = 0;
+}
+
+/* Control characters of the file must not reach a terminal. */
+static void problem_print_escaped(const char *text, FILE *to)
+{
+    for (; *text; text++) {
+        unsigned char c = (unsigned char)*text;
+        unsigned char next = (unsigned char)text[1];
+        if (c < 0x20 || c == 0x7f) {
+            fprintf(to, "\\u%04x", c);
+        } else if (c == 0xc2 && next >= 0x80 && next < 0xa0) {
+            fprintf(to, "\\u%04x", next);
+            text++;
+        } else {
+            fputc(c, to);
+        }
+    }
+}
+
+void problems_print(const struct problems *problems, const char *file, FILE *to)
+{
+    for (size_t i = 0; i < problems->n_items; i++) {
+        const struct problem *problem = &problems->items[i];
+        problem_print_escaped(file, to);
+        if (problem->line > 0)
+            fprintf(to, ":%d:%d", problem->line, problem->column);
+        fputs(": ", to);
+        if (problem->pointer[0] != '\0') {
+            problem_print_escaped(problem->pointer, to);
+            fputs(": ", to);
+        }
+        problem_print_escaped(problem->message, to);
+        fputc('\n', to);
+    }
+}
+
+const char *problem_show(const char *text, char out[PROBLEM_SHOWN_BYTES])
+{
+    size_t length = strlen(text);
+
+    if (length < PROBLEM_SHOWN_BYTES) {
+        memcpy(out, text, length + 1);
+        return out;
+    }
+    length = PROBLEM_SHOWN_BYTES - sizeof("...");
+    while (length > 0 && ((unsigned char)text[length] & 0xc0) == 0x80)
+        length--;
+    memcpy(out, text, length);
+    memcpy(out + length, "...", sizeof("..."));
+    return out;
+}
+
+static unsigned problem_least(unsigned a, unsigned b)
+{
+    return a < b ? a : b;
+}
+
+/* Edit distance in which two neighbours that changed places count as one error. */
+static unsigned problem_distance(const char *a, const char *b)
+{
+    size_t n_a = strlen(a), n_b = strlen(b);
+    unsigned rows[PROBLEM_WORD_MAX + 1][PROBLEM_WORD_MAX + 1];
+
+    if (n_a > PROBLEM_WORD_MAX || n_b > PROBLEM_WORD_MAX)
+        return UINT32_MAX;
+    for (size_t i = 0; i <= n_a; i++) {
+        for (size_t j = 0; j <= n_b; j++) {
+            if (i == 0 || j == 0) {
+                rows[i][j] = (unsigned)(i + j);
+                continue;
+            }
+            rows[i][j] = rows[i - 1][j - 1] + (a[i - 1] != b[j - 1]);
+            rows[i][j] = problem_least(rows[i][j], 1 + problem_least(rows[i - 1][j], rows[i][j - 1]));
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+                rows[i][j] = problem_least(rows[i][j], 1 + rows[i - 2][j - 2]);
+        }
+    }
+    return rows[n_a][n_b];
+}
+
+const char *problem_suggest(const char *given, const char *const *candidates)
+{
+    const char *best = NULL;
+    /* A third of the word may be wrong; of a short word, one letter. */
+    unsigned limit = (unsigned)problem_least((unsigned)(strlen(given) / 3), 3);
+
+    if (limit == 0)
+        limit = 1;
+    for (; *candidates; candidates++) {
+        unsigned distance = problem_distance(given, *candidates);
+        /* A word that shares nothing with a short candidate isn't near it. */
+        if (distance <= limit && distance < strlen(*candidates)) {
+            best = *candidates;
+            limit = distance - (distance > 0);
+        }
+    }
+    return best;
+}

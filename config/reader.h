@@ -1,0 +1,117 @@
+/* Reading a JSON tree into structs by tables of keys, with every problem at its place. */
+#ifndef PORTHOLE_CONFIG_READER_H
+#define PORTHOLE_CONFIG_READER_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "config/limit.h"
+#include "config/load.h"
+#include "config/snapshot.h"
+#include "proxy/base/error.h"
+
+/* Where in the document a value is: a chain from the value up to the document, on the stack of the functions that
+ * went down to it. The document itself is a NULL pointer. */
+struct place {
+    const struct place *parent; /* NULL: the document */
+    const char *key;            /* borrowed; NULL: an element of an array */
+    size_t index;
+};
+
+/* One load, on config_parse's stack. What a reader_ or _read function cannot do for want of memory is remembered
+ * in `failure`, so that only config_parse needs to look. */
+struct reader {
+    const char *text; /* borrowed: the file */
+    size_t length;
+    struct problems *problems; /* borrowed */
+    struct snapshot *snapshot; /* borrowed: being built */
+    const json_t *broken;      /* owned: stands for a string that could not be expanded and is reported already */
+    size_t n_expanded_bytes;
+    json_t *targets_by_name; /* owned: name -> index in snapshot->targets */
+    char **target_pointers;  /* owned: where each endpoint stands, by target index */
+    int failure;             /* 0 or -ENOMEM */
+};
+
+struct key;
+/* Reads `value`, found at `at`, into the field at `out`. */
+typedef void key_fn(struct reader *reader, const struct place *at, const json_t *value, const struct key *key,
+                    void *out);
+
+/* One key of an object. A table of them ends with KEYS_END. */
+struct key {
+    const char *name;
+    key_fn *read;              /* NULL: a later version's key */
+    size_t offset;             /* of the field in the object's struct */
+    const struct key *nested;  /* the table of an inner object, whose fields are in the same struct */
+    const struct limit *limit; /* default and bounds, where there are any */
+    bool required;
+};
+
+#define KEY(key_name, fn, type, field)                                    \
+    {                                                                     \
+        .name = (key_name), .read = (fn), .offset = offsetof(type, field) \
+    }
+#define KEY_REQUIRED(key_name, fn, type, field)                                             \
+    {                                                                                       \
+        .name = (key_name), .read = (fn), .offset = offsetof(type, field), .required = true \
+    }
+#define KEY_LIMIT(key_name, id, type, field)                                                                    \
+    {                                                                                                           \
+        .name = (key_name), .read = reader_limit, .offset = offsetof(type, field), .limit = &limits[LIMIT_##id] \
+    }
+#define KEY_OBJECT(key_name, table)                                  \
+    {                                                                \
+        .name = (key_name), .read = reader_nested, .nested = (table) \
+    }
+#define KEY_LATER(key_name) \
+    {                       \
+        .name = (key_name)  \
+    }
+#define KEYS_END     \
+    {                \
+        .name = NULL \
+    }
+
+/* Adds a problem: at the value; at the key before it. */
+void reader_problem(struct reader *reader, const struct place *at, const char *format, ...) PRINTF_LIKE(3, 4);
+void reader_problem_key(struct reader *reader, const struct place *at, const char *format, ...) PRINTF_LIKE(3, 4);
+/* "expected EXPECTED, got ..." */
+void reader_problem_type(struct reader *reader, const struct place *at, const json_t *value, const char *expected);
+/* The same as reader_problem for a pointer kept from reader_pointer. */
+void reader_problem_pointer(struct reader *reader, const char *pointer, const char *format, ...) PRINTF_LIKE(3, 4);
+
+/* The RFC 6901 pointer of a place; the caller owns it. NULL when out of memory, which is remembered. */
+char *reader_pointer(struct reader *reader, const struct place *at) WARN_UNUSED;
+
+/* Remembers that memory ran out when `pointer` is NULL, and returns it. */
+void *reader_memory(struct reader *reader, void *pointer);
+
+/* Writes the defaults of every key that has a limit. */
+void reader_defaults(const struct key *keys, void *out);
+/* Reads an object by its table into the struct at out. */
+void reader_object(struct reader *reader, const struct place *at, const json_t *value, const struct key *keys,
+                   void *out);
+/* Zeroed memory for the elements of a JSON array, of `size` bytes each; NULL, with a problem, when the value is not
+ * an array with at least one. `expected` describes it. The caller owns it. */
+void *reader_array(struct reader *reader, const struct place *at, const json_t *value, size_t size,
+                   const char *expected, size_t *ret_n) WARN_UNUSED;
+/* The text of a string, which lives as long as the tree; NULL, with a problem, when it is something else. */
+const char *reader_text(struct reader *reader, const struct place *at, const json_t *value, const char *expected);
+/* A copy, into a field that owns it. */
+void reader_copy(struct reader *reader, const char *text, char **field);
+/* True, once, for each `name`; else false with a problem. `seen` is a JSON object. */
+bool reader_unique(struct reader *reader, const struct place *at, json_t *seen, const char *name, const char *what);
+/* [A-Za-z0-9_.-]{1,64} */
+bool reader_name_is_valid(const char *name);
+
+/* key_fn */
+void reader_nested(struct reader *reader, const struct place *at, const json_t *value, const struct key *key,
+                   void *out);
+void reader_limit(struct reader *reader, const struct place *at, const json_t *value, const struct key *key, void *out);
+void reader_bool(struct reader *reader, const struct place *at, const json_t *value, const struct key *key, void *out);
+void reader_name(struct reader *reader, const struct place *at, const json_t *value, const struct key *key, void *out);
+void reader_absolute_path(struct reader *reader, const struct place *at, const json_t *value, const struct key *key,
+                          void *out);
+
+#endif

@@ -1,0 +1,127 @@
+/* A snapshot: one validated configuration, immutable and reference-counted.
+ *
+ * Made by config_load (config/load.h), read by everybody, from any thread. Strings and arrays belong to the
+ * snapshot and live as long as it does; whoever keeps a pointer into it across events holds a
+ * reference. All text is NUL-terminated UTF-8 without embedded NUL. */
+#ifndef PORTHOLE_CONFIG_SNAPSHOT_H
+#define PORTHOLE_CONFIG_SNAPSHOT_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "proxy/base/log.h"
+
+#define SIZE_UNLIMITED UINT64_MAX
+#define OWNER_UNCHANGED ((uint32_t)-1)
+
+enum address_kind {
+    ADDRESS_UNIX,     /* unix:/path */
+    ADDRESS_ABSTRACT, /* unix:@name */
+    ADDRESS_TCP,      /* tcp:host:port, listeners only */
+    ADDRESS_HTTP,     /* http://host:port, targets only */
+    ADDRESS_HTTPS,    /* https://host:port, targets only */
+};
+
+/* One address, as written and taken apart. */
+struct address {
+    enum address_kind kind;
+    char *text;    /* as the user wrote it, after ${} expansion */
+    char *name;    /* path; abstract name without '@'; or host, IPv6 without brackets */
+    uint16_t port; /* host order; 80 or 443 when an http(s) URL has none; 0 for Unix sockets */
+};
+
+/* One entry of peers.allow: everything that is given must match. */
+struct peer_rule {
+    bool has_uid, has_gid;
+    uid_t uid;
+    gid_t gid; /* matches the peer's primary or any supplementary group */
+};
+
+/* One destination. Its name is what routes and logs call it. */
+struct target_config {
+    char *name;   /* key in "targets", or the address text for a target written inside a route */
+    size_t index; /* position in snapshot.targets */
+    struct address *endpoints;
+    size_t n_endpoints;       /* at least 1 */
+    uint32_t connections_max; /* open at once, over all workers */
+    uint32_t connections_idle;
+    uint64_t connections_idle_timeout_ms;
+    uint64_t connect_timeout_ms;
+    uint64_t response_timeout_ms; /* request sent -> response head */
+    uint64_t idle_timeout_ms;     /* between two pieces of a response body, or of a request body sent */
+    struct {
+        char *ca, *cert, *key, *server_name; /* NULL when not given */
+        bool verify;
+    } tls;
+};
+
+enum route_action { ROUTE_TARGET, ROUTE_RESPOND };
+
+/* What a request must match (every condition given) and what then happens. */
+struct route_config {
+    char *name;        /* as given, or "LISTENER#N" with N the position from 1 */
+    char *host;        /* NULL: any. lower case; "*.example.org" matches any name below example.org */
+    char *path;        /* NULL: any. Exact, as matching sees it (http/path.h) */
+    char *path_prefix; /* NULL: any. On segment boundaries: "/a" and "/a/" match "/a/b", "/a" also "/a" */
+    char **methods;    /* NULL-terminated, case-sensitive; NULL: any */
+    bool path_ambiguity_allow;
+    enum route_action action;
+    const struct target_config *target; /* ROUTE_TARGET; in the same snapshot */
+    struct {
+        unsigned status; /* 200..599 */
+        char *body;      /* never NULL */
+        size_t body_length;
+        char *content_type; /* never NULL */
+    } respond;              /* ROUTE_RESPOND */
+};
+
+/* One socket that porthole serves. */
+struct listener_config {
+    char *name; /* as given, or the bind text */
+    size_t index;
+    struct address bind; /* unix, abstract or tcp */
+    mode_t mode;
+    uint32_t owner, group; /* OWNER_UNCHANGED when not given */
+    bool has_directory_mode;
+    mode_t directory_mode; /* the directory is created with it when absent; when given and present, set */
+    uint32_t backlog;
+    struct peer_rule *peers; /* NULL and 0: every peer the socket's mode lets in */
+    size_t n_peers;
+    uint32_t limit_connections;
+    uint64_t limit_header_bytes; /* request line and fields together */
+    uint64_t limit_body_bytes;   /* SIZE_UNLIMITED */
+    uint64_t timeout_head_ms, timeout_body_ms, timeout_idle_ms;
+    struct route_config *routes;
+    size_t n_routes;         /* at least 1 */
+    bool any_path_condition; /* some route has path or path_prefix */
+};
+
+struct log_config {
+    enum log_level level;
+    enum log_format format; /* of the error log */
+    bool access;            /* write an access log */
+    enum log_format access_format;
+    char *access_to; /* "stdout", "stderr" or an absolute path */
+};
+
+struct snapshot {
+    atomic_uint references;
+    char *source;       /* the file's name as given; for messages */
+    uint32_t n_workers; /* "auto" is already resolved */
+    uint64_t drain_ms;  /* how long a stop waits for exchanges */
+    struct log_config log;
+    struct listener_config *listeners;
+    size_t n_listeners; /* at least 1 */
+    struct target_config *targets;
+    size_t n_targets;
+};
+
+/* Takes another reference and returns the same pointer. */
+struct snapshot *snapshot_ref(struct snapshot *snapshot);
+/* Gives one back; the last one frees everything. Takes NULL. Always returns NULL. */
+struct snapshot *snapshot_unref(struct snapshot *snapshot);
+
+#endif

@@ -1,0 +1,117 @@
+#include "config/value.h"
+
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+/* A suffix and what it multiplies by. Tables go from the smallest to the largest. */
+struct value_suffix {
+    const char *text;
+    uint64_t factor;
+};
+
+static const struct value_suffix value_suffixes_ms[] = {
+    {"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", 86400000}, {NULL, 0},
+};
+static const struct value_suffix value_suffixes_bytes[] = {
+    {"B", 1}, {"KiB", 1u << 10}, {"MiB", 1u << 20}, {"GiB", 1u << 30}, {"TiB", (uint64_t)1 << 40}, {NULL, 0},
+};
+static const struct value_suffix value_suffixes_count[] = {{"", 1}, {NULL, 0}};
+
+static const struct value_suffix *value_suffixes(enum limit_unit unit)
+{
+    if (unit == UNIT_MS)
+        return value_suffixes_ms;
+    return unit == UNIT_BYTES ? value_suffixes_bytes : value_suffixes_count;
+}
+
+/* Reads digits of the base; *ret_end is behind the last one. False on overflow. */
+static bool value_digits(const char *text, unsigned base, uint64_t *ret_value, const char **ret_end)
+{
+    uint64_t value = 0;
+    bool fits = true;
+
+    for (; *text >= '0' && *text < (char)('0' + base); text++) {
+        uint64_t digit = (uint64_t)(*text - '0');
+        if (__builtin_mul_overflow(value, base, &value) || __builtin_add_overflow(value, digit, &value))
+            fits = false;
+    }
+    *ret_value = value;
+    *ret_end = text;
+    return fits;
+}
+
+static enum value_verdict value_parse_mode(const char *text, uint64_t *ret_value)
+{
+    size_t length = strlen(text);
+    uint64_t value;
+    const char *end;
+
+    if (text[0] != '0' || length < 4 || length > 5)
+        return VALUE_MALFORMED;
+    if (!value_digits(text, 8, &value, &end) || *end != '\0')
+        return VALUE_MALFORMED;
+    *ret_value = value;
+    return VALUE_OK;
+}
+
+enum value_verdict value_parse(const char *text, enum limit_unit unit, uint64_t *ret_value)
+{
+    uint64_t value;
+    const char *end;
+    bool fits;
+
+    if (unit == UNIT_MODE)
+        return value_parse_mode(text, ret_value);
+    if (unit == UNIT_BYTES && strcmp(text, "unlimited") == 0) {
+        *ret_value = UINT64_MAX;
+        return VALUE_OK;
+    }
+    fits = value_digits(text, 10, &value, &end);
+    if (end == text)
+        return VALUE_MALFORMED;
+    for (const struct value_suffix *s = value_suffixes(unit); s->text; s++) {
+        if (strcmp(end, s->text) != 0)
+            continue;
+        /* UINT64_MAX itself means "unlimited" and nothing else. */
+        if (!fits || __builtin_mul_overflow(value, s->factor, &value) || value == UINT64_MAX)
+            return VALUE_HUGE;
+        *ret_value = value;
+        return VALUE_OK;
+    }
+    return VALUE_MALFORMED;
+}
+
+const char *value_format(uint64_t value, enum limit_unit unit, char out[VALUE_BYTES])
+{
+    const struct value_suffix *best = value_suffixes(unit);
+
+    if (unit == UNIT_MODE) {
+        snprintf(out, VALUE_BYTES, "0%03" PRIo64, value);
+    } else if (unit == UNIT_BYTES && value == UINT64_MAX) {
+        snprintf(out, VALUE_BYTES, "unlimited");
+    } else {
+        for (const struct value_suffix *s = best; s->text; s++) {
+            if (value != 0 && value % s->factor == 0)
+                best = s;
+        }
+        snprintf(out, VALUE_BYTES, "%" PRIu64 "%s", value / best->factor, best->text);
+    }
+    return out;
+}
+
+const char *value_expected(enum limit_unit unit)
+{
+    switch (unit) {
+    case UNIT_MS:
+        return "a duration such as \"250ms\", \"5s\", \"1m\", \"2h\" or \"1d\"";
+    case UNIT_BYTES:
+        return "a size such as \"512B\", \"64KiB\", \"10MiB\" or \"1GiB\"";
+    case UNIT_MODE:
+        return "an octal string such as \"0660\"";
+    case UNIT_COUNT:
+        break;
+    }
+    return "an integer";
+}

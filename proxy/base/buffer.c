@@ -1,0 +1,63 @@
+#include "proxy/base/buffer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void buffer_store_init(struct buffer_store *store, size_t size, size_t most_spare)
+{
+    *store = (struct buffer_store){.size = size, .most_spare = most_spare};
+}
+
+void buffer_store_deinit(struct buffer_store *store)
+{
+    while (store->spare) {
+        struct buffer *buffer = store->spare;
+
+        store->spare = buffer->next;
+        free(buffer);
+    }
+    store->n_spare = 0;
+}
+
+struct buffer *buffer_take(struct buffer_store *store)
+{
+    struct buffer *buffer = store->spare;
+
+    if (buffer) {
+        store->spare = buffer->next;
+        store->n_spare--;
+    } else {
+        buffer = malloc(sizeof(*buffer) + store->size);
+        if (!buffer)
+            return NULL;
+        buffer->size = store->size;
+    }
+    buffer->next = NULL;
+    buffer->start = 0;
+    buffer->end = 0;
+    return buffer;
+}
+
+void buffer_give(struct buffer_store *store, struct buffer *buffer)
+{
+    if (!buffer)
+        return;
+    if (store->n_spare >= store->most_spare) {
+        free(buffer);
+        return;
+    }
+    buffer->next = store->spare;
+    store->spare = buffer;
+    store->n_spare++;
+}
+
+void buffer_compact(struct buffer *buffer)
+{
+    size_t length = buffer_length(buffer);
+
+    if (buffer->start == 0)
+        return;
+    memmove(buffer->data, buffer->data + buffer->start, length);
+    buffer->start = 0;
+    buffer->end = length;
+}

@@ -1,0 +1,42 @@
+/* Fixed-size buffers from a free list: borrowed while an exchange needs one, hot in the cache for the next. */
+#ifndef PORTHOLE_BASE_BUFFER_H
+#define PORTHOLE_BASE_BUFFER_H
+
+#include <stddef.h>
+
+/* Bytes waiting to be used: data[start .. end). Owned by whoever took it. */
+struct buffer {
+    struct buffer *next; /* in the free list */
+    size_t size;         /* of data */
+    size_t start, end;
+    char data[];
+};
+
+/* Buffers of one size, for one thread. At most `most_spare` are kept. */
+struct buffer_store {
+    struct buffer *spare;
+    size_t n_spare, most_spare;
+    size_t size;
+};
+
+void buffer_store_init(struct buffer_store *store, size_t size, size_t most_spare);
+void buffer_store_deinit(struct buffer_store *store);
+/* An empty buffer, or NULL when out of memory. */
+struct buffer *buffer_take(struct buffer_store *store);
+/* Gives one back. Takes NULL. */
+void buffer_give(struct buffer_store *store, struct buffer *buffer);
+
+static inline size_t buffer_length(const struct buffer *buffer)
+{
+    return buffer->end - buffer->start;
+}
+
+static inline size_t buffer_room(const struct buffer *buffer)
+{
+    return buffer->size - buffer->end;
+}
+
+/* Moves what is there to the front, so that all the room is behind it. */
+void buffer_compact(struct buffer *buffer);
+
+#endif

@@ -1,0 +1,72 @@
+/* One thread's event loop: epoll and timers. Nothing here is thread-safe except loop_wake. */
+#ifndef PORTHOLE_BASE_LOOP_H
+#define PORTHOLE_BASE_LOOP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/epoll.h>
+
+#include "proxy/base/clock.h"
+#include "proxy/base/error.h"
+#include "proxy/base/list.h"
+
+struct loop;
+struct source;
+struct timer;
+
+typedef void source_fn(struct source *source, uint32_t events);
+typedef void timer_fn(struct timer *timer);
+
+/* Interest in one descriptor, embedded in its owner. The descriptor stays the owner's. */
+struct source {
+    int fd;            /* borrowed, -1 when not in a loop */
+    uint32_t events;   /* what epoll was asked for */
+    source_fn *fn;     /* called with the events that happened */
+    struct loop *loop; /* borrowed, NULL when not in a loop */
+};
+
+#define SOURCE_INIT \
+    {               \
+        .fd = -1    \
+    }
+
+/* A deadline, embedded in its owner. Arming and disarming is O(1); it fires at most once per arming,
+ * never early, and late by at most the wheel's tick (LOOP_TICK_MS) plus what the loop is busy with. */
+struct timer {
+    struct list link;  /* linked while armed */
+    uint64_t due_tick; /* in ticks of the loop */
+    timer_fn *fn;      /* set by timer_init */
+};
+
+#define LOOP_TICK_MS 4
+
+/* Makes an empty loop. NULL with errno when out of memory or descriptors. */
+struct loop *loop_new(void);
+/* Takes NULL. Sources and timers must have been removed or must never be touched again. */
+void loop_free(struct loop *loop);
+
+/* Adds fd with the given epoll events (EPOLLET, EPOLLEXCLUSIVE allowed). 0 or a negative errno. */
+int loop_add(struct loop *loop, struct source *source, int fd, uint32_t events, source_fn *fn) WARN_UNUSED;
+/* Changes the events; does nothing when they are the same already. 0 or a negative errno. */
+int loop_modify(struct source *source, uint32_t events) WARN_UNUSED;
+/* Takes the source out (call before closing the descriptor) and forgets events already fetched for
+ * it, so that its owner can be freed inside any callback. Harmless when it is in no loop. */
+void loop_remove(struct source *source);
+
+/* Waits at most timeout_ms (-1: until something happens; 0: just look) or until the next timer is due,
+ * then runs callbacks: sources first, timers after. Returns how many callbacks ran, or a negative errno. */
+int loop_run_once(struct loop *loop, int timeout_ms) WARN_UNUSED;
+
+/* Makes a loop_run_once that waits, now or next, return. Any thread, and async-signal-safe. */
+void loop_wake(struct loop *loop);
+
+/* The loop's idea of now: read once per wake-up, so cheap and equal for everything in one round. */
+struct instant loop_now(const struct loop *loop);
+
+void timer_init(struct timer *timer, timer_fn *fn);
+/* (Re)arms: fires `ms` from loop_now. */
+void timer_arm(struct loop *loop, struct timer *timer, uint64_t ms);
+void timer_disarm(struct timer *timer);
+bool timer_armed(const struct timer *timer);
+
+#endif

@@ -1,0 +1,583 @@
+#include "proxy/exchange.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "proxy/route.h"
+
+#define MOST_SPARE 64
+#define TARGET_INLINE_BYTES 512
+#define ID_BYTES 32
+#define PROBLEM_BYTES 640
+#define DISCARD_MOST_BYTES (1u << 20) /* of a body nobody wants, for the sake of a connection that stays usable */
+
+enum exchange_state { EXCHANGE_NEW, EXCHANGE_RECEIVING, EXCHANGE_WAITING, EXCHANGE_ANSWERED };
+
+struct exchange {
+    struct exchange_env *env; /* borrowed */
+    struct exchange_client *client;
+    struct snapshot *snapshot;          /* a reference */
+    const struct route_config *route;   /* NULL until one is found */
+    enum exchange_state state;
+    enum outcome failure;               /* ours or the client's; the target's is the upstream's */
+    const char *reason;                 /* static detail of the failure */
+    unsigned status;                    /* told to the client; 0 before */
+    unsigned refused_status;            /* where it is more precise than the outcome's; 0 otherwise */
+    bool answer_is_ours;                /* a problem or a route's own response, not the target's */
+    bool close;                         /* after the answer */
+    size_t room_bytes;                  /* for a response head */
+    uint64_t received_bytes, sent_bytes, discarded_bytes;
+    struct instant begun;
+    struct text target; /* the request-target: target_inline, or owned memory when longer */
+    struct forward forward;
+    struct list unsent; /* in env.unsent */
+    struct exchange *next_spare;
+    char id[ID_BYTES];
+    struct request request;
+    struct field own_field; /* Content-Type of an answer of ours */
+    char problem[PROBLEM_BYTES];
+    char target_inline[TARGET_INLINE_BYTES];
+    struct upstream upstream;
+    struct field field_items[UPSTREAM_MOST_FIELDS];
+};
+
+/* ---- environment ---- */
+
+int exchange_env_init(struct exchange_env *env)
+{
+    size_t header_bytes = 0;
+
+    for (size_t i = 0; i < env->snapshot->n_listeners; i++)
+        if (env->snapshot->listeners[i].limit_header_bytes > header_bytes)
+            header_bytes = (size_t)env->snapshot->listeners[i].limit_header_bytes;
+    /* What we add to a head, and one piece of body behind it. */
+    upstream_store_init(&env->store, header_bytes + 4096 + 34 * 1024);
+    list_init(&env->unsent);
+    env->path_scratch = malloc(header_bytes + 1);
+    if (!env->path_scratch)
+        return -ENOMEM;
+    /* Not a secret, only different from every other porthole's. */
+    if (getrandom(&env->id_prefix, sizeof(env->id_prefix), GRND_NONBLOCK) != (ssize_t)sizeof(env->id_prefix))
+        env->id_prefix = wall_time_now().ns;
+    return 0;
+}
+
+void exchange_env_deinit(struct exchange_env *env)
+{
+    while (env->spare) {
+        struct exchange *exchange = env->spare;
+
+        env->spare = exchange->next_spare;
+        free(exchange);
+    }
+    upstream_store_deinit(&env->store);
+    free(env->path_scratch);
+}
+
+static void exchange_make_id(struct exchange *exchange)
+{
+    static const char digits[] = "0123456789abcdef";
+    uint64_t parts[2] = {exchange->env->id_prefix, ++exchange->env->id_counter};
+
+    for (size_t i = 0; i < ID_BYTES; i++)
+        exchange->id[i] = digits[parts[i / 16] >> (60 - 4 * (i % 16)) & 15];
+}
+
+/* ---- beginning ---- */
+
+static void exchange_on_upstream(struct upstream *upstream)
+{
+    struct exchange *exchange = CONTAINER_OF(upstream, struct exchange, upstream);
+
+    exchange->client->wake(exchange->client);
+}
+
+static bool exchange_keep_target(struct exchange *exchange, struct text target)
+{
+    char *copy = exchange->target_inline;
+
+    if (target.length > sizeof(exchange->target_inline)) {
+        copy = malloc(target.length);
+        if (!copy)
+            return false;
+    }
+    memcpy(copy, target.data, target.length);
+    exchange->target = (struct text){copy, target.length};
+    return true;
+}
+
+struct exchange *exchange_new(struct exchange_env *env, struct exchange_client *client, struct text target)
+{
+    struct exchange *exchange = env->spare;
+
+    if (exchange) {
+        env->spare = exchange->next_spare;
+        env->n_spare--;
+    } else {
+        exchange = malloc(sizeof(*exchange));
+        if (!exchange)
+            return NULL;
+    }
+    memset(exchange, 0, offsetof(struct exchange, id));
+    exchange->env = env;
+    exchange->client = client;
+    exchange->failure = OUTCOME_PENDING;
+    exchange->begun = loop_now(env->loop);
+    list_init(&exchange->unsent);
+    memset(&exchange->request, 0, sizeof(exchange->request));
+    exchange->request.fields = (struct fields){exchange->field_items, 0, UPSTREAM_MOST_FIELDS};
+    upstream_init(&exchange->upstream, env->loop, &env->store, exchange_on_upstream);
+    if (!exchange_keep_target(exchange, target)) {
+        free(exchange);
+        return NULL;
+    }
+    exchange->snapshot = snapshot_ref(env->snapshot);
+    return exchange;
+}
+
+struct fields *exchange_fields(struct exchange *exchange)
+{
+    return &exchange->request.fields;
+}
+
+/* ---- failures and answers of our own ---- */
+
+void exchange_fail(struct exchange *exchange, enum outcome outcome)
+{
+    if (exchange->failure != OUTCOME_PENDING)
+        return;
+    exchange->failure = outcome;
+    upstream_deinit(&exchange->upstream);
+}
+
+static enum outcome exchange_failure(const struct exchange *exchange)
+{
+    return exchange->failure != OUTCOME_PENDING ? exchange->failure : exchange->upstream.failure;
+}
+
+bool exchange_failed(const struct exchange *exchange)
+{
+    return exchange_failure(exchange) != OUTCOME_PENDING;
+}
+
+void exchange_refuse(struct exchange *exchange, enum outcome outcome, const char *reason)
+{
+    exchange_fail(exchange, outcome);
+    if (!exchange->reason)
+        exchange->reason = reason;
+    if (exchange->state < EXCHANGE_WAITING)
+        exchange->state = EXCHANGE_WAITING;
+    if (outcome_info(outcome)->fault == FAULT_CLIENT && outcome != OUTCOME_NO_ROUTE)
+        exchange->close = true;
+}
+
+static const char *exchange_status_title(unsigned status)
+{
+    switch (status) {
+    case 400:
+        return "Bad Request";
+    case 404:
+        return "Not Found";
+    case 408:
+        return "Request Timeout";
+    case 413:
+        return "Content Too Large";
+    case 414:
+        return "URI Too Long";
+    case 417:
+        return "Expectation Failed";
+    case 431:
+        return "Request Header Fields Too Large";
+    case 501:
+        return "Not Implemented";
+    case 502:
+        return "Bad Gateway";
+    case 503:
+        return "Service Unavailable";
+    case 504:
+        return "Gateway Timeout";
+    case 505:
+        return "HTTP Version Not Supported";
+    default:
+        return "Internal Server Error";
+    }
+}
+
+static unsigned exchange_problem_status(const struct exchange *exchange, const struct outcome_info *info)
+{
+    if (exchange->refused_status)
+        return exchange->refused_status;
+    return info->status ? info->status : 500;
+}
+
+/* RFC 9457. Nothing of the request is repeated but its id, which consists of token characters. */
+static void exchange_answer_problem(struct exchange *exchange, struct answer *answer)
+{
+    const struct outcome_info *info = outcome_info(exchange_failure(exchange));
+    unsigned status = exchange_problem_status(exchange, info);
+    struct text id = exchange->forward.request_id;
+    int n = snprintf(exchange->problem, sizeof(exchange->problem),
+                     "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%u,\"outcome\":\"%s\",\"detail\":\"%s\","
+                     "\"request_id\":\"%.*s\"}\n",
+                     exchange_status_title(status), status, info->name, info->sentence, (int)id.length,
+                     id.data ? id.data : "");
+
+    exchange->answer_is_ours = true;
+    exchange->own_field = (struct field){.name = TEXT_LITERAL("Content-Type"),
+                                         .value = TEXT_LITERAL("application/problem+json")};
+    *answer = (struct answer){.status = status,
+                              .fields = &exchange->own_field,
+                              .n_fields = 1,
+                              .body = ANSWER_BUFFER,
+                              .data = exchange->problem,
+                              .length = (uint64_t)n,
+                              .has_length = true};
+}
+
+static void exchange_answer_respond(struct exchange *exchange, struct answer *answer)
+{
+    const struct route_config *route = exchange->route;
+    bool may_have_body = route->respond.status != 204 && route->respond.status != 304;
+
+    exchange->answer_is_ours = true;
+    exchange->own_field =
+        (struct field){.name = TEXT_LITERAL("Content-Type"), .value = text_of(route->respond.content_type)};
+    *answer = (struct answer){.status = route->respond.status,
+                              .fields = &exchange->own_field,
+                              .n_fields = route->respond.body_length > 0 ? 1 : 0,
+                              .body = may_have_body ? ANSWER_BUFFER : ANSWER_NONE,
+                              .data = route->respond.body,
+                              .length = route->respond.body_length,
+                              .has_length = may_have_body};
+}
+
+/* ---- the request ---- */
+
+static void exchange_forward(struct exchange *exchange)
+{
+    const struct target_config *target = exchange->route->target;
+
+    exchange->forward.client_address = exchange->client->address;
+    exchange->forward.client_node = exchange->client->node;
+    exchange->forward.expect_continue = exchange->request.expect_continue;
+    upstream_start(&exchange->upstream, &exchange->env->targets[target->index], &exchange->request,
+                   &exchange->forward);
+    if (exchange->request.body == BODY_NONE)
+        exchange->state = EXCHANGE_WAITING;
+    else if (exchange->request.expect_continue)
+        upstream_flush(&exchange->upstream);
+    else
+        list_append(&exchange->env->unsent, &exchange->unsent);
+}
+
+/* RFC 9110, RFC 9112, our limits. True when the request may be looked at further. */
+static bool exchange_check(struct exchange *exchange, size_t head_bytes)
+{
+    const struct listener_config *listener = exchange->client->listener;
+    struct request *request = &exchange->request;
+    unsigned status = 0;
+    const char *wrong;
+
+    if (exchange->target.length > listener->limit_header_bytes) {
+        exchange_refuse(exchange, OUTCOME_URI_TOO_LONG, NULL);
+        return false;
+    }
+    if (exchange_failed(exchange))
+        return false;
+    if (head_bytes > listener->limit_header_bytes) {
+        exchange_refuse(exchange, OUTCOME_HEADER_TOO_LARGE, NULL);
+        return false;
+    }
+    wrong = request_check(request, &status);
+    if (wrong) {
+        exchange->refused_status = status;
+        exchange_refuse(exchange, status == 501 ? OUTCOME_NOT_SUPPORTED : OUTCOME_MALFORMED, wrong);
+        return false;
+    }
+    if (request->body == BODY_LENGTH && request->content_length > listener->limit_body_bytes) {
+        exchange_refuse(exchange, OUTCOME_BODY_TOO_LARGE, NULL);
+        return false;
+    }
+    return true;
+}
+
+static bool exchange_find_route(struct exchange *exchange)
+{
+    switch (route_find(exchange->client->listener, &exchange->request, exchange->env->path_scratch, &exchange->route)) {
+    case ROUTE_FOUND:
+        return true;
+    case ROUTE_AMBIGUOUS:
+        exchange_refuse(exchange, OUTCOME_AMBIGUOUS_PATH, NULL);
+        return false;
+    default:
+        exchange_refuse(exchange, OUTCOME_NO_ROUTE, NULL);
+        return false;
+    }
+}
+
+/* An answer is there although the body is not: take the body for the connection's sake if it is short. */
+static enum exchange_verdict exchange_refuse_or_discard(const struct exchange *exchange)
+{
+    const struct request *request = &exchange->request;
+
+    if (request->body == BODY_NONE)
+        return EXCHANGE_FORWARD;
+    if (exchange->close || request->expect_continue)
+        return EXCHANGE_REFUSE;
+    if (request->body == BODY_LENGTH && request->content_length > DISCARD_MOST_BYTES)
+        return EXCHANGE_REFUSE;
+    return EXCHANGE_FORWARD;
+}
+
+enum exchange_verdict exchange_head(struct exchange *exchange, struct text method, unsigned minor, size_t head_bytes,
+                                    size_t room_bytes)
+{
+    struct request *request = &exchange->request;
+
+    request->method = method;
+    request->target = exchange->target;
+    request->minor = minor;
+    exchange->room_bytes = room_bytes;
+    exchange->state = EXCHANGE_RECEIVING;
+    exchange->forward.request_id = request_given_id(request);
+    if (exchange->forward.request_id.length == 0) {
+        exchange_make_id(exchange);
+        exchange->forward.request_id = (struct text){exchange->id, ID_BYTES};
+    }
+    if (!exchange_check(exchange, head_bytes))
+        return request->body == BODY_NONE && !exchange->close ? EXCHANGE_FORWARD : EXCHANGE_REFUSE;
+    exchange->close = request->close;
+    if (!exchange_find_route(exchange))
+        return exchange_refuse_or_discard(exchange);
+    if (exchange->route->action == ROUTE_RESPOND) {
+        exchange->state = EXCHANGE_WAITING;
+        return exchange_refuse_or_discard(exchange);
+    }
+    exchange_forward(exchange);
+    return exchange_expectation(exchange);
+}
+
+enum exchange_verdict exchange_expectation(struct exchange *exchange)
+{
+    if (!exchange->request.expect_continue || exchange->request.body == BODY_NONE)
+        return EXCHANGE_FORWARD;
+    if (exchange_failed(exchange) || upstream_has_response(&exchange->upstream))
+        return EXCHANGE_REFUSE;
+    return exchange->upstream.continue_seen ? EXCHANGE_FORWARD : EXCHANGE_EXPECT;
+}
+
+static bool exchange_is_forwarding(const struct exchange *exchange)
+{
+    return exchange->route && exchange->route->action == ROUTE_TARGET && exchange->failure == OUTCOME_PENDING;
+}
+
+enum exchange_body_result exchange_body(struct exchange *exchange, const char *data, size_t length)
+{
+    struct upstream *upstream = &exchange->upstream;
+
+    exchange->received_bytes += length;
+    list_remove(&exchange->unsent);
+    if (exchange->received_bytes > exchange->client->listener->limit_body_bytes)
+        exchange_refuse(exchange, OUTCOME_BODY_TOO_LARGE, NULL);
+    if (exchange->failure == OUTCOME_BODY_TOO_LARGE)
+        return EXCHANGE_BODY_EARLY;
+    if (exchange_is_forwarding(exchange) && !upstream->request_abandoned && upstream->failure == OUTCOME_PENDING) {
+        upstream_send_body(upstream, data, length);
+        return upstream_takes_body(upstream) ? EXCHANGE_BODY_MORE : EXCHANGE_BODY_FULL;
+    }
+    exchange->discarded_bytes += length;
+    if (exchange->discarded_bytes > DISCARD_MOST_BYTES &&
+        (exchange_failed(exchange) || upstream->body_in_buffer || !exchange_is_forwarding(exchange)))
+        return EXCHANGE_BODY_EARLY;
+    return EXCHANGE_BODY_MORE;
+}
+
+void exchange_body_end(struct exchange *exchange)
+{
+    list_remove(&exchange->unsent);
+    if (exchange->state != EXCHANGE_RECEIVING)
+        return;
+    exchange->state = EXCHANGE_WAITING;
+    if (exchange_is_forwarding(exchange))
+        upstream_end_body(&exchange->upstream);
+}
+
+void exchange_flush_unsent(struct exchange_env *env)
+{
+    struct list *link;
+
+    while ((link = list_pop(&env->unsent)))
+        upstream_flush(&CONTAINER_OF(link, struct exchange, unsent)->upstream);
+}
+
+/* ---- the response ---- */
+
+static size_t exchange_head_bytes(const struct fields *fields)
+{
+    size_t bytes = 160; /* status line, Date, framing and Connection, generously */
+
+    for (size_t i = 0; i < fields->n_items; i++)
+        if (!fields->items[i].drop)
+            bytes += fields->items[i].name.length + fields->items[i].value.length + 4;
+    return bytes;
+}
+
+/* Names and values lie in the upstream's buffer, each followed by a colon or a line end that is of no more use. */
+static void exchange_terminate_fields(struct fields *fields)
+{
+    for (size_t i = 0; i < fields->n_items; i++) {
+        struct field *field = &fields->items[i];
+
+        ((char *)field->name.data)[field->name.length] = '\0';
+        ((char *)field->value.data)[field->value.length] = '\0';
+        if (field_class_of(field->id) == FIELD_CLASS_FRAME || field->id == FIELD_TRAILER)
+            field->drop = true;
+    }
+}
+
+static void exchange_answer_forward(struct exchange *exchange, struct answer *answer)
+{
+    struct upstream *upstream = &exchange->upstream;
+    const struct response *response = &upstream->response;
+
+    exchange_terminate_fields(&upstream->response.fields);
+    *answer = (struct answer){.status = response->status,
+                              .fields = response->fields.items,
+                              .n_fields = response->fields.n_items,
+                              .body = ANSWER_STREAM,
+                              .length = response->content_length,
+                              .has_length = response->has_content_length};
+    if (response->body == BODY_NONE) {
+        answer->body = ANSWER_NONE;
+    } else if (upstream->body_in_buffer) {
+        answer->body = ANSWER_BUFFER;
+        answer->data = upstream->in->data + upstream->in->start;
+        answer->length = buffer_length(upstream->in);
+        answer->has_length = true;
+        exchange->sent_bytes = answer->length;
+    }
+}
+
+bool exchange_answer(struct exchange *exchange, struct answer *ret_answer)
+{
+    struct upstream *upstream = &exchange->upstream;
+
+    if (!exchange_failed(exchange) && exchange_is_forwarding(exchange)) {
+        if (!upstream_has_response(upstream))
+            return false;
+        if (exchange_head_bytes(&upstream->response.fields) > exchange->room_bytes)
+            exchange_refuse(exchange, OUTCOME_BAD_RESPONSE, "the response head is too large");
+    }
+    if (exchange_failed(exchange))
+        exchange_answer_problem(exchange, ret_answer);
+    else if (exchange->route->action == ROUTE_RESPOND)
+        exchange_answer_respond(exchange, ret_answer);
+    else
+        exchange_answer_forward(exchange, ret_answer);
+    exchange->status = ret_answer->status;
+    ret_answer->close = exchange->close || exchange->env->stopping;
+    exchange->state = EXCHANGE_ANSWERED;
+    return true;
+}
+
+ssize_t exchange_read(struct exchange *exchange, char *data, size_t size)
+{
+    ssize_t n = exchange->failure == OUTCOME_PENDING ? upstream_read(&exchange->upstream, data, size) : UPSTREAM_CUT;
+
+    if (n > 0)
+        exchange->sent_bytes += (uint64_t)n;
+    return n;
+}
+
+/* ---- the end ---- */
+
+static enum outcome exchange_outcome(const struct exchange *exchange, bool delivered)
+{
+    enum outcome failure = exchange_failure(exchange);
+
+    if (failure != OUTCOME_PENDING)
+        return failure;
+    if (!delivered)
+        return OUTCOME_CLIENT_GONE;
+    /* The library refused the rest of the head and answered by itself. */
+    if (exchange->state == EXCHANGE_NEW)
+        return OUTCOME_MALFORMED;
+    return exchange->answer_is_ours ? OUTCOME_RESPONDED : OUTCOME_FORWARDED;
+}
+
+static int64_t exchange_span_us(struct instant from, struct instant to)
+{
+    return from.ns == 0 || to.ns == 0 ? -1 : (int64_t)instant_elapsed_us(from, to);
+}
+
+static void exchange_describe(const struct exchange *exchange, enum outcome outcome, struct access_entry *entry)
+{
+    const struct upstream *upstream = &exchange->upstream;
+    const struct route_config *route = exchange->route;
+
+    *entry = (struct access_entry){
+        .time = wall_time_now(),
+        .request_id = exchange->forward.request_id,
+        .method = exchange->request.method,
+        .target = exchange->target,
+        .listener = text_of(exchange->client->listener->name),
+        .route = text_of(route ? route->name : NULL),
+        .upstream = text_of(route && route->target ? route->target->name : NULL),
+        .peer = exchange->client->peer,
+        .status = exchange->status,
+        .outcome = outcome,
+        .reason = exchange->reason ? exchange->reason : upstream->reason,
+        .received_bytes = exchange->received_bytes,
+        .sent_bytes = exchange->sent_bytes,
+        .total_us = instant_elapsed_us(exchange->begun, instant_now()),
+        .connect_us = exchange_span_us(upstream->started, upstream->connected),
+        .first_byte_us = exchange_span_us(upstream->started, upstream->answered),
+    };
+    if (!entry->reason && upstream->error_number)
+        entry->reason = strerrordesc_np(upstream->error_number);
+}
+
+/* With an access log every exchange has its line there; without one, those that failed have theirs in the error log. */
+static void exchange_report(const struct exchange *exchange, enum outcome outcome)
+{
+    struct exchange_env *env = exchange->env;
+    enum fault fault = outcome_info(outcome)->fault;
+    enum log_level level = fault == FAULT_CLIENT ? LOG_LEVEL_INFO : LOG_LEVEL_WARN;
+    struct access_entry entry;
+
+    counter_add(&env->metrics->outcomes[outcome], 1);
+    counter_add(&env->metrics->received_bytes, exchange->received_bytes);
+    counter_add(&env->metrics->sent_bytes, exchange->sent_bytes);
+    if (!env->access_log && (fault == FAULT_NONE || !log_wants(level)))
+        return;
+    exchange_describe(exchange, outcome, &entry);
+    if (env->access_log)
+        access_log_add(env->access_log, &entry);
+    else
+        access_entry_log(level, &entry);
+}
+
+void exchange_end(struct exchange *exchange, bool delivered)
+{
+    struct exchange_env *env;
+
+    if (!exchange)
+        return;
+    env = exchange->env;
+    exchange_report(exchange, exchange_outcome(exchange, delivered));
+    list_remove(&exchange->unsent);
+    upstream_deinit(&exchange->upstream);
+    snapshot_unref(exchange->snapshot);
+    if (exchange->target.data != exchange->target_inline)
+        free((char *)exchange->target.data);
+    if (env->n_spare >= MOST_SPARE) {
+        free(exchange);
+        return;
+    }
+    exchange->next_spare = env->spare;
+    env->spare = exchange;
+    env->n_spare++;
+}

@@ -1,0 +1,147 @@
+#include "proxy/http/body.h"
+
+#include "proxy/http/bytes.h"
+
+#define CHUNKED_MAX_LINE_BYTES 16384
+#define CHUNKED_MAX_DIGITS 16
+
+/*  SIZE -> EXTENSION_SPACE -> EXTENSION -> SIZE_LF -> DATA -> DATA_CR -> DATA_LF -> SIZE ...
+ *  SIZE and EXTENSION_SPACE skip ahead where there is nothing of the kind. After a size of 0:
+ *  SIZE_LF -> TRAILERS -> NAME -> VALUE -> VALUE_LF -> TRAILERS ... -> END_LF -> ENDED */
+enum chunked_state {
+    CHUNKED_SIZE,
+    CHUNKED_EXTENSION_SPACE,
+    CHUNKED_EXTENSION,
+    CHUNKED_SIZE_LF,
+    CHUNKED_IN_DATA,
+    CHUNKED_DATA_CR,
+    CHUNKED_DATA_LF,
+    CHUNKED_TRAILERS, /* at the start of a line */
+    CHUNKED_NAME,
+    CHUNKED_VALUE,
+    CHUNKED_VALUE_LF,
+    CHUNKED_END_LF,
+    CHUNKED_ENDED,
+    CHUNKED_FAILED,
+};
+
+static enum chunked_state chunked_step_size(struct chunked *chunked, char c)
+{
+    int digit = byte_hex(c);
+
+    if (digit >= 0) {
+        if (chunked->n_digits == CHUNKED_MAX_DIGITS || chunked->remaining_bytes > INT64_MAX / 16)
+            return CHUNKED_FAILED;
+        chunked->n_digits++;
+        chunked->remaining_bytes = chunked->remaining_bytes * 16 + (unsigned)digit;
+        return CHUNKED_SIZE;
+    }
+    if (chunked->n_digits == 0)
+        return CHUNKED_FAILED;
+    switch (c) {
+    case '\r':
+        return CHUNKED_SIZE_LF;
+    case ';':
+        return CHUNKED_EXTENSION;
+    case ' ':
+    case '\t':
+        return CHUNKED_EXTENSION_SPACE;
+    default:
+        return CHUNKED_FAILED;
+    }
+}
+
+/* A byte that has no meaning for us; it must be of `class` and counts against the ceiling. */
+static enum chunked_state chunked_skip(struct chunked *chunked, char c, enum byte_class class, enum chunked_state stay)
+{
+    if (!byte_is(c, class) || ++chunked->n_line_bytes > CHUNKED_MAX_LINE_BYTES)
+        return CHUNKED_FAILED;
+    return stay;
+}
+
+/* The LF that ends a chunk's first line. */
+static enum chunked_state chunked_begin_data(struct chunked *chunked)
+{
+    chunked->n_digits = 0;
+    chunked->n_line_bytes = 0;
+    return chunked->remaining_bytes > 0 ? CHUNKED_IN_DATA : CHUNKED_TRAILERS;
+}
+
+/* Takes one byte outside of a chunk's data; returns where that leads. */
+static enum chunked_state chunked_step(struct chunked *chunked, char c)
+{
+    switch ((enum chunked_state)chunked->state) {
+    case CHUNKED_SIZE:
+        return chunked_step_size(chunked, c);
+    case CHUNKED_EXTENSION_SPACE:
+        if (c == ';')
+            return CHUNKED_EXTENSION;
+        /* RFC 9112 7.1.1: white space only before an extension, not as padding of the size */
+        return c == ' ' || c == '\t' ? chunked_skip(chunked, c, BYTE_VALUE, CHUNKED_EXTENSION_SPACE) : CHUNKED_FAILED;
+    case CHUNKED_EXTENSION:
+        return c == '\r' ? CHUNKED_SIZE_LF : chunked_skip(chunked, c, BYTE_VALUE, CHUNKED_EXTENSION);
+    case CHUNKED_SIZE_LF:
+        return c == '\n' ? chunked_begin_data(chunked) : CHUNKED_FAILED;
+    case CHUNKED_DATA_CR:
+        return c == '\r' ? CHUNKED_DATA_LF : CHUNKED_FAILED;
+    case CHUNKED_DATA_LF:
+        return c == '\n' ? CHUNKED_SIZE : CHUNKED_FAILED;
+    case CHUNKED_TRAILERS:
+        return c == '\r' ? CHUNKED_END_LF : chunked_skip(chunked, c, BYTE_TOKEN, CHUNKED_NAME);
+    case CHUNKED_NAME:
+        return c == ':' ? CHUNKED_VALUE : chunked_skip(chunked, c, BYTE_TOKEN, CHUNKED_NAME);
+    case CHUNKED_VALUE:
+        return c == '\r' ? CHUNKED_VALUE_LF : chunked_skip(chunked, c, BYTE_VALUE, CHUNKED_VALUE);
+    case CHUNKED_VALUE_LF:
+        return c == '\n' ? CHUNKED_TRAILERS : CHUNKED_FAILED;
+    case CHUNKED_END_LF:
+        return c == '\n' ? CHUNKED_ENDED : CHUNKED_FAILED;
+    case CHUNKED_IN_DATA:
+    case CHUNKED_ENDED:
+    case CHUNKED_FAILED:
+        break;
+    }
+    return CHUNKED_FAILED;
+}
+
+static struct text chunked_take_data(struct chunked *chunked, struct text in)
+{
+    if (in.length > chunked->remaining_bytes)
+        in.length = (size_t)chunked->remaining_bytes;
+    chunked->remaining_bytes -= in.length;
+    if (chunked->remaining_bytes == 0)
+        chunked->state = CHUNKED_DATA_CR;
+    return in;
+}
+
+enum chunked_result chunked_decode(struct chunked *chunked, struct text in, size_t *ret_used, struct text *ret_data)
+{
+    size_t i = 0;
+
+    while (i < in.length && chunked->state < CHUNKED_ENDED) {
+        if (chunked->state == CHUNKED_IN_DATA) {
+            *ret_data = chunked_take_data(chunked, text_skip(in, i));
+            *ret_used = i + ret_data->length;
+            return CHUNKED_DATA;
+        }
+        chunked->state = (unsigned char)chunked_step(chunked, in.data[i++]);
+    }
+    if (chunked->state == CHUNKED_FAILED)
+        return CHUNKED_BAD;
+    *ret_used = i;
+    return chunked->state == CHUNKED_ENDED ? CHUNKED_END : CHUNKED_MORE;
+}
+
+size_t chunk_write_head(char out[CHUNK_HEAD_BYTES], uint64_t n)
+{
+    static const char digits[] = "0123456789abcdef";
+    size_t length = 1;
+
+    while (length < CHUNKED_MAX_DIGITS && n >> (4 * length))
+        length++;
+    for (size_t i = 0; i < length; i++)
+        out[i] = digits[n >> (4 * (length - 1 - i)) & 15];
+    out[length] = '\r';
+    out[length + 1] = '\n';
+    return length + 2;
+}

@@ -1,0 +1,39 @@
+/* Bodies on the target's connection: the chunked coding, both ways. Pure. RFC 9112 7.1. */
+#ifndef PORTHOLE_HTTP_BODY_H
+#define PORTHOLE_HTTP_BODY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proxy/base/text.h"
+
+/* Longest "HEX CRLF" a chunk can begin with, plus room for the CRLF that ends the previous chunk. */
+#define CHUNK_HEAD_BYTES 20
+#define CHUNK_END "0\r\n\r\n"
+
+/* Where a chunked message is. Zero-initialised at its start. */
+struct chunked {
+    unsigned char state;      /* private */
+    unsigned char n_digits;   /* of the chunk size so far */
+    uint64_t remaining_bytes; /* of the current chunk's data */
+    uint32_t n_line_bytes;    /* of this line's extensions, or of all trailers, against their ceiling */
+};
+
+enum chunked_result {
+    CHUNKED_MORE, /* everything given was used */
+    CHUNKED_DATA, /* *ret_data is a piece of the body inside `in`; call again with the rest */
+    CHUNKED_END,  /* the message is complete; bytes after *ret_used belong to nobody */
+    CHUNKED_BAD,
+};
+
+/* Takes some of `in`. Strict: CRLF line ends, 1 to 16 hex digits below 2^63 without padding, extensions and
+ * trailers without control bytes, at most 16 KiB of extensions on a line and of trailers in all; trailers are checked
+ * for syntax and dropped. How the message is split over calls makes no difference. After BAD it stays BAD, after END it
+ * stays END. On BAD the outputs are untouched; *ret_data is set for DATA only. */
+enum chunked_result chunked_decode(struct chunked *chunked, struct text in, size_t *ret_used, struct text *ret_data);
+
+/* Writes the line that begins a chunk of n > 0 bytes ("HEX CRLF"). Returns its length. */
+size_t chunk_write_head(char out[CHUNK_HEAD_BYTES], uint64_t n);
+
+#endif

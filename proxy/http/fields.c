@@ -1,0 +1,208 @@
+#include "proxy/http/fields.h"
+
+#include "proxy/http/bytes.h"
+
+/* A Connection field names one or two fields in practice. Each name costs a walk over all fields, so the
+ * number is bounded: a head of nothing but names must not cost the square of its size. */
+#define FIELDS_MAX_NAMED 64
+
+struct field_info {
+    struct text name;
+    enum field_class class;
+};
+
+static const struct field_info field_table[N_FIELD_IDS] = {
+    [FIELD_OTHER] = {{"", 0}, FIELD_CLASS_END},
+#define FIELD(id, name, class) [FIELD_##id] = {{name, sizeof(name) - 1}, FIELD_CLASS_##class},
+#include "proxy/http/fields.def"
+#undef FIELD
+};
+
+/* The only field this can be. No two of the same length begin with the same letter. */
+static enum field_id field_candidate(struct text name)
+{
+    char first = name.length ? (char)(name.data[0] | 0x20) : '\0';
+
+    switch (name.length) {
+    case 2:
+        return FIELD_TE;
+    case 3:
+        return FIELD_VIA;
+    case 4:
+        return first == 'h' ? FIELD_HOST : FIELD_DATE;
+    case 6:
+        return FIELD_EXPECT;
+    case 7:
+        return first == 'u' ? FIELD_UPGRADE : FIELD_TRAILER;
+    case 9:
+        return FIELD_FORWARDED;
+    case 10:
+        return first == 'c' ? FIELD_CONNECTION : FIELD_KEEP_ALIVE;
+    case 12:
+        return FIELD_X_REQUEST_ID;
+    case 14:
+        return FIELD_CONTENT_LENGTH;
+    case 15:
+        return FIELD_X_FORWARDED_FOR;
+    case 16:
+        return first == 'x' ? FIELD_X_FORWARDED_HOST : FIELD_PROXY_CONNECTION;
+    case 17:
+        return first == 'x' ? FIELD_X_FORWARDED_PROTO : FIELD_TRANSFER_ENCODING;
+    default:
+        return FIELD_OTHER;
+    }
+}
+
+enum field_id field_identify(struct text name)
+{
+    enum field_id id = field_candidate(name);
+
+    if (id == FIELD_OTHER || (name.data[0] | 0x20) != field_table[id].name.data[0])
+        return FIELD_OTHER;
+    return text_equal_nocase(name, field_table[id].name) ? id : FIELD_OTHER;
+}
+
+enum field_class field_class_of(enum field_id id)
+{
+    return field_table[id].class;
+}
+
+bool text_is_token(struct text s)
+{
+    return s.length > 0 && text_span(s, BYTE_TOKEN) == s.length;
+}
+
+bool text_is_field_value(struct text s)
+{
+    return text_span_value(s) == s.length;
+}
+
+static bool text_is_space(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+struct text text_trim(struct text s)
+{
+    while (s.length > 0 && text_is_space(s.data[0]))
+        s = text_skip(s, 1);
+    while (s.length > 0 && text_is_space(s.data[s.length - 1]))
+        s.length--;
+    return s;
+}
+
+/* The length of the list element at the start of s: up to a comma outside of a quoted string. */
+static size_t text_element_length(struct text s)
+{
+    bool quoted = false;
+    size_t i;
+
+    for (i = 0; i < s.length && (quoted || s.data[i] != ','); i++) {
+        if (s.data[i] == '"')
+            quoted = !quoted;
+        else if (quoted && s.data[i] == '\\' && i + 1 < s.length)
+            i++;
+    }
+    return i;
+}
+
+bool text_next_element(struct text *rest, struct text *ret_element)
+{
+    while (rest->length > 0) {
+        size_t n = text_element_length(*rest);
+        struct text element = text_trim((struct text){rest->data, n});
+
+        *rest = text_skip(*rest, n < rest->length ? n + 1 : n);
+        if (element.length > 0) {
+            *ret_element = element;
+            return true;
+        }
+    }
+    return false;
+}
+
+bool text_to_length(struct text s, uint64_t *ret_length)
+{
+    uint64_t length = 0;
+
+    if (s.length == 0)
+        return false;
+    for (size_t i = 0; i < s.length; i++) {
+        if (s.data[i] < '0' || s.data[i] > '9')
+            return false;
+        /* One digit more than INT64_MAX / 10 has still fits an uint64_t. */
+        if (length > INT64_MAX / 10)
+            return false;
+        length = length * 10 + (uint64_t)(s.data[i] - '0');
+        if (length > INT64_MAX)
+            return false;
+    }
+    *ret_length = length;
+    return true;
+}
+
+/* Whether a peer may have this field dropped by naming it in Connection. */
+static bool field_may_be_named(enum field_id id)
+{
+    switch (field_class_of(id)) {
+    case FIELD_CLASS_FRAME:
+        return false;
+    case FIELD_CLASS_OWN:
+        return id == FIELD_EXPECT;
+    default:
+        return true;
+    }
+}
+
+static void fields_drop_named(struct fields *fields, struct text name)
+{
+    for (size_t i = 0; i < fields->n_items; i++)
+        if (text_equal_nocase(fields->items[i].name, name))
+            fields->items[i].drop = true;
+}
+
+/* What one Connection field asks for. */
+struct connection_options {
+    bool close, keep_alive, upgrade;
+    unsigned n_named;
+};
+
+static bool fields_take_options(struct fields *fields, struct text value, struct connection_options *options)
+{
+    struct text option;
+
+    while (text_next_element(&value, &option)) {
+        if (!text_is_token(option))
+            return false;
+        if (text_equal_nocase(option, TEXT_LITERAL("close")))
+            options->close = true;
+        else if (text_equal_nocase(option, TEXT_LITERAL("keep-alive")))
+            options->keep_alive = true;
+        else if (text_equal_nocase(option, TEXT_LITERAL("upgrade")))
+            options->upgrade = true;
+        else if (++options->n_named > FIELDS_MAX_NAMED)
+            return false;
+        else if (field_may_be_named(field_identify(option)))
+            fields_drop_named(fields, option);
+    }
+    return true;
+}
+
+bool fields_mark_hop_by_hop(struct fields *fields, bool *ret_close, bool *ret_keep_alive, bool *ret_upgrade)
+{
+    struct connection_options options = {0};
+
+    for (size_t i = 0; i < fields->n_items; i++) {
+        struct field *field = &fields->items[i];
+        enum field_class class = field_class_of(field->id);
+
+        if (class == FIELD_CLASS_HOP || class == FIELD_CLASS_FRAME)
+            field->drop = true;
+        if (field->id == FIELD_CONNECTION && !fields_take_options(fields, field->value, &options))
+            return false;
+    }
+    *ret_close = options.close;
+    *ret_keep_alive = options.keep_alive;
+    *ret_upgrade = options.upgrade;
+    return true;
+}

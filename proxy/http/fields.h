@@ -1,0 +1,61 @@
+/* Fields of a message: names, values, and what a proxy must know of them. Pure: no I/O, no allocation.
+ * RFC 9110 5 (fields), 7.6.1 (Connection), RFC 9112 5 (syntax). */
+#ifndef PORTHOLE_HTTP_FIELDS_H
+#define PORTHOLE_HTTP_FIELDS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proxy/base/text.h"
+
+enum field_id {
+    FIELD_OTHER,
+#define FIELD(id, name, class) FIELD_##id,
+#include "proxy/http/fields.def"
+#undef FIELD
+    N_FIELD_IDS
+};
+
+enum field_class { FIELD_CLASS_END, FIELD_CLASS_OWN, FIELD_CLASS_FRAME, FIELD_CLASS_HOP };
+
+/* One field line. Name and value are borrowed from the message's buffer; the value is without
+ * surrounding white space. */
+struct field {
+    struct text name;
+    struct text value;
+    enum field_id id;
+    bool drop; /* not copied: hop-by-hop, framing, or named in Connection */
+};
+
+/* A list with room for `capacity` fields; the array is the owner's. */
+struct fields {
+    struct field *items;
+    size_t n_items, capacity;
+};
+
+/* Which field this is; FIELD_OTHER for every other name. Constant time in the number of known fields. */
+enum field_id field_identify(struct text name);
+enum field_class field_class_of(enum field_id id);
+
+/* RFC 9110 5.6.2. An empty string is not a token. */
+bool text_is_token(struct text s);
+/* RFC 9110 5.5: no CR, LF, NUL or other control byte except HTAB; bytes >= 0x80 (obs-text) are allowed. */
+bool text_is_field_value(struct text s);
+/* Without leading and trailing SP and HTAB. */
+struct text text_trim(struct text s);
+
+/* Walks a comma-separated list (RFC 9110 5.6.1), skipping empty elements. *rest starts as the whole value;
+ * returns false at the end. Quoted strings are not split. */
+bool text_next_element(struct text *rest, struct text *ret_element);
+
+/* 1*DIGIT below 2^63 and nothing else. */
+bool text_to_length(struct text s, uint64_t *ret_length);
+
+/* Sets field.drop on every field of class HOP and FRAME and on every field that a Connection field names. Names of
+ * fields that must not be dropped by a peer's wish (class FRAME, and OWN but Expect) are ignored. Sets *ret_close,
+ * *ret_keep_alive and *ret_upgrade to whether Connection has those options. False when a Connection field is not a
+ * list of tokens, or when more than 64 other options are named. Field ids must be set. */
+bool fields_mark_hop_by_hop(struct fields *fields, bool *ret_close, bool *ret_keep_alive, bool *ret_upgrade);
+
+#endif

@@ -1,0 +1,35 @@
+/* What matching sees of a request-target (DESIGN: "What matching sees"). Pure.
+ *
+ * Every path has one spelling in the view: escapes of printable ASCII are decoded unless the byte would then mean
+ * something else (space, "/", backslash, "%", "?", "#"), hex digits of the rest are in upper case. That is RFC
+ * 3986 6.2.2 and a step further: "/a%3Ab" is "/a:b" to nearly all servers, so a rule about one has to cover the other.
+ */
+#ifndef PORTHOLE_HTTP_PATH_H
+#define PORTHOLE_HTTP_PATH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "proxy/base/text.h"
+
+enum path_verdict {
+    PATH_CLEAR,
+    PATH_AMBIGUOUS, /* could mean another path to the target */
+    PATH_TOO_LONG,  /* does not fit `size` */
+};
+
+/* Writes the path of `origin` (origin-form, "?QUERY" for an empty path, or "*"; the query is cut off) as matching sees
+ * it to out, not terminated, never longer than the input; *ret_length is its length (also when AMBIGUOUS: a best
+ * effort), untouched when TOO_LONG.
+ *
+ * AMBIGUOUS: a "." or ".." segment in any spelling, also with path parameters ("..;x"); an empty segment that is not
+ * the last, or any with only parameters (";x"); %2F, %5C, %00 or another encoded control byte, overlong UTF-8 (%C0,
+ * %C1, %E0%80..., %F0%80...); a malformed escape; a raw backslash or byte >= 0x80 (not allowed in a URI, and a second
+ * spelling of its escape). "*" is CLEAR and stays "*". */
+enum path_verdict path_view(struct text origin, char *out, size_t size, size_t *ret_length);
+
+/* Segment boundaries: prefix "/a" covers "/a" and "/a/b", not "/ab"; "/a/" covers "/a/" and "/a/b".
+ * An empty prefix covers everything. */
+bool path_has_prefix(struct text path, struct text prefix);
+
+#endif

@@ -1,0 +1,219 @@
+#include "proxy/http/response.h"
+
+#include "proxy/http/bytes.h"
+
+/* Looking at the status line anew on each call must not cost more than a constant. */
+#define RESPONSE_MAX_STATUS_LINE_BYTES 1024
+
+static enum response_result response_bad(const char **ret_why, const char *why)
+{
+    *ret_why = why;
+    return RESPONSE_BAD;
+}
+
+/* Whether `data` begins like a status line, as far as it goes. */
+static bool response_begins_well(struct text data)
+{
+    static const char pattern[] = "HTTP/1.v 199";
+
+    for (size_t i = 0; i < data.length && pattern[i]; i++) {
+        char c = data.data[i];
+        bool good = c == pattern[i];
+
+        if (pattern[i] == 'v')
+            good = c == '0' || c == '1';
+        else if (i >= sizeof("HTTP/1.1 ") - 1)
+            good = c >= (pattern[i] == '1' ? '1' : '0') && c <= '9';
+        if (!good)
+            return false;
+    }
+    return true;
+}
+
+/* "HTTP/1.1 200" and what follows it, RFC 9112 4. The SP after the code may be missing when the reason is: many
+ * servers leave it out, and nothing else can be meant. */
+static enum response_result response_parse_status_line(struct text data, struct response *response, size_t *ret_used,
+                                                       const char **ret_why)
+{
+    const size_t minor = sizeof("HTTP/1.") - 1, code = sizeof("HTTP/1.1 ") - 1, reason = code + 3;
+    size_t end;
+
+    if (!response_begins_well(data))
+        return response_bad(ret_why, "the answer does not begin with HTTP/1.0 or HTTP/1.1 and a status code");
+    if (data.length <= reason)
+        return RESPONSE_MORE;
+    if (data.data[reason] != ' ' && data.data[reason] != '\r')
+        return response_bad(ret_why, "the status code is not three digits");
+    end = reason + text_span(text_skip(data, reason), BYTE_VALUE);
+    if (end > RESPONSE_MAX_STATUS_LINE_BYTES)
+        return response_bad(ret_why, "the status line is too long");
+    if (end < data.length && data.data[end] != '\r')
+        return response_bad(ret_why, "the reason phrase has a control byte");
+    if (data.length - end < 2)
+        return RESPONSE_MORE;
+    if (data.data[end + 1] != '\n')
+        return response_bad(ret_why, "the status line has a bare CR");
+    response->minor = (unsigned)(data.data[minor] - '0');
+    response->status = 0;
+    for (size_t i = code; i < reason; i++)
+        response->status = response->status * 10 + (unsigned)(data.data[i] - '0');
+    response->reason = text_trim((struct text){data.data + reason, end - reason});
+    *ret_used = end + 2;
+    return RESPONSE_DONE;
+}
+
+/* Looks for the empty line, from where the last search ended. */
+static enum response_result response_find_end(struct text data, size_t status_line_bytes, size_t *scanned,
+                                              size_t *ret_end, const char **ret_why)
+{
+    size_t at = *scanned > status_line_bytes ? *scanned : status_line_bytes;
+
+    while (at < data.length) {
+        const char *lf = memchr(data.data + at, '\n', data.length - at);
+
+        if (!lf)
+            break;
+        if (lf[-1] != '\r')
+            return response_bad(ret_why, "a line ends in a bare LF");
+        at = (size_t)(lf - data.data) + 1;
+        if (lf[-2] == '\n') {
+            *ret_end = at;
+            return RESPONSE_DONE;
+        }
+    }
+    *scanned = data.length;
+    return RESPONSE_MORE;
+}
+
+/* Parses the field line at the start of *rest and takes it away. *rest ends in CR LF, so there is always a byte after
+ * what a span covers. */
+static const char *response_parse_field(struct text *rest, struct field *field)
+{
+    struct text line = *rest;
+    size_t name = text_span(line, BYTE_TOKEN), value;
+
+    if (name == 0)
+        return line.data[0] == ' ' || line.data[0] == '\t' ? "a folded field line" : "a line without a field name";
+    if (line.data[name] != ':')
+        return "a field name is not a token followed by a colon";
+    *rest = text_skip(line, name + 1);
+    value = text_span_value(*rest);
+    if (rest->data[value] != '\r' || rest->data[value + 1] != '\n')
+        return "a field value has a control byte";
+    field->name = (struct text){line.data, name};
+    field->value = text_trim((struct text){rest->data, value});
+    field->id = field_identify(field->name);
+    field->drop = false;
+    *rest = text_skip(*rest, value + 2);
+    return NULL;
+}
+
+/* `lines` is everything between the status line and the empty line. */
+static const char *response_parse_fields(struct text lines, struct fields *fields)
+{
+    fields->n_items = 0;
+    while (lines.length > 0) {
+        const char *why;
+
+        if (fields->n_items == fields->capacity)
+            return "too many fields";
+        why = response_parse_field(&lines, &fields->items[fields->n_items]);
+        if (why)
+            return why;
+        fields->n_items++;
+    }
+    return NULL;
+}
+
+/* Collects Content-Length and Transfer-Encoding. */
+static const char *response_read_lengths(struct response *response, bool *ret_chunked)
+{
+    response->has_content_length = false;
+    response->content_length = 0;
+    *ret_chunked = false;
+    for (size_t i = 0; i < response->fields.n_items; i++) {
+        const struct field *field = &response->fields.items[i];
+        uint64_t length;
+
+        if (field->id == FIELD_CONTENT_LENGTH) {
+            if (!text_to_length(field->value, &length))
+                return "Content-Length is not a number below 2^63";
+            if (response->has_content_length && length != response->content_length)
+                return "Content-Length fields that differ";
+            response->has_content_length = true;
+            response->content_length = length;
+        } else if (field->id == FIELD_TRANSFER_ENCODING) {
+            if (*ret_chunked)
+                return "more than one Transfer-Encoding";
+            if (!text_equal_nocase(field->value, TEXT_LITERAL("chunked")))
+                return "Transfer-Encoding is not chunked";
+            *ret_chunked = true;
+        }
+    }
+    if (*ret_chunked && response->has_content_length)
+        return "both Content-Length and Transfer-Encoding";
+    if (*ret_chunked && response->minor == 0)
+        return "Transfer-Encoding in HTTP/1.0";
+    return NULL;
+}
+
+/* RFC 9112 6.3. */
+static enum body_kind response_body(const struct response *response, bool to_head, bool chunked)
+{
+    if (to_head || response->status < 200 || response->status == 204 || response->status == 304)
+        return BODY_NONE;
+    if (chunked)
+        return BODY_CHUNKED;
+    return response->has_content_length ? BODY_LENGTH : BODY_UNTIL_CLOSE;
+}
+
+/* RFC 9112 9.3, and no trust in a target that announces content where there can't be any (RFC 9110 8.6, RFC 9112 6.1):
+ * it may send it. */
+static bool response_is_reusable(const struct response *response, bool chunked, bool close, bool keep_alive)
+{
+    bool never_content = response->status < 200 || response->status == 204;
+
+    if (close || response->status == 101 || response->body == BODY_UNTIL_CLOSE)
+        return false;
+    if (never_content && (chunked || response->content_length > 0))
+        return false;
+    return response->minor == 1 || keep_alive;
+}
+
+static const char *response_check(struct response *response, bool to_head)
+{
+    bool chunked, close, keep_alive, upgrade;
+    const char *why = response_read_lengths(response, &chunked);
+
+    if (why)
+        return why;
+    if (!fields_mark_hop_by_hop(&response->fields, &close, &keep_alive, &upgrade))
+        return "Connection is not a list of tokens";
+    response->body = response_body(response, to_head, chunked);
+    response->reusable = response_is_reusable(response, chunked, close, keep_alive);
+    return NULL;
+}
+
+enum response_result response_parse(const char *data, size_t length, size_t *scanned, bool to_head,
+                                    struct response *response, size_t *ret_used, const char **ret_why)
+{
+    struct text head = {data, length};
+    size_t status_line_bytes, end;
+    enum response_result result;
+    const char *why;
+
+    result = response_parse_status_line(head, response, &status_line_bytes, ret_why);
+    if (result != RESPONSE_DONE)
+        return result;
+    result = response_find_end(head, status_line_bytes, scanned, &end, ret_why);
+    if (result != RESPONSE_DONE)
+        return result;
+    why =
+        response_parse_fields((struct text){data + status_line_bytes, end - 2 - status_line_bytes}, &response->fields);
+    if (!why)
+        why = response_check(response, to_head);
+    if (why)
+        return response_bad(ret_why, why);
+    *ret_used = end;
+    return RESPONSE_DONE;
+}

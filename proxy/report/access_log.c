@@ -1,0 +1,223 @@
+#include "proxy/report/access_log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define LINE_BYTES 16384 /* seven texts, cut, and the numbers */
+#define TEXT_BYTES 2048 /* of one escaped field; a longer one is cut */
+
+/* A line being written: never more than size - 1 bytes, so that there is always room for a newline. */
+struct line {
+    char *out;
+    size_t size, length;
+    bool json;
+};
+
+static void line_put(struct line *line, const char *s, size_t n)
+{
+    if (n > line->size - 1 - line->length)
+        n = line->size - 1 - line->length;
+    memcpy(line->out + line->length, s, n);
+    line->length += n;
+}
+
+static void line_key(struct line *line, const char *key)
+{
+    if (line->json) {
+        line_put(line, line->length > 1 ? ",\"" : "\"", line->length > 1 ? 2 : 1);
+        line_put(line, key, strlen(key));
+        line_put(line, "\":", 2);
+    } else {
+        line_put(line, " ", 1);
+        line_put(line, key, strlen(key));
+        line_put(line, "=", 1);
+    }
+}
+
+static void line_quoted(struct line *line, struct text value)
+{
+    char escaped[TEXT_BYTES];
+    size_t n = log_escape(escaped, sizeof(escaped), value.data ? value.data : "", value.length);
+
+    line_put(line, "\"", 1);
+    line_put(line, escaped, n);
+    line_put(line, "\"", 1);
+}
+
+static void line_text(struct line *line, const char *key, struct text value)
+{
+    line_key(line, key);
+    line_quoted(line, value);
+}
+
+static void line_number(struct line *line, const char *key, uint64_t value)
+{
+    char digits[24];
+    int n = snprintf(digits, sizeof(digits), "%" PRIu64, value);
+
+    line_key(line, key);
+    line_put(line, digits, (size_t)n);
+}
+
+static void line_time(struct line *line, struct wall_time at)
+{
+    time_t seconds = (time_t)(at.ns / 1000000000u);
+    char text[48];
+    struct tm tm;
+    size_t n;
+
+    gmtime_r(&seconds, &tm);
+    n = strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
+    n += (size_t)snprintf(text + n, sizeof(text) - n, ".%03uZ", (unsigned)(at.ns / 1000000u % 1000u));
+    if (line->json)
+        line_text(line, "time", (struct text){text, n});
+    else
+        line_put(line, text, n);
+}
+
+static void line_entry(struct line *line, const struct access_entry *entry)
+{
+    line_text(line, "id", entry->request_id);
+    line_text(line, "listener", entry->listener);
+    line_text(line, "peer", entry->peer);
+    line_text(line, "method", entry->method);
+    line_text(line, "request", entry->target);
+    line_number(line, "status", entry->status);
+    line_text(line, "outcome", text_of(outcome_info(entry->outcome)->name));
+    if (entry->reason)
+        line_text(line, "reason", text_of(entry->reason));
+    if (entry->route.length)
+        line_text(line, "route", entry->route);
+    if (entry->upstream.length)
+        line_text(line, "target", entry->upstream);
+    line_number(line, "bytes_in", entry->received_bytes);
+    line_number(line, "bytes_out", entry->sent_bytes);
+    line_number(line, "total_us", entry->total_us);
+    if (entry->connect_us >= 0)
+        line_number(line, "connect_us", (uint64_t)entry->connect_us);
+    if (entry->first_byte_us >= 0)
+        line_number(line, "first_byte_us", (uint64_t)entry->first_byte_us);
+}
+
+void access_entry_log(enum log_level level, const struct access_entry *entry)
+{
+    log_write(level, "%s: %.*s %.*s from %.*s on %.*s, target %.*s%s%s, status %u, id %.*s",
+              outcome_info(entry->outcome)->name, (int)entry->method.length, entry->method.data ? entry->method.data : "",
+              (int)entry->target.length, entry->target.data, (int)entry->peer.length, entry->peer.data,
+              (int)entry->listener.length, entry->listener.data, entry->upstream.length ? (int)entry->upstream.length : 1,
+              entry->upstream.length ? entry->upstream.data : "-", entry->reason ? ": " : "",
+              entry->reason ? entry->reason : "", entry->status, (int)entry->request_id.length,
+              entry->request_id.data ? entry->request_id.data : "");
+}
+
+static size_t access_entry_format(const struct access_entry *entry, enum log_format format, char *out, size_t size)
+{
+    struct line line = {.out = out, .size = size, .json = format == LOG_FORMAT_JSON};
+
+    if (line.json)
+        line_put(&line, "{", 1);
+    line_time(&line, entry->time);
+    line_entry(&line, entry);
+    if (line.json)
+        line_put(&line, "}", 1);
+    out[line.length] = '\0';
+    return line.length;
+}
+
+static int access_log_open(const char *to)
+{
+    int fd;
+
+    if (strcmp(to, "stdout") == 0)
+        return log_open_output(STDOUT_FILENO);
+    if (strcmp(to, "stderr") == 0)
+        return log_open_output(STDERR_FILENO);
+    fd = open(to, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0640);
+    return fd < 0 ? -errno : fd;
+}
+
+struct access_log *access_log_new(const char *to, enum log_format format, struct error *error)
+{
+    struct access_log *log = malloc(sizeof(*log));
+    int fd;
+
+    if (!log) {
+        error_set(error, -ENOMEM, "out of memory");
+        return NULL;
+    }
+    fd = access_log_open(to);
+    if (fd < 0) {
+        error_set(error, fd, "cannot open the access log %s: %s", to, strerror(-fd));
+        free(log);
+        return NULL;
+    }
+    log->fd = fd;
+    log->format = format;
+    log->length = 0;
+    log->n_dropped = 0;
+    return log;
+}
+
+void access_log_free(struct access_log *log)
+{
+    if (!log)
+        return;
+    access_log_flush(log);
+    close(log->fd);
+    free(log);
+}
+
+/* Says that lines are missing, once there is room again. */
+static void access_log_confess(struct access_log *log)
+{
+    struct line line = {
+        .out = log->data + log->length, .size = sizeof(log->data) - log->length, .json = log->format == LOG_FORMAT_JSON};
+
+    if (log->n_dropped == 0 || line.size < 128)
+        return;
+    if (line.json)
+        line_put(&line, "{", 1);
+    line_time(&line, wall_time_now());
+    line_number(&line, "dropped_lines", log->n_dropped);
+    line_put(&line, line.json ? "}\n" : "\n", line.json ? 2 : 1);
+    log->length += line.length;
+    log->n_dropped = 0;
+}
+
+void access_log_flush(struct access_log *log)
+{
+    ssize_t n;
+
+    if (log->length == 0)
+        return;
+    n = write(log->fd, log->data, log->length);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    /* Any other failure (a full disk, a reader that left) loses these lines; the proxy goes on. */
+    if (n < 0)
+        n = (ssize_t)log->length;
+    log->length -= (size_t)n;
+    memmove(log->data, log->data + n, log->length);
+    access_log_confess(log);
+}
+
+void access_log_add(struct access_log *log, const struct access_entry *entry)
+{
+    size_t n;
+
+    if (sizeof(log->data) - log->length < LINE_BYTES)
+        access_log_flush(log);
+    if (sizeof(log->data) - log->length < LINE_BYTES) {
+        log->n_dropped++;
+        return;
+    }
+    n = access_entry_format(entry, log->format, log->data + log->length, LINE_BYTES - 1);
+    log->data[log->length + n] = '\n';
+    log->length += n + 1;
+}

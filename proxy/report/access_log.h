@@ -1,0 +1,49 @@
+/* The access log: one line per exchange, plain or JSON. One writer per worker; the descriptor is shared.
+ *
+ * Lines are gathered and written when the worker is about to sleep. A reader that blocks never blocks the worker:
+ * what cannot be written when the buffer is full is dropped, and the log says how many lines. */
+#ifndef PORTHOLE_REPORT_ACCESS_LOG_H
+#define PORTHOLE_REPORT_ACCESS_LOG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proxy/base/clock.h"
+#include "proxy/base/log.h"
+#include "proxy/base/text.h"
+#include "proxy/report/outcome.h"
+
+#define ACCESS_LOG_BYTES 65536
+
+/* What is said of an exchange. Texts may hold any bytes: they are escaped. */
+struct access_entry {
+    struct wall_time time; /* of the end */
+    struct text request_id, method, target, listener, route, upstream, peer;
+    unsigned status;     /* 0: nothing was sent */
+    enum outcome outcome;
+    const char *reason;  /* static detail, or NULL */
+    uint64_t received_bytes, sent_bytes;
+    uint64_t total_us;
+    int64_t connect_us, first_byte_us; /* -1: not reached */
+};
+
+struct access_log {
+    int fd; /* owned */
+    enum log_format format;
+    size_t length;
+    uint64_t n_dropped;
+    char data[ACCESS_LOG_BYTES];
+};
+
+/* Opens "stdout", "stderr" or a file for appending. NULL with the error set. */
+struct access_log *access_log_new(const char *to, enum log_format format, struct error *error);
+/* Flushes. Takes NULL. */
+void access_log_free(struct access_log *log);
+void access_log_add(struct access_log *log, const struct access_entry *entry);
+void access_log_flush(struct access_log *log);
+
+/* One sentence about an exchange in the error log. */
+void access_entry_log(enum log_level level, const struct access_entry *entry);
+
+#endif

@@ -1,0 +1,42 @@
+/* The frontend: libmicrohttpd in a worker's loop. The only file that knows libmicrohttpd.
+ *
+ * One daemon per worker, without a listening socket: the worker accepts and hands descriptors over. Exchanges wait unsuspended
+ * while the loop has other work, and are suspended when it is about to sleep ("late suspension"). */
+#ifndef PORTHOLE_SERVE_FRONTEND_H
+#define PORTHOLE_SERVE_FRONTEND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "proxy/exchange.h"
+#include "proxy/serve/peer.h"
+
+struct frontend;
+
+/* Makes a worker's daemon. `closed` is told (from within frontend_run) that a client of a listener has left.
+ * NULL with the error set. */
+struct frontend *frontend_new(struct exchange_env *env, void (*closed)(void *closure, const struct listener_config *),
+                              void *closure, struct error *error);
+/* Cuts all clients. Takes NULL. */
+void frontend_free(struct frontend *frontend);
+
+/* Takes over an accepted, non-blocking descriptor (closes it on failure). 0 or a negative errno. */
+int frontend_add(struct frontend *frontend, int fd, const struct listener_config *listener,
+                 const struct peer *peer) WARN_UNUSED;
+
+/* Whether the next frontend_turn has something to do, so that the loop must not sleep. */
+bool frontend_is_busy(const struct frontend *frontend);
+/* One round after the loop's events: `quiet` says that there were none, so that the loop would sleep next. */
+void frontend_turn(struct frontend *frontend, bool quiet);
+/* Heartbeat: lets the library look at everything once. */
+void frontend_beat(struct frontend *frontend);
+
+/* No more requests: idle clients are let go, without losing a request that is already in the socket. */
+void frontend_stop(struct frontend *frontend);
+/* The drain's deadline: everybody who is left is cut with outcome STOPPED. */
+void frontend_cut_all(struct frontend *frontend);
+size_t frontend_n_clients(const struct frontend *frontend);
+
+const char *frontend_library_version(void);
+
+#endif

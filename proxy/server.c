@@ -1,0 +1,310 @@
+#include "proxy/server.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "proxy/base/loop.h"
+#include "proxy/serve/listener.h"
+#include "proxy/target/connect.h"
+#include "proxy/worker.h"
+
+#define WATCH_EVENTS (IN_MOVED_TO | IN_CREATE | IN_DELETE | IN_MOVED_FROM)
+
+struct server {
+    struct snapshot *snapshot; /* a reference */
+    struct loop *loop;         /* the main thread's: signals and the sockets' directories */
+    struct listener **listeners;
+    atomic_uint *n_clients; /* per listener */
+    struct worker **workers;
+    size_t n_workers;
+    struct source signals, directories;
+    int signal_fd, inotify_fd; /* owned, -1 */
+    atomic_bool stop_asked;
+    atomic_uint n_stopped; /* workers that have drained */
+    bool stopping;
+};
+
+/* ---- stopping ---- */
+
+static void server_begin_stop(struct server *server, const char *why)
+{
+    if (server->stopping)
+        return;
+    server->stopping = true;
+    log_info("stopping: %s", why);
+    /* The path goes first: whoever has connected by then is in a backlog, and the workers serve that. */
+    for (size_t i = 0; i < server->snapshot->n_listeners; i++)
+        listener_withdraw(server->listeners[i]);
+    for (size_t i = 0; i < server->n_workers; i++)
+        worker_stop(server->workers[i], server->snapshot->drain_ms);
+}
+
+void server_stop(struct server *server)
+{
+    atomic_store(&server->stop_asked, true);
+    loop_wake(server->loop);
+}
+
+static void server_on_worker_stopped(void *closure)
+{
+    struct server *server = closure;
+
+    atomic_fetch_add(&server->n_stopped, 1);
+    loop_wake(server->loop);
+}
+
+static void server_on_signal(struct source *source, uint32_t events)
+{
+    struct server *server = CONTAINER_OF(source, struct server, signals);
+    struct signalfd_siginfo info;
+
+    (void)events;
+    while (read(server->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+        if (info.ssi_signo == SIGHUP)
+            log_warn("SIGHUP: this version cannot reload its configuration; start another with --takeover");
+        else
+            server_begin_stop(server, strsignal((int)info.ssi_signo));
+    }
+}
+
+static int server_watch_signals(struct server *server, struct error *error)
+{
+    sigset_t set;
+    int r;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    server->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    if (server->signal_fd < 0)
+        return error_set(error, -errno, "cannot receive signals: %s", strerror(errno));
+    r = loop_add(server->loop, &server->signals, server->signal_fd, EPOLLIN, server_on_signal);
+    return r < 0 ? error_set(error, r, "cannot receive signals: %s", strerror(-r)) : 0;
+}
+
+/* ---- the sockets' places ---- */
+
+/* Somebody removed the file: nobody can reach us any more, so it is made again. */
+static void server_restore_listener(struct server *server, size_t index)
+{
+    struct listener *listener = server->listeners[index];
+    struct error error = ERROR_INIT;
+    int old_fd;
+
+    log_warn("the socket %s was removed; publishing it again", listener->config->bind.name);
+    old_fd = listener_publish_again(listener, &error);
+    if (old_fd < 0) {
+        log_error("%s", error.message);
+        return;
+    }
+    for (size_t i = 0; i < server->n_workers; i++)
+        if (worker_change_listener(server->workers[i], index) < 0)
+            log_error("a worker cannot serve %s: no descriptors left", listener->config->bind.name);
+    close(old_fd);
+}
+
+/* What has become of our sockets. Another process that took over all of them wants us to finish and leave. */
+static void server_look_at_listeners(struct server *server)
+{
+    size_t n_paths = 0, n_replaced = 0;
+
+    for (size_t i = 0; i < server->snapshot->n_listeners; i++) {
+        struct listener *listener = server->listeners[i];
+
+        if (listener->config->bind.kind != ADDRESS_UNIX)
+            continue;
+        n_paths++;
+        switch (listener_look(listener)) {
+        case LISTENER_OURS:
+            break;
+        case LISTENER_REPLACED:
+            n_replaced++;
+            break;
+        case LISTENER_ABSENT:
+            server_restore_listener(server, i);
+            break;
+        }
+    }
+    if (n_paths > 0 && n_replaced == n_paths)
+        server_begin_stop(server, "another process has taken over");
+}
+
+static void server_on_directory(struct source *source, uint32_t events)
+{
+    struct server *server = CONTAINER_OF(source, struct server, directories);
+    char data[4096];
+
+    (void)events;
+    while (read(server->inotify_fd, data, sizeof(data)) > 0)
+        ;
+    if (!server->stopping)
+        server_look_at_listeners(server);
+}
+
+/* Without inotify the server works all the same, it just does not notice. */
+static void server_watch_directories(struct server *server)
+{
+    server->inotify_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    if (server->inotify_fd < 0) {
+        log_warn("cannot watch the sockets' directories: %s", strerror(errno));
+        return;
+    }
+    for (size_t i = 0; i < server->snapshot->n_listeners; i++) {
+        const struct listener *listener = server->listeners[i];
+        char path[32];
+
+        if (listener->directory_fd < 0)
+            continue;
+        snprintf(path, sizeof(path), "/proc/self/fd/%d", listener->directory_fd);
+        if (inotify_add_watch(server->inotify_fd, path, WATCH_EVENTS) < 0)
+            log_warn("cannot watch the directory of %s: %s", listener->config->bind.name, strerror(errno));
+    }
+    if (loop_add(server->loop, &server->directories, server->inotify_fd, EPOLLIN, server_on_directory) < 0)
+        log_warn("cannot watch the sockets' directories");
+}
+
+/* ---- life ---- */
+
+static int server_publish(struct server *server, bool takeover, struct error *error)
+{
+    for (size_t i = 0; i < server->snapshot->n_listeners; i++) {
+        int r = listener_publish(&server->snapshot->listeners[i], takeover, &server->listeners[i], error);
+
+        if (r < 0)
+            return r;
+        log_info("listening on %s", server->listeners[i]->config->bind.text);
+    }
+    return 0;
+}
+
+static int server_make_workers(struct server *server, struct error *error)
+{
+    const struct worker_setup setup = {.snapshot = server->snapshot,
+                                       .listeners = server->listeners,
+                                       .n_clients = server->n_clients,
+                                       .stopped = server_on_worker_stopped,
+                                       .closure = server};
+
+    server->workers = calloc(server->snapshot->n_workers, sizeof(struct worker *));
+    if (!server->workers)
+        return error_set(error, -ENOMEM, "out of memory");
+    for (; server->n_workers < server->snapshot->n_workers; server->n_workers++) {
+        struct worker *worker = worker_new(&setup, error);
+
+        if (!worker)
+            return error->code ? error->code : -EIO;
+        server->workers[server->n_workers] = worker;
+    }
+    return 0;
+}
+
+/* Everything that can fail comes before the sockets: once they are published, another process may have given way. */
+static int server_make(struct server *server, bool takeover, struct error *error)
+{
+    int r = connect_global_init();
+
+    if (r < 0)
+        return error_set(error, r, "libcurl cannot start");
+    server->loop = loop_new();
+    server->listeners = calloc(server->snapshot->n_listeners, sizeof(struct listener *));
+    server->n_clients = calloc(server->snapshot->n_listeners, sizeof(*server->n_clients));
+    if (!server->loop || !server->listeners || !server->n_clients)
+        return error_set(error, -ENOMEM, "cannot make a server: %s", strerror(errno));
+    r = server_watch_signals(server, error);
+    if (r == 0)
+        r = server_make_workers(server, error);
+    if (r == 0)
+        r = server_publish(server, takeover, error);
+    return r;
+}
+
+int server_new(struct snapshot *snapshot, const struct server_options *options, struct server **ret_server,
+               struct error *error)
+{
+    struct server *server = calloc(1, sizeof(*server));
+    int r;
+
+    if (!server)
+        return error_set(error, -ENOMEM, "out of memory");
+    server->snapshot = snapshot_ref(snapshot);
+    server->signal_fd = -1;
+    server->inotify_fd = -1;
+    server->signals = (struct source)SOURCE_INIT;
+    server->directories = (struct source)SOURCE_INIT;
+    r = server_make(server, options->takeover, error);
+    if (r < 0) {
+        server_free(server);
+        return r;
+    }
+    *ret_server = server;
+    return 0;
+}
+
+/* What happened, in a line per outcome that did. */
+static void server_sum_up(const struct server *server)
+{
+    for (int outcome = 0; outcome < N_OUTCOMES; outcome++) {
+        uint64_t n = 0;
+
+        for (size_t i = 0; i < server->n_workers; i++)
+            n += counter_read(&worker_metrics(server->workers[i])->outcomes[outcome]);
+        if (n > 0)
+            log_info("outcome %s: %llu", outcome_info((enum outcome)outcome)->name, (unsigned long long)n);
+    }
+}
+
+int server_run(struct server *server)
+{
+    struct error error = ERROR_INIT;
+    int r = 0;
+
+    for (size_t i = 0; i < server->n_workers && r == 0; i++)
+        r = worker_start(server->workers[i], &error);
+    if (r < 0) {
+        log_error("%s", error.message);
+        server_begin_stop(server, "a worker could not start");
+        return r;
+    }
+    server_watch_directories(server);
+    while (atomic_load(&server->n_stopped) < server->n_workers) {
+        r = loop_run_once(server->loop, -1);
+        if (r < 0)
+            return r;
+        if (atomic_load(&server->stop_asked))
+            server_begin_stop(server, "asked to");
+    }
+    server_sum_up(server);
+    return 0;
+}
+
+void server_free(struct server *server)
+{
+    if (!server)
+        return;
+    for (size_t i = 0; i < server->n_workers; i++)
+        worker_free(server->workers[i]);
+    for (size_t i = 0; server->listeners && i < server->snapshot->n_listeners; i++)
+        listener_free(server->listeners[i]);
+    loop_remove(&server->signals);
+    loop_remove(&server->directories);
+    if (server->signal_fd >= 0)
+        close(server->signal_fd);
+    if (server->inotify_fd >= 0)
+        close(server->inotify_fd);
+    loop_free(server->loop);
+    free(server->workers);
+    free(server->listeners);
+    free(server->n_clients);
+    snapshot_unref(server->snapshot);
+    free(server);
+}

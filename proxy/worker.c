@@ -1,0 +1,415 @@
+#include "proxy/worker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "proxy/exchange.h"
+#include "proxy/serve/frontend.h"
+#include "proxy/serve/peer.h"
+
+#define ACCEPT_MOST 16 /* per wake-up, so that accepting never starves those who are in */
+#define ACCEPT_PAUSE_MS 100
+#define BEAT_MS 1000
+
+/* One listener as a worker sees it. */
+struct door {
+    struct worker *worker;
+    const struct listener_config *config; /* borrowed from the snapshot */
+    int fd;                               /* owned: a duplicate of the listener's, -1 */
+    atomic_int next_fd;                   /* owned: what to change to, from another thread; -1 */
+    struct source source;
+    struct timer pause; /* while accepting is suspended: a limit, or no descriptors left */
+};
+
+struct worker {
+    struct worker_setup setup;
+    struct loop *loop;
+    struct snapshot *snapshot; /* a reference */
+    struct connector *connector;
+    struct target *targets; /* by target_config.index */
+    struct frontend *frontend;
+    struct exchange_env env;
+    struct metrics metrics;
+    struct door *doors;
+    struct timer beat, deadline;
+    pthread_t thread;
+    bool started, finished;
+    atomic_bool stop_asked, doors_changed;
+    uint64_t stop_ms; /* written before stop_asked */
+};
+
+/* ---- accepting ---- */
+
+static void door_open(struct door *door);
+
+static void door_on_pause(struct timer *timer)
+{
+    door_open(CONTAINER_OF(timer, struct door, pause));
+}
+
+static void door_pause(struct door *door)
+{
+    loop_remove(&door->source);
+    if (!door->worker->env.stopping)
+        timer_arm(door->worker->loop, &door->pause, ACCEPT_PAUSE_MS);
+}
+
+static atomic_uint *door_clients(const struct door *door)
+{
+    return &door->worker->setup.n_clients[door->config->index];
+}
+
+/* Counts a client in; false when the listener is full. */
+static bool door_admit(struct door *door)
+{
+    unsigned before = atomic_fetch_add_explicit(door_clients(door), 1, memory_order_relaxed);
+
+    if (before < door->config->limit_connections)
+        return true;
+    atomic_fetch_sub_explicit(door_clients(door), 1, memory_order_relaxed);
+    return false;
+}
+
+static void door_take(struct door *door, int fd)
+{
+    const struct listener_config *config = door->config;
+    struct worker *worker = door->worker;
+    struct peer peer;
+    char text[80];
+
+    if (peer_read(fd, &peer) < 0 || !peer_is_allowed(&peer, fd, config->peers, config->n_peers)) {
+        peer_format(&peer, text, sizeof(text));
+        log_info("peer %s is not allowed on %s", text, config->name);
+        counter_add(&worker->metrics.peers_refused, 1);
+        close(fd);
+        atomic_fetch_sub_explicit(door_clients(door), 1, memory_order_relaxed);
+        return;
+    }
+    counter_add(&worker->metrics.connections, 1);
+    if (frontend_add(worker->frontend, fd, config, &peer) < 0) {
+        log_error("cannot serve another connection on %s: out of memory", config->name);
+        atomic_fetch_sub_explicit(door_clients(door), 1, memory_order_relaxed);
+    }
+}
+
+/* Takes one connection. False when there is none, or none can be taken now. */
+static bool door_accept_one(struct door *door)
+{
+    int fd;
+
+    /* A full house leaves the rest in the backlog: they are served as soon as somebody leaves. */
+    if (!door_admit(door)) {
+        door_pause(door);
+        return false;
+    }
+    fd = accept4(door->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd >= 0) {
+        door_take(door, fd);
+        return true;
+    }
+    atomic_fetch_sub_explicit(door_clients(door), 1, memory_order_relaxed);
+    if (errno == ECONNABORTED || errno == EINTR)
+        return true;
+    if (errno != EAGAIN) {
+        log_error("cannot accept on %s: %s; trying again in %d ms", door->config->name, strerror(errno),
+                  ACCEPT_PAUSE_MS);
+        door_pause(door);
+    }
+    return false;
+}
+
+static void door_on_ready(struct source *source, uint32_t events)
+{
+    struct door *door = CONTAINER_OF(source, struct door, source);
+
+    (void)events;
+    for (int i = 0; i < ACCEPT_MOST && door_accept_one(door); i++)
+        ;
+}
+
+static void door_open(struct door *door)
+{
+    int r;
+
+    timer_disarm(&door->pause);
+    if (door->source.loop || door->fd < 0)
+        return;
+    r = loop_add(door->worker->loop, &door->source, door->fd, EPOLLIN | EPOLLEXCLUSIVE, door_on_ready);
+    if (r < 0)
+        log_error("cannot watch listener %s: %s", door->config->name, strerror(-r));
+}
+
+static void worker_on_client_closed(void *closure, const struct listener_config *config)
+{
+    struct worker *worker = closure;
+    struct door *door = &worker->doors[config->index];
+
+    atomic_fetch_sub_explicit(door_clients(door), 1, memory_order_relaxed);
+    if (timer_armed(&door->pause) && !worker->env.stopping)
+        door_open(door);
+}
+
+static void door_close(struct door *door)
+{
+    timer_disarm(&door->pause);
+    loop_remove(&door->source);
+    if (door->fd >= 0)
+        close(door->fd);
+    door->fd = -1;
+}
+
+/* Serves what is left in the old backlog, then turns to the new descriptor. */
+static void door_change(struct door *door)
+{
+    int fd = atomic_exchange(&door->next_fd, -1);
+
+    if (fd < 0)
+        return;
+    while (door->fd >= 0 && door_accept_one(door))
+        ;
+    door_close(door);
+    door->fd = fd;
+    if (!door->worker->env.stopping)
+        door_open(door);
+}
+
+static int door_offer(struct door *door, int listener_fd)
+{
+    int fd = fcntl(listener_fd, F_DUPFD_CLOEXEC, 0);
+
+    if (fd < 0)
+        return -errno;
+    fd = atomic_exchange(&door->next_fd, fd);
+    if (fd >= 0)
+        close(fd);
+    return 0;
+}
+
+int worker_change_listener(struct worker *worker, size_t index)
+{
+    int r = door_offer(&worker->doors[index], worker->setup.listeners[index]->fd);
+
+    if (r == 0) {
+        atomic_store(&worker->doors_changed, true);
+        loop_wake(worker->loop);
+    }
+    return r;
+}
+
+/* ---- stopping ---- */
+
+static void worker_on_deadline(struct timer *timer)
+{
+    struct worker *worker = CONTAINER_OF(timer, struct worker, deadline);
+
+    frontend_cut_all(worker->frontend);
+}
+
+/* What has connected before the path was withdrawn is in the backlog and must be served. */
+static void worker_begin_stop(struct worker *worker)
+{
+    worker->env.stopping = true;
+    for (size_t i = 0; i < worker->snapshot->n_listeners; i++) {
+        struct door *door = &worker->doors[i];
+
+        while (door_accept_one(door))
+            ;
+        door_close(door);
+    }
+    frontend_stop(worker->frontend);
+    timer_arm(worker->loop, &worker->deadline, worker->stop_ms);
+}
+
+void worker_stop(struct worker *worker, uint64_t deadline_ms)
+{
+    worker->stop_ms = deadline_ms;
+    atomic_store(&worker->stop_asked, true);
+    loop_wake(worker->loop);
+}
+
+/* ---- the thread ---- */
+
+static void worker_on_beat(struct timer *timer)
+{
+    struct worker *worker = CONTAINER_OF(timer, struct worker, beat);
+
+    frontend_beat(worker->frontend);
+    timer_arm(worker->loop, &worker->beat, BEAT_MS);
+}
+
+/* What other threads have asked for since the last round. */
+static void worker_heed(struct worker *worker)
+{
+    if (atomic_exchange_explicit(&worker->doors_changed, false, memory_order_acquire))
+        for (size_t i = 0; i < worker->snapshot->n_listeners; i++)
+            door_change(&worker->doors[i]);
+    if (!worker->env.stopping && atomic_load_explicit(&worker->stop_asked, memory_order_acquire))
+        worker_begin_stop(worker);
+}
+
+static bool worker_is_done(const struct worker *worker)
+{
+    return worker->env.stopping && frontend_n_clients(worker->frontend) == 0;
+}
+
+static void *worker_main(void *closure)
+{
+    struct worker *worker = closure;
+
+    timer_arm(worker->loop, &worker->beat, BEAT_MS);
+    worker_heed(worker);
+    while (!worker_is_done(worker)) {
+        bool busy = frontend_is_busy(worker->frontend);
+        int n;
+
+        if (!busy && worker->env.access_log)
+            access_log_flush(worker->env.access_log);
+        n = loop_run_once(worker->loop, busy ? 0 : -1);
+        if (n < 0) {
+            log_error("the event loop failed: %s", strerror(-n));
+            break;
+        }
+        worker_heed(worker);
+        frontend_turn(worker->frontend, n == 0);
+        exchange_flush_unsent(&worker->env);
+    }
+    worker->setup.stopped(worker->setup.closure);
+    return NULL;
+}
+
+int worker_start(struct worker *worker, struct error *error)
+{
+    sigset_t all, old;
+    int r = 0;
+
+    for (size_t i = 0; i < worker->snapshot->n_listeners && r == 0; i++)
+        r = worker_change_listener(worker, i);
+    if (r < 0)
+        return error_set(error, r, "cannot start a worker: %s", strerror(-r));
+    /* Signals are the main thread's. */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    r = pthread_create(&worker->thread, NULL, worker_main, worker);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (r)
+        return error_set(error, -r, "cannot start a worker thread: %s", strerror(r));
+    worker->started = true;
+    return 0;
+}
+
+/* ---- making ---- */
+
+static int worker_make_doors(struct worker *worker)
+{
+    size_t n = worker->snapshot->n_listeners;
+
+    worker->doors = calloc(n, sizeof(*worker->doors));
+    if (!worker->doors)
+        return -ENOMEM;
+    for (size_t i = 0; i < n; i++) {
+        worker->doors[i] = (struct door){.worker = worker,
+                                         .config = &worker->snapshot->listeners[i],
+                                         .fd = -1,
+                                         .next_fd = -1,
+                                         .source = SOURCE_INIT};
+        timer_init(&worker->doors[i].pause, door_on_pause);
+    }
+    return 0;
+}
+
+static int worker_make_targets(struct worker *worker)
+{
+    const struct snapshot *snapshot = worker->snapshot;
+
+    worker->connector = connector_new(worker->loop);
+    worker->targets = calloc(snapshot->n_targets ? snapshot->n_targets : 1, sizeof(*worker->targets));
+    if (!worker->connector || !worker->targets)
+        return -ENOMEM;
+    for (size_t i = 0; i < snapshot->n_targets; i++)
+        target_init(&worker->targets[i], &snapshot->targets[i], worker->connector, worker->loop, snapshot->n_workers);
+    return 0;
+}
+
+static int worker_make(struct worker *worker, struct error *error)
+{
+    const struct log_config *log = &worker->snapshot->log;
+    int r;
+
+    worker->loop = loop_new();
+    if (!worker->loop)
+        return error_set(error, -errno, "cannot make an event loop: %s", strerror(errno));
+    r = worker_make_targets(worker);
+    if (r == 0)
+        r = worker_make_doors(worker);
+    worker->env = (struct exchange_env){.loop = worker->loop,
+                                        .snapshot = worker->snapshot,
+                                        .targets = worker->targets,
+                                        .metrics = &worker->metrics};
+    if (r == 0)
+        r = exchange_env_init(&worker->env);
+    if (r < 0)
+        return error_set(error, r, "cannot make a worker: %s", strerror(-r));
+    if (log->access) {
+        worker->env.access_log = access_log_new(log->access_to, log->access_format, error);
+        if (!worker->env.access_log)
+            return -EIO;
+    }
+    worker->frontend = frontend_new(&worker->env, worker_on_client_closed, worker, error);
+    return worker->frontend ? 0 : -EIO;
+}
+
+struct worker *worker_new(const struct worker_setup *setup, struct error *error)
+{
+    struct worker *worker = calloc(1, sizeof(*worker));
+
+    if (!worker) {
+        error_set(error, -ENOMEM, "out of memory");
+        return NULL;
+    }
+    worker->setup = *setup;
+    worker->snapshot = snapshot_ref(setup->snapshot);
+    timer_init(&worker->beat, worker_on_beat);
+    timer_init(&worker->deadline, worker_on_deadline);
+    if (worker_make(worker, error) < 0) {
+        worker_free(worker);
+        return NULL;
+    }
+    return worker;
+}
+
+void worker_free(struct worker *worker)
+{
+    if (!worker)
+        return;
+    if (worker->started)
+        pthread_join(worker->thread, NULL);
+    frontend_free(worker->frontend);
+    for (size_t i = 0; worker->doors && i < worker->snapshot->n_listeners; i++) {
+        door_close(&worker->doors[i]);
+        if (atomic_load(&worker->doors[i].next_fd) >= 0)
+            close(atomic_load(&worker->doors[i].next_fd));
+    }
+    for (size_t i = 0; worker->targets && i < worker->snapshot->n_targets; i++)
+        if (worker->targets[i].config)
+            target_deinit(&worker->targets[i]);
+    connector_free(worker->connector);
+    if (worker->env.path_scratch)
+        exchange_env_deinit(&worker->env);
+    access_log_free(worker->env.access_log);
+    free(worker->targets);
+    free(worker->doors);
+    loop_free(worker->loop);
+    snapshot_unref(worker->snapshot);
+    free(worker);
+}
+
+const struct metrics *worker_metrics(const struct worker *worker)
+{
+    return &worker->metrics;
+}

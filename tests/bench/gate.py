@@ -1,0 +1,54 @@
+#!/usr/bin/env python3
+"""Holds a summary of the bench against the goals: prints each figure with pass or miss.
+
+usage: gate.py build/bench/summary.json; exit status 1 when a goal is missed or none could be judged."""
+
+import json
+import sys
+
+OURS = ("porthole", "porthole-static")
+
+
+def _times(summary, proxy, case, peer):
+    by_proxy = summary[case]
+    return by_proxy[proxy]["cpu_us"] / by_proxy[peer]["cpu_us"]
+
+
+# what, limit, unit, how it is found in a summary (KeyError when the summary doesn't have it)
+GOALS = [
+    ("CPU per small request, 32 connections", 1.15, "x nginx", lambda s, p: _times(s, p, "small32", "nginx")),
+    ("CPU for 100 MiB down", 1.15, "x HAProxy", lambda s, p: _times(s, p, "down100m", "haproxy")),
+    ("CPU for 100 MiB up", 1.15, "x HAProxy", lambda s, p: _times(s, p, "up100m", "haproxy")),
+    ("RSS, 1,000 idle connections", 16, "MiB", lambda s, p: s["idle1000"][p]["rss_kib"] / 1024),
+    ("RSS, 1,000 silent connections", 16, "MiB", lambda s, p: s["fresh1000"][p]["rss_kib"] / 1024),
+    ("exec to first served request", 10, "ms", lambda s, p: s["ready"][p]["ready_ms"]),
+]
+
+
+def judge(summary):
+    """Rows of what, measured, limit, verdict, for what the summary has."""
+    rows = []
+    for proxy in OURS:
+        for what, limit, unit, find in GOALS:
+            try:
+                figure = find(summary, proxy)
+            except KeyError:
+                continue
+            rows.append((f"{proxy}: {what}", f"{figure:.2f} {unit}", f"{limit}", "pass" if figure <= limit else "MISS"))
+    return rows
+
+
+def main():
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    with open(sys.argv[1]) as f:
+        rows = judge(json.load(f))
+    for what, figure, limit, verdict in rows:
+        print(f"{verdict}  {what}: {figure} (at most {limit})")
+    if not rows:
+        print("nothing to judge: no figures of porthole beside its peers")
+    return 0 if rows and all(row[3] == "pass" for row in rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,148 @@
+#!/usr/bin/env bats
+# The configuration loader as a user meets it: `porthole check`. Expected messages lie beside the broken files; to
+# write those of a new one, look at what `check` says and, when it is right, put it there.
+
+setup() {
+    porthole=$(realpath "${PORTHOLE:-build/porthole}")
+    here=$BATS_TEST_DIRNAME/config
+    examples=$BATS_TEST_DIRNAME/../../config/examples
+    export PORTHOLE_TEST_NOT_UTF8=$'\xff' PORTHOLE_TEST_SET=set PORTHOLE_TEST_EMPTY=
+    unset PORTHOLE_TEST_UNSET
+    export CA_FILE=/dev/null CERT_FILE=/dev/null KEY_FILE=/dev/null
+    cd "$BATS_TEST_TMPDIR"
+}
+
+# Runs as somebody whom file permissions stop.
+as_nobody() {
+    if [ "$(id -u)" -eq 0 ]; then
+        setpriv --reuid=65534 --regid=65534 --clear-groups "$@"
+    else
+        "$@"
+    fi
+}
+
+@test "every broken file gets exactly its expected messages and exit status 78" {
+    failed=0 n=0
+    cd "$here/bad"
+    for file in *.json; do
+        n=$((n + 1)) status=0
+        "$porthole" check -c "$file" >"$BATS_TEST_TMPDIR/out" 2>"$BATS_TEST_TMPDIR/err" || status=$?
+        sed -i 's/as uid [0-9]*/as uid UID/' "$BATS_TEST_TMPDIR/err"
+        if [ "$status" -ne 78 ] || [ -s "$BATS_TEST_TMPDIR/out" ] ||
+            ! diff -u "${file%.json}.expected" "$BATS_TEST_TMPDIR/err"; then
+            echo "$file: status $status"
+            failed=$((failed + 1))
+        fi
+    done
+    [ "$n" -ge 50 ]
+    [ "$failed" -eq 0 ]
+}
+
+@test "every expected message belongs to a broken file" {
+    for expected in "$here"/bad/*.expected; do
+        [ -s "$expected" ]
+        [ -f "${expected%.expected}.json" ]
+    done
+}
+
+@test "every good file and every example is accepted" {
+    for file in "$here"/good/*.json "$examples"/*.json; do
+        run "$porthole" check -c "$file"
+        echo "$output"
+        [ "$status" -eq 0 ]
+        [ "$output" = "$file: ok" ]
+    done
+}
+
+@test "what --print writes is accepted and prints the same again" {
+    for file in "$here"/good/*.json "$examples"/*.json; do
+        "$porthole" check -c "$file" --print >once.json
+        "$porthole" check -c once.json --print >twice.json
+        diff -u once.json twice.json
+    done
+}
+
+@test "--print shows defaults filled in and variables expanded" {
+    "$porthole" check -c "$here/good/variables.json" --print >printed.json
+    jq -e '.workers == 1 and .drain == "30s" and .log.access == false' printed.json
+    jq -e '.listeners[0] | .name == "a" and .bind == "unix:/run/set/b.sock" and .mode == "0600"' printed.json
+    jq -e '.listeners[0] | .limits.body == "unlimited" and .timeouts.idle == "1m" and .backlog == 1024' printed.json
+    jq -e '.listeners[0].routes[0].respond.body == "$${HOME} $ $$ $${ $$${x"' printed.json
+}
+
+@test "a missing file is named" {
+    run "$porthole" check -c missing.json
+    [ "$status" -eq 78 ]
+    [ "$output" = "missing.json: cannot open: No such file or directory" ]
+}
+
+@test "a directory is not a file" {
+    mkdir directory.json
+    run "$porthole" check -c directory.json
+    [ "$status" -eq 78 ]
+    [ "$output" = "directory.json: cannot read: Is a directory" ]
+}
+
+@test "an unreadable file is refused with the uid and gid that could not read it" {
+    chmod 711 . "$BATS_RUN_TMPDIR" "$BATS_FILE_TMPDIR" 2>/dev/null || true
+    cp "$here/good/log-off.json" secret.json
+    chmod 000 secret.json
+    # The directories above may be closed to nobody as well, so the file is passed as an open directory's entry.
+    exec 9<.
+    run as_nobody "$porthole" check -c /proc/self/fd/9/secret.json
+    exec 9<&-
+    echo "$output"
+    [ "$status" -eq 78 ]
+    [[ "$output" == "/proc/self/fd/9/secret.json: cannot open: Permission denied (as uid "*", gid "*")" ]]
+}
+
+@test "a megabyte of garbage is refused with one message" {
+    yes '\x00{[' | head -c 1048576 >garbage.json
+    run "$porthole" check -c garbage.json
+    [ "$status" -eq 78 ]
+    [ "${#lines[@]}" -eq 1 ]
+    [[ "$output" == "garbage.json:1:1: not valid JSON: "* ]]
+}
+
+@test "random bytes are refused without a crash" {
+    for seed in 1 2 3 4 5; do
+        openssl enc -aes-128-ctr -K "0000000000000000000000000000000$seed" -iv 00000000000000000000000000000000 \
+            </dev/zero 2>/dev/null | head -c 65536 >random.json
+        run "$porthole" check -c random.json
+        [ "$status" -eq 78 ]
+        [ "${#lines[@]}" -eq 1 ]
+    done
+}
+
+@test "a file of more than 4 MiB is refused" {
+    head -c 4194305 /dev/zero | tr '\0' ' ' >large.json
+    run "$porthole" check -c large.json
+    [ "$status" -eq 78 ]
+    [ "$output" = "large.json: larger than 4 MiB: File too large" ]
+}
+
+@test "a file of a hundred thousand problems is refused quickly" {
+    { echo '{'; seq -f '"key-%.0f": 1,' 100000; echo '"listeners": [] }'; } >many.json
+    run timeout 20 "$porthole" check -c many.json
+    [ "$status" -eq 78 ]
+    [ "${#lines[@]}" -eq 101 ]
+}
+
+@test "ten thousand routes are accepted" {
+    {
+        echo '{ "listeners": [ { "bind": "unix:/run/a.sock", "routes": ['
+        seq 10000 | sed 's|.*|{ "match": { "path": "/&" }, "target": "unix:/run/&.sock" },|'
+        echo '{ "respond": { "status": 404 } } ] } ] }'
+    } >routes.json
+    timeout 20 "$porthole" check -c routes.json
+}
+
+@test "a configuration can come through a pipe" {
+    run bash -c "'$porthole' check -c /dev/stdin <'$examples/smallest.json'"
+    [ "$status" -eq 0 ]
+    [ "$output" = "/dev/stdin: ok" ]
+}
+
+@test "schema.json accepts and refuses the same files, and has the numbers of limits.def" {
+    python3 "$here/schema.py" "$BATS_TEST_DIRNAME/../../config" "$here"
+}

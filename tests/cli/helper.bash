@@ -1,0 +1,91 @@
+# What the tests of the command line share. Each test has a directory of its own ($dir, mode 0755, short enough for
+# socket paths), and everything it starts ends with it.
+
+porthole=${PORTHOLE:-$BATS_TEST_DIRNAME/../../build/porthole}
+
+setup() {
+    dir=$(mktemp -d /tmp/porthole-cli-XXXXXX)
+    chmod 0755 "$dir"
+    sock=$dir/app.sock
+    pids=()
+}
+
+teardown() {
+    local pid
+    for pid in "${pids[@]}"; do
+        kill -9 "$pid" 2>/dev/null || true
+        wait "$pid" 2>/dev/null || true
+    done
+    rm -rf "$dir"
+}
+
+# Runs a command in the background: its process id goes to $pid, its output to $dir/NAME.out and .err.
+background() { # NAME COMMAND...
+    local name=$1
+    shift
+    "$@" >"$dir/$name.out" 2>"$dir/$name.err" 3>&- &
+    pid=$!
+    pids+=("$pid")
+}
+
+# Waits for a background process to end and puts its exit status into $status; 124 when it is still there after 10 s.
+await_end() { # PID
+    local i
+    for ((i = 0; i < 500; i++)); do
+        if ! kill -0 "$1" 2>/dev/null; then
+            status=0
+            wait "$1" || status=$?
+            return 0
+        fi
+        sleep 0.02
+    done
+    status=124
+}
+
+await_socket() { # PATH
+    "$porthole" probe --wait 10s "unix:$1"
+}
+
+# A target on $dir/target.sock (backend.py).
+start_target() {
+    background target python3 "$BATS_TEST_DIRNAME/backend.py" "$dir/target.sock"
+    await_socket "$dir/target.sock"
+}
+
+# The configuration of one listener on $sock in front of the target. The arguments are more members of the listener and of
+# the top, in JSON, each ending with a comma.
+configure() { # [LISTENER-MEMBERS [TOP-MEMBERS]]
+    cat >"$dir/porthole.json" <<JSON
+{ ${2-} "listeners": [ { "bind": "unix:$sock", ${1-}
+    "routes": [ { "target": "unix:$dir/target.sock" } ] } ] }
+JSON
+}
+
+# `porthole run` on that configuration, ready: another file than before lies at the path. Its process id is in $pid.
+start_porthole() { # NAME [OPTION...]
+    local name=$1 before i
+    shift
+    before=$(inode "$sock")
+    background "$name" "$porthole" run -c "$dir/porthole.json" "$@"
+    for ((i = 0; i < 500; i++)); do
+        [ "$(inode "$sock")" = "$before" ] || return 0
+        kill -0 "$pid" 2>/dev/null || break
+        sleep 0.02
+    done
+    cat "$dir/$name.err"
+    return 1
+}
+
+inode() { # PATH
+    stat -c %i "$1" 2>/dev/null || echo none
+}
+
+ask() { # PATH-OF-URL [CURL-OPTION...]
+    local path=$1
+    shift
+    curl --silent --show-error --max-time 20 --unix-socket "$sock" "$@" "http://localhost$path"
+}
+
+ms_now() {
+    date +%s%3N
+}

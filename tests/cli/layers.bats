@@ -1,0 +1,90 @@
+# The layer check itself: it passes on the tree and sees every kind of violation.
+
+setup() {
+    house=$BATS_TEST_TMPDIR
+    mkdir -p "$house"/{config,cmd,proxy/base,proxy/http,proxy/report,proxy/target,proxy/serve}
+    echo '#include "proxy/server.h"' >"$house/cmd/run.c"
+}
+
+layers() {
+    run "$BATS_TEST_DIRNAME/../layers.sh" "$house"
+}
+
+plant() { # FILE INCLUDE
+    printf '#include <stddef.h>\n#include %s\n' "$2" >"$house/$1"
+    layers
+    rm "$house/$1"
+}
+
+accepts() {
+    plant "$@"
+    [ "$status" -eq 0 ] || { echo "$1 may include $2: $output"; return 1; }
+}
+
+refuses() {
+    plant "$@"
+    [ "$status" -ne 0 ] || { echo "$1 must not include $2"; return 1; }
+    [[ $output == "$1:2: "* ]] || { echo "the place is not named: $output"; return 1; }
+}
+
+@test "layers: the tree has no back-edge" {
+    run "$BATS_TEST_DIRNAME/../layers.sh"
+    [ "$status" -eq 0 ]
+    [[ $output == *"all pointing down" ]]
+}
+
+@test "layers: a back-edge is refused on every floor" {
+    refuses proxy/base/loop.c '"config/snapshot.h"'
+    refuses proxy/base/loop.h '"proxy/http/fields.h"'
+    refuses config/load.c '"proxy/http/path.h"'
+    refuses config/load.c '"cmd/run.h"'
+    refuses proxy/http/head.c '"proxy/report/outcome.h"'
+    refuses proxy/report/metrics.c '"proxy/target/pool.h"'
+    refuses proxy/target/upstream.c '"proxy/exchange.h"'
+    refuses proxy/exchange.c '"proxy/serve/frontend.h"'
+    refuses proxy/route.def '"proxy/worker.h"'
+    refuses proxy/serve/frontend.c '"proxy/worker.h"'
+    refuses proxy/worker.c '"proxy/server.h"'
+    refuses proxy/server.c '"cmd/run.h"'
+}
+
+@test "layers: the way down is open" {
+    accepts cmd/demo.c '"proxy/server.h"'
+    accepts proxy/server.c '"proxy/worker.h"'
+    accepts proxy/worker.c '"proxy/serve/frontend.h"'
+    accepts proxy/serve/frontend.c '"proxy/exchange.h"'
+    accepts proxy/exchange.c '"proxy/target/upstream.h"'
+    accepts proxy/target/pool.c '"config/snapshot.h"'
+    accepts config/load.c '"proxy/base/error.h"'
+}
+
+@test "layers: messages know nothing of the configuration" {
+    refuses proxy/http/fields.c '"config/snapshot.h"'
+}
+
+@test "layers: each library stays behind its fence" {
+    accepts proxy/serve/frontend.c '<microhttpd.h>'
+    accepts proxy/target/connect.c '<curl/curl.h>'
+    accepts proxy/target/health.c '<curl/curl.h>'
+    accepts cmd/probe.c '<curl/curl.h>'
+    accepts config/load.c '<jansson.h>'
+    refuses proxy/serve/listener.c '<microhttpd.h>'
+    refuses proxy/exchange.c '<microhttpd.h>'
+    refuses proxy/target/pool.c '<curl/curl.h>'
+    refuses proxy/exchange.c '<curl/multi.h>'
+    refuses proxy/report/access_log.c '<jansson.h>'
+}
+
+@test "layers: an include that is no path from the top is refused" {
+    refuses proxy/http/fields.c '"fields.h"'
+    refuses proxy/http/fields.c '"../base/error.h"'
+}
+
+@test "layers: a file on no floor is refused" {
+    mkdir "$house/proxy/attic"
+    touch "$house/proxy/attic/old.c"
+    echo '#include <stddef.h>' >"$house/proxy/attic/old.c"
+    layers
+    [ "$status" -ne 0 ]
+    [[ $output == *"proxy/attic/old.c"* ]]
+}

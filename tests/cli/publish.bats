@@ -1,0 +1,195 @@
+# The socket of `porthole run`: modes, owners, who may connect, what is replaced and what is refused.
+
+load helper
+
+@test "publish: mode, owner and group are as configured, whatever the umask" {
+    start_target
+    for mask in 0000 0022 0777; do
+        configure # the default mode
+        umask "$mask"
+        start_porthole run
+        umask 0022
+        [ "$(stat -c %a "$sock")" = 660 ]
+        kill "$pid"
+        await_end "$pid"
+        configure '"mode": "0604", "owner": "1234", "group": "4321",'
+        umask "$mask"
+        start_porthole run
+        umask 0022
+        [ "$(stat -c '%a %u %g' "$sock")" = '604 1234 4321' ]
+        kill "$pid"
+        await_end "$pid"
+    done
+}
+
+@test "publish: the last directory is made, a missing parent is named" {
+    start_target
+    sock=$dir/made/app.sock
+    configure '"directory_mode": "0711",'
+    start_porthole run
+    [ "$(stat -c %a "$dir/made")" = 711 ]
+    kill "$pid"
+    await_end "$pid"
+    sock=$dir/a/b/app.sock
+    configure
+    run timeout 10 "$porthole" run -c "$dir/porthole.json"
+    [ "$status" -eq 1 ]
+    [[ $output == *"directory $dir/a does not exist"* ]]
+}
+
+@test "publish: another uid is kept out by the mode and let in by it" {
+    start_target
+    configure '"mode": "0600",'
+    start_porthole run
+    status=0
+    setpriv --reuid 1234 --regid 1234 --clear-groups curl --silent --unix-socket "$sock" http://localhost/ || status=$?
+    [ "$status" -eq 7 ] # could not connect
+    chmod 0666 "$sock"
+    [ "$(setpriv --reuid 1234 --regid 1234 --clear-groups curl --silent --unix-socket "$sock" http://localhost/x)" = 'GET /x' ]
+}
+
+@test "publish: peers.allow lets in by uid and by gid, others are cut without an answer" {
+    start_target
+    configure '"mode": "0666", "peers": { "allow": [ { "uid": 1234 }, { "gid": 4321 } ] },'
+    start_porthole run
+    run ask /root
+    [ "$status" -ne 0 ]
+    [[ $output != *"GET"* ]]
+    [ "$(setpriv --reuid 1234 --regid 1 --clear-groups curl --silent --unix-socket "$sock" http://localhost/uid)" = 'GET /uid' ]
+    [ "$(setpriv --reuid 99 --regid 4321 --clear-groups curl --silent --unix-socket "$sock" http://localhost/gid)" = 'GET /gid' ]
+    [ "$(setpriv --reuid 99 --regid 1 --groups 4321 curl --silent --unix-socket "$sock" http://localhost/sup)" = 'GET /sup' ]
+    run setpriv --reuid 99 --regid 99 --groups 98 curl --silent --unix-socket "$sock" http://localhost/
+    [ "$status" -ne 0 ]
+}
+
+@test "publish: a process without privilege serves in a directory of its own" {
+    cat >"$dir/porthole.json" <<JSON
+{ "listeners": [ { "bind": "unix:$sock", "mode": "0666", "routes": [ { "respond": { "status": 200, "body": "hi" } } ] } ] }
+JSON
+    chmod 0777 "$dir"
+    cp "$porthole" "$dir/porthole" # where the tree is, others may not go
+    background run setpriv --reuid 1234 --regid 1234 --clear-groups "$dir/porthole" run -c "$dir/porthole.json"
+    await_socket "$sock"
+    [ "$(stat -c '%a %u %g' "$sock")" = '666 1234 1234' ]
+    [ "$(ask /)" = hi ]
+}
+
+@test "publish: a directory without permission is named with our uid and gid" {
+    cat >"$dir/porthole.json" <<JSON
+{ "listeners": [ { "bind": "unix:$sock", "routes": [ { "respond": { "status": 204 } } ] } ] }
+JSON
+    cp "$porthole" "$dir/porthole"
+    run setpriv --reuid 1234 --regid 1235 --clear-groups timeout 10 "$dir/porthole" run -c "$dir/porthole.json"
+    [ "$status" -eq 1 ]
+    [[ $output == *"cannot write to directory $dir"*"uid 1234, gid 1235"* ]]
+}
+
+@test "publish: a living process is not replaced without --takeover" {
+    start_target
+    configure
+    start_porthole first
+    before=$(inode "$sock")
+    run timeout 10 "$porthole" run -c "$dir/porthole.json"
+    [ "$status" -eq 1 ]
+    [[ $output == *"stop it or use --takeover"* ]]
+    [ "$(inode "$sock")" = "$before" ]
+    [ "$(ask /still)" = 'GET /still' ]
+}
+
+@test "publish: files, directories and links at the path are refused and stay" {
+    configure
+    for make in 'touch' 'mkdir' 'mkfifo' 'ln -s nowhere'; do
+        $make "$sock"
+        run timeout 10 "$porthole" run --takeover -c "$dir/porthole.json"
+        [ "$status" -eq 1 ]
+        [[ $output == *"$sock is a"*"not a socket"* ]]
+        rm -r "$sock"
+    done
+}
+
+@test "publish: after kill -9 the next one starts, and cleans up" {
+    start_target
+    configure
+    start_porthole first
+    kill -9 "$pid"
+    await_end "$pid"
+    [ -S "$sock" ]
+    mkdir "$dir/.porthole-abcdefgh" # as when the crash came while publishing
+    start_porthole second
+    [ "$(ask /again)" = 'GET /again' ]
+    [ ! -e "$dir/.porthole-abcdefgh" ]
+}
+
+@test "publish: a takeover under load loses no request, and the old one leaves the new one's socket" {
+    start_target
+    configure
+    start_porthole generation0
+    background load python3 "$BATS_TEST_DIRNAME/load.py" "$sock"
+    load=$pid
+    sleep 0.3
+    old=${pids[1]}
+    for generation in 1 2 3; do
+        start_porthole "generation$generation" --takeover
+        new=$pid
+        await_end "$old" # by itself: nothing is left for it to serve
+        [ "$status" -eq 0 ]
+        [ -S "$sock" ]
+        sleep 0.3
+        old=$new
+    done
+    kill "$load"
+    await_end "$load"
+    cat "$dir/load.out"
+    [ "$status" -eq 0 ]
+    grep -qx 'failed 0' "$dir/load.out"
+    [ "$(sed -n 's/^answered //p' "$dir/load.out")" -gt 100 ]
+}
+
+@test "publish: a takeover lets a slow exchange of the old one finish" {
+    start_target
+    configure
+    start_porthole first
+    first=$pid
+    background slow curl --silent --show-error --unix-socket "$sock" http://localhost/slow/1000
+    client=$pid
+    sleep 0.3
+    start_porthole second --takeover
+    [ "$(ask /new)" = 'GET /new' ]
+    kill -0 "$first"
+    await_end "$client"
+    [ "$status" -eq 0 ]
+    [ "$(cat "$dir/slow.out")" = 'GET /slow/1000' ]
+    await_end "$first"
+    [ "$status" -eq 0 ]
+    [ "$(ask /new)" = 'GET /new' ]
+}
+
+@test "publish: a path longer than sockaddr_un is served or refused by check, never cut" {
+    start_target
+    long=$dir/$(printf 'x%.0s' {1..120})
+    mkdir "$long"
+    sock=$long/app.sock
+    configure
+    if "$porthole" check -c "$dir/porthole.json" 2>"$dir/check.err"; then
+        start_porthole run
+        "$porthole" probe "unix:$sock"
+    else
+        grep -q "$sock" "$dir/check.err"
+        run timeout 10 "$porthole" run -c "$dir/porthole.json"
+        [ "$status" -eq 78 ]
+    fi
+    [ -z "$(find "$dir" -name 'x*.s*' -not -path "$long/*")" ]
+}
+
+@test "publish: an abstract socket is served" {
+    start_target
+    cat >"$dir/porthole.json" <<JSON
+{ "listeners": [ { "bind": "unix:@porthole-cli-$$", "peers": { "allow": [ { "uid": 0 } ] },
+    "routes": [ { "target": "unix:$dir/target.sock" } ] } ] }
+JSON
+    background run "$porthole" run -c "$dir/porthole.json"
+    "$porthole" probe --wait 10s "unix:@porthole-cli-$$"
+    run timeout 10 "$porthole" run --takeover -c "$dir/porthole.json"
+    [ "$status" -eq 1 ]
+    [[ $output == *"only a socket with a path can be taken over"* ]]
+}

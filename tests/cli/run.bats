@@ -1,0 +1,133 @@
+# porthole run: starting and stopping. Nobody loses a request, and nothing is left.
+
+load helper
+
+@test "run: serves, and SIGTERM or SIGINT ends it with 0 and without the socket" {
+    start_target
+    configure
+    for signal in TERM INT; do
+        start_porthole run
+        [ "$(ask /hello)" = 'GET /hello' ]
+        kill "-$signal" "$pid"
+        await_end "$pid"
+        [ "$status" -eq 0 ]
+        [ ! -e "$sock" ]
+    done
+    [ "$(ls -A "$dir" | grep -c porthole-)" -eq 0 ]
+}
+
+@test "run: is ready when the socket is there" {
+    start_target
+    configure
+    for i in 1 2 3 4 5; do
+        start_porthole run
+        [ "$(ask /now)" = 'GET /now' ]
+        kill "$pid"
+        await_end "$pid"
+    done
+}
+
+@test "run: a broken configuration is reported, status 78, and nothing is touched" {
+    configure '"mode": "0999",'
+    run timeout 10 "$porthole" run -c "$dir/porthole.json"
+    [ "$status" -eq 78 ]
+    [[ $output == *porthole.json:*mode* ]]
+    [ ! -e "$sock" ]
+    run timeout 10 "$porthole" run -c "$dir/none.json"
+    [ "$status" -eq 78 ]
+}
+
+@test "run: one listener that cannot be published means none is" {
+    echo keep >"$dir/file"
+    cat >"$dir/porthole.json" <<JSON
+{ "listeners": [
+    { "bind": "unix:$sock", "routes": [ { "respond": { "status": 204 } } ] },
+    { "bind": "unix:$dir/file", "routes": [ { "respond": { "status": 204 } } ] } ] }
+JSON
+    run timeout 10 "$porthole" run -c "$dir/porthole.json"
+    [ "$status" -eq 1 ]
+    [[ $output == *"$dir/file is a regular file, not a socket"* ]]
+    [ ! -e "$sock" ]
+    [ "$(cat "$dir/file")" = keep ]
+}
+
+@test "run: a stop lets a slow exchange finish and takes nobody new" {
+    start_target
+    configure
+    start_porthole run
+    proxy=$pid
+    background slow curl --silent --show-error --unix-socket "$sock" http://localhost/slow/1000
+    client=$pid
+    sleep 0.3
+    kill "$proxy"
+    for ((i = 0; i < 25; i++)); do [ -e "$sock" ] || break; sleep 0.02; done
+    [ ! -e "$sock" ]
+    kill -0 "$proxy"
+    await_end "$client"
+    [ "$status" -eq 0 ]
+    [ "$(cat "$dir/slow.out")" = 'GET /slow/1000' ]
+    await_end "$proxy"
+    [ "$status" -eq 0 ]
+}
+
+@test "run: a stop does not wait for idle connections" {
+    start_target
+    configure
+    start_porthole run
+    background idle socat -u "UNIX-CONNECT:$sock" -
+    sleep 0.2
+    proxy=${pids[1]}
+    before=$(ms_now)
+    kill "$proxy"
+    await_end "$proxy"
+    [ "$status" -eq 0 ]
+    [ $(($(ms_now) - before)) -lt 2000 ]
+}
+
+@test "run: a stop cuts what lasts longer than drain, and still ends with 0" {
+    start_target
+    configure '' '"drain": "300ms",'
+    start_porthole run
+    proxy=$pid
+    background slow curl --silent --unix-socket "$sock" http://localhost/slow/8000
+    client=$pid
+    sleep 0.3
+    before=$(ms_now)
+    kill "$proxy"
+    await_end "$proxy"
+    [ "$status" -eq 0 ]
+    took=$(($(ms_now) - before))
+    [ "$took" -ge 200 ]
+    [ "$took" -lt 3000 ]
+    await_end "$client"
+    [ "$status" -ne 0 ]
+}
+
+@test "run: who was connected but not accepted yet at a stop is answered or refused, never left hanging" {
+    start_target
+    configure
+    start_porthole run
+    proxy=$pid
+    kill -STOP "$proxy"
+    for i in 1 2 3; do
+        background "queued$i" curl --silent --max-time 8 --unix-socket "$sock" http://localhost/queued
+    done
+    sleep 0.3
+    kill -TERM "$proxy"
+    kill -CONT "$proxy"
+    await_end "$proxy"
+    [ "$status" -eq 0 ]
+    for client in "${pids[@]:2}"; do
+        await_end "$client"
+        [ "$status" -ne 124 ]
+        [ "$status" -ne 28 ] # curl's own time-out
+    done
+}
+
+@test "run: a descriptor limit and a closed standard input are no obstacle" {
+    start_target
+    configure
+    background run bash -c 'ulimit -n 64; exec "$0" run -c "$1" <&-' "$porthole" "$dir/porthole.json"
+    await_socket "$sock"
+    [ "$(ask /few)" = 'GET /few' ]
+}

@@ -1,0 +1,99 @@
+/* A request in the notation of tests/unit/http_text.h. What is forwarded of a good one is read again by a strict
+ * reader: it must be good itself, mean the same, and have one Host and one way to tell its end. */
+#include <assert.h>
+#include <stdlib.h>
+
+#include "tests/unit/http_text.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
+
+/* The next line of a head of ours, which ends in CR LF and has no other of these two. */
+static struct text read_line(struct text *rest)
+{
+    struct text line = http_text_cut(rest, '\n');
+
+    assert(line.length > 0 && line.data[line.length - 1] == '\r');
+    line.length--;
+    assert(!memchr(line.data, '\r', line.length) && !memchr(line.data, '\0', line.length));
+    return line;
+}
+
+static void read_head(struct text head, struct request *request)
+{
+    struct text line = read_line(&head);
+
+    request->method = http_text_cut(&line, ' ');
+    request->target = http_text_cut(&line, ' ');
+    assert(text_equal(line, TEXT_LITERAL("HTTP/1.1")));
+    request->minor = 1;
+    while ((line = read_line(&head)).length > 0) {
+        struct field field = {.id = FIELD_OTHER};
+
+        field.name = http_text_cut(&line, ':');
+        field.value = line;
+        assert(request->fields.n_items < request->fields.capacity);
+        request->fields.items[request->fields.n_items++] = field;
+    }
+    assert(head.length == 0);
+}
+
+static void check_meaning(const struct request *sent, const struct request *given, bool expect_continue)
+{
+    size_t counts[N_FIELD_IDS] = {0};
+
+    for (size_t i = 0; i < sent->fields.n_items; i++) {
+        counts[sent->fields.items[i].id]++;
+        assert(field_class_of(sent->fields.items[i].id) != FIELD_CLASS_HOP);
+    }
+    assert(counts[FIELD_HOST] == 1);
+    assert(counts[FIELD_CONTENT_LENGTH] == (given->body == BODY_LENGTH));
+    assert(counts[FIELD_TRANSFER_ENCODING] == (given->body == BODY_CHUNKED));
+    assert(counts[FIELD_EXPECT] == expect_continue);
+    assert(counts[FIELD_X_REQUEST_ID] == 1 && counts[FIELD_X_FORWARDED_PROTO] >= 1);
+    assert(sent->body == given->body && sent->content_length == given->content_length);
+    assert(text_equal(sent->method, given->method) && text_equal(sent->authority, given->authority));
+    if (given->origin.data[0] == '?')
+        assert(text_equal((struct text){sent->origin.data + 1, sent->origin.length - 1}, given->origin));
+    else
+        assert(text_equal(sent->origin, given->origin));
+}
+
+static void check_forwarded(const struct request *request, const struct forward *forward)
+{
+    struct field items[HTTP_TEXT_FIELDS + 8];
+    struct request again = {.fields = {items, 0, HTTP_TEXT_FIELDS + 8}};
+    static char large[1 << 20];
+    size_t length = request_write(request, forward, large, sizeof(large));
+    char *exact = malloc(length);
+    unsigned status;
+
+    assert(exact && length > 0);
+    assert(request_write(request, forward, exact, length - 1) == 0);
+    assert(request_write(request, forward, exact, length) == length && memcmp(exact, large, length) == 0);
+    read_head((struct text){exact, length}, &again);
+    assert(!request_check(&again, &status));
+    check_meaning(&again, request, forward->expect_continue);
+    free(exact);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
+{
+    static const struct forward unix_client = {.client_node = {"_uid-7.gid-8", 12}, .request_id = {"id", 2}};
+    struct forward tcp_client = {
+        .client_address = {"2001:db8::1", 11}, .client_node = {"\"[2001:db8::1]\"", 15}, .request_id = {"id", 2}};
+    struct request_text text;
+    unsigned status = 0;
+    const char *why;
+
+    if (size > 65536 || !request_from_text(&text, (struct text){(const char *)bytes, size}))
+        return 0;
+    why = request_check(&text.request, &status);
+    assert(!why == !status);
+    if (why)
+        return 0;
+    tcp_client.expect_continue = text.request.expect_continue;
+    check_forwarded(&text.request, &unix_client);
+    check_forwarded(&text.request, &tcp_client);
+    assert(request_given_id(&text.request).length <= 128);
+    return 0;
+}

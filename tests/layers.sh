@@ -1,0 +1,75 @@
+#!/bin/sh
+# Proves that includes point down only, and that each library is known to its own rooms only.
+# usage: tests/layers.sh [ROOT]
+set -eu
+
+cd "${1:-$(dirname "$0")/..}"
+# shellcheck disable=SC2016 # awk's own $
+find config proxy cmd -name '*.[ch]' -o -name '*.def' | LC_ALL=C sort | xargs awk '
+# The floors of the house, from the ground up. Includes may point to the same floor or down.
+function floor_of(path) {
+    if (path ~ /^proxy\/base\//)            return 0
+    if (path ~ /^config\//)                 return 1
+    if (path ~ /^proxy\/http\//)            return 2
+    if (path ~ /^proxy\/report\//)          return 3
+    if (path ~ /^proxy\/target\//)          return 4
+    if (path ~ /^proxy\/serve\//)           return 6
+    if (path ~ /^proxy\/worker[_.]/)        return 7
+    if (path ~ /^proxy\/server[_.]/)        return 8
+    if (path ~ /^proxy\/[a-z0-9_]+\.[ch]$/) return 5
+    if (path ~ /^proxy\/[a-z0-9_]+\.def$/)  return 5
+    if (path ~ /^cmd\//)                    return 9
+    return -1
+}
+
+# Who may include a header of a library.
+function fence_of(header) {
+    if (header == "microhttpd.h") return "^proxy/serve/frontend\\.c$"
+    if (header ~ /^curl\//)       return "^(proxy/target/(connect|health)\\.c|cmd/[a-z]+\\.c)$"
+    if (header == "jansson.h")    return "^config/"
+    return ""
+}
+
+function complain(what) {
+    printf "%s:%d: %s\n", FILENAME, FNR, what
+    n_bad++
+}
+
+BEGIN {
+    split("proxy/base,config,proxy/http,proxy/report,proxy/target,proxy/ (exchange),proxy/serve,proxy/worker," \
+          "proxy/server,cmd", names, ",")
+}
+
+FNR == 1 {
+    n_files++
+    here = floor_of(FILENAME)
+    if (here < 0)
+        complain("is on no floor of the house")
+}
+
+match($0, /^[ \t]*#[ \t]*include[ \t]*[<"][^>"]+[>"]/) {
+    n_includes++
+    header = substr($0, RSTART, RLENGTH)
+    quoted = header ~ /"$/
+    sub(/^[^<"]*[<"]/, "", header)
+    sub(/[>"]$/, "", header)
+
+    fence = fence_of(header)
+    if (fence != "" && FILENAME !~ fence)
+        complain("may not include <" header ">")
+    if (!quoted)
+        next
+    there = floor_of(header)
+    if (there < 0)
+        complain("\"" header "\" is not a path from the top of the tree")
+    else if (there > here)
+        complain("includes \"" header "\": " names[here + 1] " lies below " names[there + 1])
+    else if (here == 2 && there == 1)
+        complain("includes \"" header "\": proxy/http knows only proxy/base")
+}
+
+END {
+    if (n_bad)
+        exit 1
+    printf "layers: %d files, %d includes, all pointing down\n", n_files, n_includes
+}'

@@ -1,0 +1,138 @@
+/* request_write: the bytes that go to the target. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/http_text.h"
+
+/* Two clients: one at a Unix socket, one at a TCP socket. */
+static const struct forward unix_client = {.client_node = {"_uid-7.gid-8", 12}, .request_id = {"id", 2}};
+static const struct forward tcp_client = {.client_address = {"192.0.2.1", 9}, .client_node = {"192.0.2.1", 9}};
+static const struct forward expecting_client = {.client_node = {"unknown", 7}, .expect_continue = true};
+
+/* What the Unix client adds when the request is for host "h" and has nothing of the kind. */
+#define VIA "Via: 1.1 porthole\r\n"
+#define FORWARDED "Forwarded: for=_uid-7.gid-8;host=h;proto=http\r\n"
+#define FORWARDED_HOST "X-Forwarded-Host: h\r\n"
+#define FORWARDED_PROTO "X-Forwarded-Proto: http\r\n"
+#define ID "X-Request-Id: id\r\n"
+#define ADDED VIA FORWARDED FORWARDED_HOST FORWARDED_PROTO ID "\r\n"
+#define TCP_FORWARDED "Forwarded: for=192.0.2.1;host=h;proto=http\r\n"
+
+static const struct {
+    const struct forward *forward;
+    const char *request, *expected;
+} rows[] = {
+    {&unix_client, "GET / 1\nHost: h", "GET / HTTP/1.1\r\nHost: h\r\n" ADDED},
+    {&unix_client, "GET /a/../%2e?b?c 1\nHost: h", "GET /a/../%2e?b?c HTTP/1.1\r\nHost: h\r\n" ADDED},
+    {&unix_client, "OPTIONS * 1\nHost: h", "OPTIONS * HTTP/1.1\r\nHost: h\r\n" ADDED},
+    {&unix_client, "OPTIONS http://h 1\nHost: x", "OPTIONS * HTTP/1.1\r\nHost: h\r\n" ADDED},
+    {&unix_client, "GET http://h 1\nHost: x", "GET / HTTP/1.1\r\nHost: h\r\n" ADDED},
+    {&unix_client, "GET http://h?a 1\nHost: x", "GET /?a HTTP/1.1\r\nHost: h\r\n" ADDED},
+    {&unix_client, "GET https://h/a 1\nHost: x\nA: b", "GET /a HTTP/1.1\r\nHost: h\r\nA: b\r\n" ADDED},
+    {&unix_client, "GET / 1\nA: 1\nhost: h\na:2\nB:\nA:  3 ",
+     "GET / HTTP/1.1\r\nHost: h\r\nA: 1\r\na: 2\r\nB: \r\nA: 3\r\n" ADDED},
+    {&unix_client, "POST / 1\nHost: h\ncontent-length: 005\nA: b",
+     "POST / HTTP/1.1\r\nHost: h\r\nA: b\r\nContent-Length: 5\r\n" ADDED},
+    {&unix_client, "POST / 1\nHost: h\nContent-Length: 9223372036854775807",
+     "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9223372036854775807\r\n" ADDED},
+    {&unix_client, "POST / 1\nHost: h\nContent-Length: 0", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n" ADDED},
+    {&unix_client, "POST / 1\nHost: h\ntransfer-encoding: CHUNKED\nTrailer: a\nTE: trailers",
+     "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n" ADDED},
+    {&unix_client,
+     "GET / 1\nHost: h\nConnection: close, A, upgrade\nUpgrade: b\na: c\nKeep-Alive: d\nProxy-Connection: e",
+     "GET / HTTP/1.1\r\nHost: h\r\n" ADDED},
+    {&unix_client, "GET / 1\nHost: h\nB: c\nConnection: A\nConnection: b\nA: d", "GET / HTTP/1.1\r\nHost: h\r\n" ADDED},
+    {&unix_client, "GET / 1\nHost: h\nConnection: \"a\nA: b", NULL},
+    {&unix_client,
+     "POST / 1\nHost: h\nConnection: host, content-length, via, forwarded, x-forwarded-for, x-forwarded-host, "
+     "x-forwarded-proto, x-request-id\nContent-Length: 3\nVia: v\nForwarded: for=f\nX-Forwarded-For: f\n"
+     "X-Forwarded-Host: g\nX-Forwarded-Proto: https",
+     "POST / HTTP/1.1\r\nHost: h\r\nVia: v\r\nForwarded: for=f\r\nX-Forwarded-For: f\r\nX-Forwarded-Host: g\r\n"
+     "X-Forwarded-Proto: https\r\nContent-Length: 3\r\n" VIA FORWARDED ID "\r\n"},
+    {&unix_client, "GET / 1\nHost: h\nProxy-Authorization: a\nAuthorization: b\nCookie: c",
+     "GET / HTTP/1.1\r\nHost: h\r\nProxy-Authorization: a\r\nAuthorization: b\r\nCookie: c\r\n" ADDED},
+    {&unix_client, "POST / 1\nHost: h\nContent-Length: 3\nExpect: 100-continue",
+     "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n" ADDED},
+    {&expecting_client, "POST / 1\nHost: h\nContent-Length: 3\nExpect: 100-continue",
+     "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nExpect: 100-continue\r\n" VIA
+     "Forwarded: for=unknown;host=h;proto=http\r\n" FORWARDED_HOST FORWARDED_PROTO "\r\n"},
+    {&unix_client, "GET / 0\nHost: h",
+     "GET / HTTP/1.1\r\nHost: h\r\nVia: 1.0 porthole\r\n" FORWARDED FORWARDED_HOST FORWARDED_PROTO ID "\r\n"},
+    {&unix_client, "GET / 0",
+     "GET / HTTP/1.1\r\nHost: \r\nVia: 1.0 porthole\r\nForwarded: for=_uid-7.gid-8;proto=http\r\n" FORWARDED_PROTO ID
+     "\r\n"},
+    {&unix_client, "GET / 1\nHost: h:80",
+     "GET / HTTP/1.1\r\nHost: h:80\r\n" VIA "Forwarded: for=_uid-7.gid-8;host=\"h:80\";proto=http\r\n"
+     "X-Forwarded-Host: h:80\r\n" FORWARDED_PROTO ID "\r\n"},
+    {&unix_client, "GET / 1\nHost: [::1]",
+     "GET / HTTP/1.1\r\nHost: [::1]\r\n" VIA "Forwarded: for=_uid-7.gid-8;host=\"[::1]\";proto=http\r\n"
+     "X-Forwarded-Host: [::1]\r\n" FORWARDED_PROTO ID "\r\n"},
+    {&unix_client, "GET / 1\nHost: h\nx-request-id: mine\nX-Request-ID: too", "GET / HTTP/1.1\r\nHost: h\r\n" ADDED},
+    {&unix_client, "GET / 1\nHost: h\nVIA: 1.0 a\nVia: 1.1 b\nA: c\nForwarded: for=x",
+     "GET / HTTP/1.1\r\nHost: h\r\nVIA: 1.0 a\r\nVia: 1.1 b\r\nA: c\r\nForwarded: for=x\r\n" ADDED},
+    {&unix_client, "GET / 1\nHost: h\nX-Forwarded-For: a\nX-Forwarded-For: b",
+     "GET / HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: a\r\nX-Forwarded-For: b\r\n" ADDED},
+    {&tcp_client, "GET / 1\nHost: h",
+     "GET / HTTP/1.1\r\nHost: h\r\n" VIA TCP_FORWARDED "X-Forwarded-For: 192.0.2.1\r\n" FORWARDED_HOST FORWARDED_PROTO
+     "\r\n"},
+    {&tcp_client, "GET / 1\nHost: h\nX-Forwarded-For: a, b\nA: z\nx-forwarded-for:\nX-FORWARDED-FOR: c",
+     "GET / HTTP/1.1\r\nHost: h\r\nA: z\r\n" VIA TCP_FORWARDED
+     "X-Forwarded-For: a, b, c, 192.0.2.1\r\n" FORWARDED_HOST FORWARDED_PROTO "\r\n"},
+    {&tcp_client, "GET / 1\nHost: h\nx-forwarded-proto: https\nX-Forwarded-Host:",
+     "GET / HTTP/1.1\r\nHost: h\r\nx-forwarded-proto: https\r\nX-Forwarded-Host: \r\n" VIA TCP_FORWARDED
+     "X-Forwarded-For: 192.0.2.1\r\n\r\n"},
+};
+
+static void test_request_write_checked_request_exact_bytes(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct request_text text;
+        char out[1024];
+        unsigned status;
+        size_t length;
+
+        assert_true(request_from_text(&text, text_of(rows[i].request)));
+        if (request_check(&text.request, &status)) {
+            assert_null(rows[i].expected);
+            continue;
+        }
+        length = request_write(&text.request, rows[i].forward, out, sizeof(out));
+        if (!text_equal((struct text){out, length}, text_of(rows[i].expected)))
+            fail_msg("row %zu:\n%.*s\nexpected:\n%s", i, (int)length, out, rows[i].expected);
+    }
+}
+
+static void test_request_write_any_small_buffer_nothing_beyond(void **state)
+{
+    struct request_text text;
+    char out[1024];
+    unsigned status;
+    size_t full;
+
+    (void)state;
+    assert_true(request_from_text(
+        &text, TEXT_LITERAL("POST http://h:80?q 1\nHost: h\nX-Forwarded-For: a\nContent-Length: 12\nA: b")));
+    assert_null(request_check(&text.request, &status));
+    full = request_write(&text.request, &tcp_client, out, sizeof(out));
+    assert_true(full > 0);
+    for (size_t size = 0; size <= full; size++) {
+        memset(out, '#', sizeof(out));
+        assert_int_equal(request_write(&text.request, &tcp_client, out, size), size < full ? 0 : full);
+        assert_int_equal(out[size], '#');
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_request_write_checked_request_exact_bytes),
+        cmocka_unit_test(test_request_write_any_small_buffer_nothing_beyond),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

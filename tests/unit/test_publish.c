@@ -1,0 +1,557 @@
+/* Publishing a Unix socket: what may be replaced, what is set, what is left. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/publish_fixture.h"
+
+/* A volume that takes modes and owners without an error and ignores them, and a look at the moment between bind and
+ * rename. These definitions win over the C library's. */
+static bool volume_ignores_modes, volume_ignores_owners;
+static void (*before_mode_is_set)(int directory_fd);
+
+int fchmodat(int fd, const char *path, mode_t mode, int flags)
+{
+    (void)flags;
+    if (before_mode_is_set)
+        before_mode_is_set(fd);
+    if (volume_ignores_modes)
+        return 0;
+    return (int)syscall(SYS_fchmodat, fd, path, mode);
+}
+
+int fchownat(int fd, const char *path, uid_t owner, gid_t group, int flags)
+{
+    if (volume_ignores_owners)
+        return 0;
+    return (int)syscall(SYS_fchownat, fd, path, owner, group, flags);
+}
+
+static void expect_only_socket(const struct fixture *fixture)
+{
+    assert_int_equal(fixture_count_entries(fixture->directory), 1);
+    assert_true(S_ISSOCK(fixture_stat(fixture->path).st_mode));
+}
+
+static void test_publish_nothing_there_serves(void **state)
+{
+    struct fixture *fixture = *state;
+    struct listener *listener = fixture_publish(&fixture->config, false);
+    int client = fixture_connect(fixture->path);
+    int accepted;
+
+    expect_only_socket(fixture);
+    assert_int_equal(fixture_stat(fixture->path).st_mode & 07777, 0660);
+    assert_int_equal(listener_look(listener), LISTENER_OURS);
+    assert_true(fcntl(listener->fd, F_GETFL) & O_NONBLOCK);
+    assert_true(fcntl(listener->fd, F_GETFD) & FD_CLOEXEC);
+    assert_true(client >= 0);
+    accepted = accept(listener->fd, NULL, NULL);
+    assert_true(accepted >= 0);
+    close(accepted);
+    close(client);
+    listener_free(listener);
+    assert_int_equal(fixture_count_entries(fixture->directory), 0);
+}
+
+static void test_publish_any_umask_mode_is_right_and_umask_stays(void **state)
+{
+    static const mode_t umasks[] = {0, 0077, 0777};
+    static const mode_t modes[] = {0660, 0600, 0777, 0};
+    struct fixture *fixture = *state;
+
+    for (size_t i = 0; i < ARRAY_LENGTH(umasks) * ARRAY_LENGTH(modes); i++) {
+        mode_t mask = umasks[i / ARRAY_LENGTH(modes)];
+        mode_t before = umask(mask);
+        struct listener *listener;
+
+        fixture->config.mode = modes[i % ARRAY_LENGTH(modes)];
+        listener = fixture_publish(&fixture->config, false);
+        assert_int_equal(umask(before), mask);
+        assert_int_equal(fixture_stat(fixture->path).st_mode & 07777, fixture->config.mode);
+        listener_free(listener);
+    }
+}
+
+static int publish_in_own_directory(void *argument)
+{
+    struct fixture *fixture = argument;
+    struct listener *listener = NULL;
+    struct stat st, directory;
+
+    umask(0777);
+    if (listener_publish(&fixture->config, false, &listener, NULL) < 0)
+        return 1;
+    if (lstat(fixture->path, &st) < 0 || (st.st_mode & 07777) != 0660 || st.st_uid != FIXTURE_STRANGER)
+        return 2;
+    *strrchr(fixture->path, '/') = '\0';
+    if (stat(fixture->path, &directory) < 0 || (directory.st_mode & 07777) != 0750)
+        return 3;
+    fixture->path[strlen(fixture->path)] = '/';
+    listener_free(listener);
+    return 0;
+}
+
+static void test_publish_umask_0777_without_privilege_serves(void **state)
+{
+    struct fixture *fixture = *state;
+
+    assert_int_equal(chmod(fixture->directory, 0777), 0);
+    snprintf(fixture->path, sizeof(fixture->path), "%s/own/app.sock", fixture->directory);
+    assert_int_equal(fixture_as_stranger(publish_in_own_directory, fixture), 0);
+}
+
+static void test_publish_owner_and_group_are_set(void **state)
+{
+    struct fixture *fixture = *state;
+    struct listener *listener;
+
+    fixture->config.owner = 1234;
+    fixture->config.group = 4321;
+    listener = fixture_publish(&fixture->config, false);
+    assert_int_equal(fixture_stat(fixture->path).st_uid, 1234);
+    assert_int_equal(fixture_stat(fixture->path).st_gid, 4321);
+    listener_free(listener);
+}
+
+static void test_publish_set_group_id_directory_gives_its_group(void **state)
+{
+    struct fixture *fixture = *state;
+    struct listener *listener;
+
+    assert_int_equal(chown(fixture->directory, 0, 4321), 0);
+    assert_int_equal(chmod(fixture->directory, 02775), 0);
+    listener = fixture_publish(&fixture->config, false);
+    assert_int_equal(fixture_stat(fixture->path).st_gid, 4321);
+    listener_free(listener);
+}
+
+static void test_publish_volume_ignores_modes_fails_naming_both(void **state)
+{
+    struct fixture *fixture = *state;
+
+    volume_ignores_modes = true;
+    fixture_expect_failure(&fixture->config, false, -EOPNOTSUPP, "ignores modes: asked for 0660, got 0755");
+    volume_ignores_modes = false;
+    assert_int_equal(fixture_count_entries(fixture->directory), 0);
+}
+
+static void test_publish_volume_ignores_owners_fails_naming_both(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fixture->config.group = 4321;
+    volume_ignores_owners = true;
+    fixture_expect_failure(&fixture->config, false, -EOPNOTSUPP,
+                           "asked for uid -1, gid 4321 (-1: unchanged), got 0, 0");
+    volume_ignores_owners = false;
+    assert_int_equal(fixture_count_entries(fixture->directory), 0);
+}
+
+static int publish_for_somebody_else(void *argument)
+{
+    struct fixture *fixture = argument;
+    struct error error = ERROR_INIT;
+    struct listener *listener = NULL;
+
+    fixture->config.owner = 1234;
+    if (listener_publish(&fixture->config, false, &listener, &error) != -EPERM)
+        return 1;
+    return strstr(error.message, "to owner 1234") && strstr(error.message, "uid 65534") ? 0 : 2;
+}
+
+static void test_publish_owner_without_privilege_fails_and_leaves_nothing(void **state)
+{
+    struct fixture *fixture = *state;
+
+    assert_int_equal(chmod(fixture->directory, 0777), 0);
+    assert_int_equal(fixture_as_stranger(publish_for_somebody_else, fixture), 0);
+    assert_int_equal(fixture_count_entries(fixture->directory), 0);
+}
+
+static char seen_directory[PATH_MAX];
+static int seen_reached;
+
+static int look_into_temporary(void *argument)
+{
+    char path[PATH_MAX];
+    struct stat st;
+
+    (void)argument;
+    snprintf(path, sizeof(path), "%.4000s/s", seen_directory);
+    return fixture_connect(path) == -EACCES && lstat(path, &st) < 0 && errno == EACCES ? 0 : 1;
+}
+
+static void stranger_looks(int directory_fd)
+{
+    char proc[64];
+    ssize_t n;
+
+    snprintf(proc, sizeof(proc), "/proc/self/fd/%d", directory_fd);
+    n = readlink(proc, seen_directory, sizeof(seen_directory) - 1);
+    assert_true(n > 0);
+    seen_directory[n] = '\0';
+    seen_reached = fixture_as_stranger(look_into_temporary, NULL);
+}
+
+static void test_publish_stranger_never_reaches_the_temporary_socket(void **state)
+{
+    struct fixture *fixture = *state;
+    mode_t before = umask(0);
+    struct listener *listener;
+
+    seen_reached = -1;
+    before_mode_is_set = stranger_looks;
+    listener = fixture_publish(&fixture->config, false);
+    before_mode_is_set = NULL;
+    umask(before);
+    assert_int_equal(seen_reached, 0);
+    assert_non_null(strstr(seen_directory, "/.porthole-"));
+    listener_free(listener);
+}
+
+static void test_publish_living_process_is_refused_and_untouched(void **state)
+{
+    struct fixture *fixture = *state;
+    struct listener *listener = fixture_publish(&fixture->config, false);
+    ino_t inode = fixture_stat(fixture->path).st_ino;
+
+    fixture_expect_failure(&fixture->config, false, -EADDRINUSE, "stop it or use --takeover");
+    assert_int_equal(fixture_stat(fixture->path).st_ino, inode);
+    assert_int_equal(listener_look(listener), LISTENER_OURS);
+    expect_only_socket(fixture);
+    listener_free(listener);
+}
+
+static void test_publish_living_process_with_full_backlog_is_refused(void **state)
+{
+    struct fixture *fixture = *state;
+    struct listener *listener;
+    int clients[8], n = 0;
+
+    fixture->config.backlog = 1;
+    listener = fixture_publish(&fixture->config, false);
+    while (n < 8 && (clients[n] = fixture_connect(fixture->path)) >= 0)
+        n++;
+    assert_int_equal(clients[n], -EAGAIN);
+    fixture_expect_failure(&fixture->config, false, -EADDRINUSE, "another process serves");
+    while (n > 0)
+        close(clients[--n]);
+    listener_free(listener);
+}
+
+static void test_publish_takeover_replaces_and_old_leaves_new_alone(void **state)
+{
+    struct fixture *fixture = *state;
+    struct listener *old = fixture_publish(&fixture->config, false);
+    int early = fixture_connect(fixture->path);
+    struct listener *fresh = fixture_publish(&fixture->config, true);
+    int accepted = accept(old->fd, NULL, NULL);
+    int late;
+
+    assert_true(early >= 0);
+    assert_true(accepted >= 0); /* who had connected is still the old one's */
+    assert_int_equal(listener_look(old), LISTENER_REPLACED);
+    assert_int_equal(listener_look(fresh), LISTENER_OURS);
+    listener_free(old);
+    assert_int_equal(listener_look(fresh), LISTENER_OURS);
+    late = fixture_connect(fixture->path);
+    assert_true(late >= 0);
+    close(early);
+    close(late);
+    close(accepted);
+    listener_free(fresh);
+}
+
+static void test_publish_stale_socket_is_replaced(void **state)
+{
+    struct fixture *fixture = *state;
+    struct listener *listener;
+
+    fixture_make_stale(fixture->path);
+    listener = fixture_publish(&fixture->config, false);
+    expect_only_socket(fixture);
+    listener_free(listener);
+}
+
+static int publish_over_foreign(void *argument)
+{
+    struct fixture *fixture = argument;
+    struct error error = ERROR_INIT;
+    struct listener *listener = NULL;
+
+    for (int takeover = 0; takeover < 2; takeover++)
+        if (listener_publish(&fixture->config, takeover, &listener, &error) != -EACCES ||
+            !strstr(error.message, "uid 0, gid 0, mode 0600") || !strstr(error.message, "uid 65534, gid 65534"))
+            return 1;
+    return 0;
+}
+
+static void test_publish_socket_without_permission_is_refused_naming_it(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fixture_make_stale(fixture->path);
+    assert_int_equal(chmod(fixture->path, 0600), 0);
+    assert_int_equal(chmod(fixture->directory, 0777), 0);
+    assert_int_equal(fixture_as_stranger(publish_over_foreign, fixture), 0);
+    expect_only_socket(fixture);
+}
+
+static void test_publish_datagram_socket_in_use_is_refused(void **state)
+{
+    struct fixture *fixture = *state;
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    strcpy(address.sun_path, fixture->path);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    fixture_expect_failure(&fixture->config, true, -EADDRINUSE, "a socket of another type");
+    close(fd);
+}
+
+static void expect_refused_type(struct fixture *fixture, const char *what)
+{
+    struct stat before = fixture_stat(fixture->path);
+
+    fixture_expect_failure(&fixture->config, true, -EEXIST, what);
+    assert_int_equal(fixture_stat(fixture->path).st_ino, before.st_ino);
+    assert_int_equal(unlink(fixture->path) < 0 ? rmdir(fixture->path) : 0, 0);
+}
+
+static void test_publish_over_what_is_no_socket_is_refused(void **state)
+{
+    struct fixture *fixture = *state;
+    const char *other = fixture_path(fixture, "other.sock");
+
+    assert_true(close(creat(fixture->path, 0600)) == 0);
+    expect_refused_type(fixture, "is a regular file");
+    assert_int_equal(mkdir(fixture->path, 0700), 0);
+    expect_refused_type(fixture, "is a directory");
+    assert_int_equal(mkfifo(fixture->path, 0600), 0);
+    expect_refused_type(fixture, "is a named pipe");
+    assert_int_equal(symlink("nowhere", fixture->path), 0);
+    expect_refused_type(fixture, "is a symbolic link");
+    fixture_make_stale(other);
+    assert_int_equal(symlink(other, fixture->path), 0);
+    expect_refused_type(fixture, "is a symbolic link");
+    if (mknod(fixture->path, S_IFCHR | 0600, 0) == 0) /* containers may not */
+        expect_refused_type(fixture, "is a device");
+    assert_int_equal(fixture_count_entries(fixture->directory), 1);
+}
+
+static void test_publish_leftovers_of_a_crash_are_removed_and_nothing_else(void **state)
+{
+    static const char *const kept[] = {".porthole-abc", ".porthole-abcdefghi", "x.porthole-abcdefg"};
+    struct fixture *fixture = *state;
+    struct listener *listener;
+
+    for (size_t i = 0; i < ARRAY_LENGTH(kept); i++)
+        assert_int_equal(mkdir(fixture_path(fixture, kept[i]), 0700), 0);
+    assert_int_equal(mkdir(fixture_path(fixture, ".porthole-withsock"), 0700), 0);
+    assert_int_equal(mkdir(fixture_path(fixture, ".porthole-emptyxyz"), 0000), 0);
+    assert_int_equal(mkdir(fixture_path(fixture, ".porthole-leftover"), 0700), 0);
+    fixture_make_stale(fixture_path(fixture, ".porthole-leftover/s"));
+    fixture_make_stale(fixture_path(fixture, ".porthole-withsock/s"));
+    /* not ours: a directory with something else in it, and a link to a place where an "s" lies */
+    assert_int_equal(mkdir(fixture_path(fixture, ".porthole-otherdir"), 0700), 0);
+    assert_int_equal(mkdir(fixture_path(fixture, ".porthole-otherdir/s"), 0700), 0);
+    assert_int_equal(mkdir(fixture_path(fixture, "elsewhere"), 0700), 0);
+    fixture_make_stale(fixture_path(fixture, "elsewhere/s"));
+    assert_int_equal(symlink("elsewhere", fixture_path(fixture, ".porthole-linkedxx")), 0);
+
+    listener = fixture_publish(&fixture->config, false);
+    assert_int_equal(fixture_count_entries(fixture->directory), (int)ARRAY_LENGTH(kept) + 4);
+    fixture_stat(fixture_path(fixture, ".porthole-otherdir/s"));
+    fixture_stat(fixture_path(fixture, "elsewhere/s"));
+    listener_free(listener);
+}
+
+static void test_publish_paths_longer_than_sockaddr_un_are_served(void **state)
+{
+    struct fixture *fixture = *state;
+    char path[1024];
+    struct listener *listener;
+    int client;
+
+    snprintf(path, sizeof(path), "%s/%0150d", fixture->directory, 1);
+    assert_int_equal(mkdir(path, 0755), 0);
+    snprintf(path, sizeof(path), "%s/%0150d/%0250d.sock", fixture->directory, 1, 2);
+    fixture->config = fixture_config(path);
+    listener = fixture_publish(&fixture->config, false);
+    client = fixture_connect(path);
+    assert_true(client >= 0);
+    fixture_expect_failure(&fixture->config, false, -EADDRINUSE, "another process serves");
+    close(client);
+    listener_free(listener);
+    assert_int_equal(access(path, F_OK), -1);
+}
+
+static void test_publish_name_that_is_none_is_refused(void **state)
+{
+    static const char *const names[] = {"", ".", ".."};
+    struct fixture *fixture = *state;
+
+    for (size_t i = 0; i < ARRAY_LENGTH(names); i++) {
+        struct listener_config config = fixture_config(fixture_path(fixture, names[i]));
+
+        fixture_expect_failure(&config, true, -EINVAL, "does not name a file");
+    }
+}
+
+static void test_publish_last_directory_is_made_with_its_mode_and_group(void **state)
+{
+    struct fixture *fixture = *state;
+    struct listener_config config = fixture_config(fixture_path(fixture, "made//app.sock"));
+    mode_t before = umask(0777);
+    struct listener *listener;
+    struct stat st;
+
+    config.group = 4321;
+    listener = fixture_publish(&config, false);
+    umask(before);
+    st = fixture_stat(fixture_path(fixture, "made"));
+    assert_int_equal(st.st_mode & 07777, 0750);
+    assert_int_equal(st.st_uid, 0);
+    assert_int_equal(st.st_gid, 4321);
+    listener_free(listener);
+}
+
+static void test_publish_failure_takes_the_made_directory_away(void **state)
+{
+    struct fixture *fixture = *state;
+    struct listener_config config = fixture_config(fixture_path(fixture, "made/app.sock"));
+
+    volume_ignores_modes = true;
+    fixture_expect_failure(&config, false, -EOPNOTSUPP, "ignores modes");
+    volume_ignores_modes = false;
+    assert_int_equal(fixture_count_entries(fixture->directory), 0);
+}
+
+static void test_publish_missing_parents_are_named(void **state)
+{
+    struct fixture *fixture = *state;
+    struct listener_config config = fixture_config(fixture_path(fixture, "a/b/c/app.sock"));
+    char expected[160];
+
+    snprintf(expected, sizeof(expected), "directory %s/a does not exist", fixture->directory);
+    fixture_expect_failure(&config, false, -ENOENT, expected);
+    assert_int_equal(mkdir(fixture_path(fixture, "a"), 0755), 0);
+    snprintf(expected, sizeof(expected), "directory %s/a/b does not exist", fixture->directory);
+    fixture_expect_failure(&config, false, -ENOENT, expected);
+}
+
+static void test_publish_directory_that_is_a_file_is_refused(void **state)
+{
+    struct fixture *fixture = *state;
+    struct listener_config config = fixture_config(fixture_path(fixture, "file/app.sock"));
+
+    assert_true(close(creat(fixture_path(fixture, "file"), 0600)) == 0);
+    fixture_expect_failure(&config, false, -ENOTDIR, "Not a directory");
+}
+
+static void test_publish_given_directory_mode_is_set_on_an_existing_directory(void **state)
+{
+    struct fixture *fixture = *state;
+    struct listener *listener = fixture_publish(&fixture->config, false);
+
+    assert_int_equal(fixture_stat(fixture->directory).st_mode & 07777, 0755); /* not given: left alone */
+    listener_free(listener);
+    fixture->config.has_directory_mode = true;
+    fixture->config.directory_mode = 0710;
+    listener = fixture_publish(&fixture->config, false);
+    assert_int_equal(fixture_stat(fixture->directory).st_mode & 07777, 0710);
+    listener_free(listener);
+}
+
+static int publish_unwritable(void *argument)
+{
+    struct fixture *fixture = argument;
+    struct error error = ERROR_INIT;
+    struct listener *listener = NULL;
+    struct listener_config made = fixture_config(fixture_path(fixture, "made/app.sock"));
+    struct listener_config closed = fixture_config(fixture_path(fixture, "closed/app.sock"));
+
+    if (listener_publish(&fixture->config, false, &listener, &error) != -EACCES ||
+        !strstr(error.message, "cannot write to directory") || !strstr(error.message, "uid 65534, gid 65534"))
+        return 1;
+    if (listener_publish(&made, false, &listener, &error) != -EACCES || !strstr(error.message, "cannot make directory"))
+        return 2;
+    if (listener_publish(&closed, false, &listener, &error) != -EACCES ||
+        !strstr(error.message, "cannot open directory"))
+        return 3;
+    fixture->config.has_directory_mode = true;
+    if (listener_publish(&fixture->config, false, &listener, &error) != -EPERM ||
+        !strstr(error.message, "cannot set mode 0750 of directory"))
+        return 4;
+    return 0;
+}
+
+static void test_publish_directory_without_permission_is_refused(void **state)
+{
+    struct fixture *fixture = *state;
+
+    assert_int_equal(mkdir(fixture_path(fixture, "closed"), 0700), 0);
+    assert_int_equal(fixture_as_stranger(publish_unwritable, fixture), 0);
+    assert_int_equal(fixture_count_entries(fixture->directory), 1);
+}
+
+static void test_publish_directory_that_stays_locked_fails_in_bounded_time(void **state)
+{
+    struct fixture *fixture = *state;
+    int fd = open(fixture->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    assert_int_equal(flock(fd, LOCK_EX), 0);
+    fixture_expect_failure(&fixture->config, false, -EWOULDBLOCK, "another process keeps it locked");
+    close(fd);
+    listener_free(fixture_publish(&fixture->config, false));
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(test_publish_nothing_there_serves),
+        T(test_publish_any_umask_mode_is_right_and_umask_stays),
+        T(test_publish_umask_0777_without_privilege_serves),
+        T(test_publish_owner_and_group_are_set),
+        T(test_publish_set_group_id_directory_gives_its_group),
+        T(test_publish_volume_ignores_modes_fails_naming_both),
+        T(test_publish_volume_ignores_owners_fails_naming_both),
+        T(test_publish_owner_without_privilege_fails_and_leaves_nothing),
+        T(test_publish_stranger_never_reaches_the_temporary_socket),
+        T(test_publish_living_process_is_refused_and_untouched),
+        T(test_publish_living_process_with_full_backlog_is_refused),
+        T(test_publish_takeover_replaces_and_old_leaves_new_alone),
+        T(test_publish_stale_socket_is_replaced),
+        T(test_publish_socket_without_permission_is_refused_naming_it),
+        T(test_publish_datagram_socket_in_use_is_refused),
+        T(test_publish_over_what_is_no_socket_is_refused),
+        T(test_publish_leftovers_of_a_crash_are_removed_and_nothing_else),
+        T(test_publish_paths_longer_than_sockaddr_un_are_served),
+        T(test_publish_name_that_is_none_is_refused),
+        T(test_publish_last_directory_is_made_with_its_mode_and_group),
+        T(test_publish_failure_takes_the_made_directory_away),
+        T(test_publish_missing_parents_are_named),
+        T(test_publish_directory_that_is_a_file_is_refused),
+        T(test_publish_given_directory_mode_is_set_on_an_existing_directory),
+        T(test_publish_directory_without_permission_is_refused),
+        T(test_publish_directory_that_stays_locked_fails_in_bounded_time),
+    };
+
+    return cmocka_run_group_tests_name("publish", tests, NULL, NULL);
+}
