@@ -275,7 +275,7 @@ int demo_echo_new(const char *path, struct demo_echo **ret_echo, struct error *e
     else if (strlen(path) >= sizeof(echo->address.sun_path))
         r = -ENAMETOOLONG;
     else
-        strcpy(echo->address.sun_path, path);
+        memcpy(echo->address.sun_path, path, strlen(path) + 1);
     if (r == 0 && (bind(echo->fd, (struct sockaddr *)&echo->address, sizeof(echo->address)) < 0 ||
                    listen(echo->fd, SOMAXCONN) < 0))
         r = -errno;

@@ -1,7 +1,6 @@
 #include "config/path.h"
 
 #include <stdbool.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* The byte that %XY stands for, -1 when malformed. */

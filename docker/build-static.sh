@@ -10,15 +10,17 @@
 # dynamic, because getaddrinfo and the user database work only so.
 #
 # The machine is not changed: apt keeps its lists in build/static/apt. Libraries are built again when Debian
-# publishes another version (asked once a day) or when this file changes.
+# publishes another version (asked once a day) or when they are configured in another way here.
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
 work=$root/build/static
-recipe=$(sha256sum "$0" | cut -c1-12)
 
 say() { echo "build-static: $*" >&2; }
 die() { say "$*"; exit 1; }
+
+# The archive that linker argument $1 stands for; only its name when there is none.
+archive() { gcc -print-file-name="lib${1#-l}.a"; }
 
 need_tools() {
     local missing=() pair
@@ -27,6 +29,11 @@ need_tools() {
     done
     for pair in libssl:libssl-dev jansson:libjansson-dev; do
         pkg-config --exists "${pair%%:*}" 2>/dev/null || missing+=("${pair#*:}")
+    done
+    # Debian 13's libcrypto compresses certificates.
+    for pair in -lz:zlib1g-dev -lzstd:libzstd-dev; do
+        [[ " $(pkg-config --static --libs libcrypto 2>/dev/null) " != *" ${pair%%:*} "* ]] ||
+            [ -e "$(archive "${pair%%:*}")" ] || missing+=("${pair#*:}")
     done
     [ ${#missing[@]} -eq 0 ] || die "first: apt-get install ${missing[*]}"
 }
@@ -119,6 +126,9 @@ build_library() {
     rm -rf "$source"
     touch "$place/done"
 }
+
+# Part of the name of what was built: another way of building is another library.
+recipe=$(declare -f hardened make_library configure_curl configure_libmicrohttpd | sha256sum | cut -c1-12)
 
 # Puts the files of version $2 of source package $1, checked by apt, into $work/src/$1.
 fetch_source() {

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "proxy/http/status.h"
 #include "proxy/route.h"
 
 #define MOST_SPARE 64
@@ -19,16 +20,16 @@ enum exchange_state { EXCHANGE_NEW, EXCHANGE_RECEIVING, EXCHANGE_WAITING, EXCHAN
 struct exchange {
     struct exchange_env *env; /* borrowed */
     struct exchange_client *client;
-    struct snapshot *snapshot;          /* a reference */
-    const struct route_config *route;   /* NULL until one is found */
+    struct snapshot *snapshot;        /* a reference */
+    const struct route_config *route; /* NULL until one is found */
     enum exchange_state state;
-    enum outcome failure;               /* ours or the client's; the target's is the upstream's */
-    const char *reason;                 /* static detail of the failure */
-    unsigned status;                    /* told to the client; 0 before */
-    unsigned refused_status;            /* where it is more precise than the outcome's; 0 otherwise */
-    bool answer_is_ours;                /* a problem or a route's own response, not the target's */
-    bool close;                         /* after the answer */
-    size_t room_bytes;                  /* for a response head */
+    enum outcome failure;    /* ours or the client's; the target's is the upstream's */
+    const char *reason;      /* static detail of the failure */
+    unsigned status;         /* told to the client; 0 before */
+    unsigned refused_status; /* where it is more precise than the outcome's; 0 otherwise */
+    bool answer_is_ours;     /* a problem or a route's own response, not the target's */
+    bool close;              /* after the answer */
+    size_t room_bytes;       /* for a response head */
     uint64_t received_bytes, sent_bytes, discarded_bytes;
     struct instant begun;
     struct text target; /* the request-target: target_inline, or owned memory when longer */
@@ -174,38 +175,6 @@ void exchange_refuse(struct exchange *exchange, enum outcome outcome, const char
         exchange->close = true;
 }
 
-static const char *exchange_status_title(unsigned status)
-{
-    switch (status) {
-    case 400:
-        return "Bad Request";
-    case 404:
-        return "Not Found";
-    case 408:
-        return "Request Timeout";
-    case 413:
-        return "Content Too Large";
-    case 414:
-        return "URI Too Long";
-    case 417:
-        return "Expectation Failed";
-    case 431:
-        return "Request Header Fields Too Large";
-    case 501:
-        return "Not Implemented";
-    case 502:
-        return "Bad Gateway";
-    case 503:
-        return "Service Unavailable";
-    case 504:
-        return "Gateway Timeout";
-    case 505:
-        return "HTTP Version Not Supported";
-    default:
-        return "Internal Server Error";
-    }
-}
-
 static unsigned exchange_problem_status(const struct exchange *exchange, const struct outcome_info *info)
 {
     if (exchange->refused_status)
@@ -222,12 +191,11 @@ static void exchange_answer_problem(struct exchange *exchange, struct answer *an
     int n = snprintf(exchange->problem, sizeof(exchange->problem),
                      "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%u,\"outcome\":\"%s\",\"detail\":\"%s\","
                      "\"request_id\":\"%.*s\"}\n",
-                     exchange_status_title(status), status, info->name, info->sentence, (int)id.length,
-                     id.data ? id.data : "");
+                     status_phrase(status), status, info->name, info->sentence, (int)id.length, id.data ? id.data : "");
 
     exchange->answer_is_ours = true;
-    exchange->own_field = (struct field){.name = TEXT_LITERAL("Content-Type"),
-                                         .value = TEXT_LITERAL("application/problem+json")};
+    exchange->own_field =
+        (struct field){.name = TEXT_LITERAL("Content-Type"), .value = TEXT_LITERAL("application/problem+json")};
     *answer = (struct answer){.status = status,
                               .fields = &exchange->own_field,
                               .n_fields = 1,
@@ -263,8 +231,7 @@ static void exchange_forward(struct exchange *exchange)
     exchange->forward.client_address = exchange->client->address;
     exchange->forward.client_node = exchange->client->node;
     exchange->forward.expect_continue = exchange->request.expect_continue;
-    upstream_start(&exchange->upstream, &exchange->env->targets[target->index], &exchange->request,
-                   &exchange->forward);
+    upstream_start(&exchange->upstream, &exchange->env->targets[target->index], &exchange->request, &exchange->forward);
     if (exchange->request.body == BODY_NONE)
         exchange->state = EXCHANGE_WAITING;
     else if (exchange->request.expect_continue)
@@ -433,8 +400,6 @@ static void exchange_terminate_fields(struct fields *fields)
 
         ((char *)field->name.data)[field->name.length] = '\0';
         ((char *)field->value.data)[field->value.length] = '\0';
-        if (field_class_of(field->id) == FIELD_CLASS_FRAME || field->id == FIELD_TRAILER)
-            field->drop = true;
     }
 }
 

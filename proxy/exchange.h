@@ -62,7 +62,8 @@ enum exchange_verdict {
 /* The array that the head's fields are collected in (UPSTREAM_MOST_FIELDS of them); texts are borrowed until the
  * end of the request. */
 struct fields *exchange_fields(struct exchange *exchange);
-/* The head is complete. head_bytes counts the request line and fields; room_bytes is what is left for a response head. */
+/* The head is complete. head_bytes counts the request line and fields; room_bytes is what is left for a response head.
+ */
 enum exchange_verdict exchange_head(struct exchange *exchange, struct text method, unsigned minor, size_t head_bytes,
                                     size_t room_bytes);
 /* Whether a waiting expectation has been settled. */
@@ -88,10 +89,10 @@ struct answer {
     const struct field *fields; /* all; those with .drop set are not for the client */
     size_t n_fields;
     enum answer_body body;
-    const char *data;    /* ANSWER_BUFFER */
-    uint64_t length;     /* of data; of the stream, or of what HEAD or 304 stand for, when has_length */
+    const char *data; /* ANSWER_BUFFER */
+    uint64_t length;  /* of data; of the stream, or of what HEAD or 304 stand for, when has_length */
     bool has_length;
-    bool close;          /* the connection ends after it */
+    bool close; /* the connection ends after it */
 };
 
 /* True with the answer when it can be told, false while it must be waited for. Tells it once. */
@@ -99,7 +100,8 @@ bool exchange_answer(struct exchange *exchange, struct answer *ret_answer);
 /* As upstream_read: the next piece of an ANSWER_STREAM. */
 ssize_t exchange_read(struct exchange *exchange, char *data, size_t size);
 
-/* The exchange fails with an outcome of the client's side (timeouts, gone); the target's connection is closed at once. */
+/* The exchange fails with an outcome of the client's side (timeouts, gone); the target's connection is closed at once.
+ */
 void exchange_fail(struct exchange *exchange, enum outcome outcome);
 /* Whether it has ended badly already. */
 bool exchange_failed(const struct exchange *exchange);

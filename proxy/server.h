@@ -13,13 +13,13 @@ struct server_options {
     bool takeover; /* replace a living process at a listener's path */
 };
 
-/* Publishes every listener and makes the workers; nothing is served yet, but clients can connect. Takes a reference to the
- * snapshot. On failure nothing is left behind. 0 or a negative errno with the error set. */
+/* Publishes every listener and makes the workers; nothing is served yet, but clients can connect. Takes a reference to
+ * the snapshot. On failure nothing is left behind. 0 or a negative errno with the error set. */
 int server_new(struct snapshot *snapshot, const struct server_options *options, struct server **ret_server,
                struct error *error) WARN_UNUSED;
 
-/* Serves until SIGTERM, SIGINT, server_stop, or another process has taken over every path; then drains. Blocks those signals
- * for the calling thread. 0 or a negative errno. */
+/* Serves until SIGTERM, SIGINT, server_stop, or another process has taken over every path; then drains. Blocks those
+ * signals for the calling thread. 0 or a negative errno. */
 int server_run(struct server *server) WARN_UNUSED;
 
 /* Makes server_run stop. Any thread. */

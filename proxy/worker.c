@@ -208,7 +208,7 @@ static void worker_on_deadline(struct timer *timer)
 {
     struct worker *worker = CONTAINER_OF(timer, struct worker, deadline);
 
-    frontend_cut_all(worker->frontend);
+    clients_cut_all(frontend_clients(worker->frontend));
 }
 
 /* What has connected before the path was withdrawn is in the backlog and must be served. */
@@ -222,7 +222,7 @@ static void worker_begin_stop(struct worker *worker)
             ;
         door_close(door);
     }
-    frontend_stop(worker->frontend);
+    clients_stop(frontend_clients(worker->frontend));
     timer_arm(worker->loop, &worker->deadline, worker->stop_ms);
 }
 
@@ -255,7 +255,7 @@ static void worker_heed(struct worker *worker)
 
 static bool worker_is_done(const struct worker *worker)
 {
-    return worker->env.stopping && frontend_n_clients(worker->frontend) == 0;
+    return worker->env.stopping && frontend_clients(worker->frontend)->n_clients == 0;
 }
 
 static void *worker_main(void *closure)
@@ -347,10 +347,8 @@ static int worker_make(struct worker *worker, struct error *error)
     r = worker_make_targets(worker);
     if (r == 0)
         r = worker_make_doors(worker);
-    worker->env = (struct exchange_env){.loop = worker->loop,
-                                        .snapshot = worker->snapshot,
-                                        .targets = worker->targets,
-                                        .metrics = &worker->metrics};
+    worker->env = (struct exchange_env){
+        .loop = worker->loop, .snapshot = worker->snapshot, .targets = worker->targets, .metrics = &worker->metrics};
     if (r == 0)
         r = exchange_env_init(&worker->env);
     if (r < 0)

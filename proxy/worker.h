@@ -11,9 +11,9 @@ struct worker;
 
 /* What the server lends to its workers. */
 struct worker_setup {
-    struct snapshot *snapshot;    /* the worker takes a reference */
-    struct listener **listeners;  /* borrowed; published by worker_start; n = snapshot->n_listeners */
-    atomic_uint *n_clients;       /* per listener, shared by all workers */
+    struct snapshot *snapshot;      /* the worker takes a reference */
+    struct listener **listeners;    /* borrowed; published by worker_start; n = snapshot->n_listeners */
+    atomic_uint *n_clients;         /* per listener, shared by all workers */
     void (*stopped)(void *closure); /* called from the worker's thread when it has drained */
     void *closure;
 };
@@ -24,7 +24,8 @@ int worker_start(struct worker *worker, struct error *error) WARN_UNUSED;
 /* From any thread: takes what is in the backlogs, then no more; finishes exchanges until deadline_ms from now, cuts the
  * rest. */
 void worker_stop(struct worker *worker, uint64_t deadline_ms);
-/* From any thread: a listener was published again; what is in its old backlog is still served. 0 or a negative errno. */
+/* From any thread: a listener was published again; what is in its old backlog is still served. 0 or a negative errno.
+ */
 int worker_change_listener(struct worker *worker, size_t index) WARN_UNUSED;
 /* Waits for the thread and frees. Takes NULL. */
 void worker_free(struct worker *worker);

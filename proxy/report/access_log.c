@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #define LINE_BYTES 16384 /* seven texts, cut, and the numbers */
-#define TEXT_BYTES 2048 /* of one escaped field; a longer one is cut */
+#define TEXT_BYTES 2048  /* of one escaped field; a longer one is cut */
 
 /* A line being written: never more than size - 1 bytes, so that there is always room for a newline. */
 struct line {
@@ -108,9 +108,10 @@ static void line_entry(struct line *line, const struct access_entry *entry)
 void access_entry_log(enum log_level level, const struct access_entry *entry)
 {
     log_write(level, "%s: %.*s %.*s from %.*s on %.*s, target %.*s%s%s, status %u, id %.*s",
-              outcome_info(entry->outcome)->name, (int)entry->method.length, entry->method.data ? entry->method.data : "",
-              (int)entry->target.length, entry->target.data, (int)entry->peer.length, entry->peer.data,
-              (int)entry->listener.length, entry->listener.data, entry->upstream.length ? (int)entry->upstream.length : 1,
+              outcome_info(entry->outcome)->name, (int)entry->method.length,
+              entry->method.data ? entry->method.data : "", (int)entry->target.length, entry->target.data,
+              (int)entry->peer.length, entry->peer.data, (int)entry->listener.length, entry->listener.data,
+              entry->upstream.length ? (int)entry->upstream.length : 1,
               entry->upstream.length ? entry->upstream.data : "-", entry->reason ? ": " : "",
               entry->reason ? entry->reason : "", entry->status, (int)entry->request_id.length,
               entry->request_id.data ? entry->request_id.data : "");
@@ -176,8 +177,9 @@ void access_log_free(struct access_log *log)
 /* Says that lines are missing, once there is room again. */
 static void access_log_confess(struct access_log *log)
 {
-    struct line line = {
-        .out = log->data + log->length, .size = sizeof(log->data) - log->length, .json = log->format == LOG_FORMAT_JSON};
+    struct line line = {.out = log->data + log->length,
+                        .size = sizeof(log->data) - log->length,
+                        .json = log->format == LOG_FORMAT_JSON};
 
     if (log->n_dropped == 0 || line.size < 128)
         return;

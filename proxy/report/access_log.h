@@ -20,9 +20,9 @@
 struct access_entry {
     struct wall_time time; /* of the end */
     struct text request_id, method, target, listener, route, upstream, peer;
-    unsigned status;     /* 0: nothing was sent */
+    unsigned status; /* 0: nothing was sent */
     enum outcome outcome;
-    const char *reason;  /* static detail, or NULL */
+    const char *reason; /* static detail, or NULL */
     uint64_t received_bytes, sent_bytes;
     uint64_t total_us;
     int64_t connect_us, first_byte_us; /* -1: not reached */

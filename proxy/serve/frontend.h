@@ -1,7 +1,7 @@
 /* The frontend: libmicrohttpd in a worker's loop. The only file that knows libmicrohttpd.
  *
- * One daemon per worker, without a listening socket: the worker accepts and hands descriptors over. Exchanges wait unsuspended
- * while the loop has other work, and are suspended when it is about to sleep ("late suspension"). */
+ * One daemon per worker, without a listening socket: the worker accepts and hands descriptors over. Exchanges wait
+ * unsuspended while the loop has other work, and are suspended when it is about to sleep ("late suspension"). */
 #ifndef PORTHOLE_SERVE_FRONTEND_H
 #define PORTHOLE_SERVE_FRONTEND_H
 
@@ -9,6 +9,7 @@
 #include <stddef.h>
 
 #include "proxy/exchange.h"
+#include "proxy/serve/client.h"
 #include "proxy/serve/peer.h"
 
 struct frontend;
@@ -31,11 +32,8 @@ void frontend_turn(struct frontend *frontend, bool quiet);
 /* Heartbeat: lets the library look at everything once. */
 void frontend_beat(struct frontend *frontend);
 
-/* No more requests: idle clients are let go, without losing a request that is already in the socket. */
-void frontend_stop(struct frontend *frontend);
-/* The drain's deadline: everybody who is left is cut with outcome STOPPED. */
-void frontend_cut_all(struct frontend *frontend);
-size_t frontend_n_clients(const struct frontend *frontend);
+/* Its clients; lives as long as the frontend. */
+struct clients *frontend_clients(struct frontend *frontend);
 
 const char *frontend_library_version(void);
 

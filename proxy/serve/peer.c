@@ -24,7 +24,7 @@ static int peer_read_tcp(int fd, struct peer *peer)
         struct sockaddr_in v4;
         struct sockaddr_in6 v6;
         struct sockaddr_storage storage;
-    } address;
+    } address = {.any = {.sa_family = AF_UNSPEC}};
     socklen_t length = sizeof(address);
     const void *ip;
 

@@ -80,8 +80,10 @@ static int publish_split(struct publish *p, struct error *error)
     const char *name = slash ? slash + 1 : p->path;
     size_t length = slash ? (size_t)(slash - p->path) : 0;
 
-    if (*name == '\0' || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
-        return error_set(error, -EINVAL, "%s does not name a file", p->path);
+    if (*name == '\0' || strcmp(name, ".") == 0 || strcmp(name, "..") == 0) {
+        error_set(error, -EINVAL, "%s does not name a file", p->path);
+        return -EINVAL;
+    }
     while (length > 0 && p->path[length - 1] == '/')
         length--;
     if (length > 0)
@@ -89,8 +91,10 @@ static int publish_split(struct publish *p, struct error *error)
     else
         p->directory = strdup(slash ? "/" : ".");
     p->name = strdup(name);
-    if (!p->directory || !p->name)
-        return error_set(error, -ENOMEM, "out of memory");
+    if (!p->directory || !p->name) {
+        error_set(error, -ENOMEM, "out of memory");
+        return -ENOMEM;
+    }
     return 0;
 }
 
@@ -287,10 +291,11 @@ static int publish_random_name(char name[PUBLISH_TEMPORARY_BYTES])
 {
     static const char letters[] = "abcdefghijklmnopqrstuvwxyz234567";
     unsigned char bytes[PUBLISH_RANDOM];
-    char *out = stpcpy(name, PUBLISH_PREFIX);
+    char *out = name + sizeof(PUBLISH_PREFIX) - 1;
 
     if (getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes))
         return -EIO;
+    memcpy(name, PUBLISH_PREFIX, sizeof(PUBLISH_PREFIX) - 1);
     for (size_t i = 0; i < sizeof(bytes); i++)
         *out++ = letters[bytes[i] % (sizeof(letters) - 1)];
     *out = '\0';

@@ -19,8 +19,8 @@
 
 /* One worker's libcurl: the multi handle that drives connections being made, and easy handles kept for the next. */
 struct connector {
-    struct loop *loop; /* borrowed */
-    CURLM *multi;      /* owned */
+    struct loop *loop;  /* borrowed */
+    CURLM *multi;       /* owned */
     struct timer timer; /* libcurl's own deadline */
     CURL *spare[SPARE_HANDLES];
     size_t n_spare;
@@ -43,11 +43,11 @@ struct attempt {
     const struct address *endpoint;
     attempt_fn *fn;
     void *closure;
-    CURL *easy;              /* owned; NULL while backing off */
+    CURL *easy;                    /* owned; NULL while backing off */
     struct curl_slist *connect_to; /* owned, NULL unless tls.server_name is set */
-    int kept_fd;             /* the descriptor that libcurl must not close any more, -1 */
-    int directory_fd;        /* owned; of an endpoint with a long path, -1 */
-    int error_number;        /* of what failed, 0 */
+    int kept_fd;                   /* the descriptor that libcurl must not close any more, -1 */
+    int directory_fd;              /* owned; of an endpoint with a long path, -1 */
+    int error_number;              /* of what failed, 0 */
     struct timer backoff;
     struct instant deadline;
     uint64_t backoff_ms;
@@ -260,7 +260,8 @@ static void attempt_set_address(struct attempt *attempt, CURL *easy)
     switch (endpoint->kind) {
     case ADDRESS_UNIX:
         /* A long path is put in its place by attempt_open; libcurl only has to know that it is a Unix socket. */
-        curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, strlen(endpoint->name) < UNIX_PATH_BYTES ? endpoint->name : "/");
+        curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH,
+                         strlen(endpoint->name) < UNIX_PATH_BYTES ? endpoint->name : "/");
         curl_easy_setopt(easy, CURLOPT_URL, "http://localhost/");
         return;
     case ADDRESS_ABSTRACT:
@@ -451,8 +452,8 @@ static void attempt_on_backoff(struct timer *timer)
     connector_settle(connector);
 }
 
-/* Why connect(2) failed. A full backlog of a Unix socket is EAGAIN, which libcurl takes for a connection under way, sees that it
- * is none, and then has no errno to tell (Curl_socket_connect_result, 7.88 to 8.14). */
+/* Why connect(2) failed. A full backlog of a Unix socket is EAGAIN, which libcurl takes for a connection under way,
+ * sees that it is none, and then has no errno to tell (Curl_socket_connect_result, 7.88 to 8.14). */
 static int attempt_connect_errno(struct attempt *attempt)
 {
     bool is_unix = attempt->endpoint->kind == ADDRESS_UNIX || attempt->endpoint->kind == ADDRESS_ABSTRACT;

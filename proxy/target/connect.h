@@ -25,8 +25,10 @@ struct channel {
     struct connector *connector; /* borrowed; needed while tls is set */
 };
 
-#define CHANNEL_INIT                                                                                                   \
-    { .fd = -1 }
+#define CHANNEL_INIT \
+    {                \
+        .fd = -1     \
+    }
 
 /* NULL when out of memory. curl_global_init has been called (connect_global_init). */
 struct connector *connector_new(struct loop *loop);
@@ -34,7 +36,8 @@ struct connector *connector_new(struct loop *loop);
 void connector_free(struct connector *connector);
 
 /* Called once when an attempt that was CONNECT_WAIT has ended; the attempt is freed afterwards. On success outcome is
- * OUTCOME_FORWARDED and the callback takes over *channel; otherwise it says why and *error_number is the errno, or 0. */
+ * OUTCOME_FORWARDED and the callback takes over *channel; otherwise it says why and *error_number is the errno, or 0.
+ */
 typedef void attempt_fn(void *closure, enum outcome outcome, int error_number, struct channel *channel);
 
 enum connect_result { CONNECT_DONE, CONNECT_WAIT, CONNECT_FAILED };

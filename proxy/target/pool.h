@@ -20,7 +20,7 @@ typedef void connection_fn(void *closure, uint32_t events);
 
 /* One connection to an endpoint. Owned by its user while busy, by the pool while idle. */
 struct connection {
-    struct list link; /* in pool.idle while idle */
+    struct list link;  /* in pool.idle while idle */
     struct pool *pool; /* borrowed */
     struct channel channel;
     struct source source; /* registered once, edge-triggered: EPOLLIN | EPOLLRDHUP, EPOLLOUT only on demand */
@@ -35,7 +35,7 @@ struct pool {
     struct list idle; /* most recently used first */
     uint32_t n_idle, most_idle;
     uint64_t idle_timeout_ms;
-    struct timer timer; /* armed while something is idle */
+    struct timer timer;                /* armed while something is idle */
     void (*closed)(struct pool *pool); /* told whenever a connection has been closed; the owner counts */
 };
 
@@ -44,7 +44,8 @@ void pool_init(struct pool *pool, struct loop *loop, uint32_t most_idle, uint64_
 /* Closes everything that is idle. */
 void pool_deinit(struct pool *pool);
 
-/* Makes a connection of a channel, which it takes over in any case. Busy, held by the caller. NULL when out of memory. */
+/* Makes a connection of a channel, which it takes over in any case. Busy, held by the caller. NULL when out of memory.
+ */
 struct connection *pool_adopt(struct pool *pool, struct channel *channel);
 /* The most recently used idle connection, now busy; NULL when there is none. */
 struct connection *pool_take(struct pool *pool);

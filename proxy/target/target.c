@@ -62,8 +62,7 @@ static void ticket_on_connected(void *closure, enum outcome outcome, int error_n
 }
 
 static enum connect_result target_connect(struct target *target, struct ticket *ticket,
-                                          struct connection **ret_connection, enum outcome *ret_outcome,
-                                          int *ret_errno)
+                                          struct connection **ret_connection, enum outcome *ret_outcome, int *ret_errno)
 {
     struct channel channel = CHANNEL_INIT;
     enum connect_result result;

@@ -33,8 +33,8 @@ void target_init(struct target *target, const struct target_config *config, stru
 /* Closes what is idle; nothing may be busy or asked for. */
 void target_deinit(struct target *target);
 
-/* Asks for a connection: CONNECT_DONE with *ret_connection, CONNECT_WAIT (ticket->fn will be called), or CONNECT_FAILED.
- * With `fresh` no idle connection is taken. */
+/* Asks for a connection: CONNECT_DONE with *ret_connection, CONNECT_WAIT (ticket->fn will be called), or
+ * CONNECT_FAILED. With `fresh` no idle connection is taken. */
 enum connect_result target_ask(struct target *target, struct ticket *ticket, bool fresh,
                                struct connection **ret_connection, enum outcome *ret_outcome,
                                int *ret_errno) WARN_UNUSED;

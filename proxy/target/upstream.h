@@ -25,7 +25,12 @@
 
 #define UPSTREAM_MOST_FIELDS 128
 
-enum upstream_request_half { UPSTREAM_REQUEST_IDLE, UPSTREAM_REQUEST_HEAD, UPSTREAM_REQUEST_BODY, UPSTREAM_REQUEST_SENT };
+enum upstream_request_half {
+    UPSTREAM_REQUEST_IDLE,
+    UPSTREAM_REQUEST_HEAD,
+    UPSTREAM_REQUEST_BODY,
+    UPSTREAM_REQUEST_SENT
+};
 enum upstream_response_half {
     UPSTREAM_RESPONSE_IDLE,
     UPSTREAM_RESPONSE_AWAITED,
@@ -43,7 +48,7 @@ struct upstream_store {
 struct upstream {
     struct loop *loop;
     struct upstream_store *store;
-    struct target *target;         /* NULL until upstream_start */
+    struct target *target; /* NULL until upstream_start */
     struct ticket ticket;
     struct connection *connection; /* held; NULL before, and after it went back */
     struct timer timer;            /* the target's: response, idle */
@@ -51,11 +56,11 @@ struct upstream {
     const struct request *request; /* borrowed from the exchange until the response head is there */
     const struct forward *forward;
     enum upstream_request_half request_half;
-    struct buffer *out;         /* owned; NULL while nothing waits to be sent */
-    size_t head_bytes;          /* of the request head */
-    uint64_t sent_bytes;        /* over the connection in use, head included */
-    bool request_ended;         /* no more body will come */
-    bool request_abandoned;     /* the target answered or left before it had taken all; the rest is discarded */
+    struct buffer *out;     /* owned; NULL while nothing waits to be sent */
+    size_t head_bytes;      /* of the request head */
+    uint64_t sent_bytes;    /* over the connection in use, head included */
+    bool request_ended;     /* no more body will come */
+    bool request_abandoned; /* the target answered or left before it had taken all; the rest is discarded */
     bool reused, retried;
 
     enum upstream_response_half response_half;
@@ -103,7 +108,8 @@ bool upstream_takes_body(const struct upstream *upstream);
 bool upstream_has_response(const struct upstream *upstream);
 
 enum { UPSTREAM_WAIT = 0, UPSTREAM_END = -1, UPSTREAM_CUT = -2 };
-/* The next piece of the response body, received straight into `data`: a count, or one of the above (CUT: `failure` says why). */
+/* The next piece of the response body, received straight into `data`: a count, or one of the above (CUT: `failure` says
+ * why). */
 ssize_t upstream_read(struct upstream *upstream, char *data, size_t size);
 
 #endif

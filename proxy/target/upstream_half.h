@@ -6,8 +6,8 @@
 
 /* Ends the upstream with a failure: the first one counts. Closes the connection. */
 void upstream_fail(struct upstream *upstream, enum outcome outcome, int error_number, const char *reason);
-/* The connection broke before any byte of a response: tries once more on a fresh one where nothing of the request can have
- * been processed, else fails. */
+/* The connection broke before any byte of a response: tries once more on a fresh one where nothing of the request can
+ * have been processed, else fails. */
 void upstream_lost(struct upstream *upstream, int error_number);
 /* Gives the connection back when both halves have ended. */
 void upstream_finish(struct upstream *upstream);

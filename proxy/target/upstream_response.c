@@ -98,9 +98,8 @@ static ssize_t upstream_read_length(struct upstream *upstream, char *data, size_
         n = (ssize_t)upstream_from_buffer(upstream, data,
                                           size < upstream->remaining_bytes ? size : (size_t)upstream->remaining_bytes);
     } else {
-        n = size >= upstream->remaining_bytes
-                ? upstream_receive_last(upstream, data, (size_t)upstream->remaining_bytes)
-                : channel_recv(&upstream->connection->channel, data, size);
+        n = size >= upstream->remaining_bytes ? upstream_receive_last(upstream, data, (size_t)upstream->remaining_bytes)
+                                              : channel_recv(&upstream->connection->channel, data, size);
         if (n == -EAGAIN) {
             upstream_body_waits(upstream);
             return UPSTREAM_WAIT;
@@ -288,8 +287,8 @@ static bool upstream_parse(struct upstream *upstream)
         size_t used = 0;
 
         upstream->response.fields = (struct fields){.items = upstream->field_items, .capacity = UPSTREAM_MOST_FIELDS};
-        switch (response_parse(in->data + in->start, buffer_length(in), &upstream->scanned,
-                               upstream->request->is_head, &upstream->response, &used, &why)) {
+        switch (response_parse(in->data + in->start, buffer_length(in), &upstream->scanned, upstream->request->is_head,
+                               &upstream->response, &used, &why)) {
         case RESPONSE_MORE:
             if (buffer_room(in) == 0)
                 upstream_bad(upstream, "the response head is too large");

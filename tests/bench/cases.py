@@ -154,7 +154,7 @@ def measure_memory(bench, proxy, case):
     if case.connections:
         blast = Blast(bench, ["idle", proxy.socket, case.path, case.connections, case.idle])
         blast.line()
-    time.sleep(0.3)
+    time.sleep(2)  # idle is seconds: a proxy may give memory back once a connection has rested
     sample = procs.memory_kib(proxy.pids)
     if case.connections:
         blast.go_on()

@@ -3,6 +3,9 @@
 import os
 import re
 
+HAVE_SCHEDSTAT = os.path.exists("/proc/self/schedstat")
+TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+
 
 def family(pid):
     """The pid and its descendants (nginx: master and worker)."""
@@ -23,18 +26,21 @@ def family(pid):
     return found
 
 
+def _thread_cpu_ns(path):
+    try:
+        with open(f"{path}/schedstat") as f:
+            return int(f.read().split()[0])
+    except FileNotFoundError:
+        return 0  # ended since it was listed
+
+
 def _process_cpu_ns(pid):
     """Nanoseconds on a CPU of all threads: schedstat, or the 10 ms ticks of stat on a kernel without it."""
-    try:
-        total = 0
-        for thread in os.listdir(f"/proc/{pid}/task"):
-            with open(f"/proc/{pid}/task/{thread}/schedstat") as f:
-                total += int(f.read().split()[0])
-        return total
-    except FileNotFoundError:
-        with open(f"/proc/{pid}/stat") as f:
-            fields = f.read().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) * 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+    if HAVE_SCHEDSTAT:
+        return sum(_thread_cpu_ns(f"/proc/{pid}/task/{thread}") for thread in os.listdir(f"/proc/{pid}/task"))
+    with open(f"/proc/{pid}/stat") as f:
+        fields = f.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) * TICK_NS
 
 
 def cpu_ns(pids):
@@ -70,8 +76,7 @@ def busy_ns(cpu):
             fields = line.split()
             if fields[0] == f"cpu{cpu}":
                 user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, fields[1:9])
-                ticks = user + nice + system + irq + softirq + steal
-                return ticks * 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+                return (user + nice + system + irq + softirq + steal) * TICK_NS
     return 0
 
 

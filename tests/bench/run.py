@@ -19,6 +19,7 @@ import os
 import shlex
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -43,16 +44,16 @@ def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", metavar="NAMES", help="comma-separated proxies (default: all that are here)")
     parser.add_argument("--case", metavar="NAMES", help=f"comma-separated cases of: {', '.join(CASES)}")
-    parser.add_argument("--rounds", type=int, help="how often each figure is taken (default 5, quick 3)")
-    parser.add_argument("--window", type=int, metavar="MS", help="length of one measurement (default 1000, quick 150)")
+    parser.add_argument("--rounds", type=int, help="how often each figure is taken (default 5, quick 2)")
+    parser.add_argument("--window", type=int, metavar="MS", help="length of one measurement (default 1000, quick 200)")
     parser.add_argument("--quick", action="store_true", help="about a minute instead of ten; coarse")
     parser.add_argument("--binary", action="append", default=[], metavar="NAME=PATH", type=pair,
                         help="another build of porthole to compare; may be repeated")
     parser.add_argument("--config", action="append", default=[], metavar="NAME=PROXY:FILE", type=pair,
                         help="another configuration (see tests/bench/peers) of a proxy; may be repeated")
     arguments = parser.parse_args()
-    arguments.rounds = arguments.rounds or (3 if arguments.quick else 5)
-    arguments.window = arguments.window or (150 if arguments.quick else 1000)
+    arguments.rounds = arguments.rounds or (2 if arguments.quick else 5)
+    arguments.window = arguments.window or (200 if arguments.quick else 1000)
     return arguments
 
 
@@ -66,7 +67,10 @@ def select(names, known, what):
 
 
 def choose_proxies(arguments):
-    known = proxies.contestants(dict(arguments.binary), dict(arguments.config))
+    try:
+        known = proxies.contestants(dict(arguments.binary), dict(arguments.config))
+    except proxies.BenchError as error:
+        sys.exit(f"bench: {error}")
     chosen = select(arguments.only, known, "proxy")
     missing = [proxy.name for proxy in chosen if not proxy.available()]
     if missing and arguments.only:
@@ -150,7 +154,7 @@ def main():
     started = time.time()
     try:
         samples = run(arguments, contestants, cases, directory, processes)
-    except proxies.BenchError as error:
+    except (proxies.BenchError, OSError, subprocess.TimeoutExpired) as error:
         sys.exit(f"bench: {error}")
     finally:
         processes.stop_all()

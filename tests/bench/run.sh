@@ -1,6 +1,6 @@
 #!/bin/sh
-# Measures porthole beside nginx, HAProxy and Caddy: builds the two tools, which need nothing of porthole, and hands over
-# to run.py, which explains itself (tests/bench/run.sh --help). QUICK=1 in the environment asks for the short form.
+# Measures porthole beside nginx, HAProxy and Caddy: builds the two tools, which need nothing of porthole, and hands
+# over to run.py, which explains itself (tests/bench/run.sh --help). QUICK=1 in the environment asks for the short form.
 set -eu
 
 cd "$(dirname "$0")/../.."
@@ -10,4 +10,4 @@ for tool in backend blast; do
         ${CC:-cc} -std=c11 -D_GNU_SOURCE -O2 -Wall -Wextra -I. -o build/bench/$tool tests/bench/$tool.c
     fi
 done
-exec python3 tests/bench/run.py ${QUICK:+--quick} "$@"
+exec python3 -B tests/bench/run.py ${QUICK:+--quick} "$@"

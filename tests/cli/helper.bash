@@ -29,6 +29,7 @@ background() { # NAME COMMAND...
 }
 
 # Waits for a background process to end and puts its exit status into $status; 124 when it is still there after 10 s.
+# shellcheck disable=SC2034 # tests read status, as after bats' own run
 await_end() { # PID
     local i
     for ((i = 0; i < 500; i++)); do

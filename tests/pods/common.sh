@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2317 # check calls the functions
 # What the tests of image and pods share: TAP, a podman of their own, and the images. To be sourced.
 #
 # Everything lies in build/pods: configuration, storage and state of podman, so that neither the machine's nor the
@@ -96,8 +96,8 @@ base_image() { sed -n 's/^ARG BASE=//p' "$top/docker/Dockerfile"; }
 
 # This machine's package sources, of another release.
 release_sources() {
-    # shellcheck source=/dev/null
     local codename suites
+    # shellcheck source=/dev/null
     codename=$(. /etc/os-release && echo "$VERSION_CODENAME")
     suites="(^|\n)Suites:[^\n]*$codename"
     find /etc/apt -path '/etc/apt/sources.list.d/*.sources' -exec cat {} + |

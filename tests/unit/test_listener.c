@@ -243,7 +243,7 @@ static void test_listener_abstract_name_serves_and_is_exclusive(void **state)
     listener = fixture_publish(&config, false);
     assert_int_equal(listener_look(listener), LISTENER_OURS);
     assert_int_equal(listener_publish_again(listener, NULL), -EINVAL);
-    strcpy(address.sun_path + 1, name);
+    snprintf(address.sun_path + 1, sizeof(address.sun_path) - 1, "%s", name);
     assert_int_equal(connect(fd, (struct sockaddr *)&address,
                              (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(name))),
                      0);
@@ -276,7 +276,7 @@ static struct listener_config tcp_config(const char *host, in_port_t port)
 
 static in_port_t port_of(const struct listener *listener)
 {
-    struct sockaddr_in6 address;
+    struct sockaddr_in6 address = {.sin6_port = 0};
     socklen_t length = sizeof(address);
 
     assert_int_equal(getsockname(listener->fd, (struct sockaddr *)&address, &length), 0);

@@ -61,6 +61,7 @@ static struct connection connection_open(size_t n_groups)
     struct msghdr message = {
         .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
     struct connection connection;
+    const struct cmsghdr *header;
     int channel[2], stop[2];
 
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, channel), 0);
@@ -75,7 +76,10 @@ static struct connection connection_open(size_t n_groups)
     close(stop[0]);
     close(channel[1]);
     assert_int_equal(recvmsg(channel[0], &message, 0), 1);
-    memcpy(&connection.fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof(int));
+    header = CMSG_FIRSTHDR(&message);
+    if (!header)
+        abort();
+    memcpy(&connection.fd, CMSG_DATA(header), sizeof(int));
     connection.stop = stop[1];
     close(channel[0]);
     return connection;
@@ -198,7 +202,7 @@ static void test_peer_read_without_a_connection_fails_and_keeps_output(void **st
 
 static void test_peer_tcp_has_address_and_matches_no_rule(void **state)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET}, client_address;
+    struct sockaddr_in address = {.sin_family = AF_INET}, client_address = {.sin_family = AF_INET};
     socklen_t length = sizeof(address);
     int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);

@@ -317,7 +317,7 @@ static void test_publish_datagram_socket_in_use_is_refused(void **state)
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
-    strcpy(address.sun_path, fixture->path);
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s", fixture->path);
     assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
     fixture_expect_failure(&fixture->config, true, -EADDRINUSE, "a socket of another type");
     close(fd);

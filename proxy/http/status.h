@@ -1,0 +1,8 @@
+/* Reason phrases (RFC 9110 15). */
+#ifndef PORTHOLE_HTTP_STATUS_H
+#define PORTHOLE_HTTP_STATUS_H
+
+/* The phrase of a status code; "Unknown" for one that has none. Lives for ever. */
+const char *status_phrase(unsigned status);
+
+#endif

@@ -1,0 +1,335 @@
+#include "proxy/serve/client.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "proxy/base/give_back.h"
+#include "proxy/http/status.h"
+
+#define WATCH_IDLE_MS 1000u
+#define EXPECT_MS 1000u
+#define LINGER_MS 2000u
+#define STOP_NEW_MS 1000u
+
+void client_arm(struct client *client, enum client_phase phase)
+{
+    const struct listener_config *listener = client->side.listener;
+    struct loop *loop = client->clients->env->loop;
+
+    client->phase = phase;
+    switch (phase) {
+    case CLIENT_NEW:
+        timer_arm(loop, &client->timer, client->clients->env->stopping ? STOP_NEW_MS : listener->timeout_head_ms);
+        break;
+    case CLIENT_HEAD:
+        timer_arm(loop, &client->timer, listener->timeout_head_ms);
+        break;
+    case CLIENT_EXPECT:
+        timer_arm(loop, &client->timer, EXPECT_MS);
+        break;
+    case CLIENT_BODY:
+    case CLIENT_RESPONSE:
+        timer_arm(loop, &client->timer, listener->timeout_body_ms);
+        break;
+    case CLIENT_WAITING:
+        timer_disarm(&client->timer);
+        break;
+    case CLIENT_IDLE:
+        timer_arm(loop, &client->timer,
+                  listener->timeout_idle_ms < WATCH_IDLE_MS ? listener->timeout_idle_ms : WATCH_IDLE_MS);
+        break;
+    case CLIENT_WATCHED:
+        timer_arm(loop, &client->timer,
+                  listener->timeout_idle_ms > WATCH_IDLE_MS ? listener->timeout_idle_ms - WATCH_IDLE_MS : 0);
+        break;
+    case CLIENT_LINGER:
+        timer_arm(loop, &client->timer, LINGER_MS);
+        break;
+    }
+}
+
+void client_stop_waiting(struct client *client)
+{
+    if (!client->waiting)
+        return;
+    client->waiting = false;
+    client->clients->n_waiting--;
+}
+
+static void client_on_watch(struct source *source, uint32_t events);
+
+/* Registered once, edge-triggered and without events of its own: a full hang-up always shows. On TCP a client that is
+ * gone looks like one that has finished sending, so that is asked for as well. */
+static void client_watch(struct client *client, uint32_t events)
+{
+    uint32_t all = events | EPOLLET | (client->peer.is_unix ? 0 : EPOLLRDHUP);
+    int r;
+
+    if (client->watch.loop)
+        r = loop_modify(&client->watch, all);
+    else
+        r = loop_add(client->clients->env->loop, &client->watch, client->fd, all, client_on_watch);
+    if (r < 0)
+        log_warn("cannot watch a client's connection: %s", strerror(-r));
+}
+
+void client_suspend(struct client *client)
+{
+    client_stop_waiting(client);
+    client->suspended = true;
+    client->clients->suspend(client);
+    if (!client->watch.loop)
+        client_watch(client, 0);
+}
+
+void client_wake(struct client *client)
+{
+    client->clients->dirty = true;
+    if (!client->suspended)
+        return;
+    client->suspended = false;
+    client->clients->resume(client);
+}
+
+static void client_on_wake(struct exchange_client *side)
+{
+    client_wake(CONTAINER_OF(side, struct client, side));
+}
+
+void client_wait(struct client *client)
+{
+    struct clients *clients = client->clients;
+
+    if (!client->waiting) {
+        client->waiting = true;
+        client->waited_run = clients->run;
+        clients->n_waiting++;
+    } else if (clients->about_to_sleep && clients->run != client->waited_run) {
+        client_suspend(client);
+    }
+}
+
+void client_cut(struct client *client)
+{
+    client->cut = true;
+    shutdown(client->fd, SHUT_RDWR);
+    client_wake(client);
+}
+
+/* ---- answers by hand: where the library cannot queue one ---- */
+
+static bool client_send_raw(struct client *client, const char *data, size_t length)
+{
+    return send(client->fd, data, length, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)length;
+}
+
+/* Sends a whole answer from its buffer, closes our half, and takes what the client still sends for a moment, so that it
+ * reads the answer instead of a reset. */
+static void client_tell_raw(struct client *client, const struct answer *answer)
+{
+    char head[4096];
+    int n = snprintf(head, sizeof(head), "HTTP/1.1 %u %s\r\nConnection: close\r\nContent-Length: %llu\r\n",
+                     answer->status, status_phrase(answer->status), (unsigned long long)answer->length);
+
+    for (size_t i = 0; i < answer->n_fields && n > 0 && (size_t)n < sizeof(head); i++)
+        if (!answer->fields[i].drop)
+            n += snprintf(head + n, sizeof(head) - (size_t)n, "%s: %s\r\n", answer->fields[i].name.data,
+                          answer->fields[i].value.data);
+    if ((size_t)n + 2 < sizeof(head)) {
+        memcpy(head + n, "\r\n", 2);
+        client->told = client_send_raw(client, head, (size_t)n + 2) &&
+                       (answer->length == 0 || client_send_raw(client, answer->data, (size_t)answer->length));
+    }
+    shutdown(client->fd, SHUT_WR);
+    client_arm(client, CLIENT_LINGER);
+    if (client->suspended)
+        client_wake(client);
+}
+
+void client_answer_raw(struct client *client)
+{
+    struct answer answer;
+
+    if (exchange_answer(client->exchange, &answer) && answer.body != ANSWER_STREAM)
+        client_tell_raw(client, &answer);
+    else
+        client_cut(client);
+}
+
+/* Lets an idle client go. On a Unix socket our refusal to read reaches the client's next send at once, while what it
+ * has sent already is still read and answered; on TCP only what has already arrived can be honoured. */
+static void client_let_go(struct client *client)
+{
+    char byte;
+
+    if (client->exchange || client->phase == CLIENT_HEAD || client->phase == CLIENT_LINGER)
+        return;
+    if (client->peer.is_unix)
+        shutdown(client->fd, SHUT_RD);
+    else if (recv(client->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0)
+        client_cut(client);
+}
+
+/* A head that does not come: there may not even be an exchange yet. */
+static void client_head_timeout(struct client *client)
+{
+    static const struct answer timeout = {.status = 408, .body = ANSWER_BUFFER, .data = "", .has_length = true};
+
+    if (client->exchange)
+        exchange_fail(client->exchange, OUTCOME_HEAD_TIMEOUT);
+    else
+        counter_add(&client->clients->env->metrics->outcomes[OUTCOME_HEAD_TIMEOUT], 1);
+    client_tell_raw(client, &timeout);
+    client_cut(client);
+}
+
+/* ---- deadlines and hang-ups ---- */
+
+/* Idle for a while: the first byte of the next request is watched for, and memory goes back. libmicrohttpd has cleared
+ * the whole pool after the request, so that it is resident and full of zeros: most of what an idle connection costs. */
+static void client_rest(struct client *client)
+{
+    client_arm(client, CLIENT_WATCHED);
+    client_watch(client, EPOLLIN);
+    if (client->pool)
+        give_back_zero_pages(client->pool, client->clients->pool_bytes);
+}
+
+static void client_on_timer(struct timer *timer)
+{
+    struct client *client = CONTAINER_OF(timer, struct client, timer);
+
+    switch (client->phase) {
+    case CLIENT_NEW:
+        if (client->clients->env->stopping) {
+            client_let_go(client);
+            break;
+        }
+        client_head_timeout(client);
+        break;
+    case CLIENT_HEAD:
+        client_head_timeout(client);
+        break;
+    case CLIENT_EXPECT:
+        client->expect_over = true;
+        client_wake(client);
+        break;
+    case CLIENT_BODY:
+        exchange_fail(client->exchange, OUTCOME_BODY_TIMEOUT);
+        client_answer_raw(client);
+        break;
+    case CLIENT_RESPONSE:
+        exchange_fail(client->exchange, OUTCOME_CLIENT_STALLED);
+        client_cut(client);
+        break;
+    case CLIENT_WAITING: /* armed only when a TCP client has finished sending */
+        exchange_fail(client->exchange, OUTCOME_CLIENT_GONE);
+        client_cut(client);
+        break;
+    case CLIENT_IDLE:
+        client_rest(client);
+        break;
+    case CLIENT_WATCHED:
+    case CLIENT_LINGER:
+        client_cut(client);
+        break;
+    }
+}
+
+static void client_on_watch(struct source *source, uint32_t events)
+{
+    struct client *client = CONTAINER_OF(source, struct client, watch);
+
+    if (events & (EPOLLHUP | EPOLLERR)) {
+        if (client->exchange && !client->cut) {
+            exchange_fail(client->exchange, OUTCOME_CLIENT_GONE);
+            client_cut(client);
+        }
+        return;
+    }
+    if (client->phase == CLIENT_WATCHED && (events & EPOLLIN)) {
+        client_watch(client, 0);
+        client_arm(client, CLIENT_HEAD);
+    }
+    /* A TCP client that has finished sending may still read, or may be gone: it is given a body's time. */
+    if ((events & EPOLLRDHUP) && client->phase == CLIENT_WAITING)
+        timer_arm(client->clients->env->loop, &client->timer, client->side.listener->timeout_body_ms);
+}
+
+/* ---- life ---- */
+
+struct client *client_new(struct clients *clients, int fd, const struct listener_config *listener,
+                          const struct peer *peer)
+{
+    struct client *client = calloc(1, sizeof(*client));
+
+    if (!client)
+        return NULL;
+    client->clients = clients;
+    client->fd = fd;
+    client->peer = *peer;
+    client->watch = (struct source)SOURCE_INIT;
+    timer_init(&client->timer, client_on_timer);
+    if (peer->is_unix)
+        snprintf(client->node, sizeof(client->node), "_uid-%u.gid-%u", (unsigned)peer->uid, (unsigned)peer->gid);
+    else
+        snprintf(client->node, sizeof(client->node), strchr(peer->address, ':') ? "\"[%s]\"" : "%s", peer->address);
+    peer_format(peer, client->peer_text, sizeof(client->peer_text));
+    client->side = (struct exchange_client){.wake = client_on_wake,
+                                            .listener = listener,
+                                            .address = text_of(client->peer.address),
+                                            .node = text_of(client->node),
+                                            .peer = text_of(client->peer_text)};
+    list_append(&clients->list, &client->link);
+    clients->n_clients++;
+    return client;
+}
+
+void client_free(struct client *client)
+{
+    client_stop_waiting(client);
+    timer_disarm(&client->timer);
+    loop_remove(&client->watch);
+    list_remove(&client->link);
+    client->clients->n_clients--;
+    free(client);
+}
+
+/* ---- stopping ---- */
+
+void clients_stop(struct clients *clients)
+{
+    struct list *link;
+
+    for (link = clients->list.next; link != &clients->list; link = link->next) {
+        struct client *client = CONTAINER_OF(link, struct client, link);
+
+        /* Whoever has just connected is about to send and would not try again. */
+        if (client->phase == CLIENT_NEW)
+            client_arm(client, CLIENT_NEW);
+        else
+            client_let_go(client);
+    }
+    clients->dirty = true;
+}
+
+void clients_cut_all(struct clients *clients)
+{
+    struct list *link;
+
+    for (link = clients->list.next; link != &clients->list; link = link->next) {
+        struct client *client = CONTAINER_OF(link, struct client, link);
+
+        if (client->exchange)
+            exchange_fail(client->exchange, OUTCOME_STOPPED);
+        client_cut(client);
+    }
+}
+
+void clients_init(struct clients *clients, struct exchange_env *env)
+{
+    *clients = (struct clients){.env = env};
+    list_init(&clients->list);
+}

@@ -1,0 +1,103 @@
+/* Clients: the accepted connections of a worker, their deadlines, and how they wait.
+ *
+ * libmicrohttpd moves the bytes (frontend); what it does not do is here: deadlines that cannot be trickled around,
+ * noticing that a suspended client has left, answers where it cannot queue one, late suspension, and the order of a
+ * stop. */
+#ifndef PORTHOLE_SERVE_CLIENT_H
+#define PORTHOLE_SERVE_CLIENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "proxy/exchange.h"
+#include "proxy/serve/peer.h"
+
+struct client;
+
+/* All clients of one worker, and what they share. Embedded in the frontend. */
+struct clients {
+    struct exchange_env *env; /* borrowed */
+    struct list list;         /* of client */
+    size_t n_clients;
+    unsigned run;                           /* counts the library's runs */
+    size_t n_waiting;                       /* unsuspended, for their exchange */
+    bool dirty;                             /* something was made ready since the last run */
+    bool about_to_sleep;                    /* during the run in which waiters suspend themselves */
+    size_t pool_bytes;                      /* the library's memory for each */
+    void (*suspend)(struct client *client); /* the library's */
+    void (*resume)(struct client *client);
+};
+
+/* What a client's timer waits for.
+ *
+ *   NEW -> BODY -> WAITING -> RESPONSE -> IDLE -> WATCHED -> HEAD -> ...
+ *           |                                (a second)  (first byte)
+ *           +-> EXPECT -> BODY                  any -> LINGER: told by hand, to be closed */
+enum client_phase {
+    CLIENT_NEW,      /* accepted: head deadline */
+    CLIENT_HEAD,     /* a request has begun: head deadline */
+    CLIENT_EXPECT,   /* the target is asked whether it wants the body */
+    CLIENT_BODY,     /* the client sends: body deadline */
+    CLIENT_WAITING,  /* for the target: no deadline of the client's */
+    CLIENT_RESPONSE, /* the client takes: body deadline */
+    CLIENT_IDLE,     /* between requests, for less than WATCH_IDLE_MS */
+    CLIENT_WATCHED,  /* between requests: idle deadline, the first byte will be seen */
+    CLIENT_LINGER,   /* answered by hand */
+};
+
+/* One connection. Owned by the frontend from frontend_add until the library reports its close. */
+struct client {
+    struct exchange_client side;
+    struct clients *clients;
+    void *connection; /* the library's */
+    struct list link; /* in clients.list */
+    int fd;           /* the library's */
+    struct peer peer;
+    struct source watch; /* our own look at the descriptor: hang-up, and the first byte after idling */
+    struct timer timer;
+    enum client_phase phase;
+    struct exchange *exchange; /* from the request line to the end of the response; NULL between */
+    size_t target_bytes;       /* of the request-target */
+    char *pool;                /* the library's memory for this connection, where that is known for sure; else NULL */
+    unsigned waited_run;       /* clients.run when it began to wait */
+    bool waiting;              /* unsuspended, waits for its exchange */
+    bool suspended;
+    bool expect_over; /* the target was asked long enough: the client may send */
+    bool told;        /* a response has been queued, or sent by hand */
+    bool cut;         /* to be closed at the library's next call */
+    char node[48];
+    char peer_text[80];
+};
+
+void clients_init(struct clients *clients, struct exchange_env *env);
+
+/* A client in phase NEW; its deadline is not running yet (client_arm). NULL when out of memory. The descriptor stays
+ * the caller's. */
+struct client *client_new(struct clients *clients, int fd, const struct listener_config *listener,
+                          const struct peer *peer);
+void client_free(struct client *client);
+
+/* Enters a phase and starts its deadline. */
+void client_arm(struct client *client, enum client_phase phase);
+
+/* To be called from the library when there is nothing to give it. The first time the connection is left as it is: the
+ * library asks again on its next run, and most targets have answered by then. It is suspended in the run before the
+ * loop sleeps. */
+void client_wait(struct client *client);
+void client_stop_waiting(struct client *client);
+/* Suspends at once: more of the client's bytes are not wanted. */
+void client_suspend(struct client *client);
+/* Resumes a suspended client, once; makes the library run in any case. */
+void client_wake(struct client *client);
+
+/* Makes the library see the end of the connection. */
+void client_cut(struct client *client);
+/* Tells the exchange's answer past the library, where it cannot queue one; a streamed answer is a cut. */
+void client_answer_raw(struct client *client);
+
+/* No more requests: lets idle clients go, without losing a request that is already in the socket. */
+void clients_stop(struct clients *clients);
+/* Cuts everybody, with outcome STOPPED. */
+void clients_cut_all(struct clients *clients);
+
+#endif

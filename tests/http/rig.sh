@@ -1,0 +1,66 @@
+#!/bin/bash
+# What the varnishtest files share. It runs in a test's own directory, where porthole's socket is p.sock and its
+# target's s1.sock.
+# usage: rig.sh configure [top=MEMBERS] [listener=MEMBERS] [target=MEMBERS] [routes=ARRAY]
+#            writes c.json; MEMBERS are JSON members, each followed by a comma
+#        rig.sh await [FILE]
+#            waits until a socket is there (default: porthole's, which listens as soon as its path exists)
+#        rig.sh logged ACCESS-LOG PATTERN...
+#            compares the exchanges of a log with one pattern each: "STATUS OUTCOME BYTES_IN BYTES_OUT", as in bash's [[;
+#            one that begins with "?" may be missing (a library generation that refuses before there is an exchange)
+set -eu
+shopt -s extglob
+
+configure() {
+    local top='' listener='' target='' routes='[ { "target": "t" } ]' assignment
+    for assignment in "$@"; do
+        case $assignment in
+        top=* | listener=* | target=* | routes=*) local "$assignment" ;;
+        *) exit 2 ;;
+        esac
+    done
+    cat >c.json <<JSON
+{ "drain": "1s", $top "log": { "access": { "format": "json", "to": "stdout" } },
+  "listeners": [ { "name": "l", "bind": "unix:$PWD/p.sock", $listener "routes": $routes } ],
+  "targets": { "t": { $target "endpoints": ["unix:$PWD/s1.sock"] } } }
+JSON
+}
+
+await() {
+    local i
+    for ((i = 0; i < 1000; i++)); do
+        [ -S "$1" ] && return
+        sleep 0.01
+    done
+    echo "$1 did not appear"
+    exit 1
+}
+
+logged() {
+    local pattern line exchanges
+    exchanges=$(tr -d '\r' <"$1" | jq -r 'select(.outcome) | "\(.status) \(.outcome) \(.bytes_in) \(.bytes_out)"')
+    shift
+    mapfile -t lines < <(printf '%s' "${exchanges:+$exchanges$'\n'}")
+    for pattern in "$@"; do
+        line=${lines[0]-}
+        # shellcheck disable=SC2053 # it is a pattern
+        if [[ $line == ${pattern#\?} ]]; then
+            lines=("${lines[@]:1}")
+        elif [[ $pattern != \?* ]]; then
+            echo "expected $pattern, logged:"
+            echo "$exchanges"
+            exit 1
+        fi
+    done
+    [ ${#lines[@]} -eq 0 ] && return
+    echo "more than expected was logged:"
+    echo "$exchanges"
+    exit 1
+}
+
+case $1 in
+configure) configure "${@:2}" ;;
+await) await "${2:-p.sock}" ;;
+logged) logged "${@:2}" ;;
+*) exit 2 ;;
+esac

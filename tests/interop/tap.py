@@ -1,0 +1,94 @@
+"""The tests of this suite, and running them: each in a directory of its own and within its time."""
+
+import contextlib
+import os
+import resource
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import traceback
+
+TESTS = []
+
+
+class Skip(Exception):
+    """The machine does not have what the test needs."""
+
+
+class TooLong(BaseException):
+    """A test has used up its seconds."""
+
+
+class Context(contextlib.ExitStack):
+    """What a test gets: a directory, and a stack of what to undo at its end."""
+
+    def __init__(self):
+        super().__init__()
+        # Short enough for socket paths, and open to other users: the listeners' modes are under test, not this one's.
+        self.dir = tempfile.mkdtemp(prefix="porthole-interop-", dir="/tmp")
+        os.chmod(self.dir, 0o755)
+        self.callback(shutil.rmtree, self.dir, ignore_errors=True)
+        self.notes = []
+
+    def path(self, name):
+        return os.path.join(self.dir, name)
+
+    def note(self, text):
+        """A line for the log, beside the verdict."""
+        self.notes.append(str(text))
+
+
+def test(name, seconds=30):
+    def register(function):
+        TESTS.append((name, seconds, function))
+        return function
+
+    return register
+
+
+def _on_alarm(_signal, _frame):
+    raise TooLong()
+
+
+def _run_one(number, name, seconds, function):
+    context, begin = Context(), time.monotonic()
+    directive = failure = ""
+    signal.alarm(seconds)
+    try:
+        with context:
+            function(context)
+            signal.alarm(seconds)  # cleaning up has its own time
+    except Skip as skip:
+        directive = f" # SKIP {skip}"
+    except TooLong:
+        failure = f"still running after {seconds} s\n{traceback.format_exc()}"
+    except BaseException as error:  # pylint: disable=broad-except
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        failure = traceback.format_exc()
+    finally:
+        signal.alarm(0)
+    print(f"{'not ok' if failure else 'ok'} {number} - {name}{directive}")
+    print(f"# {time.monotonic() - begin:.2f} s")
+    for line in context.notes + failure.splitlines():
+        print(f"# {line}")
+    return not failure
+
+
+def _raise_descriptor_limit():
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 8192) if hard != resource.RLIM_INFINITY else 8192, hard))
+
+
+def run(words):
+    """Runs the tests whose name contains one of the words (or all); returns an exit status."""
+    _raise_descriptor_limit()
+    signal.signal(signal.SIGALRM, _on_alarm)
+    tests = [t for t in TESTS if not words or any(word in t[0] for word in words)]
+    print(f"1..{len(tests)}")
+    n_failed = sum(not _run_one(number, *t) for number, t in enumerate(tests, 1))
+    print(f"# {len(tests) - n_failed} of {len(tests)} passed")
+    sys.stdout.flush()
+    return 1 if n_failed or not tests else 0
