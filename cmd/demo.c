@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cmd/client.h"
+#include "cmd/fetch.h"
 #include "cmd/cmd.h"
 #include "cmd/demo_echo.h"
 #include "config/load.h"
@@ -77,18 +77,18 @@ static int demo_make_server(struct demo *demo, struct error *error)
 static int demo_show_exchange(const struct demo *demo)
 {
     struct error error = ERROR_INIT;
-    struct client *client = NULL;
+    struct fetch *client = NULL;
     char address[DEMO_PATH_BYTES + 8];
     long status = 0;
     int r;
 
     snprintf(address, sizeof(address), "unix:%s", demo->listener);
-    r = client_new(address, "/hello", &client, &error);
+    r = fetch_new(address, "/hello", &client, &error);
     if (r == 0) {
         printf("GET http://localhost/hello through %s\n\n", demo->listener);
-        r = client_get(client, DEMO_TIMEOUT_MS, stdout, &status, &error);
+        r = fetch_get(client, DEMO_TIMEOUT_MS, stdout, &status, &error);
     }
-    client_free(client);
+    fetch_free(client);
     if (r < 0 || status != 200) {
         fprintf(stderr, "porthole demo: %s\n", r < 0 ? error.message : "the answer is not 200");
         return CMD_FAILED;

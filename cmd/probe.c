@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <time.h>
 
-#include "cmd/client.h"
+#include "cmd/fetch.h"
 #include "cmd/cmd.h"
 #include "proxy/base/clock.h"
 
@@ -23,9 +23,9 @@ struct probe {
 };
 
 /* 0 when the server answered with a good status. */
-static int probe_try(struct client *client, uint64_t timeout_ms, long *ret_status, struct error *error)
+static int probe_try(struct fetch *client, uint64_t timeout_ms, long *ret_status, struct error *error)
 {
-    int r = client_get(client, timeout_ms, NULL, ret_status, error);
+    int r = fetch_get(client, timeout_ms, NULL, ret_status, error);
 
     if (r < 0)
         return r;
@@ -34,7 +34,7 @@ static int probe_try(struct client *client, uint64_t timeout_ms, long *ret_statu
     return 0;
 }
 
-static int probe_wait(const struct probe *probe, struct client *client, long *ret_status, struct error *error)
+static int probe_wait(const struct probe *probe, struct fetch *client, long *ret_status, struct error *error)
 {
     const struct timespec pause = {.tv_nsec = PROBE_PAUSE_MS * 1000000L};
     struct instant now = instant_now();
@@ -60,15 +60,15 @@ static int probe_wait(const struct probe *probe, struct client *client, long *re
 static int probe_run(const struct probe *probe)
 {
     struct error error = ERROR_INIT;
-    struct client *client = NULL;
+    struct fetch *client = NULL;
     long status = 0;
-    int r = client_new(probe->address, probe->path, &client, &error);
+    int r = fetch_new(probe->address, probe->path, &client, &error);
 
     if (r == -EINVAL)
         return cmd_usage_error("probe", "%s", error.message);
     if (r == 0)
         r = probe_wait(probe, client, &status, &error);
-    client_free(client);
+    fetch_free(client);
     if (r < 0) {
         fprintf(stderr, "porthole probe: %s: %s\n", probe->address, error.message);
         return CMD_FAILED;

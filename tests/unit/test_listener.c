@@ -283,7 +283,8 @@ static in_port_t port_of(const struct listener *listener)
     return ntohs(address.sin6_port); /* at the same place in sockaddr_in */
 }
 
-static int connect_ipv4(in_port_t port)
+/* A connection or a negative errno. */
+static int open_ipv4(in_port_t port)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -291,8 +292,20 @@ static int connect_ipv4(in_port_t port)
 
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     r = connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ? -errno : 0;
+    if (r == 0)
+        return fd;
     close(fd);
     return r;
+}
+
+static int connect_ipv4(in_port_t port)
+{
+    int fd = open_ipv4(port);
+
+    if (fd < 0)
+        return fd;
+    close(fd);
+    return 0;
 }
 
 static void test_listener_tcp_literal_and_name_serve_and_are_exclusive(void **state)
@@ -317,14 +330,16 @@ static void test_listener_tcp_port_with_connections_in_time_wait_is_bound_again(
 {
     struct listener_config config = tcp_config("127.0.0.1", 0);
     struct listener *listener = fixture_publish(&config, false);
-    int accepted;
+    int client, accepted;
 
     (void)state;
     config.bind.port = port_of(listener);
-    assert_int_equal(connect_ipv4(config.bind.port), 0);
+    client = open_ipv4(config.bind.port);
+    assert_true(client >= 0);
     accepted = accept(listener->fd, NULL, NULL);
     assert_true(accepted >= 0);
-    close(accepted);
+    close(accepted); /* who closes first keeps the port in TIME_WAIT */
+    close(client);
     listener_free(listener);
     listener_free(fixture_publish(&config, false));
 }

@@ -1,4 +1,4 @@
-#include "cmd/client.h"
+#include "cmd/fetch.h"
 
 #include <curl/curl.h>
 #include <errno.h>
@@ -12,16 +12,16 @@
 #include "cmd/cmd.h"
 
 /* One server to ask. Owned by its verb, one thread. */
-struct client {
+struct fetch {
     CURL *curl;                   /* owned */
     char *socket;                 /* owned; path of a Unix socket, NULL for others */
-    FILE *to;                     /* borrowed during client_get; NULL: drop the body */
+    FILE *to;                     /* borrowed during fetch_get; NULL: drop the body */
     char reason[CURL_ERROR_SIZE]; /* written by libcurl */
 };
 
-static size_t client_on_data(char *data, size_t size, size_t n, void *opaque)
+static size_t fetch_on_data(char *data, size_t size, size_t n, void *opaque)
 {
-    struct client *client = opaque;
+    struct fetch *client = opaque;
 
     /* The head has been judged by now: a body nobody wants may be endless. */
     if (!client->to)
@@ -29,21 +29,21 @@ static size_t client_on_data(char *data, size_t size, size_t n, void *opaque)
     return fwrite(data, size, n, client->to);
 }
 
-static size_t client_on_head(char *data, size_t size, size_t n, void *opaque)
+static size_t fetch_on_head(char *data, size_t size, size_t n, void *opaque)
 {
-    struct client *client = opaque;
+    struct fetch *client = opaque;
 
     if (client->to)
         fwrite(data, size, n, client->to);
     return size * n;
 }
 
-static bool client_begins(const char *text, const char *prefix)
+static bool fetch_begins(const char *text, const char *prefix)
 {
     return strncmp(text, prefix, strlen(prefix)) == 0;
 }
 
-static CURLcode client_set_url(struct client *client, const char *base, const char *path)
+static CURLcode fetch_set_url(struct fetch *client, const char *base, const char *path)
 {
     size_t length = strlen(base);
     char *url = NULL;
@@ -57,35 +57,35 @@ static CURLcode client_set_url(struct client *client, const char *base, const ch
     return code;
 }
 
-static int client_set_address(struct client *client, const char *address, const char *path, struct error *error)
+static int fetch_set_address(struct fetch *client, const char *address, const char *path, struct error *error)
 {
     CURLcode code = CURLE_OK;
     char *base = NULL;
 
-    if (client_begins(address, "unix:@") && address[6]) {
+    if (fetch_begins(address, "unix:@") && address[6]) {
         code = curl_easy_setopt(client->curl, CURLOPT_ABSTRACT_UNIX_SOCKET, address + 6);
-    } else if (client_begins(address, "unix:") && address[5] && address[5] != '@') {
+    } else if (fetch_begins(address, "unix:") && address[5] && address[5] != '@') {
         client->socket = strdup(address + 5);
         if (!client->socket)
             code = CURLE_OUT_OF_MEMORY;
-    } else if (client_begins(address, "tcp:") && strchr(address + 4, ':')) {
+    } else if (fetch_begins(address, "tcp:") && strchr(address + 4, ':')) {
         if (asprintf(&base, "http://%s", address + 4) < 0)
             return error_set(error, -ENOMEM, "out of memory");
-    } else if (!client_begins(address, "http://") && !client_begins(address, "https://")) {
+    } else if (!fetch_begins(address, "http://") && !fetch_begins(address, "https://")) {
         return error_set(error, -EINVAL,
                          "'%s' is no address: unix:/PATH, unix:@NAME, tcp:HOST:PORT, http://... or https://...",
                          address);
     }
-    if (code == CURLE_OK && client_begins(address, "http"))
-        code = client_set_url(client, address, path);
+    if (code == CURLE_OK && fetch_begins(address, "http"))
+        code = fetch_set_url(client, address, path);
     else if (code == CURLE_OK)
-        code = client_set_url(client, base ? base : "http://localhost", path ? path : "/");
+        code = fetch_set_url(client, base ? base : "http://localhost", path ? path : "/");
     free(base);
     return code == CURLE_OK ? 0 : error_set(error, -ENOMEM, "%s", curl_easy_strerror(code));
 }
 
 /* Nothing from the environment or from curl's habits: a probe asks exactly what it was told to. */
-static CURLcode client_set_options(struct client *client)
+static CURLcode fetch_set_options(struct fetch *client)
 {
     CURL *curl = client->curl;
     CURLcode codes[] = {
@@ -98,9 +98,9 @@ static CURLcode client_set_options(struct client *client)
         curl_easy_setopt(curl, CURLOPT_FORBID_REUSE, 1L),
         curl_easy_setopt(curl, CURLOPT_USERAGENT, "porthole/" PORTHOLE_VERSION),
         curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, client->reason),
-        curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, client_on_head),
+        curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, fetch_on_head),
         curl_easy_setopt(curl, CURLOPT_HEADERDATA, client),
-        curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, client_on_data),
+        curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, fetch_on_data),
         curl_easy_setopt(curl, CURLOPT_WRITEDATA, client),
     };
 
@@ -110,9 +110,9 @@ static CURLcode client_set_options(struct client *client)
     return CURLE_OK;
 }
 
-int client_new(const char *address, const char *path, struct client **ret_client, struct error *error)
+int fetch_new(const char *address, const char *path, struct fetch **ret_client, struct error *error)
 {
-    struct client *client = calloc(1, sizeof(*client));
+    struct fetch *client = calloc(1, sizeof(*client));
     CURLcode code = CURLE_OUT_OF_MEMORY;
     int r;
 
@@ -120,20 +120,20 @@ int client_new(const char *address, const char *path, struct client **ret_client
         return error_set(error, -ENOMEM, "out of memory");
     client->curl = curl_easy_init();
     if (client->curl)
-        code = client_set_options(client);
+        code = fetch_set_options(client);
     if (code != CURLE_OK)
         r = error_set(error, -ENOMEM, "%s", curl_easy_strerror(code));
     else
-        r = client_set_address(client, address, path, error);
+        r = fetch_set_address(client, address, path, error);
     if (r < 0) {
-        client_free(client);
+        fetch_free(client);
         return r;
     }
     *ret_client = client;
     return 0;
 }
 
-void client_free(struct client *client)
+void fetch_free(struct fetch *client)
 {
     if (!client)
         return;
@@ -144,7 +144,7 @@ void client_free(struct client *client)
 
 /* A path that does not fit into sockaddr_un is reached through a descriptor, which the caller closes after the
  * transfer: *ret_fd, or -1 when none was needed. */
-static int client_set_socket(struct client *client, int *ret_fd)
+static int fetch_set_socket(struct fetch *client, int *ret_fd)
 {
     const char *path = client->socket;
     char proc[40];
@@ -167,7 +167,7 @@ static int client_set_socket(struct client *client, int *ret_fd)
 }
 
 /* What went wrong, as the system says it where it was the system. */
-static int client_fail(struct client *client, CURLcode code, struct error *error)
+static int fetch_fail(struct fetch *client, CURLcode code, struct error *error)
 {
     long os_errno = 0;
 
@@ -177,7 +177,7 @@ static int client_fail(struct client *client, CURLcode code, struct error *error
     return error_set(error, -EIO, "%s", client->reason[0] ? client->reason : curl_easy_strerror(code));
 }
 
-int client_get(struct client *client, uint64_t timeout_ms, FILE *to, long *ret_status, struct error *error)
+int fetch_get(struct fetch *client, uint64_t timeout_ms, FILE *to, long *ret_status, struct error *error)
 {
     CURLcode code;
     long status = 0;
@@ -185,7 +185,7 @@ int client_get(struct client *client, uint64_t timeout_ms, FILE *to, long *ret_s
     int r;
 
     if (client->socket) {
-        r = client_set_socket(client, &fd);
+        r = fetch_set_socket(client, &fd);
         if (r < 0)
             return error_set(error, r, "cannot connect: %s", strerror(-r));
     }
@@ -199,7 +199,7 @@ int client_get(struct client *client, uint64_t timeout_ms, FILE *to, long *ret_s
     client->to = NULL;
     curl_easy_getinfo(client->curl, CURLINFO_RESPONSE_CODE, &status);
     if (code != CURLE_OK && !(code == CURLE_WRITE_ERROR && !to && status >= 200))
-        return client_fail(client, code, error);
+        return fetch_fail(client, code, error);
     *ret_status = status;
     return 0;
 }
