@@ -119,7 +119,10 @@ class Proxy:
             text = text.replace(key, value)
         with open(self.config, "w") as f:
             f.write(text)
-        self.argv = [part.replace("@CONFIG@", self.config).replace("@DIR@", own) for part in self.command]
+        program = self.command[0]
+        if os.path.isabs(program):  # a build of ours: one that is replaced during the run must not mix with it
+            program = shutil.copy(program, own)
+        self.argv = [program] + [part.replace("@CONFIG@", self.config).replace("@DIR@", own) for part in self.command[1:]]
         self.env = dict(os.environ, HOME=own, XDG_DATA_HOME=own, XDG_CONFIG_HOME=own, **self.environment)
 
     def clear(self):

@@ -103,7 +103,10 @@ def listen(address, backlog=512):
 def echo(connection, _target):
     """Answers each request with its own body, and what it saw of the head in fields."""
     while True:
-        request = wire.Request(connection)
+        request = wire.Request(connection, body=False)
+        if "expect" in request.fields:
+            connection.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.body = connection.body(request.fields)
         lines = [f"X-Method: {request.method}", f"X-Target: {request.target}"]
         if request.method == "HEAD":
             connection.send(wire.answer(b"", *lines))
