@@ -307,6 +307,7 @@ enum exchange_verdict exchange_head(struct exchange *exchange, struct text metho
     request->method = method;
     request->target = exchange->target;
     request->minor = minor;
+    request->local = exchange->client->address.length == 0;
     exchange->room_bytes = room_bytes;
     exchange->state = EXCHANGE_RECEIVING;
     exchange->forward.request_id = request_given_id(request);

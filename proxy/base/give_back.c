@@ -23,8 +23,12 @@
 bool give_back_is_block(const void *at, size_t bytes)
 {
 #if defined(__GLIBC__) && !defined(GIVE_BACK_SANITIZED)
+    /* At the beginning of a page the word before it may be in no mapping at all. */
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
     size_t size, wanted = (bytes + CHUNK_HEADER_BYTES + CHUNK_ALIGNMENT - 1) & ~(CHUNK_ALIGNMENT - 1);
 
+    if (((uintptr_t)at & (page - 1)) < CHUNK_HEADER_BYTES)
+        return false;
     memcpy(&size, (const char *)at - CHUNK_HEADER_BYTES, sizeof(size));
     /* A remainder too small for a chunk of its own stays with the block. */
     return !(size & CHUNK_IS_MMAPPED) &&

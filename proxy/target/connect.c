@@ -46,7 +46,7 @@ struct attempt {
     CURL *easy;                    /* owned; NULL while backing off */
     struct curl_slist *connect_to; /* owned, NULL unless tls.server_name is set */
     int kept_fd;                   /* the descriptor that libcurl must not close any more, -1 */
-    int directory_fd;              /* owned; of an endpoint with a long path, -1 */
+    int file_fd;                   /* owned; of an endpoint with a long path, -1 */
     int error_number;              /* of what failed, 0 */
     struct timer backoff;
     struct instant deadline;
@@ -180,26 +180,17 @@ void connector_free(struct connector *connector)
 
 /* ---- opening ---- */
 
-/* Points libcurl's address at a Unix socket whose path is too long for sockaddr_un, through a descriptor of its
- * directory that stays open until the attempt ends. libcurl lets the callback change the address
+/* Points libcurl's address at a Unix socket whose path is too long for sockaddr_un, through a descriptor of the socket
+ * file that stays open until the attempt ends. libcurl lets the callback change the address
  * (CURLOPT_OPENSOCKETFUNCTION(3)), and keeps it in a sockaddr_storage. */
 static int attempt_shorten_path(struct attempt *attempt, struct curl_sockaddr *to)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    const char *path = attempt->endpoint->name, *slash = strrchr(path, '/');
-    char directory[PATH_MAX];
-    int n;
 
-    if ((size_t)(slash - path) >= sizeof(directory))
-        return -ENAMETOOLONG;
-    memcpy(directory, path, (size_t)(slash - path));
-    directory[slash - path] = '\0';
-    attempt->directory_fd = open(directory[0] ? directory : "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (attempt->directory_fd < 0)
+    attempt->file_fd = open(attempt->endpoint->name, O_PATH | O_CLOEXEC);
+    if (attempt->file_fd < 0)
         return -errno;
-    n = snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/%s", attempt->directory_fd, slash + 1);
-    if (n < 0 || (size_t)n >= sizeof(address.sun_path))
-        return -ENAMETOOLONG;
+    snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d", attempt->file_fd);
     memcpy((char *)to + offsetof(struct curl_sockaddr, addr), &address, sizeof(address));
     to->addrlen = sizeof(address);
     return 0;
@@ -359,9 +350,9 @@ static void attempt_drop_handle(struct attempt *attempt)
     attempt->easy = NULL;
     curl_slist_free_all(attempt->connect_to);
     attempt->connect_to = NULL;
-    if (attempt->directory_fd >= 0)
-        close(attempt->directory_fd);
-    attempt->directory_fd = -1;
+    if (attempt->file_fd >= 0)
+        close(attempt->file_fd);
+    attempt->file_fd = -1;
 }
 
 static void attempt_free(struct attempt *attempt)
@@ -562,7 +553,7 @@ enum connect_result connect_start(struct connector *connector, const struct targ
                                 .fn = immediate_set,
                                 .closure = &immediate,
                                 .kept_fd = -1,
-                                .directory_fd = -1,
+                                .file_fd = -1,
                                 .deadline = instant_add_ms(loop_now(connector->loop), target->connect_timeout_ms),
                                 .backoff_ms = BACKOFF_FIRST_MS};
     timer_init(&attempt->backoff, attempt_on_backoff);

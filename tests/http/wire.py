@@ -54,7 +54,7 @@ def main():
     except BrokenPipeError:
         pass  # refused early: the answer says why
     received, end = receive(connection)
-    statuses = re.findall(rb"(?:^|\n|\})HTTP/1\.[01] (\d{3})", received)
+    statuses = re.findall(rb"HTTP/1\.[01] (\d{3})", received)
     print(b" ".join(statuses).decode(), end)
     sys.stdout.write(received.decode("latin-1"))
 

@@ -463,9 +463,9 @@ static const struct {
     {"POST / 1\nHost: a\nContent-Length: 0\nExpect: 100-continue", "a", "/", " length=0"},
     {"POST / 1\nHost: a\nExpect: 100-continue", "a", "/", ""},
     {"POST / 0\nHost: a\nContent-Length: 3\nExpect: 100-continue", "a", "/", " length=3 close"},
-    {"POST / 0", "", "/", " close"},
-    {"POST / 0\nConnection: Keep-Alive", "", "/", ""},
-    {"POST / 0\nConnection: keep-alive\nConnection: close", "", "/", " close"},
+    {"POST / 0", "localhost", "/", " close"},
+    {"POST / 0\nConnection: Keep-Alive", "localhost", "/", ""},
+    {"POST / 0\nConnection: keep-alive\nConnection: close", "localhost", "/", " close"},
     {"POST / 1\nHost: a\nConnection: a, CLOSE", "a", "/", " close"},
     {"POST / 1\nHost: a\nConnection: keep-alive, close", "a", "/", " close"},
     {"POST / 1\nHost: a\nConnection: closed", "a", "/", ""},
@@ -474,7 +474,7 @@ static const struct {
     {"POST / 1\nHost: a\nUpgrade: tcp\nConnection: keep-alive, upgrade", "a", "/", " upgrade"},
     {"POST / 1\nHost: a\nUpgrade: tcp", "a", "/", ""},
     {"POST / 1\nHost: a\nConnection: upgrade", "a", "/", ""},
-    {"POST / 0\nConnection: upgrade, keep-alive\nUpgrade: tcp", "", "/", ""},
+    {"POST / 0\nConnection: upgrade, keep-alive\nUpgrade: tcp", "localhost", "/", ""},
 };
 
 static void format_findings(const struct request *request, char *out, size_t size)
@@ -505,6 +505,21 @@ static void test_request_check_good_request_findings(void **state)
         format_findings(&text.request, findings, sizeof(findings));
         assert_string_equal(findings, finding_rows[i].findings);
     }
+}
+
+static void test_request_check_host_is_path_only_from_local_client(void **state)
+{
+    struct request_text text;
+    unsigned status;
+
+    (void)state;
+    assert_true(request_from_text(&text, text_of("GET / 1\nHost: /run/app.sock")));
+    assert_non_null(request_check(&text.request, &status));
+    assert_int_equal(status, 400);
+    assert_true(request_from_text(&text, text_of("GET / 1\nHost: /run/app.sock")));
+    text.request.local = true;
+    assert_null(request_check(&text.request, &status));
+    assert_true(text_equal(text.request.authority, TEXT_LITERAL("localhost")));
 }
 
 static void test_request_given_id_fields_expected_id(void **state)
@@ -560,6 +575,7 @@ int main(void)
         cmocka_unit_test(test_request_check_connection_and_expect_verdicts),
         cmocka_unit_test(test_request_check_many_connection_options_refused),
         cmocka_unit_test(test_request_check_good_request_findings),
+        cmocka_unit_test(test_request_check_host_is_path_only_from_local_client),
         cmocka_unit_test(test_request_given_id_fields_expected_id),
     };
 

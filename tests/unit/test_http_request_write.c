@@ -63,8 +63,11 @@ static const struct {
     {&unix_client, "GET / 0\nHost: h",
      "GET / HTTP/1.1\r\nHost: h\r\nVia: 1.0 porthole\r\n" FORWARDED FORWARDED_HOST FORWARDED_PROTO ID "\r\n"},
     {&unix_client, "GET / 0",
-     "GET / HTTP/1.1\r\nHost: \r\nVia: 1.0 porthole\r\nForwarded: for=_uid-7.gid-8;proto=http\r\n" FORWARDED_PROTO ID
+     "GET / HTTP/1.1\r\nHost: localhost\r\nVia: 1.0 porthole\r\n"
+     "Forwarded: for=_uid-7.gid-8;host=localhost;proto=http\r\nX-Forwarded-Host: localhost\r\n" FORWARDED_PROTO ID
      "\r\n"},
+    {&unix_client, "GET / 1\nHost:",
+     "GET / HTTP/1.1\r\nHost: \r\n" VIA "Forwarded: for=_uid-7.gid-8;proto=http\r\n" FORWARDED_PROTO ID "\r\n"},
     {&unix_client, "GET / 1\nHost: h:80",
      "GET / HTTP/1.1\r\nHost: h:80\r\n" VIA "Forwarded: for=_uid-7.gid-8;host=\"h:80\";proto=http\r\n"
      "X-Forwarded-Host: h:80\r\n" FORWARDED_PROTO ID "\r\n"},

@@ -1,0 +1,329 @@
+#include "tests/unit/exchange_rig.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/http_text.h"
+#include "tests/unit/publish_fixture.h"
+
+#define RIG_TURNS_MOST 10000
+
+static void rig_on_wake(struct exchange_client *client)
+{
+    CONTAINER_OF(client, struct rig, client)->n_wakes++;
+}
+
+static void rig_listen(struct rig *rig)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+    strcpy(rig->directory, "/tmp/porthole-unit-XXXXXX");
+    assert_non_null(mkdtemp(rig->directory));
+    snprintf(rig->path, sizeof(rig->path), "%s/target.sock", rig->directory);
+    strcpy(address.sun_path, rig->path);
+    rig->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    assert_int_equal(bind(rig->listen_fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(listen(rig->listen_fd, 64), 0);
+}
+
+static void rig_configure(struct rig *rig)
+{
+    rig->endpoint = (struct address){.kind = ADDRESS_UNIX, .text = rig->path, .name = rig->path};
+    rig->target_config = (struct target_config){.name = "app",
+                                                .endpoints = &rig->endpoint,
+                                                .n_endpoints = 1,
+                                                .connections_max = 16,
+                                                .connections_idle = 16,
+                                                .connections_idle_timeout_ms = RIG_PATIENCE_MS,
+                                                .connect_timeout_ms = RIG_PATIENCE_MS,
+                                                .response_timeout_ms = RIG_PATIENCE_MS,
+                                                .idle_timeout_ms = RIG_PATIENCE_MS};
+    rig->route = (struct route_config){.name = "front#1",
+                                       .action = ROUTE_TARGET,
+                                       .target = &rig->target_config,
+                                       .respond = {.body = "", .content_type = "text/plain"}};
+    rig->listener = (struct listener_config){.name = "front",
+                                             .limit_header_bytes = 16384,
+                                             .limit_body_bytes = SIZE_UNLIMITED,
+                                             .timeout_head_ms = RIG_PATIENCE_MS,
+                                             .timeout_body_ms = RIG_PATIENCE_MS,
+                                             .timeout_idle_ms = RIG_PATIENCE_MS,
+                                             .limit_connections = 16,
+                                             .routes = &rig->route,
+                                             .n_routes = 1};
+    rig->snapshot = (struct snapshot){.references = 1,
+                                      .n_workers = 1,
+                                      .listeners = &rig->listener,
+                                      .n_listeners = 1,
+                                      .targets = &rig->target_config,
+                                      .n_targets = 1};
+    rig->client = (struct exchange_client){.wake = rig_on_wake,
+                                           .listener = &rig->listener,
+                                           .node = TEXT_LITERAL("_uid-7.gid-8"),
+                                           .peer = TEXT_LITERAL("unix:uid=7,gid=8")};
+}
+
+int rig_setup(void **state)
+{
+    struct rig *rig = calloc(1, sizeof(*rig));
+
+    assert_non_null(rig);
+    assert_int_equal(connect_global_init(), 0);
+    rig->descriptors = fixture_count_descriptors();
+    rig->target_fd = -1;
+    rig_listen(rig);
+    rig_configure(rig);
+    rig->loop = loop_new();
+    rig->connector = connector_new(rig->loop);
+    assert_non_null(rig->connector);
+    target_init(&rig->target, &rig->target_config, rig->connector, rig->loop, 1);
+    rig->env = (struct exchange_env){
+        .loop = rig->loop, .snapshot = &rig->snapshot, .targets = &rig->target, .metrics = &rig->metrics};
+    assert_int_equal(exchange_env_init(&rig->env), 0);
+    log_configure(LOG_LEVEL_ERROR, LOG_FORMAT_PLAIN);
+    *state = rig;
+    return 0;
+}
+
+int rig_teardown(void **state)
+{
+    struct rig *rig = *state;
+    bool clean;
+
+    exchange_end(rig->exchange, false);
+    target_deinit(&rig->target);
+    clean = rig->target.n_open == 0 && list_empty(&rig->target.queue) && rig->snapshot.references == 1;
+    connector_free(rig->connector);
+    exchange_env_deinit(&rig->env);
+    loop_free(rig->loop);
+    rig_close(rig);
+    rig_stop_listening(rig);
+    rmdir(rig->directory);
+    clean = clean && fixture_count_descriptors() == rig->descriptors;
+    free(rig);
+    return clean ? 0 : -1;
+}
+
+void rig_turn(struct rig *rig)
+{
+    int n;
+
+    exchange_flush_unsent(&rig->env);
+    for (int i = 0; (n = loop_run_once(rig->loop, 0)) != 0; i++) {
+        assert_true(n > 0);
+        assert_true(i < RIG_TURNS_MOST);
+    }
+}
+
+void rig_pass_ms(struct rig *rig, unsigned ms)
+{
+    struct instant end = instant_add_ms(instant_now(), ms);
+
+    while (instant_before(instant_now(), end))
+        assert_true(loop_run_once(rig->loop, 1) >= 0);
+}
+
+void rig_await_wake(struct rig *rig)
+{
+    struct instant end = instant_add_ms(instant_now(), RIG_PATIENCE_MS);
+    unsigned before = rig->n_wakes;
+
+    while (rig->n_wakes == before) {
+        assert_true(loop_run_once(rig->loop, 10) >= 0);
+        if (!instant_before(instant_now(), end))
+            fail_msg("the client was never woken");
+    }
+}
+
+/* ---- the client ---- */
+
+enum exchange_verdict rig_begin(struct rig *rig, const char *head)
+{
+    struct request_text text;
+    struct fields *fields;
+
+    assert_null(rig->exchange);
+    assert_true(request_from_text(&text, text_of(head)));
+    rig->exchange = exchange_new(&rig->env, &rig->client, text.request.target);
+    assert_non_null(rig->exchange);
+    fields = exchange_fields(rig->exchange);
+    assert_true(fields->capacity >= text.request.fields.n_items);
+    for (size_t i = 0; i < text.request.fields.n_items; i++) {
+        fields->items[i] = text.items[i];
+        fields->items[i].id = field_identify(text.items[i].name);
+        fields->items[i].value = text_trim(text.items[i].value);
+    }
+    fields->n_items = text.request.fields.n_items;
+    rig->verdict = exchange_head(rig->exchange, text.request.method, text.request.minor, strlen(head), 30000);
+    return rig->verdict;
+}
+
+enum exchange_body_result rig_send_body(struct rig *rig, const char *data)
+{
+    enum exchange_body_result result = exchange_body(rig->exchange, data, strlen(data));
+
+    rig_turn(rig);
+    return result;
+}
+
+void rig_finish_request(struct rig *rig)
+{
+    exchange_body_end(rig->exchange);
+    rig_turn(rig);
+}
+
+void rig_take_answer(struct rig *rig)
+{
+    memset(&rig->answer, 0, sizeof(rig->answer));
+    rig->n_body = 0;
+    rig->body[0] = '\0';
+    assert_true(exchange_answer(rig->exchange, &rig->answer));
+}
+
+ssize_t rig_take_body(struct rig *rig, size_t piece)
+{
+    ssize_t n;
+
+    if (rig->answer.body == ANSWER_BUFFER) {
+        assert_true(rig->answer.has_length);
+        assert_true(rig->answer.length < sizeof(rig->body));
+        memcpy(rig->body, rig->answer.data, rig->answer.length);
+        rig->n_body = rig->answer.length;
+        rig->body[rig->n_body] = '\0';
+        return UPSTREAM_END;
+    }
+    if (rig->answer.body == ANSWER_NONE)
+        return UPSTREAM_END;
+    while ((n = exchange_read(rig->exchange, rig->body + rig->n_body, piece)) > 0) {
+        assert_true((size_t)n <= piece);
+        rig->n_body += (size_t)n;
+        assert_true(rig->n_body + piece < sizeof(rig->body));
+    }
+    rig->body[rig->n_body] = '\0';
+    return n;
+}
+
+void rig_end(struct rig *rig, bool delivered, enum outcome outcome)
+{
+    uint64_t before[N_OUTCOMES];
+
+    for (int i = 0; i < N_OUTCOMES; i++)
+        before[i] = rig_count(rig, (enum outcome)i);
+    exchange_end(rig->exchange, delivered);
+    rig->exchange = NULL;
+    for (int i = 0; i < N_OUTCOMES; i++)
+        if (rig_count(rig, (enum outcome)i) != before[i] + (i == (int)outcome))
+            fail_msg("outcome %s was counted %d times, expected %s", outcome_info((enum outcome)i)->name,
+                     (int)(rig_count(rig, (enum outcome)i) - before[i]), outcome_info(outcome)->name);
+}
+
+const char *rig_field(const struct rig *rig, const char *name)
+{
+    for (size_t i = 0; i < rig->answer.n_fields; i++) {
+        const struct field *field = &rig->answer.fields[i];
+
+        if (!field->drop && text_equal_nocase(field->name, text_of(name)))
+            return field->value.data;
+    }
+    return NULL;
+}
+
+void rig_one_exchange(struct rig *rig)
+{
+    assert_int_equal(rig_begin(rig, "GET /before 1\nHost: a"), EXCHANGE_FORWARD);
+    rig_finish_request(rig);
+    if (rig->target_fd < 0 || rig_has_connection(rig))
+        rig_accept(rig);
+    rig_expect_request(rig, "GET /before HTTP/1.1\r\n", "\r\n\r\n");
+    rig_send(rig, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    rig_take_answer(rig);
+    rig_end(rig, true, OUTCOME_FORWARDED);
+}
+
+/* ---- the target ---- */
+
+bool rig_has_connection(struct rig *rig)
+{
+    struct timeval none = {0, 0};
+    fd_set set;
+
+    FD_ZERO(&set);
+    FD_SET(rig->listen_fd, &set);
+    return select(rig->listen_fd + 1, &set, NULL, NULL, &none) == 1;
+}
+
+void rig_accept(struct rig *rig)
+{
+    rig_close(rig);
+    rig->target_fd = accept4(rig->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (rig->target_fd < 0)
+        fail_msg("nobody connected to the target: %s", strerror(errno));
+}
+
+ssize_t rig_receive(struct rig *rig)
+{
+    ssize_t n;
+
+    rig->n_received = 0;
+    do {
+        n = recv(rig->target_fd, rig->received + rig->n_received, sizeof(rig->received) - 1 - rig->n_received, 0);
+        if (n > 0)
+            rig->n_received += (size_t)n;
+    } while (n > 0);
+    rig->received[rig->n_received] = '\0';
+    if (n < 0 && errno != EAGAIN)
+        return -2;
+    if (n == 0 && rig->n_received == 0)
+        return -1;
+    return (ssize_t)rig->n_received;
+}
+
+void rig_expect_request(struct rig *rig, const char *first, const char *last)
+{
+    size_t n_last = strlen(last);
+
+    rig_receive(rig);
+    if (strncmp(rig->received, first, strlen(first)) != 0 || rig->n_received < n_last ||
+        strcmp(rig->received + rig->n_received - n_last, last) != 0)
+        fail_msg("expected '%s...%s', got '%s'", first, last, rig->received);
+}
+
+void rig_send_bytes(struct rig *rig, const char *data, size_t length)
+{
+    assert_int_equal(send(rig->target_fd, data, length, MSG_NOSIGNAL), length);
+    rig_turn(rig);
+}
+
+void rig_send(struct rig *rig, const char *data)
+{
+    rig_send_bytes(rig, data, strlen(data));
+}
+
+void rig_close(struct rig *rig)
+{
+    if (rig->target_fd >= 0)
+        close(rig->target_fd);
+    rig->target_fd = -1;
+}
+
+void rig_stop_listening(struct rig *rig)
+{
+    if (rig->listen_fd >= 0)
+        close(rig->listen_fd);
+    rig->listen_fd = -1;
+    unlink(rig->path);
+}
+
+uint64_t rig_count(const struct rig *rig, enum outcome outcome)
+{
+    return counter_read(&rig->metrics.outcomes[outcome]);
+}
