@@ -449,6 +449,22 @@ bool exchange_answer(struct exchange *exchange, struct answer *ret_answer)
     return true;
 }
 
+bool exchange_has_early_answer(const struct exchange *exchange)
+{
+    return exchange->state == EXCHANGE_RECEIVING &&
+           (exchange_failed(exchange) || (exchange_is_forwarding(exchange) && exchange->upstream.body_in_buffer));
+}
+
+bool exchange_is_told(const struct exchange *exchange)
+{
+    const struct upstream *upstream = &exchange->upstream;
+
+    if (exchange->state != EXCHANGE_ANSWERED)
+        return false;
+    return exchange->answer_is_ours || upstream->body_in_buffer ||
+           (upstream->response_half == UPSTREAM_RESPONSE_COMPLETE && buffer_length(upstream->in) == 0);
+}
+
 ssize_t exchange_read(struct exchange *exchange, char *data, size_t size)
 {
     ssize_t n = exchange->failure == OUTCOME_PENDING ? upstream_read(&exchange->upstream, data, size) : UPSTREAM_CUT;

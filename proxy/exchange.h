@@ -97,6 +97,10 @@ struct answer {
 
 /* True with the answer when it can be told, false while it must be waited for. Tells it once. */
 bool exchange_answer(struct exchange *exchange, struct answer *ret_answer);
+/* Whether an answer that fits a buffer is there although the client has not sent all of its body. */
+bool exchange_has_early_answer(const struct exchange *exchange);
+/* Whether the answer has been handed out whole: what follows is up to the client's side. */
+bool exchange_is_told(const struct exchange *exchange);
 /* As upstream_read: the next piece of an ANSWER_STREAM. */
 ssize_t exchange_read(struct exchange *exchange, char *data, size_t size);
 

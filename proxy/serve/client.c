@@ -10,6 +10,7 @@
 
 #define WATCH_IDLE_MS 1000u
 #define EXPECT_MS 1000u
+#define EARLY_MS 100u /* for the rest of a body that is as good as here: a connection told by hand is lost */
 #define LINGER_MS 2000u
 #define STOP_NEW_MS 1000u
 
@@ -28,6 +29,9 @@ void client_arm(struct client *client, enum client_phase phase)
         break;
     case CLIENT_EXPECT:
         timer_arm(loop, &client->timer, EXPECT_MS);
+        break;
+    case CLIENT_EARLY:
+        timer_arm(loop, &client->timer, EARLY_MS);
         break;
     case CLIENT_BODY:
     case CLIENT_RESPONSE:
@@ -95,7 +99,12 @@ void client_wake(struct client *client)
 
 static void client_on_wake(struct exchange_client *side)
 {
-    client_wake(CONTAINER_OF(side, struct client, side));
+    struct client *client = CONTAINER_OF(side, struct client, side);
+
+    if ((client->phase == CLIENT_BODY || client->phase == CLIENT_WAITING) &&
+        exchange_has_early_answer(client->exchange))
+        client_arm(client, CLIENT_EARLY);
+    client_wake(client);
 }
 
 void client_wait(struct client *client)
@@ -220,6 +229,9 @@ static void client_on_timer(struct timer *timer)
         exchange_fail(client->exchange, OUTCOME_BODY_TIMEOUT);
         client_answer_raw(client);
         break;
+    case CLIENT_EARLY:
+        client_answer_raw(client);
+        break;
     case CLIENT_RESPONSE:
         exchange_fail(client->exchange, OUTCOME_CLIENT_STALLED);
         client_cut(client);
@@ -243,7 +255,8 @@ static void client_on_watch(struct source *source, uint32_t events)
     struct client *client = CONTAINER_OF(source, struct client, watch);
 
     if (events & (EPOLLHUP | EPOLLERR)) {
-        if (client->exchange && !client->cut) {
+        /* With the answer told whole, the library knows whether all of it was sent. */
+        if (client->exchange && !client->cut && !exchange_is_told(client->exchange)) {
             exchange_fail(client->exchange, OUTCOME_CLIENT_GONE);
             client_cut(client);
         }

@@ -38,6 +38,7 @@ enum client_phase {
     CLIENT_HEAD,     /* a request has begun: head deadline */
     CLIENT_EXPECT,   /* the target is asked whether it wants the body */
     CLIENT_BODY,     /* the client sends: body deadline */
+    CLIENT_EARLY,    /* the same, but the answer is there already: soon told by hand */
     CLIENT_WAITING,  /* for the target: no deadline of the client's */
     CLIENT_RESPONSE, /* the client takes: body deadline */
     CLIENT_IDLE,     /* between requests, for less than WATCH_IDLE_MS */

@@ -212,7 +212,8 @@ static enum MHD_Result client_on_body(struct client *client, const char *data, s
         client_answer_raw(client);
         break;
     default:
-        client_arm(client, CLIENT_BODY);
+        if (client->phase != CLIENT_EARLY)
+            client_arm(client, exchange_has_early_answer(client->exchange) ? CLIENT_EARLY : CLIENT_BODY);
     }
     return MHD_YES;
 }

@@ -200,7 +200,7 @@ static bool upstream_fill(struct upstream *upstream)
     }
     if (n == -EAGAIN)
         return false;
-    if (upstream->got_bytes)
+    if (n == 0 && buffer_length(in) > 0)
         upstream_bad(upstream, "the connection ended inside the response head");
     else
         upstream_lost(upstream, (int)-n);

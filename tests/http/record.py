@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """A target that writes one request's head to a file and answers 204.
 
 usage: record.py SOCKET FILE

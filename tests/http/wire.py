@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """A client that sends any bytes over a Unix socket, reads to the end and shows what it got.
 
 usage: wire.py [--shut] [--pause SECONDS] [--wait SECONDS] SOCKET PIECE...

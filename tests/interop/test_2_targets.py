@@ -503,7 +503,7 @@ def early_answer_sending(context):
 
 @test("target answers before the body has come: the answer reaches a client that pauses")
 def early_answer_pausing(context):
-    target = peers.Target(context, f"unix:{context.path('bad.sock')}", script)
+    target = peers.Target(context, f"unix:{context.path('bad.sock')}", answers_early)
     weather = Weather(context, target.endpoint)
 
     def ask():

@@ -108,6 +108,7 @@ int rig_teardown(void **state)
     rig_close(rig);
     rig_stop_listening(rig);
     rmdir(rig->directory);
+    if (fixture_count_descriptors() != rig->descriptors) system("ls -l /proc/$PPID/fd >&2");
     clean = clean && fixture_count_descriptors() == rig->descriptors;
     free(rig);
     return clean ? 0 : -1;
