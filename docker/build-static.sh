@@ -106,7 +106,7 @@ make_library() {
     local -a folders=(lib include)
     [ "$1" = curl ] || folders=(src/microhttpd src/include)
     CPPFLAGS=$(hardened CPPFLAGS) CFLAGS=$(hardened CFLAGS) LDFLAGS=$(hardened LDFLAGS) "configure_$1" "$2"
-    make -j"$(nproc)" -C "${folders[0]}" "${quiet[@]}" install
+    make -j"$(nproc)" -C "${folders[0]}" "${quiet[@]}" install-libLTLIBRARIES
     make -C "${folders[1]}" "${quiet[@]}" install
     install -D -m 0644 -t "$2/lib/pkgconfig" ./*.pc
 }

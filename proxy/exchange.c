@@ -92,8 +92,13 @@ static void exchange_make_id(struct exchange *exchange)
 static void exchange_on_upstream(struct upstream *upstream)
 {
     struct exchange *exchange = CONTAINER_OF(upstream, struct exchange, upstream);
+    bool news = upstream_has_response(upstream) || upstream->failure != OUTCOME_PENDING;
 
-    exchange->client->wake(exchange->client);
+    /* A piece of a head, a part of a block sent: nothing that the client's side could act on. */
+    if (exchange->state == EXCHANGE_RECEIVING)
+        news = news || upstream->continue_seen || upstream_takes_body(upstream);
+    if (news)
+        exchange->client->wake(exchange->client);
 }
 
 static bool exchange_keep_target(struct exchange *exchange, struct text target)
@@ -340,6 +345,11 @@ enum exchange_verdict exchange_expectation(struct exchange *exchange)
 static bool exchange_is_forwarding(const struct exchange *exchange)
 {
     return exchange->route && exchange->route->action == ROUTE_TARGET && exchange->failure == OUTCOME_PENDING;
+}
+
+bool exchange_takes_body(const struct exchange *exchange)
+{
+    return !exchange_is_forwarding(exchange) || upstream_takes_body(&exchange->upstream);
 }
 
 enum exchange_body_result exchange_body(struct exchange *exchange, const char *data, size_t length)

@@ -76,7 +76,9 @@ enum exchange_body_result {
     EXCHANGE_BODY_FULL,  /* taken, but wait for a wake before giving more */
     EXCHANGE_BODY_EARLY, /* an answer is there and too much of the body is still to come: answer now, then close */
 };
-/* A piece of body; always taken (or discarded) whole. */
+/* Whether a piece of body may be given now. */
+bool exchange_takes_body(const struct exchange *exchange);
+/* A piece of body; always taken (or discarded) whole. Only while exchange_takes_body(). */
 enum exchange_body_result exchange_body(struct exchange *exchange, const char *data, size_t length);
 /* The request is complete. May be called more than once. */
 void exchange_body_end(struct exchange *exchange);

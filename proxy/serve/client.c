@@ -10,7 +10,7 @@
 
 #define WATCH_IDLE_MS 1000u
 #define EXPECT_MS 1000u
-#define EARLY_MS 100u /* for the rest of a body that is as good as here: a connection told by hand is lost */
+#define EARLY_MS 250u /* for the rest of a body that is as good as here: a connection told by hand is lost */
 #define LINGER_MS 2000u
 #define STOP_NEW_MS 1000u
 

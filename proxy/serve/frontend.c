@@ -258,6 +258,11 @@ static enum MHD_Result frontend_on_call(void *closure, struct MHD_Connection *co
     if (*upload_bytes > 0) {
         size_t length = *upload_bytes;
 
+        /* Woken for another reason: what the library has read stays where it is. */
+        if (!exchange_takes_body(client->exchange)) {
+            client_suspend(client);
+            return MHD_YES;
+        }
         *upload_bytes = 0;
         return client_on_body(client, upload_data, length);
     }

@@ -234,6 +234,9 @@ void upstream_flush(struct upstream *upstream)
         return;
     if (upstream->request_half == UPSTREAM_REQUEST_HEAD)
         upstream->request_half = UPSTREAM_REQUEST_BODY;
+    /* The target has taken everything: from here on it is the client that is waited for. */
+    if (upstream->request_half == UPSTREAM_REQUEST_BODY)
+        timer_disarm(&upstream->timer);
     if (upstream->request_ended && upstream->request_half == UPSTREAM_REQUEST_BODY)
         upstream_request_sent(upstream);
 }

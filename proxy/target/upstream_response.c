@@ -252,7 +252,11 @@ static void upstream_head_done(struct upstream *upstream, size_t head_bytes)
     upstream->in->start += head_bytes;
     upstream->answered = loop_now(upstream->loop);
     upstream->response_half = UPSTREAM_RESPONSE_BODY;
-    timer_disarm(&upstream->timer);
+    /* An early answer of a target that has stopped reading: its deadline goes on, or nothing would end the exchange. */
+    if (upstream->out)
+        upstream_body_waits(upstream);
+    else
+        timer_disarm(&upstream->timer);
     if (upstream->response.body == BODY_NONE) {
         upstream->body_in_buffer = true;
         upstream_complete_with_rest(upstream, buffer_length(upstream->in));

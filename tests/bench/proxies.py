@@ -122,7 +122,8 @@ class Proxy:
         program = self.command[0]
         if os.path.isabs(program):  # a build of ours: one that is replaced during the run must not mix with it
             program = shutil.copy(program, own)
-        self.argv = [program] + [part.replace("@CONFIG@", self.config).replace("@DIR@", own) for part in self.command[1:]]
+        self.argv = [program] + [part.replace("@CONFIG@", self.config).replace("@DIR@", own)
+                                 for part in self.command[1:]]
         self.env = dict(os.environ, HOME=own, XDG_DATA_HOME=own, XDG_CONFIG_HOME=own, **self.environment)
 
     def clear(self):

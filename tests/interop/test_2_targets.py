@@ -174,16 +174,8 @@ def ending(sent, how):
 
 
 def one_byte_reader(script):
-    """Takes from a Unix socket only the head, byte by byte, so that the body stays unread in the kernel."""
-
-    class Careful(wire.Wire):
-        def fill(self):
-            data = self.sock.recv(1)
-            if not data:
-                raise EOFError
-            self.ahead += data
-
-    return lambda connection, target: script(Careful(connection.sock), target)
+    """Takes only the head from the socket, so that the body stays unread in the kernel."""
+    return lambda connection, target: script(wire.Careful(connection.sock), target)
 
 
 STAGES = (
@@ -479,8 +471,8 @@ def interim_for_ever(context):
 def answers_early(connection, _target):
     wire.Request(connection, body=False)
     connection.send(wire.answer(b"enough", "Connection: close", status="403 Forbidden"))
-    while True:
-        connection.sock.recv(65536)
+    while connection.sock.recv(65536):
+        pass
 
 
 @test("target answers before the body has come: the answer reaches a client that goes on sending")

@@ -79,13 +79,14 @@ END
 }
 
 podman_clean() {
+    local mount
     pod pod rm --all --force --time 2 >/dev/null 2>&1
     pod rm --all --force --time 2 --volumes >/dev/null 2>&1
     pod volume prune --force >/dev/null 2>&1
-    # podman binds its storage to itself for as long as the machine runs.
-    if mountpoint -q "$work/storage/overlay"; then
-        umount "$work/storage/overlay"
-    fi
+    # podman binds its storage to itself for as long as the machine runs; a build that was ended leaves more.
+    for mount in $(awk -v under="$work/" 'index($2, under) == 1 { print $2 }' /proc/self/mounts | tac); do
+        umount "$mount"
+    done
 }
 
 # --- Images --------------------------------------------------------------------------------------------------

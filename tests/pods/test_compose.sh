@@ -39,7 +39,7 @@ start_target() {
     echo 'from outside' >"$pages/index.html"
     python3 -u -m http.server --bind 127.0.0.1 --directory "$pages" 0 >"$work/target.log" 2>&1 &
     server=$!
-    within 10 grep -q 'port [0-9]' "$work/target.log"
+    within 10 grep 'port [0-9]' "$work/target.log" >/dev/null
 }
 
 # Runs a service with the options of the file, but those that match PATTERN.

@@ -1,0 +1,616 @@
+/* The request's way: reused connections that died, bodies and back-pressure, answers that come too early, and what the
+ * target says before it answers. */
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/exchange_rig.h"
+
+#define PIECE_BYTES 30000
+#define OK "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+#define POST_5 "POST /a 1\nHost: a\nContent-Length: 5"
+#define POST_BIG "POST /a 1\nHost: a\nContent-Length: 100000000"
+
+static char piece[PIECE_BYTES + 1];
+
+static int upstream_group_setup(void **state)
+{
+    (void)state;
+    memset(piece, 'x', PIECE_BYTES);
+    return 0;
+}
+
+static void begin_post(struct rig *rig, const char *head)
+{
+    assert_int_equal(rig_begin(rig, head), EXCHANGE_FORWARD);
+}
+
+static void expect_ok(struct rig *rig)
+{
+    rig_take_answer(rig);
+    assert_int_equal(rig->answer.status, 200);
+    assert_int_equal(rig_take_body(rig, 100), UPSTREAM_END);
+    assert_string_equal(rig->body, "ok");
+    rig_end(rig, true, OUTCOME_FORWARDED);
+}
+
+static void expect_status(struct rig *rig, unsigned status, enum outcome outcome)
+{
+    rig_take_answer(rig);
+    assert_int_equal(rig->answer.status, status);
+    rig_end(rig, true, outcome);
+}
+
+/* Sends pieces until the target's socket is full. */
+static size_t fill_target(struct rig *rig)
+{
+    size_t n = 0;
+
+    do {
+        n += PIECE_BYTES;
+        assert_true(n < 10000000);
+    } while (rig_send_body(rig, piece) == EXCHANGE_BODY_MORE);
+    return n;
+}
+
+/* ---- reused connections ---- */
+
+static void test_upstream_idle_connection_closed_is_not_used(void **state)
+{
+    struct rig *rig = *state;
+
+    rig_one_exchange(rig);
+    rig_close(rig);
+    rig_turn(rig);
+    assert_int_equal(rig->target.n_open, 0);
+    rig_one_exchange(rig);
+}
+
+/* The end has not been seen yet: nothing of the request can be sent. */
+static void test_upstream_reused_closed_before_the_request_is_retried(void **state)
+{
+    static const char *const heads[] = {"GET /a 1\nHost: a", "DELETE /a 1\nHost: a", POST_5,
+                                        "POST /a 1\nHost: a\nTransfer-Encoding: chunked"};
+    static const char *const ends[] = {"\r\n\r\n", "\r\n\r\n", "\r\n\r\nhello", "\r\n\r\n5\r\nhello\r\n0\r\n\r\n"};
+    struct rig *rig = *state;
+
+    for (size_t i = 0; i < ARRAY_LENGTH(heads); i++) {
+        rig_one_exchange(rig);
+        rig_close(rig);
+        begin_post(rig, heads[i]);
+        if (i >= 2)
+            assert_int_equal(rig_send_body(rig, "hello"), EXCHANGE_BODY_MORE);
+        rig_finish_request(rig);
+        rig_accept(rig);
+        rig_expect_request(rig, i == 0 ? "GET /a " : i == 1 ? "DELETE /a " : "POST /a ", ends[i]);
+        rig_send(rig, OK);
+        expect_ok(rig);
+    }
+}
+
+static void test_upstream_reused_closed_with_the_request_unread_is_retried(void **state)
+{
+    struct rig *rig = *state;
+
+    rig_one_exchange(rig);
+    begin_post(rig, "DELETE /a 1\nHost: a");
+    rig_finish_request(rig);
+    rig_close(rig); /* with the request in its queue: a reset */
+    rig_turn(rig);
+    rig_accept(rig);
+    rig_expect_request(rig, "DELETE /a ", "\r\n\r\n");
+    rig_send(rig, OK);
+    expect_ok(rig);
+}
+
+static void test_upstream_reused_closed_with_a_body_unread_is_not_retried(void **state)
+{
+    struct rig *rig = *state;
+
+    rig_one_exchange(rig);
+    begin_post(rig, POST_5);
+    rig_send_body(rig, "hello");
+    rig_finish_request(rig);
+    rig_close(rig);
+    rig_turn(rig);
+    assert_false(rig_has_connection(rig));
+    expect_status(rig, 502, OUTCOME_TARGET_RESET);
+}
+
+static void test_upstream_reused_closed_after_reading_is_not_retried(void **state)
+{
+    static const char *const heads[] = {"GET /a 1\nHost: a", "DELETE /a 1\nHost: a", POST_5};
+    struct rig *rig = *state;
+
+    for (size_t i = 0; i < ARRAY_LENGTH(heads); i++) {
+        rig_one_exchange(rig);
+        begin_post(rig, heads[i]);
+        if (i == 2)
+            rig_send_body(rig, "hello");
+        rig_finish_request(rig);
+        assert_true(rig_receive(rig) > 0);
+        rig_close(rig);
+        rig_turn(rig);
+        assert_false(rig_has_connection(rig));
+        expect_status(rig, 502, OUTCOME_TARGET_CLOSED);
+        assert_int_equal(rig->target.n_open, 0);
+    }
+}
+
+static void test_upstream_second_failure_is_final(void **state)
+{
+    struct rig *rig = *state;
+
+    rig_one_exchange(rig);
+    begin_post(rig, "GET /a 1\nHost: a");
+    rig_finish_request(rig);
+    rig_close(rig);
+    rig_turn(rig);
+    rig_accept(rig);
+    rig_close(rig);
+    rig_turn(rig);
+    assert_false(rig_has_connection(rig));
+    expect_status(rig, 502, OUTCOME_TARGET_RESET);
+}
+
+static void test_upstream_retry_that_finds_nobody_says_so(void **state)
+{
+    struct rig *rig = *state;
+
+    rig_one_exchange(rig);
+    rig_close(rig);
+    rig_stop_listening(rig);
+    begin_post(rig, POST_5);
+    rig_send_body(rig, "hello");
+    rig_finish_request(rig);
+    expect_status(rig, 503, OUTCOME_TARGET_ABSENT);
+}
+
+static void test_upstream_retry_takes_a_fresh_connection_before_an_idle_one(void **state)
+{
+    struct rig *rig = *state;
+    struct exchange *first;
+    int fd;
+
+    begin_post(rig, "GET /1 1\nHost: a");
+    rig_finish_request(rig);
+    rig_accept(rig);
+    fd = rig->target_fd;
+    rig->target_fd = -1;
+    first = rig->exchange;
+    rig->exchange = NULL;
+    rig_one_exchange(rig); /* its connection is now idle, and the first's will be the last used */
+    assert_int_equal(dup2(fd, rig->target_fd), rig->target_fd);
+    close(fd);
+    rig_receive(rig);
+    rig_send(rig, OK);
+    exchange_end(first, true);
+    assert_int_equal(rig->target.pool.n_idle, 1); /* the other end of one of them is gone with dup2 */
+    begin_post(rig, "GET /2 1\nHost: a");
+    rig_finish_request(rig);
+    rig_close(rig);
+    rig_turn(rig);
+    rig_accept(rig);
+    rig_expect_request(rig, "GET /2 ", "\r\n\r\n");
+    rig_send(rig, OK);
+    expect_ok(rig);
+}
+
+/* ---- bodies ---- */
+
+static void test_upstream_head_travels_with_the_first_piece(void **state)
+{
+    struct rig *rig = *state;
+
+    begin_post(rig, POST_5);
+    rig_accept(rig);
+    assert_int_equal(rig_receive(rig), 0);
+    assert_int_equal(exchange_body(rig->exchange, "hel", 3), EXCHANGE_BODY_MORE);
+    rig_expect_request(rig, "POST /a ", "\r\n\r\nhel");
+    assert_int_equal(exchange_body(rig->exchange, "lo", 2), EXCHANGE_BODY_MORE);
+    rig_expect_request(rig, "lo", "lo");
+    rig_finish_request(rig);
+    rig_finish_request(rig);
+    rig_send(rig, OK);
+    expect_ok(rig);
+}
+
+static void test_upstream_head_without_a_piece_is_sent_at_the_end_of_the_round(void **state)
+{
+    struct rig *rig = *state;
+
+    begin_post(rig, POST_5);
+    exchange_flush_unsent(&rig->env);
+    rig_accept(rig);
+    rig_expect_request(rig, "POST /a ", "\r\n\r\n");
+    rig_send_body(rig, "hello");
+    rig_expect_request(rig, "hello", "hello");
+    rig_finish_request(rig);
+    rig_send(rig, OK);
+    expect_ok(rig);
+}
+
+static void test_upstream_chunked_pieces_are_chunks(void **state)
+{
+    struct rig *rig = *state;
+
+    begin_post(rig, "POST /a 1\nHost: a\nTransfer-Encoding: chunked");
+    rig_send_body(rig, "hello, world, 17!");
+    rig_accept(rig);
+    rig_expect_request(rig, "POST /a ", "\r\n\r\n11\r\nhello, world, 17!\r\n");
+    assert_non_null(strstr(rig->received, "Transfer-Encoding: chunked\r\n"));
+    rig_send_body(rig, "x");
+    rig_expect_request(rig, "1\r\nx\r\n", "1\r\nx\r\n");
+    rig_finish_request(rig);
+    rig_expect_request(rig, "0\r\n\r\n", "0\r\n\r\n");
+    rig_send(rig, OK);
+    expect_ok(rig);
+}
+
+static void test_upstream_empty_chunked_body_has_its_end(void **state)
+{
+    struct rig *rig = *state;
+
+    begin_post(rig, "POST /a 1\nHost: a\nTransfer-Encoding: chunked");
+    rig_finish_request(rig);
+    rig_accept(rig);
+    rig_expect_request(rig, "POST /a ", "\r\n\r\n0\r\n\r\n");
+    rig_send(rig, OK);
+    expect_ok(rig);
+}
+
+/* Every byte arrives once and in order, whatever the target takes at a time. */
+static void test_upstream_full_target_holds_the_client_until_it_reads(void **state)
+{
+    struct rig *rig = *state;
+    size_t n_sent, n_received = 0;
+
+    begin_post(rig, POST_BIG);
+    n_sent = fill_target(rig);
+    rig_accept(rig);
+    for (unsigned round = 0; round < 3; round++) {
+        unsigned wakes = rig->n_wakes;
+
+        while (rig_receive(rig) > 0) {
+            n_received += rig->n_received - (n_received ? 0 : (size_t)(strstr(rig->received, "\r\n\r\n") + 4 - rig->received));
+            assert_int_equal(rig->received[rig->n_received - 1], 'x');
+            rig_turn(rig);
+        }
+        assert_true(rig->n_wakes > wakes);
+        assert_int_equal(n_received, n_sent);
+        n_sent += fill_target(rig);
+    }
+    exchange_fail(rig->exchange, OUTCOME_CLIENT_GONE);
+    rig_end(rig, false, OUTCOME_CLIENT_GONE);
+}
+
+static void test_upstream_target_that_never_reads_times_out(void **state)
+{
+    struct rig *rig = *state;
+
+    rig->target_config.idle_timeout_ms = 20;
+    begin_post(rig, POST_BIG);
+    fill_target(rig);
+    rig_await_wake(rig);
+    expect_status(rig, 504, OUTCOME_RESPONSE_TIMEOUT);
+}
+
+/* Between two pieces the client is what is waited for, and it has a deadline of its own. */
+static void test_upstream_client_pause_after_a_full_target_is_not_the_targets_fault(void **state)
+{
+    struct rig *rig = *state;
+
+    rig->target_config.idle_timeout_ms = 40;
+    begin_post(rig, POST_BIG);
+    fill_target(rig);
+    rig_accept(rig);
+    while (rig_receive(rig) > 0)
+        rig_turn(rig);
+    rig_pass_ms(rig, 120);
+    assert_false(exchange_failed(rig->exchange));
+    exchange_fail(rig->exchange, OUTCOME_CLIENT_GONE);
+    rig_end(rig, false, OUTCOME_CLIENT_GONE);
+}
+
+/* A wake is only a reason to look; the client then sends what it has. */
+static void test_upstream_interim_response_of_a_full_target_loses_nothing(void **state)
+{
+    struct rig *rig = *state;
+    unsigned wakes;
+
+    begin_post(rig, POST_BIG);
+    fill_target(rig);
+    rig_accept(rig);
+    for (int i = 0; i < 3; i++) {
+        wakes = rig->n_wakes;
+        rig_send(rig, "HTTP/1.1 102 Processing\r\n\r\n");
+        if (rig->n_wakes > wakes)
+            rig_send_body(rig, piece);
+        assert_false(exchange_failed(rig->exchange));
+    }
+    exchange_fail(rig->exchange, OUTCOME_CLIENT_GONE);
+    rig_end(rig, false, OUTCOME_CLIENT_GONE);
+}
+
+static void test_upstream_body_over_the_limit_is_refused(void **state)
+{
+    struct rig *rig = *state;
+
+    rig->listener.limit_body_bytes = 4;
+    assert_int_equal(rig_begin(rig, POST_5), EXCHANGE_REFUSE);
+    expect_status(rig, 413, OUTCOME_BODY_TOO_LARGE);
+    assert_false(rig_has_connection(rig));
+    begin_post(rig, "POST /a 1\nHost: a\nTransfer-Encoding: chunked");
+    assert_int_equal(rig_send_body(rig, "four"), EXCHANGE_BODY_MORE);
+    rig_accept(rig);
+    assert_int_equal(rig_send_body(rig, "!"), EXCHANGE_BODY_EARLY);
+    rig_receive(rig);
+    assert_null(strstr(rig->received, "0\r\n\r\n"));
+    rig_take_answer(rig);
+    assert_true(rig->answer.close);
+    assert_int_equal(rig->answer.status, 413);
+    rig_end(rig, true, OUTCOME_BODY_TOO_LARGE);
+    assert_int_equal(rig->target.n_open, 0);
+}
+
+/* ---- early answers ---- */
+
+static void test_upstream_early_answer_discards_the_rest_up_to_a_mebibyte(void **state)
+{
+    struct rig *rig = *state;
+    size_t n = 0;
+
+    begin_post(rig, POST_BIG);
+    rig_send_body(rig, piece);
+    rig_accept(rig);
+    rig_receive(rig);
+    rig_send(rig, "HTTP/1.1 403 No\r\nContent-Length: 2\r\n\r\nno");
+    assert_int_equal(rig_receive(rig), -1); /* nobody will read the rest: not reusable */
+    while (rig_send_body(rig, piece) == EXCHANGE_BODY_MORE) {
+        n += PIECE_BYTES;
+        assert_true(n <= 1u << 20);
+    }
+    assert_true(n > 1000000);
+    rig_take_answer(rig);
+    assert_int_equal(rig->answer.status, 403);
+    rig_take_body(rig, 10);
+    assert_string_equal(rig->body, "no");
+    rig_end(rig, true, OUTCOME_FORWARDED);
+    assert_int_equal(rig->target.n_open, 0);
+}
+
+static void test_upstream_early_answer_of_a_target_that_leaves_counts(void **state)
+{
+    struct rig *rig = *state;
+
+    begin_post(rig, POST_BIG);
+    rig_send_body(rig, piece);
+    rig_accept(rig);
+    assert_int_equal(write(rig->target_fd, "HTTP/1.1 413 Big\r\nContent-Length: 2\r\n\r\nno", 41), 41);
+    rig_close(rig);
+    assert_int_equal(rig_send_body(rig, piece), EXCHANGE_BODY_MORE);
+    rig_finish_request(rig);
+    rig_take_answer(rig);
+    assert_int_equal(rig->answer.status, 413);
+    rig_take_body(rig, 10);
+    assert_string_equal(rig->body, "no");
+    rig_end(rig, true, OUTCOME_FORWARDED);
+}
+
+static void test_upstream_early_answer_in_two_pieces_to_a_full_target_arrives(void **state)
+{
+    struct rig *rig = *state;
+    unsigned wakes;
+
+    begin_post(rig, POST_BIG);
+    fill_target(rig);
+    rig_accept(rig);
+    for (int i = 0; i < 2; i++) {
+        wakes = rig->n_wakes;
+        rig_send(rig, i == 0 ? "HTTP/1.1 413 Too " : "Large\r\nContent-Length: 3\r\n\r\nno\n");
+        if (rig->n_wakes > wakes)
+            rig_send_body(rig, piece);
+    }
+    assert_false(exchange_failed(rig->exchange));
+    expect_status(rig, 413, OUTCOME_FORWARDED);
+}
+
+/* Neither side moves any more: the target waits for its answer to be read, we for it to read. */
+static void test_upstream_streaming_answer_of_a_full_target_stalls(void **state)
+{
+    struct rig *rig = *state;
+
+    rig->target_config.idle_timeout_ms = 40;
+    begin_post(rig, POST_BIG);
+    fill_target(rig);
+    rig_accept(rig);
+    rig_send(rig, "HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\nxxx");
+    rig_pass_ms(rig, 400);
+    assert_true(exchange_failed(rig->exchange));
+    rig_end(rig, false, OUTCOME_TARGET_STALLED);
+}
+
+static void test_upstream_target_that_stops_reading_and_says_nothing_is_502(void **state)
+{
+    struct rig *rig = *state;
+
+    begin_post(rig, POST_BIG);
+    rig_send_body(rig, piece);
+    rig_accept(rig);
+    rig_receive(rig);
+    rig_close(rig);
+    assert_int_equal(rig_send_body(rig, piece), EXCHANGE_BODY_MORE); /* discarded */
+    expect_status(rig, 502, OUTCOME_TARGET_CLOSED);
+}
+
+/* ---- expectations ---- */
+
+#define EXPECTING "PUT /a 1\nHost: a\nContent-Length: 5\nExpect: 100-continue"
+
+static void begin_expecting(struct rig *rig)
+{
+    assert_int_equal(rig_begin(rig, EXPECTING), EXCHANGE_EXPECT);
+    rig_accept(rig);
+    rig_expect_request(rig, "PUT /a ", "\r\n\r\n");
+    assert_non_null(strstr(rig->received, "Expect: 100-continue\r\n"));
+    assert_int_equal(exchange_expectation(rig->exchange), EXCHANGE_EXPECT);
+}
+
+static void test_upstream_expectation_agreed(void **state)
+{
+    struct rig *rig = *state;
+
+    begin_expecting(rig);
+    rig_send(rig, "HTTP/1.1 100 Continue\r\n\r\n");
+    assert_int_equal(rig->n_wakes, 1);
+    assert_int_equal(exchange_expectation(rig->exchange), EXCHANGE_FORWARD);
+    rig_send_body(rig, "hello");
+    rig_finish_request(rig);
+    rig_expect_request(rig, "hello", "hello");
+    rig_send(rig, OK);
+    expect_ok(rig);
+}
+
+static void test_upstream_expectation_refused(void **state)
+{
+    struct rig *rig = *state;
+
+    begin_expecting(rig);
+    rig_send(rig, "HTTP/1.1 417 No\r\nContent-Length: 0\r\n\r\n");
+    assert_int_equal(exchange_expectation(rig->exchange), EXCHANGE_REFUSE);
+    expect_status(rig, 417, OUTCOME_FORWARDED);
+    assert_int_equal(rig->target.n_open, 0);
+}
+
+static void test_upstream_expectation_of_an_impatient_client(void **state)
+{
+    struct rig *rig = *state;
+
+    begin_expecting(rig);
+    rig_send_body(rig, "hello");
+    rig_finish_request(rig);
+    rig_expect_request(rig, "hello", "hello");
+    rig_send(rig, "HTTP/1.1 100 Continue\r\n\r\n" OK);
+    expect_ok(rig);
+    assert_int_equal(rig->target.pool.n_idle, 1);
+}
+
+static void test_upstream_expectation_of_a_lost_target_is_refused(void **state)
+{
+    struct rig *rig = *state;
+
+    begin_expecting(rig);
+    rig_close(rig);
+    rig_turn(rig);
+    assert_int_equal(exchange_expectation(rig->exchange), EXCHANGE_REFUSE);
+    expect_status(rig, 502, OUTCOME_TARGET_CLOSED);
+    rig_stop_listening(rig);
+    assert_int_equal(rig_begin(rig, EXPECTING), EXCHANGE_REFUSE);
+    expect_status(rig, 503, OUTCOME_TARGET_ABSENT);
+}
+
+/* ---- endless news ---- */
+
+#define NEWS "HTTP/1.1 102 On it\r\n\r\n"
+
+/* Sends interim responses from a child of ours until somebody takes the connection away. */
+static pid_t flood(struct rig *rig)
+{
+    pid_t pid = fork();
+    static char news[1000 * (sizeof(NEWS) - 1)];
+
+    assert_true(pid >= 0);
+    if (pid > 0)
+        return pid;
+    alarm(60);
+    fcntl(rig->target_fd, F_SETFL, 0);
+    for (size_t i = 0; i < sizeof(news); i += sizeof(NEWS) - 1)
+        memcpy(news + i, NEWS, sizeof(NEWS) - 1);
+    while (send(rig->target_fd, news, sizeof(news), MSG_NOSIGNAL) > 0)
+        ;
+    _exit(0);
+}
+
+static uint64_t cpu_us(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+    return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
+static void test_upstream_flood_of_interim_responses_does_not_hold_the_loop(void **state)
+{
+    struct rig *rig = *state;
+    uint64_t longest_us = 0;
+    pid_t pid;
+
+    rig->target_config.response_timeout_ms = 200;
+    assert_int_equal(rig_begin(rig, "GET /a 1\nHost: a"), EXCHANGE_FORWARD);
+    rig_finish_request(rig);
+    rig_accept(rig);
+    pid = flood(rig);
+    alarm(60); /* if the loop never returns */
+    while (!exchange_failed(rig->exchange)) {
+        uint64_t begin_us = cpu_us(), us;
+
+        assert_true(loop_run_once(rig->loop, 10) >= 0);
+        us = cpu_us() - begin_us;
+        longest_us = us > longest_us ? us : longest_us;
+    }
+    alarm(0);
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    exchange_end(rig->exchange, false);
+    rig->exchange = NULL;
+    if (longest_us > 50000)
+        fail_msg("one turn of the loop took %llu us of CPU", (unsigned long long)longest_us);
+}
+
+#define RIG_TEST(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        RIG_TEST(test_upstream_idle_connection_closed_is_not_used),
+        RIG_TEST(test_upstream_reused_closed_before_the_request_is_retried),
+        RIG_TEST(test_upstream_reused_closed_with_the_request_unread_is_retried),
+        RIG_TEST(test_upstream_reused_closed_with_a_body_unread_is_not_retried),
+        RIG_TEST(test_upstream_reused_closed_after_reading_is_not_retried),
+        RIG_TEST(test_upstream_second_failure_is_final),
+        RIG_TEST(test_upstream_retry_that_finds_nobody_says_so),
+        RIG_TEST(test_upstream_retry_takes_a_fresh_connection_before_an_idle_one),
+        RIG_TEST(test_upstream_head_travels_with_the_first_piece),
+        RIG_TEST(test_upstream_head_without_a_piece_is_sent_at_the_end_of_the_round),
+        RIG_TEST(test_upstream_chunked_pieces_are_chunks),
+        RIG_TEST(test_upstream_empty_chunked_body_has_its_end),
+        RIG_TEST(test_upstream_full_target_holds_the_client_until_it_reads),
+        RIG_TEST(test_upstream_target_that_never_reads_times_out),
+        RIG_TEST(test_upstream_client_pause_after_a_full_target_is_not_the_targets_fault),
+        RIG_TEST(test_upstream_interim_response_of_a_full_target_loses_nothing),
+        RIG_TEST(test_upstream_body_over_the_limit_is_refused),
+        RIG_TEST(test_upstream_early_answer_discards_the_rest_up_to_a_mebibyte),
+        RIG_TEST(test_upstream_early_answer_of_a_target_that_leaves_counts),
+        RIG_TEST(test_upstream_early_answer_in_two_pieces_to_a_full_target_arrives),
+        RIG_TEST(test_upstream_streaming_answer_of_a_full_target_stalls),
+        RIG_TEST(test_upstream_target_that_stops_reading_and_says_nothing_is_502),
+        RIG_TEST(test_upstream_expectation_agreed),
+        RIG_TEST(test_upstream_expectation_refused),
+        RIG_TEST(test_upstream_expectation_of_an_impatient_client),
+        RIG_TEST(test_upstream_expectation_of_a_lost_target_is_refused),
+        RIG_TEST(test_upstream_flood_of_interim_responses_does_not_hold_the_loop),
+    };
+
+    return cmocka_run_group_tests(tests, upstream_group_setup, NULL);
+}

@@ -1,0 +1,323 @@
+/* The response's way: however its bytes are cut, the client gets the same; and a connection whose target says more than
+ * its message is never used again. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/exchange_rig.h"
+
+#define IN_BYTES 16384 /* what an upstream's buffer holds */
+
+static void begin(struct rig *rig, const char *head)
+{
+    assert_int_equal(rig_begin(rig, head), EXCHANGE_FORWARD);
+    rig_finish_request(rig);
+    if (rig->target_fd < 0 || rig_has_connection(rig))
+        rig_accept(rig);
+    assert_true(rig_receive(rig) > 0);
+}
+
+static void begin_get(struct rig *rig)
+{
+    begin(rig, "GET / 1\nHost: a");
+}
+
+struct framing {
+    const char *response;
+    const char *body;
+    bool closes; /* the end of the connection ends the body */
+    bool reusable;
+};
+
+static const struct framing framings[] = {
+    {"HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\nhello world", "hello world", false, true},
+    {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6;x=y\r\n world\r\n0\r\nT: u\r\n\r\n", "hello world",
+     false, true},
+    {"HTTP/1.1 200 OK\r\n\r\nhello world", "hello world", true, false},
+    {"HTTP/1.0 200 OK\r\nContent-Length: 11\r\n\r\nhello world", "hello world", false, false},
+    {"HTTP/1.1 200 OK\r\nContent-Length: 11\r\nConnection: close\r\n\r\nhello world", "hello world", false, false},
+    {"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "", false, true},
+    {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "", false, true},
+    {"HTTP/1.1 204 No Content\r\n\r\n", "", false, true},
+    {"HTTP/1.1 304 Not Modified\r\nContent-Length: 11\r\n\r\n", "", false, true},
+    {"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", "hi",
+     false, true},
+};
+
+/* Takes answer and body, which may come late. */
+static void take_all(struct rig *rig, const struct framing *framing, size_t piece)
+{
+    ssize_t end;
+
+    rig_take_answer(rig);
+    end = rig_take_body(rig, piece);
+    if (framing->closes) {
+        assert_int_equal(end, UPSTREAM_WAIT);
+        rig_close(rig);
+        rig_turn(rig);
+        end = rig_take_body(rig, piece);
+    }
+    assert_int_equal(end, UPSTREAM_END);
+    assert_string_equal(rig->body, framing->body);
+    assert_int_equal(rig->target.pool.n_idle, framing->reusable);
+    assert_int_equal(rig->target.n_open, framing->reusable);
+    rig_end(rig, true, OUTCOME_FORWARDED);
+    if (!framing->reusable)
+        rig_close(rig);
+}
+
+static void test_response_cut_anywhere_is_the_same(void **state)
+{
+    struct rig *rig = *state;
+
+    for (size_t i = 0; i < ARRAY_LENGTH(framings); i++) {
+        size_t length = strlen(framings[i].response);
+
+        for (size_t cut = 1; cut <= length; cut++) {
+            begin_get(rig);
+            rig_send_bytes(rig, framings[i].response, cut);
+            if (cut < length)
+                rig_send_bytes(rig, framings[i].response + cut, length - cut);
+            take_all(rig, &framings[i], cut);
+        }
+    }
+}
+
+/* The client asks as soon as it can, so that whatever has not come yet is streamed. */
+static void test_response_cut_anywhere_and_asked_for_early_is_the_same(void **state)
+{
+    struct rig *rig = *state;
+
+    for (size_t i = 0; i < ARRAY_LENGTH(framings); i++) {
+        size_t length = strlen(framings[i].response);
+
+        for (size_t cut = 1; cut < length; cut++) {
+            begin_get(rig);
+            rig_send_bytes(rig, framings[i].response, cut);
+            rig->n_body = 0;
+            rig->body[0] = '\0';
+            if (exchange_answer(rig->exchange, &rig->answer)) {
+                ssize_t end = rig_take_body(rig, 3);
+
+                assert_int_equal(end, UPSTREAM_WAIT);
+                rig_send_bytes(rig, framings[i].response + cut, length - cut);
+                assert_int_equal(rig_take_body(rig, 3), framings[i].closes ? UPSTREAM_WAIT : UPSTREAM_END);
+                assert_string_equal(rig->body, framings[i].body);
+                if (framings[i].closes) {
+                    rig_close(rig);
+                    rig_turn(rig);
+                    assert_int_equal(rig_take_body(rig, 3), UPSTREAM_END);
+                }
+                assert_int_equal(rig->target.pool.n_idle, framings[i].reusable);
+                rig_end(rig, true, OUTCOME_FORWARDED);
+                if (!framings[i].reusable)
+                    rig_close(rig);
+            } else {
+                rig_send_bytes(rig, framings[i].response + cut, length - cut);
+                take_all(rig, &framings[i], 3);
+            }
+        }
+    }
+}
+
+static void test_response_in_single_bytes_is_the_same(void **state)
+{
+    struct rig *rig = *state;
+
+    for (size_t i = 0; i < ARRAY_LENGTH(framings); i++) {
+        begin_get(rig);
+        for (const char *at = framings[i].response; *at; at++)
+            rig_send_bytes(rig, at, 1);
+        take_all(rig, &framings[i], 1);
+    }
+}
+
+static void test_response_short_chunked_body_leaves_with_its_length(void **state)
+{
+    struct rig *rig = *state;
+
+    begin_get(rig);
+    rig_send(rig, framings[1].response);
+    rig_take_answer(rig);
+    assert_int_equal(rig->answer.body, ANSWER_BUFFER);
+    assert_true(rig->answer.has_length);
+    assert_int_equal(rig->answer.length, 11);
+    assert_null(rig_field(rig, "transfer-encoding"));
+    assert_null(rig_field(rig, "content-length"));
+    rig_end(rig, true, OUTCOME_FORWARDED);
+}
+
+static void test_response_to_head_has_no_body_but_its_length(void **state)
+{
+    struct rig *rig = *state;
+
+    begin(rig, "HEAD / 1\nHost: a");
+    rig_send(rig, "HTTP/1.1 200 OK\r\nContent-Length: 1234\r\n\r\n");
+    rig_take_answer(rig);
+    assert_int_equal(rig->answer.body, ANSWER_NONE);
+    assert_true(rig->answer.has_length);
+    assert_int_equal(rig->answer.length, 1234);
+    assert_int_equal(rig->target.pool.n_idle, 1);
+    rig_end(rig, true, OUTCOME_FORWARDED);
+    begin(rig, "HEAD / 1\nHost: a");
+    rig_send(rig, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+    rig_take_answer(rig);
+    assert_false(rig->answer.has_length);
+    assert_int_equal(rig->target.pool.n_idle, 1);
+    rig_end(rig, true, OUTCOME_FORWARDED);
+}
+
+static void test_response_long_body_is_streamed_whole(void **state)
+{
+    struct rig *rig = *state;
+    char *long_body = malloc(100001);
+    char head[80];
+
+    assert_non_null(long_body);
+    for (int i = 0; i < 100000; i++)
+        long_body[i] = (char)('a' + i % 23);
+    long_body[100000] = '\0';
+    for (size_t piece = 100; piece <= 100000; piece *= 10) {
+        begin_get(rig);
+        snprintf(head, sizeof(head), "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n");
+        rig_send(rig, head);
+        rig_send(rig, long_body);
+        rig_take_answer(rig);
+        assert_int_equal(rig->answer.body, ANSWER_STREAM);
+        assert_int_equal(rig->answer.length, 100000);
+        assert_int_equal(rig_take_body(rig, piece), UPSTREAM_END);
+        assert_string_equal(rig->body, long_body);
+        assert_int_equal(rig->target.pool.n_idle, 1);
+        rig_end(rig, true, OUTCOME_FORWARDED);
+    }
+    assert_int_equal(counter_read(&rig->metrics.sent_bytes), 400000);
+    free(long_body);
+}
+
+/* ---- a target that says too much ---- */
+
+static void expect_not_reused(struct rig *rig)
+{
+    assert_int_equal(rig->target.pool.n_idle, 0);
+    assert_int_equal(rig->target.n_open, 0);
+    rig_end(rig, true, OUTCOME_FORWARDED);
+    rig_close(rig);
+}
+
+static void test_response_with_bytes_after_its_end_is_not_reused(void **state)
+{
+    static const char *const responses[] = {
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi!",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n!",
+        "HTTP/1.1 204 No Content\r\n\r\n!",
+        "HTTP/1.1 304 Not Modified\r\n\r\n!",
+        "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil",
+    };
+    struct rig *rig = *state;
+
+    for (size_t i = 0; i < ARRAY_LENGTH(responses); i++) {
+        begin_get(rig);
+        rig_send(rig, responses[i]);
+        rig_take_answer(rig);
+        rig_take_body(rig, 100);
+        expect_not_reused(rig);
+    }
+}
+
+static void test_response_streamed_with_bytes_after_its_end_is_not_reused(void **state)
+{
+    struct rig *rig = *state;
+
+    begin_get(rig);
+    rig_send(rig, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nhi");
+    rig_take_answer(rig);
+    assert_int_equal(rig->answer.body, ANSWER_STREAM);
+    rig_send(rig, "hi!");
+    assert_int_equal(rig_take_body(rig, 100), UPSTREAM_END);
+    assert_string_equal(rig->body, "hihi");
+    expect_not_reused(rig);
+    begin_get(rig);
+    rig_send(rig, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhi");
+    rig_take_answer(rig);
+    rig_send(rig, "hi\r\n0\r\n\r\n!");
+    assert_int_equal(rig_take_body(rig, 100), UPSTREAM_END);
+    assert_string_equal(rig->body, "hihi");
+    expect_not_reused(rig);
+}
+
+static void test_response_bytes_while_idle_close_the_connection(void **state)
+{
+    struct rig *rig = *state;
+
+    rig_one_exchange(rig);
+    rig_send(rig, "!");
+    assert_int_equal(rig->target.n_open, 0);
+    rig_one_exchange(rig);
+}
+
+/* The message ends exactly where our buffer does; what follows is still in the socket. The next client must not get it. */
+static void test_response_that_fills_the_buffer_with_bytes_after_its_end_is_not_reused(void **state)
+{
+    static const char *const heads[] = {"GET / 1\nHost: a", "HEAD / 1\nHost: a"};
+    struct rig *rig = *state;
+    char *response = malloc(2 * IN_BYTES);
+
+    assert_non_null(response);
+    for (size_t i = 0; i < ARRAY_LENGTH(heads); i++) {
+        int n = snprintf(response, IN_BYTES, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\nX: ", i == 0 ? 9 : 5);
+
+        memset(response + n, 'x', 2 * IN_BYTES - (size_t)n);
+        memcpy(response + IN_BYTES - (i == 0 ? 13 : 4), "\r\n\r\n", 4);
+        strcpy(response + IN_BYTES, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil");
+        begin(rig, heads[i]);
+        rig_send(rig, response);
+        rig_take_answer(rig);
+        rig_take_body(rig, 100);
+        rig_end(rig, true, OUTCOME_FORWARDED);
+        rig_turn(rig);
+        assert_int_equal(rig->target.pool.n_idle, 0);
+        rig_close(rig);
+    }
+    free(response);
+}
+
+static void test_response_chunked_that_fills_a_piece_with_bytes_after_its_end_is_not_reused(void **state)
+{
+    struct rig *rig = *state;
+
+    begin_get(rig);
+    rig_send(rig, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+    rig_take_answer(rig);
+    rig_send(rig, "4\r\nhihi\r\n0\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil");
+    assert_int_equal(rig_take_body(rig, sizeof("4\r\nhihi\r\n0\r\n\r\n") - 1), UPSTREAM_END);
+    assert_string_equal(rig->body, "hihi");
+    rig_end(rig, true, OUTCOME_FORWARDED);
+    rig_turn(rig);
+    assert_int_equal(rig->target.pool.n_idle, 0);
+}
+
+#define RIG_TEST(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        RIG_TEST(test_response_cut_anywhere_is_the_same),
+        RIG_TEST(test_response_cut_anywhere_and_asked_for_early_is_the_same),
+        RIG_TEST(test_response_in_single_bytes_is_the_same),
+        RIG_TEST(test_response_short_chunked_body_leaves_with_its_length),
+        RIG_TEST(test_response_to_head_has_no_body_but_its_length),
+        RIG_TEST(test_response_long_body_is_streamed_whole),
+        RIG_TEST(test_response_with_bytes_after_its_end_is_not_reused),
+        RIG_TEST(test_response_streamed_with_bytes_after_its_end_is_not_reused),
+        RIG_TEST(test_response_bytes_while_idle_close_the_connection),
+        RIG_TEST(test_response_that_fills_the_buffer_with_bytes_after_its_end_is_not_reused),
+        RIG_TEST(test_response_chunked_that_fills_a_piece_with_bytes_after_its_end_is_not_reused),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
