@@ -16,6 +16,9 @@ set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 work=$root/build/static
 
+# When make runs this, its goals and variables are not for the makes in here.
+unset MAKEFLAGS MAKELEVEL MFLAGS
+
 say() { echo "build-static: $*" >&2; }
 die() { say "$*"; exit 1; }
 
@@ -137,14 +140,20 @@ fetch_source() {
     (cd "$work/src/$1" && private_apt apt-get source --download-only --only-source "$1=$2") >"$work/$1.log" 2>&1
 }
 
-# Sees to it that $work/lib/$1 leads to the newest version of library $1. A mirror in mid-update lists a version
-# that it does not serve yet; only ALLOW_OLDER=1 then takes the one before, which may lack a security fix.
+builds=()
+
+# Sees to it that $work/lib/$1 leads to the newest version of library $1, when what it adds to "builds" has ended.
+# A mirror in mid-update lists a version that it does not serve yet; only ALLOW_OLDER=1 then takes the one before,
+# which may lack a security fix.
 provide_library() {
     local name=$1 version place
     for version in $(versions_of "$name"); do
         place=$work/lib/$name-$version-$recipe
         if [ -e "$place/done" ] || fetch_source "$name" "$version"; then
-            [ -e "$place/done" ] || build_library "$name" "$version" "$place"
+            if [ ! -e "$place/done" ]; then
+                build_library "$name" "$version" "$place" &
+                builds+=($!)
+            fi
             ln -sfn "${place##*/}" "$work/lib/$name"
             return
         fi
@@ -179,7 +188,7 @@ build_porthole() {
     local libraries objects=build/static/objects
     libraries=$(PKG_CONFIG_PATH=$pkg_config link_arguments)
     # pack-relative-relocs: OpenSSL's tables have 18,000 relocations, which would be a tenth of the file.
-    PKG_CONFIG_PATH=$pkg_config make -C "$root" --no-print-directory BUILD="$objects" ALL_LIBS="$libraries" \
+    PKG_CONFIG_PATH=$pkg_config make -j"$(nproc)" -C "$root" --no-print-directory BUILD="$objects" ALL_LIBS="$libraries" \
         CFLAGS='-ffunction-sections -fdata-sections' LDFLAGS='-Wl,--gc-sections,-z,pack-relative-relocs' \
         "$objects/porthole"
     check_needed "$root/$objects/porthole"
@@ -194,4 +203,9 @@ mkdir -p "$work/lib"
 update_lists
 provide_library curl
 provide_library libmicrohttpd
+failed=
+for build in "${builds[@]}"; do
+    wait "$build" || failed=yes
+done
+[ -z "$failed" ] || exit 1
 [ "${1-}" = --libraries ] || build_porthole "${1-$work/porthole}"

@@ -15,6 +15,7 @@
 #include "proxy/target/connect.h"
 #include "proxy/worker.h"
 
+#define LOOK_MS 2000 /* what inotify cannot see: a directory that was replaced, a successor that died */
 #define WATCH_EVENTS (IN_MOVED_TO | IN_CREATE | IN_DELETE | IN_MOVED_FROM)
 
 struct server {
@@ -22,12 +23,15 @@ struct server {
     struct loop *loop;         /* the main thread's: signals and the sockets' directories */
     struct listener **listeners;
     atomic_uint *n_clients; /* per listener */
+    bool *lost;             /* per listener: said that it is not ours any more */
+    struct timer look;
     struct worker **workers;
     size_t n_workers;
     struct source signals, directories;
     int signal_fd, inotify_fd; /* owned, -1 */
     atomic_bool stop_asked;
-    atomic_uint n_stopped; /* workers that have drained */
+    atomic_uint n_drained; /* workers that accept no more */
+    atomic_uint n_stopped; /* workers whose last client has left */
     bool stopping;
 };
 
@@ -50,6 +54,21 @@ void server_stop(struct server *server)
 {
     atomic_store(&server->stop_asked, true);
     loop_wake(server->loop);
+}
+
+static void server_on_worker_drained(void *closure)
+{
+    struct server *server = closure;
+
+    atomic_fetch_add(&server->n_drained, 1);
+    loop_wake(server->loop);
+}
+
+/* Nobody accepts any more: whoever still connects (TCP, abstract) is refused at once instead of waiting for the end. */
+static void server_close_listeners(struct server *server)
+{
+    for (size_t i = 0; i < server->snapshot->n_listeners; i++)
+        listener_close(server->listeners[i]);
 }
 
 static void server_on_worker_stopped(void *closure)
@@ -94,49 +113,75 @@ static int server_watch_signals(struct server *server, struct error *error)
 
 /* ---- the sockets' places ---- */
 
-/* Somebody removed the file: nobody can reach us any more, so it is made again. */
+/* Without inotify the server works all the same, it just notices later (LOOK_MS). */
+static void server_watch_directory(struct server *server, const struct listener *listener)
+{
+    char path[32];
+
+    if (listener->directory_fd < 0 || server->inotify_fd < 0)
+        return;
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", listener->directory_fd);
+    if (inotify_add_watch(server->inotify_fd, path, WATCH_EVENTS) < 0)
+        log_warn("cannot watch the directory of %s: %s", listener->config->bind.name, strerror(errno));
+}
+
+/* Our file is gone, or nobody serves what replaced it: nobody can reach us any more, so it is made again. */
 static void server_restore_listener(struct server *server, size_t index)
 {
     struct listener *listener = server->listeners[index];
     struct error error = ERROR_INIT;
-    int old_fd;
+    int old_fd = listener_publish_again(listener, &error);
 
-    log_warn("the socket %s was removed; publishing it again", listener->config->bind.name);
-    old_fd = listener_publish_again(listener, &error);
     if (old_fd < 0) {
-        log_error("%s", error.message);
+        if (!server->lost[index])
+            log_error("the socket %s was removed: %s; trying again", listener->config->bind.name, error.message);
+        server->lost[index] = true;
         return;
     }
+    log_warn("the socket %s was removed; it is published again", listener->config->bind.name);
+    server->lost[index] = false;
     for (size_t i = 0; i < server->n_workers; i++)
         if (worker_change_listener(server->workers[i], index) < 0)
             log_error("a worker cannot serve %s: no descriptors left", listener->config->bind.name);
     close(old_fd);
+    server_watch_directory(server, listener);
 }
 
 /* What has become of our sockets. Another process that took over all of them wants us to finish and leave. */
 static void server_look_at_listeners(struct server *server)
 {
-    size_t n_paths = 0, n_replaced = 0;
+    size_t n_paths = 0, n_succeeded = 0;
 
     for (size_t i = 0; i < server->snapshot->n_listeners; i++) {
-        struct listener *listener = server->listeners[i];
+        const struct listener *listener = server->listeners[i];
+        enum listener_place place = listener_look(listener);
 
         if (listener->config->bind.kind != ADDRESS_UNIX)
             continue;
         n_paths++;
-        switch (listener_look(listener)) {
-        case LISTENER_OURS:
-            break;
-        case LISTENER_REPLACED:
-            n_replaced++;
-            break;
-        case LISTENER_ABSENT:
+        if (place == LISTENER_OURS)
+            continue;
+        if (place == LISTENER_ABSENT || !listener_is_succeeded(listener)) {
             server_restore_listener(server, i);
-            break;
+            continue;
         }
+        n_succeeded++;
+        if (!server->lost[i])
+            log_info("another process has taken over %s", listener->config->bind.name);
+        server->lost[i] = true;
     }
-    if (n_paths > 0 && n_replaced == n_paths)
+    if (n_paths > 0 && n_succeeded == n_paths)
         server_begin_stop(server, "another process has taken over");
+}
+
+static void server_on_look(struct timer *timer)
+{
+    struct server *server = CONTAINER_OF(timer, struct server, look);
+
+    if (server->stopping)
+        return;
+    server_look_at_listeners(server);
+    timer_arm(server->loop, &server->look, LOOK_MS);
 }
 
 static void server_on_directory(struct source *source, uint32_t events)
@@ -151,26 +196,15 @@ static void server_on_directory(struct source *source, uint32_t events)
         server_look_at_listeners(server);
 }
 
-/* Without inotify the server works all the same, it just does not notice. */
-static void server_watch_directories(struct server *server)
+static void server_watch_listeners(struct server *server)
 {
     server->inotify_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-    if (server->inotify_fd < 0) {
+    if (server->inotify_fd < 0 ||
+        loop_add(server->loop, &server->directories, server->inotify_fd, EPOLLIN, server_on_directory) < 0)
         log_warn("cannot watch the sockets' directories: %s", strerror(errno));
-        return;
-    }
-    for (size_t i = 0; i < server->snapshot->n_listeners; i++) {
-        const struct listener *listener = server->listeners[i];
-        char path[32];
-
-        if (listener->directory_fd < 0)
-            continue;
-        snprintf(path, sizeof(path), "/proc/self/fd/%d", listener->directory_fd);
-        if (inotify_add_watch(server->inotify_fd, path, WATCH_EVENTS) < 0)
-            log_warn("cannot watch the directory of %s: %s", listener->config->bind.name, strerror(errno));
-    }
-    if (loop_add(server->loop, &server->directories, server->inotify_fd, EPOLLIN, server_on_directory) < 0)
-        log_warn("cannot watch the sockets' directories");
+    for (size_t i = 0; i < server->snapshot->n_listeners; i++)
+        server_watch_directory(server, server->listeners[i]);
+    timer_arm(server->loop, &server->look, LOOK_MS);
 }
 
 /* ---- life ---- */
@@ -192,6 +226,7 @@ static int server_make_workers(struct server *server, struct error *error)
     const struct worker_setup setup = {.snapshot = server->snapshot,
                                        .listeners = server->listeners,
                                        .n_clients = server->n_clients,
+                                       .drained = server_on_worker_drained,
                                        .stopped = server_on_worker_stopped,
                                        .closure = server};
 
@@ -218,7 +253,8 @@ static int server_make(struct server *server, bool takeover, struct error *error
     server->loop = loop_new();
     server->listeners = calloc(server->snapshot->n_listeners, sizeof(struct listener *));
     server->n_clients = calloc(server->snapshot->n_listeners, sizeof(*server->n_clients));
-    if (!server->loop || !server->listeners || !server->n_clients)
+    server->lost = calloc(server->snapshot->n_listeners, sizeof(*server->lost));
+    if (!server->loop || !server->listeners || !server->n_clients || !server->lost)
         return error_set(error, -ENOMEM, "cannot make a server: %s", strerror(errno));
     r = server_watch_signals(server, error);
     if (r == 0)
@@ -241,6 +277,7 @@ int server_new(struct snapshot *snapshot, const struct server_options *options, 
     server->inotify_fd = -1;
     server->signals = (struct source)SOURCE_INIT;
     server->directories = (struct source)SOURCE_INIT;
+    timer_init(&server->look, server_on_look);
     r = server_make(server, options->takeover, error);
     if (r < 0) {
         server_free(server);
@@ -275,13 +312,15 @@ int server_run(struct server *server)
         server_begin_stop(server, "a worker could not start");
         return r;
     }
-    server_watch_directories(server);
+    server_watch_listeners(server);
     while (atomic_load(&server->n_stopped) < server->n_workers) {
         r = loop_run_once(server->loop, -1);
         if (r < 0)
             return r;
         if (atomic_load(&server->stop_asked))
             server_begin_stop(server, "asked to");
+        if (atomic_load(&server->n_drained) == server->n_workers)
+            server_close_listeners(server);
     }
     server_sum_up(server);
     return 0;
@@ -305,6 +344,7 @@ void server_free(struct server *server)
     free(server->workers);
     free(server->listeners);
     free(server->n_clients);
+    free(server->lost);
     snapshot_unref(server->snapshot);
     free(server);
 }

@@ -21,6 +21,7 @@
 struct door {
     struct worker *worker;
     const struct listener_config *config; /* borrowed from the snapshot */
+    bool leaving;                         /* its backlog is being emptied for the last time */
     int fd;                               /* owned: a duplicate of the listener's, -1 */
     atomic_int next_fd;                   /* owned: what to change to, from another thread; -1 */
     struct source source;
@@ -70,7 +71,8 @@ static bool door_admit(struct door *door)
 {
     unsigned before = atomic_fetch_add_explicit(door_clients(door), 1, memory_order_relaxed);
 
-    if (before < door->config->limit_connections)
+    /* What is left in the backlog of a socket that is going away has nobody else to serve it. */
+    if (before < door->config->limit_connections || door->leaving)
         return true;
     atomic_fetch_sub_explicit(door_clients(door), 1, memory_order_relaxed);
     return false;
@@ -164,6 +166,16 @@ static void door_close(struct door *door)
     door->fd = -1;
 }
 
+/* Serves what is left in the backlog, then closes. */
+static void door_empty(struct door *door)
+{
+    door->leaving = true;
+    while (door->fd >= 0 && door_accept_one(door))
+        ;
+    door_close(door);
+    door->leaving = false;
+}
+
 /* Serves what is left in the old backlog, then turns to the new descriptor. */
 static void door_change(struct door *door)
 {
@@ -171,9 +183,7 @@ static void door_change(struct door *door)
 
     if (fd < 0)
         return;
-    while (door->fd >= 0 && door_accept_one(door))
-        ;
-    door_close(door);
+    door_empty(door);
     door->fd = fd;
     if (!door->worker->env.stopping)
         door_open(door);
@@ -215,13 +225,9 @@ static void worker_on_deadline(struct timer *timer)
 static void worker_begin_stop(struct worker *worker)
 {
     worker->env.stopping = true;
-    for (size_t i = 0; i < worker->snapshot->n_listeners; i++) {
-        struct door *door = &worker->doors[i];
-
-        while (door_accept_one(door))
-            ;
-        door_close(door);
-    }
+    for (size_t i = 0; i < worker->snapshot->n_listeners; i++)
+        door_empty(&worker->doors[i]);
+    worker->setup.drained(worker->setup.closure);
     clients_stop(frontend_clients(worker->frontend));
     timer_arm(worker->loop, &worker->deadline, worker->stop_ms);
 }

@@ -14,7 +14,8 @@ struct worker_setup {
     struct snapshot *snapshot;      /* the worker takes a reference */
     struct listener **listeners;    /* borrowed; published by worker_start; n = snapshot->n_listeners */
     atomic_uint *n_clients;         /* per listener, shared by all workers */
-    void (*stopped)(void *closure); /* called from the worker's thread when it has drained */
+    void (*drained)(void *closure); /* called from the worker's thread: it will accept no more */
+    void (*stopped)(void *closure); /* the same: its last client has left */
     void *closure;
 };
 

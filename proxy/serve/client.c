@@ -8,50 +8,56 @@
 #include "proxy/base/give_back.h"
 #include "proxy/http/status.h"
 
-#define WATCH_IDLE_MS 1000u
+#define SILENCE_MS 1000u
 #define EXPECT_MS 1000u
 #define EARLY_MS 250u /* for the rest of a body that is as good as here: a connection told by hand is lost */
 #define LINGER_MS 2000u
 #define STOP_NEW_MS 1000u
 
-void client_arm(struct client *client, enum client_phase phase)
+/* How long a phase may last; 0: for ever. */
+static uint64_t client_deadline_ms(const struct client *client, enum client_phase phase)
 {
     const struct listener_config *listener = client->side.listener;
-    struct loop *loop = client->clients->env->loop;
 
-    client->phase = phase;
     switch (phase) {
     case CLIENT_NEW:
-        timer_arm(loop, &client->timer, client->clients->env->stopping ? STOP_NEW_MS : listener->timeout_head_ms);
-        break;
+        return client->clients->env->stopping ? STOP_NEW_MS : listener->timeout_head_ms;
     case CLIENT_HEAD:
-        timer_arm(loop, &client->timer, listener->timeout_head_ms);
-        break;
+        return listener->timeout_head_ms;
     case CLIENT_EXPECT:
-        timer_arm(loop, &client->timer, EXPECT_MS);
-        break;
+        return EXPECT_MS;
     case CLIENT_EARLY:
-        timer_arm(loop, &client->timer, EARLY_MS);
-        break;
+        return EARLY_MS;
     case CLIENT_BODY:
     case CLIENT_RESPONSE:
-        timer_arm(loop, &client->timer, listener->timeout_body_ms);
-        break;
-    case CLIENT_WAITING:
-        timer_disarm(&client->timer);
-        break;
+        return listener->timeout_body_ms;
     case CLIENT_IDLE:
-        timer_arm(loop, &client->timer,
-                  listener->timeout_idle_ms < WATCH_IDLE_MS ? listener->timeout_idle_ms : WATCH_IDLE_MS);
-        break;
-    case CLIENT_WATCHED:
-        timer_arm(loop, &client->timer,
-                  listener->timeout_idle_ms > WATCH_IDLE_MS ? listener->timeout_idle_ms - WATCH_IDLE_MS : 0);
-        break;
+        return listener->timeout_idle_ms;
     case CLIENT_LINGER:
-        timer_arm(loop, &client->timer, LINGER_MS);
+        return LINGER_MS;
+    case CLIENT_WAITING:
         break;
     }
+    return 0;
+}
+
+/* In these phases it is the client that has something to send. Its silence is looked into after a while
+ * (client_on_silence); so a client that does send costs no system call for being watched. */
+static bool client_is_to_send(enum client_phase phase)
+{
+    return phase == CLIENT_NEW || phase == CLIENT_HEAD || phase == CLIENT_BODY || phase == CLIENT_IDLE;
+}
+
+void client_arm(struct client *client, enum client_phase phase)
+{
+    uint64_t ms = client_deadline_ms(client, phase);
+
+    client->phase = phase;
+    client->silent = !client_is_to_send(phase) || ms <= SILENCE_MS;
+    if (ms == 0)
+        timer_disarm(&client->timer);
+    else
+        timer_arm(client->clients->env->loop, &client->timer, client->silent ? ms : SILENCE_MS);
 }
 
 void client_stop_waiting(struct client *client)
@@ -169,7 +175,7 @@ void client_answer_raw(struct client *client)
 
 /* Lets an idle client go. On a Unix socket our refusal to read reaches the client's next send at once, while what it
  * has sent already is still read and answered; on TCP only what has already arrived can be honoured. */
-static void client_let_go(struct client *client)
+void client_let_go(struct client *client)
 {
     char byte;
 
@@ -196,20 +202,50 @@ static void client_head_timeout(struct client *client)
 
 /* ---- deadlines and hang-ups ---- */
 
-/* Idle for a while: the first byte of the next request is watched for, and memory goes back. libmicrohttpd has cleared
- * the whole pool after the request, so that it is resident and full of zeros: most of what an idle connection costs. */
-static void client_rest(struct client *client)
+/* The client has gone in the middle of a message: it has closed its side and everything it sent has been read. The
+ * library may not have noticed, because the end came in the same edge as the last bytes. */
+static bool client_has_left(const struct client *client)
 {
-    client_arm(client, CLIENT_WATCHED);
-    client_watch(client, EPOLLIN);
-    if (client->pool)
-        give_back_zero_pages(client->pool, client->clients->pool_bytes);
+    char byte;
+
+    return recv(client->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
+static void client_leave(struct client *client)
+{
+    if (client->exchange)
+        exchange_fail(client->exchange, OUTCOME_CLIENT_GONE);
+    client_cut(client);
+}
+
+/* Nothing for a while from a client that is to send. From now on it is watched: for its end, and between requests for
+ * the first byte of the next, where the head's deadline begins.
+ *
+ * Between requests memory goes back, too. libmicrohttpd has cleared the whole pool after the request, so that it is
+ * resident and full of zeros: most of what an idle connection costs. */
+static void client_on_silence(struct client *client)
+{
+    client->silent = true;
+    timer_arm(client->clients->env->loop, &client->timer, client_deadline_ms(client, client->phase) - SILENCE_MS);
+    if (client->phase == CLIENT_IDLE) {
+        client_watch(client, EPOLLIN);
+        if (client->pool)
+            give_back_zero_pages(client->pool, client->clients->pool_bytes);
+    } else if (client_has_left(client)) {
+        client_leave(client);
+    } else {
+        client_watch(client, EPOLLRDHUP);
+    }
 }
 
 static void client_on_timer(struct timer *timer)
 {
     struct client *client = CONTAINER_OF(timer, struct client, timer);
 
+    if (!client->silent) {
+        client_on_silence(client);
+        return;
+    }
     switch (client->phase) {
     case CLIENT_NEW:
         if (client->clients->env->stopping) {
@@ -237,13 +273,9 @@ static void client_on_timer(struct timer *timer)
         client_cut(client);
         break;
     case CLIENT_WAITING: /* armed only when a TCP client has finished sending */
-        exchange_fail(client->exchange, OUTCOME_CLIENT_GONE);
-        client_cut(client);
+        client_leave(client);
         break;
     case CLIENT_IDLE:
-        client_rest(client);
-        break;
-    case CLIENT_WATCHED:
     case CLIENT_LINGER:
         client_cut(client);
         break;
@@ -256,19 +288,23 @@ static void client_on_watch(struct source *source, uint32_t events)
 
     if (events & (EPOLLHUP | EPOLLERR)) {
         /* With the answer told whole, the library knows whether all of it was sent. */
-        if (client->exchange && !client->cut && !exchange_is_told(client->exchange)) {
-            exchange_fail(client->exchange, OUTCOME_CLIENT_GONE);
-            client_cut(client);
-        }
+        if (client->exchange && !client->cut && !exchange_is_told(client->exchange))
+            client_leave(client);
         return;
     }
-    if (client->phase == CLIENT_WATCHED && (events & EPOLLIN)) {
-        client_watch(client, 0);
-        client_arm(client, CLIENT_HEAD);
+    if (client->phase == CLIENT_IDLE) {
+        if (events & EPOLLIN) {
+            client_watch(client, 0);
+            client_arm(client, CLIENT_HEAD);
+        }
+    } else if (events & EPOLLRDHUP) {
+        /* Inside a message the end is an end. Behind one, a client may still read; but on TCP it may also be gone: it
+         * is given a body's time. */
+        if (client_is_to_send(client->phase) && client_has_left(client))
+            client_leave(client);
+        else if (client->phase == CLIENT_WAITING && !client->peer.is_unix)
+            timer_arm(client->clients->env->loop, &client->timer, client->side.listener->timeout_body_ms);
     }
-    /* A TCP client that has finished sending may still read, or may be gone: it is given a body's time. */
-    if ((events & EPOLLRDHUP) && client->phase == CLIENT_WAITING)
-        timer_arm(client->clients->env->loop, &client->timer, client->side.listener->timeout_body_ms);
 }
 
 /* ---- life ---- */

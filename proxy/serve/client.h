@@ -30,9 +30,10 @@ struct clients {
 
 /* What a client's timer waits for.
  *
- *   NEW -> BODY -> WAITING -> RESPONSE -> IDLE -> WATCHED -> HEAD -> ...
- *           |                                (a second)  (first byte)
- *           +-> EXPECT -> BODY                  any -> LINGER: told by hand, to be closed */
+ *   NEW --> BODY --> WAITING --> RESPONSE --> IDLE --> HEAD --> BODY ...
+ *            |  ^                              (first byte)
+ *            v  |                 any --> LINGER: told by hand, to be closed
+ *          EXPECT, EARLY */
 enum client_phase {
     CLIENT_NEW,      /* accepted: head deadline */
     CLIENT_HEAD,     /* a request has begun: head deadline */
@@ -41,8 +42,7 @@ enum client_phase {
     CLIENT_EARLY,    /* the same, but the answer is there already: soon told by hand */
     CLIENT_WAITING,  /* for the target: no deadline of the client's */
     CLIENT_RESPONSE, /* the client takes: body deadline */
-    CLIENT_IDLE,     /* between requests, for less than WATCH_IDLE_MS */
-    CLIENT_WATCHED,  /* between requests: idle deadline, the first byte will be seen */
+    CLIENT_IDLE,     /* between requests: idle deadline */
     CLIENT_LINGER,   /* answered by hand */
 };
 
@@ -63,6 +63,7 @@ struct client {
     unsigned waited_run;       /* clients.run when it began to wait */
     bool waiting;              /* unsuspended, waits for its exchange */
     bool suspended;
+    bool silent;      /* the timer stands for the deadline, not for a first look */
     bool expect_over; /* the target was asked long enough: the client may send */
     bool told;        /* a response has been queued, or sent by hand */
     bool cut;         /* to be closed at the library's next call */
@@ -91,6 +92,8 @@ void client_suspend(struct client *client);
 /* Resumes a suspended client, once; makes the library run in any case. */
 void client_wake(struct client *client);
 
+/* While stopping: lets a client go that is between requests, without losing one that is already in the socket. */
+void client_let_go(struct client *client);
 /* Makes the library see the end of the connection. */
 void client_cut(struct client *client);
 /* Tells the exchange's answer past the library, where it cannot queue one; a streamed answer is a cut. */

@@ -312,8 +312,11 @@ static void frontend_on_completed(void *closure, struct MHD_Connection *connecti
     exchange_end(client->exchange,
                  client->phase == CLIENT_LINGER ? client->told : how == MHD_REQUEST_TERMINATED_COMPLETED_OK);
     client->exchange = NULL;
-    if (client->phase != CLIENT_LINGER)
-        client_arm(client, CLIENT_IDLE);
+    if (client->phase == CLIENT_LINGER)
+        return;
+    client_arm(client, CLIENT_IDLE);
+    if (client->clients->env->stopping)
+        client_let_go(client);
 }
 
 /* ---- connections ---- */

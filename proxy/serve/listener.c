@@ -156,6 +156,18 @@ enum listener_place listener_look(const struct listener *listener)
     return errno == ENOENT || errno == ENOTDIR ? LISTENER_ABSENT : LISTENER_OURS;
 }
 
+bool listener_is_succeeded(const struct listener *listener)
+{
+    return publish_is_served(listener->config->bind.name);
+}
+
+void listener_close(struct listener *listener)
+{
+    if (listener->fd >= 0)
+        close(listener->fd);
+    listener->fd = -1;
+}
+
 void listener_withdraw(struct listener *listener)
 {
     struct stat st;
@@ -179,8 +191,7 @@ void listener_free(struct listener *listener)
         return;
     /* Withdrawn while the socket is open: only then is the inode number still ours. */
     listener_withdraw(listener);
-    if (listener->fd >= 0)
-        close(listener->fd);
+    listener_close(listener);
     if (listener->directory_fd >= 0)
         close(listener->directory_fd);
     free(listener->file_name);

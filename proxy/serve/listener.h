@@ -46,6 +46,12 @@ int listener_publish_again(struct listener *listener, struct error *error) WARN_
 /* What is at the path now. */
 enum listener_place listener_look(const struct listener *listener);
 
+/* After LISTENER_REPLACED: whether what is there is a socket that somebody serves, as after a takeover. */
+bool listener_is_succeeded(const struct listener *listener);
+
+/* Closes the descriptor: whoever still tries to connect is refused. Harmless twice. */
+void listener_close(struct listener *listener);
+
 /* Unlinks the file if, and only if, it is still ours. The descriptor stays open: the backlog can be drained. */
 void listener_withdraw(struct listener *listener);
 

@@ -259,6 +259,18 @@ static int publish_probe(int fd)
     return errno == EAGAIN ? 0 : -errno; /* EAGAIN: a full backlog is somebody's */
 }
 
+bool publish_is_served(const char *path)
+{
+    _cleanup_(publish_close) int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    struct stat st;
+    int r;
+
+    if (fd < 0 || fstat(fd, &st) < 0 || !S_ISSOCK(st.st_mode))
+        return false;
+    r = publish_probe(fd);
+    return r == 0 || r == -EACCES;
+}
+
 /* Decides whether what is at the path may be replaced. */
 static int publish_check_place(const struct publish *p, bool takeover, struct error *error)
 {

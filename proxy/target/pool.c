@@ -26,6 +26,8 @@ static void connection_on_event(struct source *source, uint32_t events)
 {
     struct connection *connection = CONTAINER_OF(source, struct connection, source);
 
+    if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+        connection->ended = true;
     if (connection->fn) {
         connection->fn(connection->closure, events);
         return;
@@ -120,7 +122,7 @@ void pool_give(struct connection *connection, bool reusable)
     struct pool *pool = connection->pool;
 
     connection_use(connection, NULL, NULL);
-    if (!reusable || pool->most_idle == 0 || connection_want_write(connection, false) < 0) {
+    if (!reusable || connection->ended || pool->most_idle == 0 || connection_want_write(connection, false) < 0) {
         connection_close(connection);
         return;
     }

@@ -25,6 +25,7 @@ struct connection {
     struct channel channel;
     struct source source; /* registered once, edge-triggered: EPOLLIN | EPOLLRDHUP, EPOLLOUT only on demand */
     struct instant idle_since;
+    bool ended;           /* the target has closed its side: edge-triggered, so it is told only once */
     uint32_t n_exchanges; /* carried so far; above 0 the connection may have died idle */
     connection_fn *fn;    /* the user's; NULL while idle */
     void *closure;

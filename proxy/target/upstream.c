@@ -357,7 +357,9 @@ void upstream_send_body(struct upstream *upstream, const char *data, size_t leng
         upstream_send_chunk(upstream, data, length);
         return;
     }
-    if (upstream->out) {
+    /* A TLS library wants a write that did not succeed repeated from the same address: not the library's buffer, which
+     * is gone by then. */
+    if (upstream->out || upstream->connection->channel.tls) {
         if (upstream_keep(upstream, data, length))
             upstream_flush(upstream);
         return;

@@ -72,6 +72,7 @@ struct upstream {
     uint64_t remaining_bytes; /* BODY_LENGTH */
     bool body_in_buffer;      /* the whole decoded body is in `in` */
     bool continue_seen;       /* a 100 came */
+    unsigned n_interim;       /* 1xx responses so far */
     bool got_bytes;           /* something of a response arrived */
 
     enum outcome failure; /* OUTCOME_PENDING while nothing is wrong */

@@ -5,6 +5,8 @@
 #include "proxy/target/upstream.h"
 #include "proxy/target/upstream_half.h"
 
+#define MOST_INTERIM 64
+
 /* ---- the body ---- */
 
 static void upstream_complete(struct upstream *upstream)
@@ -270,6 +272,10 @@ static void upstream_head_done(struct upstream *upstream, size_t head_bytes)
 /* An interim response (RFC 9110 15.2): 100 is news for a client that expects it, the others end here. */
 static void upstream_interim(struct upstream *upstream, size_t head_bytes)
 {
+    if (++upstream->n_interim > MOST_INTERIM) {
+        upstream_bad(upstream, "too many interim responses");
+        return;
+    }
     if (upstream->response.status == 101) {
         upstream_bad(upstream, "101 without a request to upgrade");
         return;
@@ -278,7 +284,6 @@ static void upstream_interim(struct upstream *upstream, size_t head_bytes)
         upstream->continue_seen = true;
     upstream->in->start += head_bytes;
     upstream->scanned = 0;
-    buffer_compact(upstream->in);
 }
 
 /* Parses what is there. True when more bytes are needed. */
@@ -294,6 +299,7 @@ static bool upstream_parse(struct upstream *upstream)
         switch (response_parse(in->data + in->start, buffer_length(in), &upstream->scanned, upstream->request->is_head,
                                &upstream->response, &used, &why)) {
         case RESPONSE_MORE:
+            buffer_compact(in);
             if (buffer_room(in) == 0)
                 upstream_bad(upstream, "the response head is too large");
             return upstream->failure == OUTCOME_PENDING;
@@ -308,8 +314,10 @@ static bool upstream_parse(struct upstream *upstream)
             return false;
         }
         upstream_interim(upstream, used);
-        if (buffer_length(in) == 0)
+        if (buffer_length(in) == 0) {
+            buffer_compact(in);
             return upstream->failure == OUTCOME_PENDING;
+        }
     }
     return false;
 }

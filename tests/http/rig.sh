@@ -8,6 +8,11 @@
 #        rig.sh logged ACCESS-LOG PATTERN...
 #            compares the exchanges of a log with one pattern each: "STATUS OUTCOME BYTES_IN BYTES_OUT", as in bash's [[;
 #            one that begins with "?" may be missing (a library generation that refuses before there is an exchange)
+#        rig.sh refuse REQUEST...
+#            sends each (see wire.py): it must be answered with 4xx, 501 or 505, once or twice (the libraries stutter),
+#            and the connection be closed
+#        rig.sh only-malformed ACCESS-LOG
+#            all exchanges of a log but the last, which was forwarded, are malformed ones
 set -eu
 shopt -s extglob
 
@@ -58,9 +63,27 @@ logged() {
     exit 1
 }
 
+refuse() {
+    local request answer
+    for request in "$@"; do
+        answer=$("${BASH_SOURCE[0]%/*}/wire.py" p.sock "$request")
+        [[ ${answer%%$'\n'*} =~ ^(4[0-9][0-9]|501|505)(\ (4[0-9][0-9]|501|505))?\ (closed|reset)$ ]] && continue
+        printf '%s\nwas not refused:\n%s\n' "$request" "$answer"
+        exit 1
+    done
+}
+
+only_malformed() {
+    jq -s -e '.[-1].outcome == "forwarded" and all(.[:-1][]; .outcome == "malformed")' "$1" >/dev/null && return
+    cat "$1"
+    exit 1
+}
+
 case $1 in
 configure) configure "${@:2}" ;;
 await) await "${2:-p.sock}" ;;
 logged) logged "${@:2}" ;;
+refuse) refuse "${@:2}" ;;
+only-malformed) only_malformed "$2" ;;
 *) exit 2 ;;
 esac

@@ -207,7 +207,7 @@ def make_ending_test(kind, how, stage, sent, status, outcome):
         assert not target.errors, target.errors
 
     verb = "closes" if how == "close" else "resets"
-    test(f"target ({kind}) {verb} {stage}: {status or 'cut'} {outcome}")(run)
+    test(f"target ({kind}) {verb} {stage}: {'cut' if outcome == 'target_truncated' else status} {outcome}")(run)
 
 
 for _kind, _how in (("unix", "close"), ("unix", "reset"), ("tcp", "reset")):

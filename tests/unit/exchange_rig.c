@@ -169,8 +169,10 @@ enum exchange_verdict rig_begin(struct rig *rig, const char *head)
 
 enum exchange_body_result rig_send_body(struct rig *rig, const char *data)
 {
-    enum exchange_body_result result = exchange_body(rig->exchange, data, strlen(data));
+    enum exchange_body_result result;
 
+    assert_true(exchange_takes_body(rig->exchange));
+    result = exchange_body(rig->exchange, data, strlen(data));
     rig_turn(rig);
     return result;
 }

@@ -1,0 +1,395 @@
+/* The access log: what a line says, that nothing a peer sends can forge one, and a reader that does not read. */
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "proxy/report/access_log.h"
+#include "tests/unit/publish_fixture.h"
+
+#define MOST_READ (4u << 20)
+
+/* A pipe whose reading end is the test's. */
+struct pipe_end {
+    int fd;
+    char path[64]; /* of the writing end */
+    int write_fd;
+    char *data; /* what pipe_read returned */
+};
+
+static int pipe_setup(void **state)
+{
+    struct pipe_end *end = calloc(1, sizeof(*end));
+    int fds[2];
+
+    assert_non_null(end);
+    end->data = malloc(MOST_READ);
+    assert_non_null(end->data);
+    assert_int_equal(pipe2(fds, O_CLOEXEC | O_NONBLOCK), 0);
+    end->fd = fds[0];
+    end->write_fd = fds[1];
+    snprintf(end->path, sizeof(end->path), "/proc/self/fd/%d", end->write_fd);
+    *state = end;
+    return 0;
+}
+
+static int pipe_teardown(void **state)
+{
+    struct pipe_end *end = *state;
+
+    close(end->fd);
+    close(end->write_fd);
+    free(end->data);
+    free(end);
+    return 0;
+}
+
+/* Appends what is there. */
+static size_t pipe_read(struct pipe_end *end, size_t n)
+{
+    ssize_t r;
+
+    while ((r = read(end->fd, end->data + n, MOST_READ - 1 - n)) > 0)
+        n += (size_t)r;
+    end->data[n] = '\0';
+    return n;
+}
+
+static struct access_entry entry_example(void)
+{
+    return (struct access_entry){.time = {UINT64_C(1700000000123456789)},
+                                 .request_id = TEXT_LITERAL("id-1"),
+                                 .method = TEXT_LITERAL("GET"),
+                                 .target = TEXT_LITERAL("/a?b"),
+                                 .listener = TEXT_LITERAL("front"),
+                                 .route = TEXT_LITERAL("front#1"),
+                                 .upstream = TEXT_LITERAL("app"),
+                                 .peer = TEXT_LITERAL("unix:uid=7,gid=8"),
+                                 .status = 200,
+                                 .outcome = OUTCOME_FORWARDED,
+                                 .received_bytes = 5,
+                                 .sent_bytes = UINT64_MAX,
+                                 .total_us = 1234,
+                                 .connect_us = 0,
+                                 .first_byte_us = 99};
+}
+
+static struct access_log *log_open(const char *path, enum log_format format)
+{
+    struct error error = ERROR_INIT;
+    struct access_log *log = access_log_new(path, format, &error);
+
+    if (!log)
+        fail_msg("%s", error.message);
+    return log;
+}
+
+/* The only line of a log with this entry. */
+static const char *line_of(struct pipe_end *end, enum log_format format, const struct access_entry *entry)
+{
+    struct access_log *log = log_open(end->path, format);
+    size_t n;
+
+    access_log_add(log, entry);
+    access_log_free(log);
+    n = pipe_read(end, 0);
+    assert_true(n > 0);
+    assert_ptr_equal(strchr(end->data, '\n'), end->data + n - 1);
+    return end->data;
+}
+
+static json_t *json_of(struct pipe_end *end, const struct access_entry *entry)
+{
+    json_error_t error;
+    json_t *json = json_loads(line_of(end, LOG_FORMAT_JSON, entry), JSON_REJECT_DUPLICATES, &error);
+
+    if (!json)
+        fail_msg("%s in %s", error.text, end->data);
+    return json;
+}
+
+static void test_access_log_plain_line(void **state)
+{
+    struct access_entry entry = entry_example();
+
+    assert_string_equal(line_of(*state, LOG_FORMAT_PLAIN, &entry),
+                        "2023-11-14T22:13:20.123Z id=\"id-1\" listener=\"front\" peer=\"unix:uid=7,gid=8\" method=\"GET\" "
+                        "request=\"/a?b\" status=200 outcome=\"forwarded\" route=\"front#1\" target=\"app\" bytes_in=5 "
+                        "bytes_out=18446744073709551615 total_us=1234 connect_us=0 first_byte_us=99\n");
+}
+
+static void test_access_log_json_line(void **state)
+{
+    struct access_entry entry = entry_example();
+    json_t *json;
+
+    entry.sent_bytes = 77;
+    entry.reason = "because";
+    json = json_of(*state, &entry);
+    assert_string_equal(json_string_value(json_object_get(json, "time")), "2023-11-14T22:13:20.123Z");
+    assert_string_equal(json_string_value(json_object_get(json, "id")), "id-1");
+    assert_string_equal(json_string_value(json_object_get(json, "outcome")), "forwarded");
+    assert_string_equal(json_string_value(json_object_get(json, "target")), "app");
+    assert_string_equal(json_string_value(json_object_get(json, "request")), "/a?b");
+    assert_string_equal(json_string_value(json_object_get(json, "peer")), "unix:uid=7,gid=8");
+    assert_string_equal(json_string_value(json_object_get(json, "reason")), "because");
+    assert_int_equal(json_integer_value(json_object_get(json, "status")), 200);
+    assert_int_equal(json_integer_value(json_object_get(json, "bytes_out")), 77);
+    assert_int_equal(json_integer_value(json_object_get(json, "total_us")), 1234);
+    json_decref(json);
+}
+
+static void test_access_log_leaves_out_what_was_not_reached(void **state)
+{
+    struct access_entry entry = {.outcome = OUTCOME_MALFORMED, .connect_us = -1, .first_byte_us = -1};
+    json_t *json = json_of(*state, &entry);
+
+    assert_null(json_object_get(json, "connect_us"));
+    assert_null(json_object_get(json, "first_byte_us"));
+    assert_null(json_object_get(json, "route"));
+    assert_null(json_object_get(json, "target"));
+    assert_null(json_object_get(json, "reason"));
+    assert_string_equal(json_string_value(json_object_get(json, "request")), "");
+    json_decref(json);
+}
+
+static void test_access_log_every_byte_is_escaped(void **state)
+{
+    struct access_entry entry = entry_example();
+    char bytes[256];
+    json_t *json;
+    const char *line;
+
+    for (int i = 0; i < 256; i++)
+        bytes[i] = (char)i;
+    entry.target = (struct text){bytes, sizeof(bytes)};
+    entry.listener = TEXT_LITERAL("\" outcome=\"forwarded\"\nforged=\"1");
+    json = json_of(*state, &entry);
+    assert_string_equal(json_string_value(json_object_get(json, "listener")), "\" outcome=\"forwarded\"\nforged=\"1");
+    json_decref(json);
+    line = line_of(*state, LOG_FORMAT_PLAIN, &entry);
+    for (const char *at = line; at[1]; at++)
+        assert_true((unsigned char)*at >= ' ' && *at != 0x7f);
+    assert_null(strstr(line, "\nforged"));
+    assert_non_null(strstr(line, "\\\" outcome=\\\"forwarded\\\""));
+}
+
+/* Cut inside an escape, a character of several bytes, or anything else, a line is still a line. */
+static void test_access_log_long_texts_are_cut_to_valid_json(void **state)
+{
+    static const char *const units[] = {"x", "\x01", "\"", "\\", "\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x98\x80", "\xff"};
+    struct access_entry entry = entry_example();
+    char *text = malloc(20000);
+
+    assert_non_null(text);
+    for (size_t unit = 0; unit < ARRAY_LENGTH(units); unit++) {
+        for (size_t shift = 0; shift < 8; shift++) {
+            size_t length = shift;
+            json_t *json;
+
+            memset(text, 'a', shift);
+            for (; length + 4 < 20000; length += strlen(units[unit]))
+                strcpy(text + length, units[unit]);
+            entry.request_id = entry.method = entry.target = entry.listener = entry.route = entry.upstream = entry.peer =
+                (struct text){text, length};
+            json = json_of(*state, &entry);
+            assert_int_equal(json_integer_value(json_object_get(json, "first_byte_us")), 99);
+            assert_true(json_string_length(json_object_get(json, "request")) > 300);
+            json_decref(json);
+        }
+    }
+    free(text);
+}
+
+static void test_access_log_blocked_reader_drops_and_confesses(void **state)
+{
+    struct pipe_end *end = *state;
+    struct access_log *log = log_open(end->path, LOG_FORMAT_JSON);
+    struct access_entry entry = entry_example();
+    uint64_t n_lines = 0, n_dropped = 0;
+    size_t n;
+
+    entry.sent_bytes = 1;
+    for (int i = 0; i < 5000; i++)
+        access_log_add(log, &entry);
+    assert_true(log->n_dropped > 0);
+    n = pipe_read(end, 0);
+    for (int i = 0; i < 10; i++) {
+        access_log_flush(log);
+        n = pipe_read(end, n);
+    }
+    for (char *line = strtok(end->data, "\n"); line; line = strtok(NULL, "\n")) {
+        json_t *json = json_loads(line, 0, NULL);
+
+        if (!json)
+            fail_msg("not a line: %s", line);
+        if (json_object_get(json, "dropped_lines"))
+            n_dropped += (uint64_t)json_integer_value(json_object_get(json, "dropped_lines"));
+        else
+            n_lines++;
+        json_decref(json);
+    }
+    assert_true(n_dropped > 0);
+    assert_int_equal(n_lines + n_dropped, 5000);
+    access_log_free(log);
+}
+
+static void test_access_log_confesses_at_the_end(void **state)
+{
+    struct pipe_end *end = *state;
+    struct access_log *log = log_open(end->path, LOG_FORMAT_PLAIN);
+    struct access_entry entry = entry_example();
+
+    for (int i = 0; i < 5000; i++)
+        access_log_add(log, &entry);
+    pipe_read(end, 0);
+    fcntl(end->write_fd, F_SETPIPE_SZ, 1 << 20); /* room for all that is left */
+    access_log_free(log);
+    pipe_read(end, 0);
+    assert_non_null(strstr(end->data, "dropped_lines="));
+}
+
+/* The writers of two workers share a pipe: what one could not finish, the other must not break into. */
+static void test_access_log_two_writers_keep_their_lines_whole(void **state)
+{
+    struct pipe_end *end = *state;
+    struct access_log *logs[2] = {log_open(end->path, LOG_FORMAT_JSON), log_open(end->path, LOG_FORMAT_JSON)};
+    struct access_entry entry = entry_example();
+    size_t n = 0;
+
+    for (int i = 0; i < 150; i++)
+        for (int j = 0; j < 2; j++)
+            access_log_add(logs[j], &entry);
+    for (int i = 0; i < 10; i++) {
+        access_log_flush(logs[0]);
+        n += (size_t)(read(end->fd, end->data + n, 5000) > 0 ? 5000 : 0); /* about that much room */
+        access_log_flush(logs[1]);
+    }
+    for (int i = 0; i < 10; i++) {
+        n = pipe_read(end, n);
+        access_log_flush(logs[i % 2]);
+    }
+    pipe_read(end, n);
+    for (char *line = strtok(end->data, "\n"); line; line = strtok(NULL, "\n")) {
+        json_t *json = json_loads(line, 0, NULL);
+
+        if (!json)
+            fail_msg("not a line: %s", line);
+        json_decref(json);
+    }
+    access_log_free(logs[0]);
+    access_log_free(logs[1]);
+}
+
+/* A socket as standard output (journald, docker attach) cannot be opened anew, so its description is shared and blocks. */
+static void test_access_log_socket_that_nobody_reads_does_not_block(void **state)
+{
+    struct timeval patience = {.tv_sec = 2};
+    struct access_entry entry = entry_example();
+    struct access_log *log;
+    struct instant begun;
+    int ends[2], saved = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+
+    (void)state;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    /* Instead of blocking for ever, for the sake of the test. */
+    assert_int_equal(setsockopt(ends[0], SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)), 0);
+    fflush(stdout);
+    assert_int_equal(dup2(ends[0], STDOUT_FILENO), STDOUT_FILENO);
+    log = log_open("stdout", LOG_FORMAT_PLAIN);
+    assert_int_equal(dup2(saved, STDOUT_FILENO), STDOUT_FILENO);
+    close(saved);
+    begun = instant_now();
+    for (int i = 0; i < 3000 && instant_elapsed_us(begun, instant_now()) < 1500000; i++)
+        access_log_add(log, &entry);
+    assert_true(instant_elapsed_us(begun, instant_now()) < 1500000);
+    assert_true(log->n_dropped > 0);
+    close(ends[1]);
+    close(ends[0]);
+    signal(SIGPIPE, SIG_IGN); /* as the server does */
+    access_log_free(log);
+}
+
+static void test_access_log_file_is_appended_to(void **state)
+{
+    struct access_entry entry = entry_example();
+    char path[] = "/tmp/porthole-unit-log-XXXXXX";
+    int fd = mkstemp(path);
+    off_t once;
+
+    (void)state;
+    for (int i = 1; i <= 2; i++) {
+        struct access_log *log = log_open(path, LOG_FORMAT_PLAIN);
+
+        access_log_add(log, &entry);
+        access_log_flush(log);
+        access_log_flush(log);
+        access_log_free(log);
+        if (i == 1)
+            once = lseek(fd, 0, SEEK_END);
+    }
+    assert_int_equal(lseek(fd, 0, SEEK_END), 2 * once);
+    close(fd);
+    unlink(path);
+}
+
+static void test_access_log_that_cannot_be_opened_says_so(void **state)
+{
+    struct error error = ERROR_INIT;
+
+    (void)state;
+    assert_null(access_log_new("/nonexistent/log", LOG_FORMAT_PLAIN, &error));
+    assert_int_equal(error.code, -ENOENT);
+    assert_non_null(strstr(error.message, "/nonexistent/log"));
+    access_log_free(NULL);
+}
+
+static void test_access_log_reader_that_left_is_survived(void **state)
+{
+    struct pipe_end *end = *state;
+    struct access_log *log = log_open(end->path, LOG_FORMAT_PLAIN);
+    struct access_entry entry = entry_example();
+
+    signal(SIGPIPE, SIG_IGN); /* as the server does */
+    close(end->fd);
+    end->fd = -1;
+    for (int i = 0; i < 1000; i++)
+        access_log_add(log, &entry);
+    access_log_flush(log);
+    assert_int_equal(log->n_dropped, 0);
+    access_log_free(log);
+}
+
+#define PIPE_TEST(name) cmocka_unit_test_setup_teardown(name, pipe_setup, pipe_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        PIPE_TEST(test_access_log_plain_line),
+        PIPE_TEST(test_access_log_json_line),
+        PIPE_TEST(test_access_log_leaves_out_what_was_not_reached),
+        PIPE_TEST(test_access_log_every_byte_is_escaped),
+        PIPE_TEST(test_access_log_long_texts_are_cut_to_valid_json),
+        PIPE_TEST(test_access_log_blocked_reader_drops_and_confesses),
+        PIPE_TEST(test_access_log_confesses_at_the_end),
+        PIPE_TEST(test_access_log_two_writers_keep_their_lines_whole),
+        cmocka_unit_test(test_access_log_socket_that_nobody_reads_does_not_block),
+        cmocka_unit_test(test_access_log_file_is_appended_to),
+        cmocka_unit_test(test_access_log_that_cannot_be_opened_says_so),
+        PIPE_TEST(test_access_log_reader_that_left_is_survived),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,107 @@
+/* Buffers and their free list. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "proxy/base/buffer.h"
+
+static void test_buffer_taken_is_empty_and_of_its_size(void **state)
+{
+    struct buffer_store store;
+    struct buffer *buffer;
+
+    (void)state;
+    buffer_store_init(&store, 100, 2);
+    buffer = buffer_take(&store);
+    assert_non_null(buffer);
+    assert_int_equal(buffer_length(buffer), 0);
+    assert_int_equal(buffer_room(buffer), 100);
+    memset(buffer->data, 'x', 100);
+    buffer->start = 40;
+    buffer->end = 100;
+    assert_int_equal(buffer_length(buffer), 60);
+    assert_int_equal(buffer_room(buffer), 0);
+    buffer_give(&store, buffer);
+    assert_ptr_equal(buffer_take(&store), buffer);
+    assert_int_equal(buffer_length(buffer), 0);
+    assert_int_equal(buffer_room(buffer), 100);
+    buffer_give(&store, buffer);
+    buffer_store_deinit(&store);
+}
+
+static void test_buffer_store_keeps_no_more_than_it_may(void **state)
+{
+    struct buffer_store store;
+    struct buffer *buffers[5];
+
+    (void)state;
+    buffer_store_init(&store, 10, 3);
+    for (int i = 0; i < 5; i++)
+        buffers[i] = buffer_take(&store);
+    assert_int_equal(store.n_spare, 0);
+    for (int i = 0; i < 5; i++)
+        buffer_give(&store, buffers[i]);
+    assert_int_equal(store.n_spare, 3);
+    assert_ptr_equal(buffer_take(&store), buffers[2]); /* the hottest first */
+    assert_int_equal(store.n_spare, 2);
+    buffer_give(&store, buffers[2]);
+    buffer_give(&store, NULL);
+    assert_int_equal(store.n_spare, 3);
+    buffer_store_deinit(&store);
+    assert_int_equal(store.n_spare, 0);
+    assert_null(store.spare);
+}
+
+static void test_buffer_compact_moves_what_is_there_to_the_front(void **state)
+{
+    struct buffer_store store;
+    struct buffer *buffer;
+
+    (void)state;
+    buffer_store_init(&store, 10, 0);
+    buffer = buffer_take(&store);
+    memcpy(buffer->data, "0123456789", 10);
+    buffer->end = 10;
+    buffer_compact(buffer);
+    assert_int_equal(buffer_length(buffer), 10);
+    buffer->start = 3; /* the parts overlap */
+    buffer_compact(buffer);
+    assert_int_equal(buffer->start, 0);
+    assert_int_equal(buffer_length(buffer), 7);
+    assert_int_equal(buffer_room(buffer), 3);
+    assert_memory_equal(buffer->data, "3456789", 7);
+    buffer->start = buffer->end;
+    buffer_compact(buffer);
+    assert_int_equal(buffer_length(buffer), 0);
+    assert_int_equal(buffer_room(buffer), 10);
+    buffer_give(&store, buffer);
+    assert_int_equal(store.n_spare, 0);
+    buffer_store_deinit(&store);
+}
+
+static void test_buffer_larger_than_memory_is_null(void **state)
+{
+    struct buffer_store store;
+
+    (void)state;
+    buffer_store_init(&store, (size_t)PTRDIFF_MAX - sizeof(struct buffer) - 64, 1);
+    assert_null(buffer_take(&store));
+    buffer_give(&store, NULL);
+    buffer_store_deinit(&store);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_buffer_taken_is_empty_and_of_its_size),
+        cmocka_unit_test(test_buffer_store_keeps_no_more_than_it_may),
+        cmocka_unit_test(test_buffer_compact_moves_what_is_there_to_the_front),
+        cmocka_unit_test(test_buffer_larger_than_memory_is_null),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

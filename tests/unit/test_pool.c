@@ -1,0 +1,237 @@
+/* Idle connections: how many, how long, and that a dead one is never given out. Channels are ends of socket pairs. */
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "proxy/target/pool.h"
+#include "tests/unit/publish_fixture.h"
+
+#define MOST_PAIRS 8
+
+struct bench {
+    struct loop *loop;
+    struct pool pool;
+    unsigned n_closed; /* connections that the pool told of */
+    int others[MOST_PAIRS];
+    struct connection *connections[MOST_PAIRS];
+    int descriptors;
+};
+
+static void bench_on_closed(struct pool *pool)
+{
+    CONTAINER_OF(pool, struct bench, pool)->n_closed++;
+}
+
+static int bench_setup(void **state)
+{
+    struct bench *bench = calloc(1, sizeof(*bench));
+
+    assert_non_null(bench);
+    bench->descriptors = fixture_count_descriptors();
+    bench->loop = loop_new();
+    assert_non_null(bench->loop);
+    for (int i = 0; i < MOST_PAIRS; i++)
+        bench->others[i] = -1;
+    *state = bench;
+    return 0;
+}
+
+static int bench_teardown(void **state)
+{
+    struct bench *bench = *state;
+    int left;
+
+    pool_deinit(&bench->pool);
+    for (int i = 0; i < MOST_PAIRS; i++)
+        if (bench->others[i] >= 0)
+            close(bench->others[i]);
+    loop_free(bench->loop);
+    left = fixture_count_descriptors() - bench->descriptors;
+    free(bench);
+    return left == 0 ? 0 : -1;
+}
+
+static void bench_fill(struct bench *bench, int n, uint32_t most_idle, uint64_t idle_timeout_ms)
+{
+    pool_init(&bench->pool, bench->loop, most_idle, idle_timeout_ms, bench_on_closed);
+    for (int i = 0; i < n; i++) {
+        struct channel channel = CHANNEL_INIT;
+        int ends[2];
+
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), 0);
+        channel.fd = ends[0];
+        bench->others[i] = ends[1];
+        bench->connections[i] = pool_adopt(&bench->pool, &channel);
+        assert_non_null(bench->connections[i]);
+        assert_int_equal(channel.fd, -1);
+    }
+}
+
+static bool bench_is_open(const struct bench *bench, int i)
+{
+    char byte;
+
+    return recv(bench->others[i], &byte, 1, MSG_PEEK) < 0;
+}
+
+static void bench_turn(struct bench *bench)
+{
+    while (loop_run_once(bench->loop, 0) > 0)
+        ;
+}
+
+static void test_pool_empty_gives_nothing(void **state)
+{
+    struct bench *bench = *state;
+
+    bench_fill(bench, 0, 4, 1000);
+    assert_null(pool_take(&bench->pool));
+}
+
+static void test_pool_above_its_limit_closes_the_oldest(void **state)
+{
+    struct bench *bench = *state;
+
+    bench_fill(bench, 3, 2, 100000);
+    for (int i = 0; i < 3; i++)
+        pool_give(bench->connections[i], true);
+    assert_int_equal(bench->n_closed, 1);
+    assert_int_equal(bench->pool.n_idle, 2);
+    assert_false(bench_is_open(bench, 0));
+    assert_ptr_equal(pool_take(&bench->pool), bench->connections[2]);
+    assert_ptr_equal(pool_take(&bench->pool), bench->connections[1]);
+    assert_null(pool_take(&bench->pool));
+    pool_give(bench->connections[1], false);
+    pool_give(bench->connections[2], false);
+    assert_int_equal(bench->n_closed, 3);
+}
+
+static void test_pool_of_none_keeps_none(void **state)
+{
+    struct bench *bench = *state;
+
+    bench_fill(bench, 1, 0, 100000);
+    pool_give(bench->connections[0], true);
+    assert_int_equal(bench->n_closed, 1);
+    assert_int_equal(bench->pool.n_idle, 0);
+}
+
+static void test_pool_dead_idle_connection_is_removed(void **state)
+{
+    struct bench *bench = *state;
+
+    bench_fill(bench, 3, 4, 100000);
+    for (int i = 0; i < 3; i++)
+        pool_give(bench->connections[i], true);
+    assert_int_equal(shutdown(bench->others[1], SHUT_WR), 0); /* half an end is an end */
+    assert_int_equal(send(bench->others[2], "!", 1, 0), 1);   /* nobody asked */
+    bench_turn(bench);
+    assert_int_equal(bench->n_closed, 2);
+    assert_ptr_equal(pool_take(&bench->pool), bench->connections[0]);
+    assert_null(pool_take(&bench->pool));
+    pool_give(bench->connections[0], true);
+}
+
+static void test_pool_idle_timeout_closes_only_what_is_due(void **state)
+{
+    struct bench *bench = *state;
+
+    bench_fill(bench, 2, 4, 300);
+    pool_give(bench->connections[0], true);
+    for (struct instant end = instant_add_ms(instant_now(), 150); instant_before(instant_now(), end);)
+        assert_true(loop_run_once(bench->loop, 5) >= 0);
+    pool_give(bench->connections[1], true);
+    for (int i = 0; i < 10000 && bench->n_closed == 0; i++)
+        assert_true(loop_run_once(bench->loop, 1) >= 0);
+    assert_int_equal(bench->n_closed, 1);
+    assert_false(bench_is_open(bench, 0));
+    assert_true(bench_is_open(bench, 1));
+    for (int i = 0; i < 10000 && bench->n_closed == 1; i++)
+        assert_true(loop_run_once(bench->loop, 1) >= 0);
+    assert_int_equal(bench->n_closed, 2);
+    assert_false(timer_armed(&bench->pool.timer));
+}
+
+struct listener_of_events {
+    unsigned n;
+    uint32_t events;
+};
+
+static void on_event(void *closure, uint32_t events)
+{
+    struct listener_of_events *listener = closure;
+
+    listener->n++;
+    listener->events |= events;
+}
+
+static void test_pool_busy_connection_tells_its_user(void **state)
+{
+    struct bench *bench = *state;
+    struct listener_of_events listener = {0, 0};
+
+    bench_fill(bench, 1, 4, 1000);
+    connection_use(bench->connections[0], on_event, &listener);
+    bench_turn(bench);
+    assert_int_equal(listener.n, 0);
+    assert_int_equal(connection_want_write(bench->connections[0], true), 0);
+    bench_turn(bench);
+    assert_true(listener.events & EPOLLOUT);
+    assert_int_equal(send(bench->others[0], "!", 1, 0), 1);
+    bench_turn(bench);
+    assert_true(listener.events & EPOLLIN);
+    assert_false(listener.events & EPOLLRDHUP);
+    close(bench->others[0]);
+    bench->others[0] = -1;
+    bench_turn(bench);
+    assert_true(listener.events & EPOLLRDHUP);
+    assert_int_equal(bench->n_closed, 0); /* the user decides */
+    pool_give(bench->connections[0], false);
+    assert_int_equal(bench->n_closed, 1);
+}
+
+static void test_pool_given_back_while_writable_is_still_idle(void **state)
+{
+    struct bench *bench = *state;
+
+    bench_fill(bench, 1, 4, 100000);
+    assert_int_equal(connection_want_write(bench->connections[0], true), 0);
+    pool_give(bench->connections[0], true);
+    bench_turn(bench);
+    assert_int_equal(bench->n_closed, 0);
+    assert_int_equal(bench->pool.n_idle, 1);
+}
+
+static void test_pool_adopting_what_epoll_refuses_closes_it(void **state)
+{
+    struct bench *bench = *state;
+    struct channel channel = {.fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC)};
+
+    bench_fill(bench, 0, 4, 1000);
+    assert_null(pool_adopt(&bench->pool, &channel));
+    assert_int_equal(channel.fd, -1);
+}
+
+#define BENCH_TEST(name) cmocka_unit_test_setup_teardown(name, bench_setup, bench_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        BENCH_TEST(test_pool_empty_gives_nothing),
+        BENCH_TEST(test_pool_above_its_limit_closes_the_oldest),
+        BENCH_TEST(test_pool_of_none_keeps_none),
+        BENCH_TEST(test_pool_dead_idle_connection_is_removed),
+        BENCH_TEST(test_pool_idle_timeout_closes_only_what_is_due),
+        BENCH_TEST(test_pool_busy_connection_tells_its_user),
+        BENCH_TEST(test_pool_given_back_while_writable_is_still_idle),
+        BENCH_TEST(test_pool_adopting_what_epoll_refuses_closes_it),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

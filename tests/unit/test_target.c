@@ -1,0 +1,254 @@
+/* A target's connections and the queue of those who wait for one. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/exchange_rig.h"
+
+/* Somebody who asks for a connection. */
+struct asker {
+    struct ticket ticket;
+    struct connection *connection; /* held, NULL */
+    enum outcome outcome;          /* OUTCOME_PENDING until there is an answer */
+    unsigned order;                /* of the answer */
+};
+
+static unsigned n_answers;
+
+static void asker_answered(struct ticket *ticket, struct connection *connection, enum outcome outcome, int error_number)
+{
+    struct asker *asker = CONTAINER_OF(ticket, struct asker, ticket);
+
+    (void)error_number;
+    assert_int_equal(asker->outcome, OUTCOME_PENDING);
+    asker->connection = connection;
+    asker->outcome = connection ? OUTCOME_FORWARDED : outcome;
+    asker->order = ++n_answers;
+}
+
+static void asker_on_event(void *closure, uint32_t events)
+{
+    (void)closure;
+    (void)events;
+}
+
+static enum connect_result ask(struct rig *rig, struct asker *asker, bool fresh)
+{
+    enum connect_result result;
+    int error_number;
+
+    *asker = (struct asker){.ticket.fn = asker_answered, .outcome = OUTCOME_PENDING};
+    result = target_ask(&rig->target, &asker->ticket, fresh, &asker->connection, &asker->outcome, &error_number);
+    if (result == CONNECT_DONE) {
+        assert_non_null(asker->connection);
+        connection_use(asker->connection, asker_on_event, asker);
+    }
+    if (result == CONNECT_WAIT)
+        asker->outcome = OUTCOME_PENDING;
+    return result;
+}
+
+static void give(struct rig *rig, struct asker *asker, bool reusable)
+{
+    target_give(&rig->target, asker->connection, reusable);
+    asker->connection = NULL;
+}
+
+/* What a test changes of the configuration counts from here on. */
+static void reset(struct rig *rig)
+{
+    target_deinit(&rig->target);
+    target_init(&rig->target, &rig->target_config, rig->connector, rig->loop, 1);
+    n_answers = 0;
+}
+
+static void test_target_share_of_the_maximum_is_rounded_up(void **state)
+{
+    struct rig *rig = *state;
+
+    for (uint32_t n_workers = 1; n_workers <= 20; n_workers++) {
+        target_init(&rig->target, &rig->target_config, rig->connector, rig->loop, n_workers);
+        assert_true(rig->target.most_open * n_workers >= 16);
+        assert_true((rig->target.most_open - 1) * n_workers < 16);
+    }
+}
+
+static void test_target_idle_connections_are_taken_last_in_first_out(void **state)
+{
+    struct rig *rig = *state;
+    struct asker askers[3];
+    struct connection *given[3];
+
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(ask(rig, &askers[i], false), CONNECT_DONE);
+        given[i] = askers[i].connection;
+        assert_int_equal(given[i]->n_exchanges, 0);
+    }
+    assert_int_equal(rig->target.n_open, 3);
+    for (int i = 0; i < 3; i++)
+        give(rig, &askers[i], true);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(ask(rig, &askers[i], false), CONNECT_DONE);
+        assert_ptr_equal(askers[i].connection, given[2 - i]);
+        assert_int_equal(askers[i].connection->n_exchanges, 1);
+    }
+    for (int i = 0; i < 3; i++)
+        give(rig, &askers[i], false);
+    assert_int_equal(rig->target.n_open, 0);
+}
+
+static void test_target_fresh_leaves_idle_connections(void **state)
+{
+    struct rig *rig = *state;
+    struct asker first, second;
+
+    assert_int_equal(ask(rig, &first, false), CONNECT_DONE);
+    give(rig, &first, true);
+    assert_int_equal(ask(rig, &second, true), CONNECT_DONE);
+    assert_int_equal(second.connection->n_exchanges, 0);
+    assert_int_equal(rig->target.n_open, 2);
+    give(rig, &second, true);
+}
+
+static void test_target_full_serves_its_queue_in_order(void **state)
+{
+    struct rig *rig = *state;
+    struct asker busy[2], queued[4];
+
+    rig->target_config.connections_max = 2;
+    reset(rig);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(ask(rig, &busy[i], false), CONNECT_DONE);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(ask(rig, &queued[i], false), CONNECT_WAIT);
+    rig_turn(rig);
+    assert_int_equal(n_answers, 0);
+    give(rig, &busy[0], true); /* handed on */
+    assert_int_equal(queued[0].order, 1);
+    assert_int_equal(queued[0].connection->n_exchanges, 1);
+    give(rig, &busy[1], false); /* replaced by a new one */
+    assert_int_equal(queued[1].order, 2);
+    assert_int_equal(queued[1].connection->n_exchanges, 0);
+    assert_int_equal(n_answers, 2);
+    assert_int_equal(rig->target.n_open, 2);
+    target_withdraw(&queued[2].ticket);
+    give(rig, &queued[0], true);
+    assert_int_equal(queued[3].order, 3);
+    give(rig, &queued[1], true);
+    give(rig, &queued[3], true);
+    assert_int_equal(rig->target.n_open, 2);
+    assert_int_equal(queued[2].outcome, OUTCOME_PENDING);
+}
+
+static void test_target_full_for_too_long_is_busy(void **state)
+{
+    struct rig *rig = *state;
+    struct asker busy, queued;
+
+    rig->target_config.connections_max = 1;
+    rig->target_config.connect_timeout_ms = 20;
+    reset(rig);
+    assert_int_equal(ask(rig, &busy, false), CONNECT_DONE);
+    assert_int_equal(ask(rig, &queued, false), CONNECT_WAIT);
+    for (int i = 0; i < RIG_PATIENCE_MS && n_answers == 0; i++)
+        assert_true(loop_run_once(rig->loop, 1) >= 0);
+    assert_int_equal(queued.outcome, OUTCOME_TARGET_BUSY);
+    assert_null(queued.connection);
+    target_withdraw(&queued.ticket);
+    assert_true(list_empty(&rig->target.queue));
+    give(rig, &busy, true);
+    assert_int_equal(n_answers, 1);
+    assert_int_equal(rig->target.pool.n_idle, 1);
+}
+
+static void test_target_gone_fails_the_whole_queue(void **state)
+{
+    struct rig *rig = *state;
+    struct asker busy, queued[3];
+
+    rig->target_config.connections_max = 1;
+    reset(rig);
+    assert_int_equal(ask(rig, &busy, false), CONNECT_DONE);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(ask(rig, &queued[i], false), CONNECT_WAIT);
+    rig_stop_listening(rig);
+    give(rig, &busy, false);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(queued[i].outcome, OUTCOME_TARGET_ABSENT);
+        assert_int_equal(queued[i].order, i + 1);
+    }
+    assert_int_equal(rig->target.n_open, 0);
+}
+
+/* A backlog of 0 takes one connection; the next attempt backs off and holds its place meanwhile. */
+static void test_target_withdrawn_while_connecting_frees_its_place(void **state)
+{
+    struct rig *rig = *state;
+    struct asker connecting, queued;
+
+    assert_int_equal(listen(rig->listen_fd, 0), 0);
+    rig->target_config.connections_max = 2;
+    reset(rig);
+    assert_int_equal(ask(rig, &queued, false), CONNECT_DONE);
+    give(rig, &queued, true);
+    assert_int_equal(ask(rig, &connecting, true), CONNECT_WAIT);
+    assert_int_equal(rig->target.n_open, 2);
+    assert_int_equal(ask(rig, &queued, true), CONNECT_WAIT);
+    target_withdraw(&connecting.ticket);
+    target_withdraw(&connecting.ticket);
+    assert_int_equal(queued.outcome, OUTCOME_FORWARDED); /* with the idle one */
+    assert_int_equal(rig->target.n_open, 1);
+    give(rig, &queued, true);
+    assert_int_equal(connecting.outcome, OUTCOME_PENDING);
+}
+
+static void test_target_withdraw_without_a_question_is_harmless(void **state)
+{
+    struct asker asker = {.outcome = OUTCOME_PENDING};
+
+    (void)state;
+    target_withdraw(&asker.ticket);
+}
+
+static void test_target_queue_moves_when_an_idle_connection_of_nobody_dies(void **state)
+{
+    struct rig *rig = *state;
+    struct asker first, second;
+
+    rig->target_config.connections_max = 1;
+    reset(rig);
+    assert_int_equal(ask(rig, &first, false), CONNECT_DONE);
+    rig_accept(rig);
+    give(rig, &first, true);
+    /* fresh: the idle one is in the way until the target closes it */
+    assert_int_equal(ask(rig, &second, true), CONNECT_WAIT);
+    rig_close(rig);
+    rig_turn(rig);
+    assert_int_equal(second.outcome, OUTCOME_FORWARDED);
+    assert_int_equal(second.connection->n_exchanges, 0);
+    give(rig, &second, true);
+}
+
+#define RIG_TEST(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        RIG_TEST(test_target_share_of_the_maximum_is_rounded_up),
+        RIG_TEST(test_target_idle_connections_are_taken_last_in_first_out),
+        RIG_TEST(test_target_fresh_leaves_idle_connections),
+        RIG_TEST(test_target_full_serves_its_queue_in_order),
+        RIG_TEST(test_target_full_for_too_long_is_busy),
+        RIG_TEST(test_target_gone_fails_the_whole_queue),
+        RIG_TEST(test_target_withdrawn_while_connecting_frees_its_place),
+        RIG_TEST(test_target_withdraw_without_a_question_is_harmless),
+        RIG_TEST(test_target_queue_moves_when_an_idle_connection_of_nobody_dies),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
