@@ -184,7 +184,10 @@ static unsigned exchange_problem_status(const struct exchange *exchange, const s
 {
     if (exchange->refused_status)
         return exchange->refused_status;
-    return info->status ? info->status : 500;
+    if (info->status)
+        return info->status;
+    /* An outcome of a body that breaks off, before anything was told. */
+    return exchange_failure(exchange) == OUTCOME_TARGET_STALLED ? 504 : info->fault == FAULT_TARGET ? 502 : 500;
 }
 
 /* RFC 9457. Nothing of the request is repeated but its id, which consists of token characters. */

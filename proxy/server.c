@@ -204,7 +204,8 @@ static void server_watch_listeners(struct server *server)
         log_warn("cannot watch the sockets' directories: %s", strerror(errno));
     for (size_t i = 0; i < server->snapshot->n_listeners; i++)
         server_watch_directory(server, server->listeners[i]);
-    timer_arm(server->loop, &server->look, LOOK_MS);
+    /* For what has happened since they were published. */
+    server_on_look(&server->look);
 }
 
 /* ---- life ---- */

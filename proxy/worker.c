@@ -85,7 +85,13 @@ static void door_take(struct door *door, int fd)
     struct peer peer;
     char text[80];
 
-    if (peer_read(fd, &peer) < 0 || !peer_is_allowed(&peer, fd, config->peers, config->n_peers)) {
+    if (peer_read(fd, &peer) < 0) {
+        log_debug("a client of %s left before it was accepted", config->name);
+        close(fd);
+        atomic_fetch_sub_explicit(door_clients(door), 1, memory_order_relaxed);
+        return;
+    }
+    if (!peer_is_allowed(&peer, fd, config->peers, config->n_peers)) {
         peer_format(&peer, text, sizeof(text));
         log_info("peer %s is not allowed on %s", text, config->name);
         counter_add(&worker->metrics.peers_refused, 1);

@@ -80,11 +80,30 @@ static bool log_is_control(const unsigned char *s, size_t length)
     return s[0] < 0x20 || s[0] == 0x7f || (length == 2 && s[0] == 0xc2 && s[1] < 0xa0);
 }
 
+static unsigned log_code_point(const unsigned char *s, size_t length)
+{
+    if (length == 2)
+        return (unsigned)(s[0] & 0x1f) << 6 | (s[1] & 0x3f);
+    if (length == 3)
+        return (unsigned)(s[0] & 0x0f) << 12 | (unsigned)(s[1] & 0x3f) << 6 | (s[2] & 0x3f);
+    return s[0];
+}
+
+/* Line and paragraph separator, at which many readers end a line, and what turns the direction of writing. */
+static bool log_is_layout(unsigned code_point)
+{
+    return (code_point >= 0x2028 && code_point <= 0x202e) || (code_point >= 0x2066 && code_point <= 0x2069) ||
+           code_point == 0x200e || code_point == 0x200f || code_point == 0xfeff;
+}
+
 /* Escapes one character, of `length` bytes when it is UTF-8, else one byte (0). Returns the escape's length. */
 static size_t log_escape_one(char out[8], const unsigned char *s, size_t length, enum log_format format)
 {
     bool quoted = s[0] == '\\' || (s[0] == '"' && format == LOG_FORMAT_JSON);
+    unsigned code_point = log_code_point(s, length);
 
+    if (length == 3 && log_is_layout(code_point))
+        return (size_t)snprintf(out, 8, "\\u%04x", code_point);
     if (length > 0 && !quoted && !log_is_control(s, length)) {
         memcpy(out, s, length);
         return length;

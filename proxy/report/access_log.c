@@ -9,8 +9,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LINE_BYTES 16384 /* seven texts, cut, and the numbers */
-#define TEXT_BYTES 2048  /* of one escaped field; a longer one is cut */
+#define LINE_BYTES 4096 /* what a pipe takes in one piece (PIPE_BUF): lines of several writers never mix */
+#define TEXT_BYTES \
+    384 /* of one escaped text; a longer one is cut. Seven of them, one of which is the request-target, */
+#define TARGET_BYTES 1824 /* and the numbers make a line */
 
 /* A line being written: never more than size - 1 bytes, so that there is always room for a newline. */
 struct line {
@@ -40,10 +42,10 @@ static void line_key(struct line *line, const char *key)
     }
 }
 
-static void line_quoted(struct line *line, struct text value)
+static void line_quoted(struct line *line, struct text value, size_t most_bytes)
 {
-    char escaped[TEXT_BYTES];
-    size_t n = log_escape(escaped, sizeof(escaped), value.data ? value.data : "", value.length);
+    char escaped[TARGET_BYTES];
+    size_t n = log_escape(escaped, most_bytes, value.data ? value.data : "", value.length);
 
     line_put(line, "\"", 1);
     line_put(line, escaped, n);
@@ -53,7 +55,7 @@ static void line_quoted(struct line *line, struct text value)
 static void line_text(struct line *line, const char *key, struct text value)
 {
     line_key(line, key);
-    line_quoted(line, value);
+    line_quoted(line, value, TEXT_BYTES);
 }
 
 static void line_number(struct line *line, const char *key, uint64_t value)
@@ -87,7 +89,8 @@ static void line_entry(struct line *line, const struct access_entry *entry)
     line_text(line, "listener", entry->listener);
     line_text(line, "peer", entry->peer);
     line_text(line, "method", entry->method);
-    line_text(line, "request", entry->target);
+    line_key(line, "request");
+    line_quoted(line, entry->target, TARGET_BYTES);
     line_number(line, "status", entry->status);
     line_text(line, "outcome", text_of(outcome_info(entry->outcome)->name));
     if (entry->reason)
@@ -165,15 +168,6 @@ struct access_log *access_log_new(const char *to, enum log_format format, struct
     return log;
 }
 
-void access_log_free(struct access_log *log)
-{
-    if (!log)
-        return;
-    access_log_flush(log);
-    close(log->fd);
-    free(log);
-}
-
 /* Says that lines are missing, once there is room again. */
 static void access_log_confess(struct access_log *log)
 {
@@ -192,21 +186,41 @@ static void access_log_confess(struct access_log *log)
     log->n_dropped = 0;
 }
 
+/* How much of `lines` is whole lines that fit one write. */
+static size_t access_log_whole_lines(const char *lines, size_t length)
+{
+    const char *end = memrchr(lines, '\n', length < LINE_BYTES ? length : LINE_BYTES);
+
+    return end ? (size_t)(end - lines) + 1 : length;
+}
+
 void access_log_flush(struct access_log *log)
 {
-    ssize_t n;
+    size_t done = 0;
 
-    if (log->length == 0)
+    while (done < log->length) {
+        size_t n = access_log_whole_lines(log->data + done, log->length - done);
+        int r = log_write_output(log->fd, log->data + done, n);
+
+        if (r == -EAGAIN || r == -EINTR)
+            break;
+        /* Any other failure (a full disk, a reader that left) loses these lines; the proxy goes on. */
+        done += n;
+    }
+    log->length -= done;
+    memmove(log->data, log->data + done, log->length);
+    if (done > 0)
+        access_log_confess(log);
+}
+
+void access_log_free(struct access_log *log)
+{
+    if (!log)
         return;
-    n = write(log->fd, log->data, log->length);
-    if (n < 0 && (errno == EAGAIN || errno == EINTR))
-        return;
-    /* Any other failure (a full disk, a reader that left) loses these lines; the proxy goes on. */
-    if (n < 0)
-        n = (ssize_t)log->length;
-    log->length -= (size_t)n;
-    memmove(log->data, log->data + n, log->length);
-    access_log_confess(log);
+    access_log_flush(log);
+    access_log_flush(log); /* a confession */
+    close(log->fd);
+    free(log);
 }
 
 void access_log_add(struct access_log *log, const struct access_entry *entry)
@@ -219,7 +233,7 @@ void access_log_add(struct access_log *log, const struct access_entry *entry)
         log->n_dropped++;
         return;
     }
-    n = access_entry_format(entry, log->format, log->data + log->length, LINE_BYTES - 1);
+    n = access_entry_format(entry, log->format, log->data + log->length, LINE_BYTES);
     log->data[log->length + n] = '\n';
     log->length += n + 1;
 }

@@ -12,7 +12,7 @@
 #define EXPECT_MS 1000u
 #define EARLY_MS 250u /* for the rest of a body that is as good as here: a connection told by hand is lost */
 #define LINGER_MS 2000u
-#define STOP_NEW_MS 1000u
+#define STOP_GRACE_MS 1000u /* for the next request, whose answer closes the connection */
 
 /* How long a phase may last; 0: for ever. */
 static uint64_t client_deadline_ms(const struct client *client, enum client_phase phase)
@@ -21,7 +21,7 @@ static uint64_t client_deadline_ms(const struct client *client, enum client_phas
 
     switch (phase) {
     case CLIENT_NEW:
-        return client->clients->env->stopping ? STOP_NEW_MS : listener->timeout_head_ms;
+        return client->clients->env->stopping ? STOP_GRACE_MS : listener->timeout_head_ms;
     case CLIENT_HEAD:
         return listener->timeout_head_ms;
     case CLIENT_EXPECT:
@@ -32,7 +32,7 @@ static uint64_t client_deadline_ms(const struct client *client, enum client_phas
     case CLIENT_RESPONSE:
         return listener->timeout_body_ms;
     case CLIENT_IDLE:
-        return listener->timeout_idle_ms;
+        return client->clients->env->stopping ? STOP_GRACE_MS : listener->timeout_idle_ms;
     case CLIENT_LINGER:
         return LINGER_MS;
     case CLIENT_WAITING:
@@ -175,7 +175,7 @@ void client_answer_raw(struct client *client)
 
 /* Lets an idle client go. On a Unix socket our refusal to read reaches the client's next send at once, while what it
  * has sent already is still read and answered; on TCP only what has already arrived can be honoured. */
-void client_let_go(struct client *client)
+static void client_let_go(struct client *client)
 {
     char byte;
 
@@ -204,7 +204,7 @@ static void client_head_timeout(struct client *client)
 
 /* The client has gone in the middle of a message: it has closed its side and everything it sent has been read. The
  * library may not have noticed, because the end came in the same edge as the last bytes. */
-static bool client_has_left(const struct client *client)
+bool client_has_left(const struct client *client)
 {
     char byte;
 
@@ -276,6 +276,12 @@ static void client_on_timer(struct timer *timer)
         client_leave(client);
         break;
     case CLIENT_IDLE:
+        if (client->clients->env->stopping) {
+            client_let_go(client);
+            break;
+        }
+        client_cut(client);
+        break;
     case CLIENT_LINGER:
         client_cut(client);
         break;
@@ -355,11 +361,9 @@ void clients_stop(struct clients *clients)
     for (link = clients->list.next; link != &clients->list; link = link->next) {
         struct client *client = CONTAINER_OF(link, struct client, link);
 
-        /* Whoever has just connected is about to send and would not try again. */
-        if (client->phase == CLIENT_NEW)
-            client_arm(client, CLIENT_NEW);
-        else
-            client_let_go(client);
+        /* Whoever has just connected, or is between two requests, may be about to send. */
+        if (client->phase == CLIENT_NEW || client->phase == CLIENT_IDLE)
+            client_arm(client, client->phase);
     }
     clients->dirty = true;
 }

@@ -92,14 +92,15 @@ void client_suspend(struct client *client);
 /* Resumes a suspended client, once; makes the library run in any case. */
 void client_wake(struct client *client);
 
-/* While stopping: lets a client go that is between requests, without losing one that is already in the socket. */
-void client_let_go(struct client *client);
+/* The client has closed its side and everything it sent has been read. */
+bool client_has_left(const struct client *client);
 /* Makes the library see the end of the connection. */
 void client_cut(struct client *client);
 /* Tells the exchange's answer past the library, where it cannot queue one; a streamed answer is a cut. */
 void client_answer_raw(struct client *client);
 
-/* No more requests: lets idle clients go, without losing a request that is already in the socket. */
+/* env->stopping has been set: lets idle clients go after a moment, without losing a request that is already in the
+ * socket. */
 void clients_stop(struct clients *clients);
 /* Cuts everybody, with outcome STOPPED. */
 void clients_cut_all(struct clients *clients);

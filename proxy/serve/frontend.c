@@ -298,6 +298,17 @@ static size_t frontend_keep_escapes(void *closure, struct MHD_Connection *connec
     return strlen(s);
 }
 
+/* Whether the client was given a whole answer: ours by hand, the library's own refusal of a head (which it reports as
+ * an error), or the one that was queued. */
+static bool frontend_was_delivered(const struct client *client, enum MHD_RequestTerminationCode how)
+{
+    if (client->phase == CLIENT_LINGER)
+        return client->told;
+    if (client->phase == CLIENT_HEAD)
+        return !client_has_left(client);
+    return how == MHD_REQUEST_TERMINATED_COMPLETED_OK;
+}
+
 static void frontend_on_completed(void *closure, struct MHD_Connection *connection, void **context,
                                   enum MHD_RequestTerminationCode how)
 {
@@ -309,14 +320,11 @@ static void frontend_on_completed(void *closure, struct MHD_Connection *connecti
         return;
     *context = NULL;
     client_stop_waiting(client);
-    exchange_end(client->exchange,
-                 client->phase == CLIENT_LINGER ? client->told : how == MHD_REQUEST_TERMINATED_COMPLETED_OK);
+    exchange_end(client->exchange, frontend_was_delivered(client, how));
     client->exchange = NULL;
     if (client->phase == CLIENT_LINGER)
         return;
     client_arm(client, CLIENT_IDLE);
-    if (client->clients->env->stopping)
-        client_let_go(client);
 }
 
 /* ---- connections ---- */

@@ -612,6 +612,7 @@ ssize_t channel_recv(struct channel *channel, void *data, size_t size)
         do
             r = recv(channel->fd, data, size, 0);
         while (r < 0 && errno == EINTR);
+        channel->maybe_more = r == (ssize_t)size;
         return r < 0 ? -errno : r;
     }
     switch (curl_easy_recv(channel->tls, data, size, &n)) {
@@ -653,7 +654,15 @@ ssize_t channel_recv_parts(struct channel *channel, void *data, size_t size, voi
     do
         n = recvmsg(channel->fd, &message, 0);
     while (n < 0 && errno == EINTR);
+    channel->maybe_more = n == (ssize_t)(size + extra_size);
     return n < 0 ? -errno : n;
+}
+
+bool channel_is_silent(struct channel *channel)
+{
+    char byte;
+
+    return (!channel->tls && !channel->maybe_more) || channel_recv(channel, &byte, 1) == -EAGAIN;
 }
 
 void channel_close(struct channel *channel)

@@ -23,6 +23,7 @@ struct channel {
     int fd;                      /* owned, -1 when closed */
     void *tls;                   /* owned easy handle, NULL for a plain connection */
     struct connector *connector; /* borrowed; needed while tls is set */
+    bool maybe_more;             /* the last receive got all it asked for: there may be more to read */
 };
 
 #define CHANNEL_INIT \
@@ -58,6 +59,9 @@ ssize_t channel_recv(struct channel *channel, void *data, size_t size);
 /* Receives into two places, the second of at most CHANNEL_EXTRA_BYTES; the count is over both. */
 #define CHANNEL_EXTRA_BYTES 16
 ssize_t channel_recv_parts(struct channel *channel, void *data, size_t size, void *extra, size_t extra_size);
+/* Whether nothing more has arrived; a byte that has is lost. Costs no system call where the last receive has told it
+ * already. */
+bool channel_is_silent(struct channel *channel);
 /* Closes; harmless when closed. */
 void channel_close(struct channel *channel);
 

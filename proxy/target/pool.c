@@ -122,7 +122,8 @@ void pool_give(struct connection *connection, bool reusable)
     struct pool *pool = connection->pool;
 
     connection_use(connection, NULL, NULL);
-    if (!reusable || connection->ended || pool->most_idle == 0 || connection_want_write(connection, false) < 0) {
+    if (!reusable || connection->ended || pool->most_idle == 0 || !channel_is_silent(&connection->channel) ||
+        connection_want_write(connection, false) < 0) {
         connection_close(connection);
         return;
     }

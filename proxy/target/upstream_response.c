@@ -7,6 +7,11 @@
 
 #define MOST_INTERIM 64
 
+static void upstream_bad(struct upstream *upstream, const char *why)
+{
+    upstream_fail(upstream, OUTCOME_BAD_RESPONSE, 0, why);
+}
+
 /* ---- the body ---- */
 
 static void upstream_complete(struct upstream *upstream)
@@ -24,7 +29,7 @@ static void upstream_complete_with_rest(struct upstream *upstream, size_t rest)
 }
 
 /* Decodes chunks in place: payload moves down to `to`, which is never after the input. Returns the payload's
- * length, or UPSTREAM_CUT. */
+ * length, or UPSTREAM_CUT when they are malformed. */
 static ssize_t upstream_unchunk(struct upstream *upstream, char *to, struct text in, size_t *ret_used)
 {
     size_t length = 0, used_in_all = 0;
@@ -34,10 +39,8 @@ static ssize_t upstream_unchunk(struct upstream *upstream, char *to, struct text
         size_t used = 0;
         enum chunked_result result = chunked_decode(&upstream->chunked, in, &used, &data);
 
-        if (result == CHUNKED_BAD) {
-            upstream_fail(upstream, OUTCOME_TARGET_TRUNCATED, 0, "malformed chunk");
+        if (result == CHUNKED_BAD)
             return UPSTREAM_CUT;
-        }
         if (data.length > 0)
             memmove(to + length, data.data, data.length);
         length += data.length;
@@ -131,6 +134,8 @@ static ssize_t upstream_read_chunked(struct upstream *upstream, char *data, size
         if (n <= 0)
             return upstream_body_broke(upstream, (int)-n);
         n = upstream_unchunk(upstream, data, (struct text){data, (size_t)n}, &used);
+        if (n < 0)
+            upstream_fail(upstream, OUTCOME_TARGET_TRUNCATED, 0, "malformed chunk");
         if (n != 0)
             return n;
         if (upstream->response_half == UPSTREAM_RESPONSE_COMPLETE)
@@ -184,11 +189,6 @@ ssize_t upstream_read(struct upstream *upstream, char *data, size_t size)
 
 /* ---- the head ---- */
 
-static void upstream_bad(struct upstream *upstream, const char *why)
-{
-    upstream_fail(upstream, OUTCOME_BAD_RESPONSE, 0, why);
-}
-
 /* Receives what fits behind what is there. False when nothing came (the rest has been dealt with). */
 static bool upstream_fill(struct upstream *upstream)
 {
@@ -227,8 +227,10 @@ static void upstream_gather_body(struct upstream *upstream)
         char *body = in->data + in->start;
 
         n = upstream_unchunk(upstream, body, (struct text){body, buffer_length(in)}, &used);
-        if (n < 0)
+        if (n < 0) {
+            upstream_bad(upstream, "malformed chunk");
             return;
+        }
         in->end = in->start + (size_t)n;
         if (upstream->response_half == UPSTREAM_RESPONSE_COMPLETE)
             upstream->body_in_buffer = true;

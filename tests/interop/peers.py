@@ -139,7 +139,9 @@ class Bystander:
         self.thread.start()
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, kind, *_):
+        if kind is None:
+            until(lambda: self.n_done > 1 or self.failures, 10, "the other client's first requests")
         self.ended.set()
         self.thread.join(15)
 

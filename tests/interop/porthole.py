@@ -139,6 +139,19 @@ class Porthole(Background):
         with open(f"/proc/{self.pid}/statm", encoding="ascii") as f:
             return int(f.read().split()[1]) * (os.sysconf("SC_PAGE_SIZE") // 1024)
 
+    def check_all_forwarded(self):
+        bad = [entry for entry in self.entries() if entry["outcome"] != "forwarded"]
+        assert not bad, f"{len(bad)} of {len(self.entries())} not forwarded: {bad[:3]}"
+
+    def fd_names(self):
+        names = []
+        for fd in os.listdir(f"/proc/{self.pid}/fd"):
+            try:
+                names.append(os.readlink(f"/proc/{self.pid}/fd/{fd}"))
+            except OSError:
+                pass
+        return names
+
     def remember_fds(self):
         """Call it while nobody is connected."""
         time.sleep(0.1)
@@ -147,7 +160,10 @@ class Porthole(Background):
     def check_fds(self, seconds=5):
         """Nothing is left open that was not open before. Idle connections to targets count, so their idle_timeout
         must be short."""
-        peers.until(lambda: self.n_fds() <= self.base_fds, seconds, f"{self.n_fds()} descriptors falling to {self.base_fds}")
+        try:
+            peers.until(lambda: self.n_fds() <= self.base_fds, seconds)
+        except AssertionError:
+            raise AssertionError(f"{self.n_fds()} descriptors, not {self.base_fds}: {self.fd_names()}") from None
 
     def entries(self, request=None):
         """The access log's, all or those of a request-target."""

@@ -77,7 +77,6 @@ def leave_before_head(context):
     with peers.Bystander(watched.address) as bystander:
         for _ in range(TIMES):
             wire.client(watched.address).close()
-        peers.until(lambda: bystander.n_done > 1 or bystander.failures, 10, "the other client's first requests")
     bystander.check()
     watched.porthole.check_fds()
     assert watched.target.n_accepted == 0

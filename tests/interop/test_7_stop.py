@@ -49,7 +49,7 @@ def stop_finishes(context):
     assert porthole.process.wait(5) == 0
     assert time.monotonic() - begin < 5, "a stop took longer than its requests"
     assert not os.path.exists(context.path("app.sock"))
-    assert {entry["outcome"] for entry in porthole.entries()} == {"forwarded"}
+    porthole.check_all_forwarded()
 
 
 @test("SIGTERM: idle keep-alive connections are closed, and don't delay it")

@@ -80,7 +80,7 @@ static struct access_entry entry_example(void)
                                  .status = 200,
                                  .outcome = OUTCOME_FORWARDED,
                                  .received_bytes = 5,
-                                 .sent_bytes = UINT64_MAX,
+                                 .sent_bytes = 77,
                                  .total_us = 1234,
                                  .connect_us = 0,
                                  .first_byte_us = 99};
@@ -113,7 +113,7 @@ static const char *line_of(struct pipe_end *end, enum log_format format, const s
 static json_t *json_of(struct pipe_end *end, const struct access_entry *entry)
 {
     json_error_t error;
-    json_t *json = json_loads(line_of(end, LOG_FORMAT_JSON, entry), JSON_REJECT_DUPLICATES, &error);
+    json_t *json = json_loads(line_of(end, LOG_FORMAT_JSON, entry), JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
 
     if (!json)
         fail_msg("%s in %s", error.text, end->data);
@@ -124,6 +124,7 @@ static void test_access_log_plain_line(void **state)
 {
     struct access_entry entry = entry_example();
 
+    entry.sent_bytes = UINT64_MAX;
     assert_string_equal(line_of(*state, LOG_FORMAT_PLAIN, &entry),
                         "2023-11-14T22:13:20.123Z id=\"id-1\" listener=\"front\" peer=\"unix:uid=7,gid=8\" method=\"GET\" "
                         "request=\"/a?b\" status=200 outcome=\"forwarded\" route=\"front#1\" target=\"app\" bytes_in=5 "
@@ -135,7 +136,6 @@ static void test_access_log_json_line(void **state)
     struct access_entry entry = entry_example();
     json_t *json;
 
-    entry.sent_bytes = 77;
     entry.reason = "because";
     json = json_of(*state, &entry);
     assert_string_equal(json_string_value(json_object_get(json, "time")), "2023-11-14T22:13:20.123Z");
@@ -221,7 +221,6 @@ static void test_access_log_blocked_reader_drops_and_confesses(void **state)
     uint64_t n_lines = 0, n_dropped = 0;
     size_t n;
 
-    entry.sent_bytes = 1;
     for (int i = 0; i < 5000; i++)
         access_log_add(log, &entry);
     assert_true(log->n_dropped > 0);
@@ -268,14 +267,14 @@ static void test_access_log_two_writers_keep_their_lines_whole(void **state)
     struct access_log *logs[2] = {log_open(end->path, LOG_FORMAT_JSON), log_open(end->path, LOG_FORMAT_JSON)};
     struct access_entry entry = entry_example();
     size_t n = 0;
+    ssize_t r;
 
-    for (int i = 0; i < 150; i++)
-        for (int j = 0; j < 2; j++)
-            access_log_add(logs[j], &entry);
-    for (int i = 0; i < 10; i++) {
-        access_log_flush(logs[0]);
-        n += (size_t)(read(end->fd, end->data + n, 5000) > 0 ? 5000 : 0); /* about that much room */
-        access_log_flush(logs[1]);
+    for (int i = 0; i < 60; i++) {
+        for (int j = 0; j < 20; j++)
+            access_log_add(logs[i % 2], &entry);
+        access_log_flush(logs[i % 2]);
+        r = i < 10 ? 0 : read(end->fd, end->data + n, 3000); /* room, but seldom enough */
+        n += r > 0 ? (size_t)r : 0;
     }
     for (int i = 0; i < 10; i++) {
         n = pipe_read(end, n);

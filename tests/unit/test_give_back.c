@@ -96,7 +96,7 @@ static void test_give_back_leaves_the_edges(void **state)
 
 static bool is_sanitized(void)
 {
-    void *block = malloc(100);
+    void *block = calloc(1, 100);
     bool known = give_back_is_block(block, 100);
 
     free(block);
@@ -109,7 +109,7 @@ static void test_give_back_knows_a_block(void **state)
     if (is_sanitized())
         skip();
     for (size_t bytes = 24; bytes < 100000; bytes += bytes / 3 + 1) {
-        char *block = malloc(bytes);
+        char *block = calloc(1, bytes);
 
         assert_non_null(block);
         assert_true(give_back_is_block(block, bytes));
@@ -122,7 +122,7 @@ static void test_give_back_middle_of_a_block_is_none(void **state)
 {
     static const unsigned char fills[] = {0, 'x', '\r', '\n', 0xff};
     const size_t bytes = 32768;
-    char *block = malloc(bytes);
+    char *block = calloc(1, bytes);
 
     (void)state;
     assert_non_null(block);
@@ -153,7 +153,7 @@ static void test_give_back_mapping_is_not_a_block(void **state)
 static void test_give_back_large_block_is_none(void **state)
 {
     const size_t bytes = 4u << 20;
-    char *block = malloc(bytes);
+    char *block = calloc(1, bytes);
 
     (void)state;
     assert_non_null(block);
