@@ -355,6 +355,11 @@ bool exchange_takes_body(const struct exchange *exchange)
     return !exchange_is_forwarding(exchange) || upstream_takes_body(&exchange->upstream);
 }
 
+bool exchange_is_receiving(const struct exchange *exchange)
+{
+    return exchange->state == EXCHANGE_RECEIVING && exchange_takes_body(exchange);
+}
+
 enum exchange_body_result exchange_body(struct exchange *exchange, const char *data, size_t length)
 {
     struct upstream *upstream = &exchange->upstream;
@@ -390,8 +395,13 @@ void exchange_flush_unsent(struct exchange_env *env)
 {
     struct list *link;
 
-    while ((link = list_pop(&env->unsent)))
-        upstream_flush(&CONTAINER_OF(link, struct exchange, unsent)->upstream);
+    while ((link = list_pop(&env->unsent))) {
+        struct exchange *exchange = CONTAINER_OF(link, struct exchange, unsent);
+
+        upstream_flush(&exchange->upstream);
+        if (exchange_failed(exchange))
+            exchange->client->wake(exchange->client);
+    }
 }
 
 /* ---- the response ---- */
@@ -448,7 +458,7 @@ bool exchange_answer(struct exchange *exchange, struct answer *ret_answer)
         if (!upstream_has_response(upstream))
             return false;
         if (exchange_head_bytes(&upstream->response.fields) > exchange->room_bytes)
-            exchange_refuse(exchange, OUTCOME_BAD_RESPONSE, "the response head is too large");
+            exchange_refuse(exchange, OUTCOME_RESPONSE_HEAD_TOO_LARGE, NULL);
     }
     if (exchange_failed(exchange))
         exchange_answer_problem(exchange, ret_answer);

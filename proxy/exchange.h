@@ -76,6 +76,8 @@ enum exchange_body_result {
     EXCHANGE_BODY_FULL,  /* taken, but wait for a wake before giving more */
     EXCHANGE_BODY_EARLY, /* an answer is there and too much of the body is still to come: answer now, then close */
 };
+/* Whether the target can take a piece of a body that is still coming. */
+bool exchange_is_receiving(const struct exchange *exchange);
 /* Whether a piece of body may be given now. */
 bool exchange_takes_body(const struct exchange *exchange);
 /* A piece of body; always taken (or discarded) whole. Only while exchange_takes_body(). */

@@ -2,7 +2,7 @@
 
 #include "proxy/http/path.h"
 
-/* A host without its port; an IPv6 literal keeps its brackets. */
+/* A host without its port and final dot; an IPv6 literal keeps its brackets. */
 static struct text route_host_name(struct text authority)
 {
     size_t i = authority.length;
@@ -11,6 +11,9 @@ static struct text route_host_name(struct text authority)
         i--;
     if (i > 0 && authority.data[i - 1] == ':')
         authority.length = i - 1;
+    /* An absolute name is the same host. */
+    if (authority.length > 1 && authority.data[authority.length - 1] == '.')
+        authority.length--;
     return authority;
 }
 
@@ -42,14 +45,9 @@ static bool route_path_matches(const struct route_config *route, struct text pat
     return !route->path_prefix || path_has_prefix(path, text_of(route->path_prefix));
 }
 
-enum route_result route_find(const struct listener_config *listener, const struct request *request, char *scratch,
-                             const struct route_config **ret_route)
+static const struct route_config *route_first(const struct listener_config *listener, const struct request *request,
+                                              struct text path, bool ambiguous)
 {
-    struct text path = {scratch, 0};
-    bool ambiguous = false;
-
-    if (listener->any_path_condition)
-        ambiguous = path_view(request->origin, scratch, request->origin.length, &path.length) != PATH_CLEAR;
     for (size_t i = 0; i < listener->n_routes; i++) {
         const struct route_config *route = &listener->routes[i];
 
@@ -57,10 +55,46 @@ enum route_result route_find(const struct listener_config *listener, const struc
             continue;
         if (route->methods && !route_method_matches(route->methods, request->method))
             continue;
-        if (route->host && !route_host_matches(route->host, request->authority))
-            continue;
-        *ret_route = route;
-        return ROUTE_FOUND;
+        if (!route->host || route_host_matches(route->host, request->authority))
+            return route;
     }
-    return ambiguous ? ROUTE_AMBIGUOUS : ROUTE_NONE;
+    return NULL;
+}
+
+/* Cuts the parameters (";x") off every segment, as servlet containers do. Returns the new length. */
+static size_t route_cut_parameters(char *path, size_t length)
+{
+    bool in_parameter = false;
+    size_t kept = 0;
+
+    for (size_t i = 0; i < length; i++) {
+        in_parameter = path[i] == ';' || (in_parameter && path[i] != '/');
+        if (!in_parameter)
+            path[kept++] = path[i];
+    }
+    return kept;
+}
+
+enum route_result route_find(const struct listener_config *listener, const struct request *request, char *scratch,
+                             const struct route_config **ret_route)
+{
+    const struct route_config *route;
+    struct text path = {scratch, 0};
+    bool ambiguous = false;
+
+    if (listener->any_path_condition)
+        ambiguous = path_view(request->origin, scratch, request->origin.length, &path.length) != PATH_CLEAR;
+    route = route_first(listener, request, path, ambiguous);
+    /* Parameters are part of the path (RFC 3986 3.3), but some targets ignore them: what they would be asked for must
+     * take the same route. */
+    if (!ambiguous && path.length > 0 && memchr(scratch, ';', path.length)) {
+        path.length = route_cut_parameters(scratch, path.length);
+        ambiguous = route_first(listener, request, path, false) != route;
+        if (ambiguous)
+            route = route_first(listener, request, path, true);
+    }
+    if (!route)
+        return ambiguous ? ROUTE_AMBIGUOUS : ROUTE_NONE;
+    *ret_route = route;
+    return ROUTE_FOUND;
 }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -79,6 +80,18 @@ static void server_on_worker_stopped(void *closure)
     loop_wake(server->loop);
 }
 
+/* The first asks to finish what is under way, the second not to wait for it any longer. */
+static void server_stop_by_signal(struct server *server, int number)
+{
+    if (!server->stopping) {
+        server_begin_stop(server, strsignal(number));
+        return;
+    }
+    log_warn("stopping at once: %s", strsignal(number));
+    for (size_t i = 0; i < server->n_workers; i++)
+        worker_stop(server->workers[i], 0);
+}
+
 static void server_on_signal(struct source *source, uint32_t events)
 {
     struct server *server = CONTAINER_OF(source, struct server, signals);
@@ -89,7 +102,7 @@ static void server_on_signal(struct source *source, uint32_t events)
         if (info.ssi_signo == SIGHUP)
             log_warn("SIGHUP: this version cannot reload its configuration; start another with --takeover");
         else
-            server_begin_stop(server, strsignal((int)info.ssi_signo));
+            server_stop_by_signal(server, (int)info.ssi_signo);
     }
 }
 
@@ -244,11 +257,32 @@ static int server_make_workers(struct server *server, struct error *error)
     return 0;
 }
 
+/* Each client may need one descriptor and each connection to a target another. */
+static void server_raise_descriptor_limit(const struct server *server)
+{
+    uint64_t wanted = 64;
+    struct rlimit limit;
+
+    for (size_t i = 0; i < server->snapshot->n_listeners; i++)
+        wanted += server->snapshot->listeners[i].limit_connections;
+    for (size_t i = 0; i < server->snapshot->n_targets; i++)
+        wanted += server->snapshot->targets[i].connections_max;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    if (limit.rlim_max < wanted)
+        log_warn(
+            "at most %llu descriptors (RLIMIT_NOFILE), while limits.connections and connections.max add up to %llu",
+            (unsigned long long)limit.rlim_max, (unsigned long long)wanted);
+}
+
 /* Everything that can fail comes before the sockets: once they are published, another process may have given way. */
 static int server_make(struct server *server, bool takeover, struct error *error)
 {
     int r = connect_global_init();
 
+    server_raise_descriptor_limit(server);
     if (r < 0)
         return error_set(error, r, "libcurl cannot start");
     server->loop = loop_new();

@@ -2,10 +2,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -25,6 +27,8 @@ struct door {
     int fd;                               /* owned: a duplicate of the listener's, -1 */
     atomic_int next_fd;                   /* owned: what to change to, from another thread; -1 */
     struct source source;
+    uint64_t n_refused; /* peers */
+    struct instant next_refused_line;
     struct timer pause; /* while accepting is suspended: a limit, or no descriptors left */
 };
 
@@ -38,11 +42,12 @@ struct worker {
     struct exchange_env env;
     struct metrics metrics;
     struct door *doors;
+    int most_client_fd; /* accepting pauses when clients get this far */
     struct timer beat, deadline;
     pthread_t thread;
     bool started, finished;
     atomic_bool stop_asked, doors_changed;
-    uint64_t stop_ms; /* written before stop_asked */
+    atomic_uint_fast64_t stop_ms;
 };
 
 /* ---- accepting ---- */
@@ -78,12 +83,26 @@ static bool door_admit(struct door *door)
     return false;
 }
 
+/* At most a line a second: a peer without rights must not fill the log. */
+static void door_log_refused(struct door *door, const struct peer *peer)
+{
+    struct instant now = loop_now(door->worker->loop);
+    char text[80];
+
+    door->n_refused++;
+    if (instant_before(now, door->next_refused_line))
+        return;
+    peer_format(peer, text, sizeof(text));
+    log_info("peer %s is not allowed on %s (%llu refused so far)", text, door->config->name,
+             (unsigned long long)door->n_refused);
+    door->next_refused_line = instant_add_ms(now, 1000);
+}
+
 static void door_take(struct door *door, int fd)
 {
     const struct listener_config *config = door->config;
     struct worker *worker = door->worker;
     struct peer peer;
-    char text[80];
 
     if (peer_read(fd, &peer) < 0) {
         log_debug("a client of %s left before it was accepted", config->name);
@@ -92,9 +111,8 @@ static void door_take(struct door *door, int fd)
         return;
     }
     if (!peer_is_allowed(&peer, fd, config->peers, config->n_peers)) {
-        peer_format(&peer, text, sizeof(text));
-        log_info("peer %s is not allowed on %s", text, config->name);
         counter_add(&worker->metrics.peers_refused, 1);
+        door_log_refused(door, &peer);
         close(fd);
         atomic_fetch_sub_explicit(door_clients(door), 1, memory_order_relaxed);
         return;
@@ -119,7 +137,11 @@ static bool door_accept_one(struct door *door)
     fd = accept4(door->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
         door_take(door, fd);
-        return true;
+        /* Descriptors are given out lowest first. The last ones are for connections to targets. */
+        if (fd < door->worker->most_client_fd || door->leaving)
+            return true;
+        door_pause(door);
+        return false;
     }
     atomic_fetch_sub_explicit(door_clients(door), 1, memory_order_relaxed);
     if (errno == ECONNABORTED || errno == EINTR)
@@ -175,8 +197,9 @@ static void door_close(struct door *door)
 /* Serves what is left in the backlog, then closes. */
 static void door_empty(struct door *door)
 {
+    /* What can have been in it, and no more: a peer that is refused and comes again must not hold up a stop. */
     door->leaving = true;
-    while (door->fd >= 0 && door_accept_one(door))
+    for (uint32_t i = 0; i <= door->config->backlog && door->fd >= 0 && door_accept_one(door); i++)
         ;
     door_close(door);
     door->leaving = false;
@@ -230,17 +253,19 @@ static void worker_on_deadline(struct timer *timer)
 /* What has connected before the path was withdrawn is in the backlog and must be served. */
 static void worker_begin_stop(struct worker *worker)
 {
+    timer_arm(worker->loop, &worker->deadline, atomic_load(&worker->stop_ms));
+    if (worker->env.stopping)
+        return;
     worker->env.stopping = true;
     for (size_t i = 0; i < worker->snapshot->n_listeners; i++)
         door_empty(&worker->doors[i]);
     worker->setup.drained(worker->setup.closure);
     clients_stop(frontend_clients(worker->frontend));
-    timer_arm(worker->loop, &worker->deadline, worker->stop_ms);
 }
 
 void worker_stop(struct worker *worker, uint64_t deadline_ms)
 {
-    worker->stop_ms = deadline_ms;
+    atomic_store(&worker->stop_ms, deadline_ms);
     atomic_store(&worker->stop_asked, true);
     loop_wake(worker->loop);
 }
@@ -261,7 +286,7 @@ static void worker_heed(struct worker *worker)
     if (atomic_exchange_explicit(&worker->doors_changed, false, memory_order_acquire))
         for (size_t i = 0; i < worker->snapshot->n_listeners; i++)
             door_change(&worker->doors[i]);
-    if (!worker->env.stopping && atomic_load_explicit(&worker->stop_asked, memory_order_acquire))
+    if (atomic_exchange_explicit(&worker->stop_asked, false, memory_order_acquire))
         worker_begin_stop(worker);
 }
 
@@ -270,11 +295,21 @@ static bool worker_is_done(const struct worker *worker)
     return worker->env.stopping && frontend_clients(worker->frontend)->n_clients == 0;
 }
 
+static int worker_most_client_fd(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > INT_MAX)
+        return INT_MAX;
+    return (int)(limit.rlim_cur - limit.rlim_cur / 4);
+}
+
 static void *worker_main(void *closure)
 {
     struct worker *worker = closure;
 
     timer_arm(worker->loop, &worker->beat, BEAT_MS);
+    worker->most_client_fd = worker_most_client_fd();
     worker_heed(worker);
     while (!worker_is_done(worker)) {
         bool busy = frontend_is_busy(worker->frontend);

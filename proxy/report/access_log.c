@@ -9,10 +9,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LINE_BYTES 4096 /* what a pipe takes in one piece (PIPE_BUF): lines of several writers never mix */
-#define TEXT_BYTES \
-    384 /* of one escaped text; a longer one is cut. Seven of them, one of which is the request-target, */
-#define TARGET_BYTES 1824 /* and the numbers make a line */
+/* What a pipe takes in one piece (PIPE_BUF), so that lines of several writers never mix. */
+#define LINE_BYTES 4096
+/* Of that: keys, numbers, time and outcome; seven escaped texts, cut; and the request-target, cut. */
+#define OTHER_BYTES 640
+#define TEXT_BYTES 240
+#define TARGET_BYTES (LINE_BYTES - OTHER_BYTES - 7 * TEXT_BYTES)
 
 /* A line being written: never more than size - 1 bytes, so that there is always room for a newline. */
 struct line {

@@ -1,8 +1,10 @@
 #include "proxy/serve/client.h"
 
+#include <linux/sockios.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "proxy/base/give_back.h"
@@ -12,6 +14,7 @@
 #define EXPECT_MS 1000u
 #define EARLY_MS 250u /* for the rest of a body that is as good as here: a connection told by hand is lost */
 #define LINGER_MS 2000u
+#define RESPONSE_LOOKS 2
 #define STOP_GRACE_MS 1000u /* for the next request, whose answer closes the connection */
 
 /* How long a phase may last; 0: for ever. */
@@ -29,8 +32,9 @@ static uint64_t client_deadline_ms(const struct client *client, enum client_phas
     case CLIENT_EARLY:
         return EARLY_MS;
     case CLIENT_BODY:
-    case CLIENT_RESPONSE:
         return listener->timeout_body_ms;
+    case CLIENT_RESPONSE: /* client_on_slow_reader */
+        return (listener->timeout_body_ms + RESPONSE_LOOKS - 1) / RESPONSE_LOOKS;
     case CLIENT_IDLE:
         return client->clients->env->stopping ? STOP_GRACE_MS : listener->timeout_idle_ms;
     case CLIENT_LINGER:
@@ -54,6 +58,8 @@ void client_arm(struct client *client, enum client_phase phase)
 
     client->phase = phase;
     client->silent = !client_is_to_send(phase) || ms <= SILENCE_MS;
+    client->unsent_bytes = -1;
+    client->stalled_looks = 0;
     if (ms == 0)
         timer_disarm(&client->timer);
     else
@@ -110,6 +116,8 @@ static void client_on_wake(struct exchange_client *side)
     if ((client->phase == CLIENT_BODY || client->phase == CLIENT_WAITING) &&
         exchange_has_early_answer(client->exchange))
         client_arm(client, CLIENT_EARLY);
+    else if (client->phase == CLIENT_WAITING && exchange_is_receiving(client->exchange))
+        client_arm(client, CLIENT_BODY);
     client_wake(client);
 }
 
@@ -196,7 +204,10 @@ static void client_head_timeout(struct client *client)
         exchange_fail(client->exchange, OUTCOME_HEAD_TIMEOUT);
     else
         counter_add(&client->clients->env->metrics->outcomes[OUTCOME_HEAD_TIMEOUT], 1);
-    client_tell_raw(client, &timeout);
+    /* On a connection that has been served, a 408 out of nothing could be taken for the answer to a request that
+     * crosses it. */
+    if (client->exchange || !client->served)
+        client_tell_raw(client, &timeout);
     client_cut(client);
 }
 
@@ -229,13 +240,33 @@ static void client_on_silence(struct client *client)
     timer_arm(client->clients->env->loop, &client->timer, client_deadline_ms(client, client->phase) - SILENCE_MS);
     if (client->phase == CLIENT_IDLE) {
         client_watch(client, EPOLLIN);
-        if (client->pool)
+        /* The cleared pool begins with what has already come of the next request. */
+        if (client->pool && client->pool[0] != '\0')
+            client_arm(client, CLIENT_HEAD);
+        else if (client->pool)
             give_back_zero_pages(client->pool, client->clients->pool_bytes);
     } else if (client_has_left(client)) {
         client_leave(client);
     } else {
         client_watch(client, EPOLLRDHUP);
     }
+}
+
+/* The library asks for the next block only when most of the last one has been taken, which a slow reader may need
+ * longer for than its deadline. So it is the kernel that is asked whether anything has been taken. */
+static void client_on_slow_reader(struct client *client)
+{
+    int unsent_bytes = 0;
+
+    if (ioctl(client->fd, SIOCOUTQ, &unsent_bytes) == 0 && unsent_bytes != client->unsent_bytes)
+        client->stalled_looks = 0;
+    client->unsent_bytes = unsent_bytes;
+    if (++client->stalled_looks < RESPONSE_LOOKS) {
+        timer_arm(client->clients->env->loop, &client->timer, client_deadline_ms(client, CLIENT_RESPONSE));
+        return;
+    }
+    exchange_fail(client->exchange, OUTCOME_CLIENT_STALLED);
+    client_cut(client);
 }
 
 static void client_on_timer(struct timer *timer)
@@ -269,8 +300,7 @@ static void client_on_timer(struct timer *timer)
         client_answer_raw(client);
         break;
     case CLIENT_RESPONSE:
-        exchange_fail(client->exchange, OUTCOME_CLIENT_STALLED);
-        client_cut(client);
+        client_on_slow_reader(client);
         break;
     case CLIENT_WAITING: /* armed only when a TCP client has finished sending */
         client_leave(client);

@@ -58,11 +58,15 @@ struct client {
     struct timer timer;
     enum client_phase phase;
     struct exchange *exchange; /* from the request line to the end of the response; NULL between */
-    size_t target_bytes;       /* of the request-target */
-    char *pool;                /* the library's memory for this connection, where that is known for sure; else NULL */
-    unsigned waited_run;       /* clients.run when it began to wait */
-    bool waiting;              /* unsuspended, waits for its exchange */
+    const char *target;        /* the request-target in the library's memory, while the head is looked at */
+    size_t target_bytes;
+    char *pool;          /* the library's memory for this connection, where that is known for sure; else NULL */
+    unsigned waited_run; /* clients.run when it began to wait */
+    bool waiting;        /* unsuspended, waits for its exchange */
     bool suspended;
+    bool served;      /* has had an exchange */
+    int unsent_bytes; /* at the last look at a slow reader, -1 before */
+    int stalled_looks;
     bool silent;      /* the timer stands for the deadline, not for a first look */
     bool expect_over; /* the target was asked long enough: the client may send */
     bool told;        /* a response has been queued, or sent by hand */

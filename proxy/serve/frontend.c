@@ -163,6 +163,17 @@ static enum MHD_Result frontend_on_field(void *closure, enum MHD_ValueKind kind,
     return MHD_YES;
 }
 
+/* Name and value of a field lie in one line, with the colon (now NUL) and white space between them. 0.9.75 glues the
+ * continuation of a folded line (RFC 9112 5.2) to a copy of the name. */
+static bool frontend_is_one_line(const struct field *field)
+{
+    const char *value = field->name.data + field->name.length + 1;
+
+    while (value < field->value.data && (*value == ' ' || *value == '\t'))
+        value++;
+    return value == field->value.data;
+}
+
 static enum exchange_verdict client_collect_head(struct client *client, const char *method, const char *version)
 {
     struct fields *fields = exchange_fields(client->exchange);
@@ -171,8 +182,14 @@ static enum exchange_verdict client_collect_head(struct client *client, const ch
     int n = MHD_get_connection_values_n(client->connection, MHD_HEADER_KIND, NULL, NULL);
 
     MHD_get_connection_values_n(client->connection, MHD_HEADER_KIND, frontend_on_field, fields);
-    for (size_t i = 0; i < fields->n_items; i++)
+    for (size_t i = 0; i < fields->n_items; i++) {
+        if (!frontend_is_one_line(&fields->items[i]))
+            exchange_refuse(client->exchange, OUTCOME_MALFORMED, "a folded field line");
         head_bytes += fields->items[i].name.length + fields->items[i].value.length + sizeof(": \r\n") - 1;
+    }
+    /* The version follows the target and one separator: if not, there was a NUL in it, and more behind that. */
+    if (version != client->target + client->target_bytes + 1)
+        exchange_refuse(client->exchange, OUTCOME_MALFORMED, "a NUL in the request-target");
     if (n < 0 || (size_t)n > fields->capacity)
         exchange_refuse(client->exchange, OUTCOME_HEADER_TOO_LARGE, "too many fields");
     held_bytes = head_bytes + (size_t)(n < 0 ? 0 : n) * POOL_PER_FIELD_BYTES + POOL_SLACK_BYTES;
@@ -280,14 +297,19 @@ static void *frontend_on_target(void *closure, const char *target, struct MHD_Co
     if (!client)
         return NULL;
     client->exchange = exchange_new(frontend->clients.env, &client->side, text_of(target));
+    client->target = target;
     client->target_bytes = strlen(target);
     client->told = false;
     client->expect_over = false;
-    client_arm(client, CLIENT_HEAD);
+    /* The deadline of a head begins with its first byte, not with its first line. */
+    if (client->phase == CLIENT_NEW)
+        client->phase = CLIENT_HEAD;
+    else if (client->phase != CLIENT_HEAD)
+        client_arm(client, CLIENT_HEAD);
     /* The library must not parse arguments: 1.0.1 dies of one without a value at the end of the line. */
     query = strchr(target, '?');
     if (query)
-        *query = '\0';
+        query[0] = query[1] = '\0'; /* 0.9.75 has found the '?' by now: an empty string after it ends the search */
     return client;
 }
 
@@ -324,6 +346,7 @@ static void frontend_on_completed(void *closure, struct MHD_Connection *connecti
     client->exchange = NULL;
     if (client->phase == CLIENT_LINGER)
         return;
+    client->served = true;
     client_arm(client, CLIENT_IDLE);
 }
 

@@ -123,18 +123,21 @@ static int connector_set_watch(CURL *easy, curl_socket_t fd, int what, void *clo
         events |= EPOLLIN;
     if (what & CURL_POLL_OUT)
         events |= EPOLLOUT;
-    if (watch)
-        return loop_modify(&watch->source, events) == 0 ? 0 : -1;
-
+    /* An attempt that cannot be watched runs into its deadline. To say so here would end the multi handle for good. */
+    if (watch) {
+        if (loop_modify(&watch->source, events) < 0)
+            log_error("cannot watch a connection being made: out of memory");
+        return 0;
+    }
     watch = calloc(1, sizeof(*watch));
     if (!watch)
-        return -1;
+        return 0;
     watch->connector = connector;
     watch->source = (struct source)SOURCE_INIT;
     list_init(&watch->link);
     if (loop_add(connector->loop, &watch->source, fd, events, connector_on_ready) < 0) {
         free(watch);
-        return -1;
+        return 0;
     }
     list_append(&connector->watches, &watch->link);
     curl_multi_assign(connector->multi, fd, watch);
@@ -345,11 +348,11 @@ static int attempt_add_handle(struct attempt *attempt, uint64_t timeout_ms)
 
 static void attempt_drop_handle(struct attempt *attempt)
 {
-    if (!attempt->easy)
-        return;
-    curl_multi_remove_handle(attempt->connector->multi, attempt->easy);
-    connector_give_handle(attempt->connector, attempt->easy);
-    attempt->easy = NULL;
+    if (attempt->easy) {
+        curl_multi_remove_handle(attempt->connector->multi, attempt->easy);
+        connector_give_handle(attempt->connector, attempt->easy);
+        attempt->easy = NULL;
+    }
     curl_slist_free_all(attempt->connect_to);
     attempt->connect_to = NULL;
     if (attempt->file_fd >= 0)

@@ -64,13 +64,13 @@ logged() {
 }
 
 refuse() {
-    local request answer
-    for request in "$@"; do
-        answer=$("${BASH_SOURCE[0]%/*}/wire.py" p.sock "$request")
-        [[ ${answer%%$'\n'*} =~ ^(4[0-9][0-9]|501|505)(\ (4[0-9][0-9]|501|505))?\ (closed|reset)$ ]] && continue
-        printf '%s\nwas not refused:\n%s\n' "$request" "$answer"
+    local summary request refused='^(4[0-9][0-9]|501|505)( (4[0-9][0-9]|501|505))? (closed|reset)$'
+    while IFS=$'\t' read -r summary request; do
+        [[ $summary =~ $refused ]] && continue
+        echo "answered with '$summary', not refused: $request"
         exit 1
-    done
+    done < <("${BASH_SOURCE[0]%/*}/wire.py" --each p.sock "$@")
+    [ "${summary+seen}" ]
 }
 
 only_malformed() {

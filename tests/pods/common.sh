@@ -105,7 +105,7 @@ release_sources() {
         awk -v RS= -v ORS='\n\n' -v suites="$suites" '$0 ~ suites' | sed "s/$codename/$RELEASE/g"
     find /etc/apt \( -path /etc/apt/sources.list -o -path '/etc/apt/sources.list.d/*.list' \) -exec cat {} + |
         sed -nE "s/^deb[[:space:]]+(\[[^]]*\][[:space:]]+)?([^[:space:]]+)[[:space:]]+$codename([^[:space:]]*)(.*)/\
-Types: deb\nURIs: \2\nSuites: $RELEASE\3\nComponents:\4\nSigned-By: \/usr\/share\/keyrings\/debian-archive-keyring.gpg\n/p"
+Types: deb\nURIs: \2\nSuites: $RELEASE\3\nComponents:\4\n/p"
 }
 
 # The Dockerfile's base, made by debootstrap instead of fetched from an image registry.

@@ -20,8 +20,9 @@ files_are_expected() {
 /porthole
 /run/porthole/'
     # One list for all machines: their names for the loader and for the library directory differ.
-    actual=$(cd "$work/rootfs" && find . -type d -empty -printf '%p/\n' -o ! -type d -print | sed -E \
-        -e 's|^\.||' -e 's|^/lib(64)?/([^/]*/)?ld-linux[^/]*$|/lib/loader|' -e 's|^/lib/[^/]*-linux-gnu[^/]*/|/lib/|' | LC_ALL=C sort)
+    actual=$(cd "$work/rootfs" && find . -type d -empty -printf '%p/\n' -o ! -type d -print |
+        sed -E -e 's|^\.||' -e 's|^/lib(64)?/([^/]*/)?ld-linux[^/]*$|/lib/loader|' \
+            -e 's|^/lib/[^/]*-linux-gnu[^/]*/|/lib/|' | LC_ALL=C sort)
     equal "$expected" "$actual"
 }
 
@@ -130,7 +131,8 @@ check 'its health check is in exec form' equal '[CMD /porthole probe unix:/run/p
     "$(inspect '{{.HealthCheck.Test}}')"
 check "its version is the label's and the Makefile's" version_is_the_label
 check 'its libraries are those of Debian 13' libraries_are_debian_13
-check 'without a configuration it fails with status 78' equal 78 "$(pod run --rm --network none porthole 2>/dev/null; echo $?)"
+check 'without a configuration it fails with status 78' \
+    equal 78 "$(pod run --rm --network none porthole 2>/dev/null; echo $?)"
 
 mkdir -p "$config" "$sockets"
 chown 65532:65532 "$sockets"

@@ -21,7 +21,8 @@ holds() { equal True "$(value_of "$1")"; }
 
 # Pod Security Standards, level "restricted".
 is_restricted() {
-    holds 'pod["securityContext"]["runAsNonRoot"] and pod["securityContext"]["seccompProfile"]["type"] == "RuntimeDefault"' &&
+    holds 'pod["securityContext"]["runAsNonRoot"]' &&
+        holds 'pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}' &&
         holds 'all(c["securityContext"]["allowPrivilegeEscalation"] is False for c in every)' &&
         holds 'all(c["securityContext"]["capabilities"] == {"drop": ["ALL"]} for c in every)' &&
         holds 'all(c["securityContext"]["runAsUser"] > 0 for c in every)' &&
@@ -34,7 +35,10 @@ is_sidecar() {
         holds '"startupProbe" in pod["initContainers"][0]'
 }
 
-bounds_are_set() { holds 'all(c["securityContext"]["readOnlyRootFilesystem"] and "memory" in c["resources"]["limits"] for c in every)'; }
+bounds_are_set() {
+    holds 'all(c["securityContext"]["readOnlyRootFilesystem"] for c in every)' &&
+        holds 'all("memory" in c["resources"]["limits"] for c in every)'
+}
 
 configuration_is_valid() {
     value_of 'data["porthole.json"]' >"$work/pod-porthole.json"
@@ -57,7 +61,12 @@ probe() { # startupProbe|livenessProbe
     in_container porthole "${command[@]}"
 }
 
-call() { in_container application curl --silent --show-error --fail --max-time 10 --unix-socket /run/porthole/web.sock "$@"; }
+# The application calls through SOCKET.
+call() { # SOCKET ARGUMENT-OF-CURL...
+    local socket=$1
+    shift
+    in_container application curl --silent --show-error --max-time 10 --unix-socket "/run/porthole/$socket" "$@"
+}
 
 file_is() { equal "$2" "$(stat -c '%F %u:%g %a' "$sockets/$1")"; }
 
@@ -94,7 +103,7 @@ stranger_is_refused() {
 }
 
 health_is_private() {
-    equal 7 "$(in_container application curl --silent --unix-socket /run/porthole/health.sock http://health/ >&2; echo $?)"
+    equal 7 "$(call health.sock http://health/ >&2; echo $?)"
 }
 
 access_log_names_the_caller() {
@@ -103,8 +112,7 @@ access_log_names_the_caller() {
 
 survives_a_broken_target() {
     pod stop --time 2 "$(container web)" && probe livenessProbe &&
-        equal 503 "$(in_container application curl --silent --output /dev/null --write-out '%{http_code}' \
-            --unix-socket /run/porthole/web.sock http://web/)"
+        equal 503 "$(call web.sock --output /dev/null --write-out '%{http_code}' http://web/)"
 }
 
 stops_and_cleans_up() {
@@ -128,7 +136,7 @@ check 'the containers are different users with one group in common' users_differ
 check 'the socket belongs to porthole and fsGroup, mode 0660' file_is web.sock 'socket 65532:20000 660'
 check 'the health socket is for porthole alone' file_is health.sock 'socket 65532:20000 600'
 check 'the application gets a page through the socket' \
-    equal "$(value_of 'data["index.html"].strip()')" "$(within 10 call http://web/index.html)"
+    equal "$(value_of 'data["index.html"].strip()')" "$(within 10 call web.sock --fail http://web/index.html)"
 check 'the application does not get into the health socket' health_is_private
 check 'the application can not remove the socket' application_cannot rm /run/porthole/web.sock
 check 'who is not in the group is refused' stranger_is_refused

@@ -239,7 +239,8 @@ static void test_client_silent_after_connecting_gets_408(void **state)
 /* Progress does not help: the head has one deadline. */
 static void test_client_trickling_its_head_gets_408(void **state)
 {
-    static const char head[] = "GET /a HTTP/1.1\r\nHost: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+    static const char head[] =
+        "GET /a HTTP/1.1\r\nHost: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
     struct front *front = *state;
 
     front->rig->listener.timeout_head_ms = 100;

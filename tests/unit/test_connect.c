@@ -43,9 +43,8 @@ static void begin(struct rig *rig, struct result *result, enum address_kind kind
 {
     *result = (struct result){.outcome = OUTCOME_PENDING, .channel = CHANNEL_INIT};
     rig->endpoint = (struct address){.kind = kind, .name = (char *)name, .port = (uint16_t)port};
-    result->start =
-        connect_start(rig->connector, &rig->target_config, &rig->endpoint, result_set, result, &result->channel,
-                      &result->attempt, &result->outcome, &result->error_number);
+    result->start = connect_start(rig->connector, &rig->target_config, &rig->endpoint, result_set, result,
+                                  &result->channel, &result->attempt, &result->outcome, &result->error_number);
     if (result->start == CONNECT_DONE)
         result->outcome = OUTCOME_FORWARDED;
     if (result->start == CONNECT_WAIT)
@@ -152,9 +151,9 @@ static void test_connect_abstract(void **state)
     snprintf(name, sizeof(name), "porthole-unit-%d", (int)getpid());
     expect_failure(rig, ADDRESS_ABSTRACT, name, 0, OUTCOME_TARGET_REFUSED);
     memcpy(address.sun_path + 1, name, strlen(name));
-    assert_int_equal(bind(fd, (struct sockaddr *)&address,
-                          (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(name))),
-                     0);
+    assert_int_equal(
+        bind(fd, (struct sockaddr *)&address, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(name))),
+        0);
     assert_int_equal(listen(fd, 1), 0);
     expect_connection(rig, ADDRESS_ABSTRACT, name, 0, fd);
     close(fd);
@@ -336,7 +335,8 @@ static void test_connect_name_that_cannot_be_resolved(void **state)
     struct rig *rig = *state;
 
     /* A label above 63 bytes is no question that a name server is asked. */
-    expect_failure(rig, ADDRESS_HTTP, "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx.invalid", 80,
+    expect_failure(rig, ADDRESS_HTTP,
+                   "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx.invalid", 80,
                    OUTCOME_CONNECT_FAILED);
 }
 

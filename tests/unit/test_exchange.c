@@ -1,11 +1,12 @@
-/* Exchanges between a client that is a struct and a target that is the test: what each ends as, what the client is told,
- * and what becomes of the connection. */
+/* Exchanges between a client that is a struct and a target that is the test: what each ends as, what the client is
+ * told, and what becomes of the connection. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -238,6 +239,74 @@ static void test_exchange_target_absent_and_refused(void **state)
     assert_int_equal(rig->target.n_open, 0);
 }
 
+/* Leaves an exchange that holds its connection, and returns it. */
+static struct exchange *hold_one(struct rig *rig)
+{
+    struct exchange *held;
+
+    begin_get(rig);
+    held = rig->exchange;
+    rig->exchange = NULL;
+    return held;
+}
+
+static void test_exchange_upload_waits_in_the_queue_with_its_body(void **state)
+{
+    struct rig *rig = *state;
+    struct exchange *held;
+
+    rig->target.most_open = 1;
+    held = hold_one(rig);
+    assert_int_equal(rig_begin(rig, POST), EXCHANGE_FORWARD);
+    rig_turn(rig);
+    assert_false(exchange_takes_body(rig->exchange));
+    rig_send(rig, "HTTP/1.1 204 No Content\r\n\r\n");
+    exchange_end(held, true);
+    assert_true(exchange_takes_body(rig->exchange));
+    rig_send_body(rig, "hello");
+    rig_finish_request(rig);
+    assert_false(rig_has_connection(rig));
+    rig_expect_request(rig, "POST /a HTTP/1.1\r\n", "\r\n\r\nhello");
+    rig_send(rig, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    rig_take_answer(rig);
+    rig_end(rig, true, OUTCOME_FORWARDED);
+}
+
+static void test_exchange_in_the_queue_for_too_long_is_busy(void **state)
+{
+    struct rig *rig = *state;
+    struct exchange *held;
+
+    rig->target.most_open = 1;
+    rig->target_config.connect_timeout_ms = 20;
+    held = hold_one(rig);
+    assert_int_equal(rig_begin(rig, GET), EXCHANGE_FORWARD);
+    rig_await_wake(rig);
+    expect_problem(rig, OUTCOME_TARGET_BUSY, 503);
+    assert_int_equal(rig_begin(rig, GET), EXCHANGE_FORWARD); /* one that does not wait so long */
+    exchange_fail(rig->exchange, OUTCOME_CLIENT_GONE);
+    rig_end(rig, false, OUTCOME_CLIENT_GONE);
+    exchange_end(held, false);
+}
+
+static void test_exchange_of_a_full_backlog_is_503(void **state)
+{
+    struct rig *rig = *state;
+    struct exchange *held;
+
+    assert_int_equal(listen(rig->listen_fd, 0), 0);
+    rig->target_config.connect_timeout_ms = 20;
+    rig_begin(rig, GET);
+    held = rig->exchange;
+    rig->exchange = NULL;
+    rig_begin(rig, GET);
+    assert_false(exchange_answer(rig->exchange, &rig->answer));
+    rig_await_wake(rig);
+    expect_problem(rig, OUTCOME_TARGET_FULL, 503);
+    assert_int_equal(rig->target.n_open, 1);
+    exchange_end(held, false);
+}
+
 static void test_exchange_target_closes_without_an_answer(void **state)
 {
     struct rig *rig = *state;
@@ -437,6 +506,9 @@ int main(void)
         RIG_TEST(test_exchange_problem_carries_the_request_id),
         RIG_TEST(test_exchange_request_ids_differ),
         RIG_TEST(test_exchange_target_absent_and_refused),
+        RIG_TEST(test_exchange_upload_waits_in_the_queue_with_its_body),
+        RIG_TEST(test_exchange_in_the_queue_for_too_long_is_busy),
+        RIG_TEST(test_exchange_of_a_full_backlog_is_503),
         RIG_TEST(test_exchange_target_closes_without_an_answer),
         RIG_TEST(test_exchange_target_resets_a_fresh_connection),
         RIG_TEST(test_exchange_bad_answers_are_502),

@@ -1,7 +1,7 @@
 /* Memory given back: nobody can tell but the kernel. */
 #include <setjmp.h>
-#include <stdbool.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -34,8 +34,7 @@ static size_t count_resident(const char *pages, size_t n)
 
 static char *map_pages(void)
 {
-    char *pages =
-        mmap(NULL, PAGES * page_bytes(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *pages = mmap(NULL, PAGES * page_bytes(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
     assert_true(pages != MAP_FAILED);
     madvise(pages, PAGES * page_bytes(), MADV_NOHUGEPAGE);

@@ -56,14 +56,30 @@ static void test_route_by_path(void **state)
         {.path = "/exact"}, {.path_prefix = "/api"}, {.path_prefix = "/dir/"}, {.path = "/"}, {.path = "*"},
     };
     static const struct row rows[] = {
-        {"GET", "a", "/exact", 0},       {"GET", "a", "/exact?q=/api", 0}, {"GET", "a", "/exact/", NONE},
-        {"GET", "a", "/Exact", NONE},    {"GET", "a", "/%65xact", 0},      {"GET", "a", "/api", 1},
-        {"GET", "a", "/api/", 1},        {"GET", "a", "/api/x?y", 1},      {"GET", "a", "/api?x", 1},
-        {"GET", "a", "/apis", NONE},     {"GET", "a", "/dir", NONE},       {"GET", "a", "/dir/", 2},
-        {"GET", "a", "/dir/x", 2},       {"GET", "a", "/", 3},             {"GET", "a", "/?x", 3},
-        {"GET", "a", "?x", 3},           {"OPTIONS", "a", "*", 4},         {"GET", "a", "/api/%2e%2E/x", AMBIGUOUS},
-        {"GET", "a", "/api/..", AMBIGUOUS}, {"GET", "a", "/api/..;x/", AMBIGUOUS}, {"GET", "a", "//exact", AMBIGUOUS},
-        {"GET", "a", "/api%2fx", AMBIGUOUS}, {"GET", "a", "/api\\x", AMBIGUOUS}, {"GET", "a", "/exact%", AMBIGUOUS},
+        {"GET", "a", "/exact", 0},
+        {"GET", "a", "/exact?q=/api", 0},
+        {"GET", "a", "/exact/", NONE},
+        {"GET", "a", "/Exact", NONE},
+        {"GET", "a", "/%65xact", 0},
+        {"GET", "a", "/api", 1},
+        {"GET", "a", "/api/", 1},
+        {"GET", "a", "/api/x?y", 1},
+        {"GET", "a", "/api?x", 1},
+        {"GET", "a", "/apis", NONE},
+        {"GET", "a", "/dir", NONE},
+        {"GET", "a", "/dir/", 2},
+        {"GET", "a", "/dir/x", 2},
+        {"GET", "a", "/", 3},
+        {"GET", "a", "/?x", 3},
+        {"GET", "a", "?x", 3},
+        {"OPTIONS", "a", "*", 4},
+        {"GET", "a", "/api/%2e%2E/x", AMBIGUOUS},
+        {"GET", "a", "/api/..", AMBIGUOUS},
+        {"GET", "a", "/api/..;x/", AMBIGUOUS},
+        {"GET", "a", "//exact", AMBIGUOUS},
+        {"GET", "a", "/api%2fx", AMBIGUOUS},
+        {"GET", "a", "/api\\x", AMBIGUOUS},
+        {"GET", "a", "/exact%", AMBIGUOUS},
         {"GET", "a", "/none?a=../..", NONE},
     };
 
@@ -75,7 +91,7 @@ static void test_route_by_method_is_case_sensitive(void **state)
 {
     struct route_config routes[] = {{.methods = get_head}, {.methods = post}};
     static const struct row rows[] = {
-        {"GET", "a", "/", 0},    {"HEAD", "a", "/", 0},   {"POST", "a", "/", 1},
+        {"GET", "a", "/", 0},    {"HEAD", "a", "/", 0},    {"POST", "a", "/", 1},
         {"get", "a", "/", NONE}, {"GETS", "a", "/", NONE}, {"GE", "a", "/", NONE},
     };
 
@@ -85,13 +101,23 @@ static void test_route_by_method_is_case_sensitive(void **state)
 
 static void test_route_by_host_without_its_port(void **state)
 {
-    struct route_config routes[] = {{.host = "example.org"}, {.host = "*.example.org"}, {.host = "[::1]"}, {.host = "1.2.3.4"}};
+    struct route_config routes[] = {
+        {.host = "example.org"}, {.host = "*.example.org"}, {.host = "[::1]"}, {.host = "1.2.3.4"}};
     static const struct row rows[] = {
-        {"GET", "example.org", "/", 0},     {"GET", "EXAMPLE.org:8080", "/", 0}, {"GET", "example.org:", "/", 0},
-        {"GET", "a.example.org", "/", 1},   {"GET", "A.b.Example.ORG:1", "/", 1}, {"GET", ".example.org", "/", NONE},
-        {"GET", "notexample.org", "/", NONE}, {"GET", "example.org.evil", "/", NONE}, {"GET", "", "/", NONE},
-        {"GET", "[::1]", "/", 2},           {"GET", "[::1]:80", "/", 2},         {"GET", "1.2.3.4:5", "/", 3},
-        {"GET", "1.2.3.4", "/", 3},         {"GET", "1.2.3.45", "/", NONE},
+        {"GET", "example.org", "/", 0},
+        {"GET", "EXAMPLE.org:8080", "/", 0},
+        {"GET", "example.org:", "/", 0},
+        {"GET", "a.example.org", "/", 1},
+        {"GET", "A.b.Example.ORG:1", "/", 1},
+        {"GET", ".example.org", "/", NONE},
+        {"GET", "notexample.org", "/", NONE},
+        {"GET", "example.org.evil", "/", NONE},
+        {"GET", "", "/", NONE},
+        {"GET", "[::1]", "/", 2},
+        {"GET", "[::1]:80", "/", 2},
+        {"GET", "1.2.3.4:5", "/", 3},
+        {"GET", "1.2.3.4", "/", 3},
+        {"GET", "1.2.3.45", "/", NONE},
     };
 
     (void)state;
@@ -107,7 +133,10 @@ static void test_route_first_match_wins_and_all_conditions_count(void **state)
         {.path_prefix = "/a/b"},
     };
     static const struct row rows[] = {
-        {"POST", "x", "/a/b", 0}, {"GET", "x", "/a/b", 1}, {"GET", "y", "/a/b", 2}, {"GET", "x", "/b", NONE},
+        {"POST", "x", "/a/b", 0},
+        {"GET", "x", "/a/b", 1},
+        {"GET", "y", "/a/b", 2},
+        {"GET", "x", "/b", NONE},
     };
 
     (void)state;
@@ -118,7 +147,9 @@ static void test_route_without_path_conditions_looks_at_no_path(void **state)
 {
     struct route_config routes[] = {{.methods = get_head}};
     static const struct row rows[] = {
-        {"GET", "a", "/../%2f%00//\\", 0}, {"POST", "a", "/..", NONE}, {"GET", "a", "/%", 0},
+        {"GET", "a", "/../%2f%00//\\", 0},
+        {"POST", "a", "/..", NONE},
+        {"GET", "a", "/%", 0},
     };
 
     (void)state;
@@ -130,8 +161,9 @@ static void test_route_ambiguous_path_goes_only_where_it_is_allowed(void **state
     struct route_config routes[] = {
         {.path_prefix = "/a"}, {.methods = post}, {.methods = get_head, .path_ambiguity_allow = true}};
     static const struct row rows[] = {
-        {"GET", "a", "/a/../b", 2},          {"POST", "a", "/a/../b", AMBIGUOUS}, {"POST", "a", "/b", 1},
-        {"DELETE", "a", "/a/%2e%2e", AMBIGUOUS}, {"DELETE", "a", "/b", NONE},      {"GET", "a", "/a", 0},
+        {"GET", "a", "/a/../b", 2},  {"POST", "a", "/a/../b", AMBIGUOUS},
+        {"POST", "a", "/b", 1},      {"DELETE", "a", "/a/%2e%2e", AMBIGUOUS},
+        {"DELETE", "a", "/b", NONE}, {"GET", "a", "/a", 0},
     };
 
     (void)state;

@@ -1,11 +1,17 @@
 /* The response's way: however its bytes are cut, the client gets the same; and a connection whose target says more than
  * its message is never used again. */
+#include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -36,8 +42,8 @@ struct framing {
 
 static const struct framing framings[] = {
     {"HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\nhello world", "hello world", false, true},
-    {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6;x=y\r\n world\r\n0\r\nT: u\r\n\r\n", "hello world",
-     false, true},
+    {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6;x=y\r\n world\r\n0\r\nT: u\r\n\r\n",
+     "hello world", false, true},
     {"HTTP/1.1 200 OK\r\n\r\nhello world", "hello world", true, false},
     {"HTTP/1.0 200 OK\r\nContent-Length: 11\r\n\r\nhello world", "hello world", false, false},
     {"HTTP/1.1 200 OK\r\nContent-Length: 11\r\nConnection: close\r\n\r\nhello world", "hello world", false, false},
@@ -45,8 +51,8 @@ static const struct framing framings[] = {
     {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "", false, true},
     {"HTTP/1.1 204 No Content\r\n\r\n", "", false, true},
     {"HTTP/1.1 304 Not Modified\r\nContent-Length: 11\r\n\r\n", "", false, true},
-    {"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", "hi",
-     false, true},
+    {"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi",
+     "hi", false, true},
 };
 
 /* Takes answer and body, which may come late. */
@@ -260,7 +266,8 @@ static void test_response_bytes_while_idle_close_the_connection(void **state)
     rig_one_exchange(rig);
 }
 
-/* The message ends exactly where our buffer does; what follows is still in the socket. The next client must not get it. */
+/* The message ends exactly where our buffer does; what follows is still in the socket. The next client must not get it.
+ */
 static void test_response_that_fills_the_buffer_with_bytes_after_its_end_is_not_reused(void **state)
 {
     static const char *const heads[] = {"GET / 1\nHost: a", "HEAD / 1\nHost: a"};
@@ -301,6 +308,64 @@ static void test_response_chunked_that_fills_a_piece_with_bytes_after_its_end_is
     assert_int_equal(rig->target.pool.n_idle, 0);
 }
 
+/* ---- endless news ---- */
+
+#define NEWS "HTTP/1.1 102 On it\r\n\r\n"
+
+/* Sends interim responses from a child of ours until somebody takes the connection away. */
+static pid_t flood(struct rig *rig)
+{
+    pid_t pid = fork();
+    static char news[1000 * (sizeof(NEWS) - 1)];
+
+    assert_true(pid >= 0);
+    if (pid > 0)
+        return pid;
+    alarm(60);
+    fcntl(rig->target_fd, F_SETFL, 0);
+    for (size_t i = 0; i < sizeof(news); i += sizeof(NEWS) - 1)
+        memcpy(news + i, NEWS, sizeof(NEWS) - 1);
+    while (send(rig->target_fd, news, sizeof(news), MSG_NOSIGNAL) > 0)
+        ;
+    _exit(0);
+}
+
+static uint64_t cpu_us(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+    return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
+static void test_response_flood_of_interim_responses_does_not_hold_the_loop(void **state)
+{
+    struct rig *rig = *state;
+    uint64_t longest_us = 0;
+    pid_t pid;
+
+    rig->target_config.response_timeout_ms = 200;
+    assert_int_equal(rig_begin(rig, "GET /a 1\nHost: a"), EXCHANGE_FORWARD);
+    rig_finish_request(rig);
+    rig_accept(rig);
+    pid = flood(rig);
+    alarm(60); /* if the loop never returns */
+    while (!exchange_failed(rig->exchange)) {
+        uint64_t begin_us = cpu_us(), us;
+
+        assert_true(loop_run_once(rig->loop, 10) >= 0);
+        us = cpu_us() - begin_us;
+        longest_us = us > longest_us ? us : longest_us;
+    }
+    alarm(0);
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    exchange_end(rig->exchange, false);
+    rig->exchange = NULL;
+    if (longest_us > 50000)
+        fail_msg("one turn of the loop took %llu us of CPU", (unsigned long long)longest_us);
+}
+
 #define RIG_TEST(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
 
 int main(void)
@@ -317,6 +382,7 @@ int main(void)
         RIG_TEST(test_response_bytes_while_idle_close_the_connection),
         RIG_TEST(test_response_that_fills_the_buffer_with_bytes_after_its_end_is_not_reused),
         RIG_TEST(test_response_chunked_that_fills_a_piece_with_bytes_after_its_end_is_not_reused),
+        RIG_TEST(test_response_flood_of_interim_responses_does_not_hold_the_loop),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

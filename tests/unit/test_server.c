@@ -1,0 +1,367 @@
+/* A server's life, with its real threads: publishing, serving, being replaced, and stopping without losing anybody. */
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "config/load.h"
+#include "proxy/server.h"
+#include "tests/unit/publish_fixture.h"
+
+#define PATIENCE_MS 20000
+#define GET "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+#define RESPONDS "\"routes\": [ { \"respond\": { \"status\": 200, \"body\": \"hi\" } } ]"
+#define FORWARDS "\"routes\": [ { \"target\": \"unix:%s/target.sock\" } ]"
+
+struct running {
+    struct server *server;
+    pthread_t thread;
+    int result;
+};
+
+/* `format` has the directory for each %s. */
+static struct snapshot *make_snapshot(struct fixture *fixture, const char *format)
+{
+    struct problems problems = PROBLEMS_INIT;
+    struct snapshot *snapshot = NULL;
+    char text[4096];
+    const char *d = fixture->directory;
+    size_t n = 0;
+
+    for (const char *at = format; *at && n + 128 < sizeof(text); at++) {
+        if (at[0] == '%' && at[1] == 's') {
+            n += (size_t)snprintf(text + n, sizeof(text) - n, "%s", d);
+            at++;
+        } else {
+            text[n++] = *at;
+        }
+    }
+    if (config_parse(text, n, "test", &snapshot, &problems) != 0) {
+        problems_print(&problems, "test", stderr);
+        fail_msg("the configuration is not good: %.*s", (int)n, text);
+    }
+    return snapshot;
+}
+
+static int server_make_from(struct fixture *fixture, const char *format, bool takeover, struct server **ret_server)
+{
+    const struct server_options options = {.takeover = takeover};
+    struct snapshot *snapshot = make_snapshot(fixture, format);
+    struct error error = ERROR_INIT;
+    int r = server_new(snapshot, &options, ret_server, &error);
+
+    assert_true(r <= 0);
+    assert_int_equal(r, error.code);
+    snapshot_unref(snapshot);
+    return r;
+}
+
+static void *running_main(void *closure)
+{
+    struct running *running = closure;
+
+    running->result = server_run(running->server);
+    return NULL;
+}
+
+static void running_start(struct running *running)
+{
+    assert_int_equal(pthread_create(&running->thread, NULL, running_main, running), 0);
+}
+
+static void running_begin(struct running *running, struct fixture *fixture, const char *format, bool takeover)
+{
+    assert_int_equal(server_make_from(fixture, format, takeover, &running->server), 0);
+    running_start(running);
+}
+
+/* Waits for its own end. */
+static void running_join(struct running *running)
+{
+    struct timespec until;
+
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += PATIENCE_MS / 1000;
+    assert_int_equal(pthread_timedjoin_np(running->thread, NULL, &until), 0);
+    assert_int_equal(running->result, 0);
+    server_free(running->server);
+}
+
+static void running_end(struct running *running)
+{
+    server_stop(running->server);
+    running_join(running);
+}
+
+/* Receives until the text has come, or the end when it is NULL. */
+static void expect(int fd, const char *text)
+{
+    struct pollfd waiting = {.fd = fd, .events = POLLIN};
+    char data[4096];
+    size_t n = 0;
+    ssize_t r;
+
+    for (data[0] = '\0'; !text || !strstr(data, text); data[n] = '\0') {
+        if (poll(&waiting, 1, PATIENCE_MS) != 1)
+            fail_msg("'%s' never came after '%s'", text ? text : "the end", data);
+        r = recv(fd, data + n, sizeof(data) - 1 - n, 0);
+        if (r <= 0 && text)
+            fail_msg("an end came instead of '%s' after '%s'", text, data);
+        if (r <= 0)
+            return;
+        n += (size_t)r;
+    }
+}
+
+static int say(const char *path, const char *text)
+{
+    int fd = fixture_connect(path);
+
+    if (fd < 0)
+        fail_msg("cannot connect to %s: %s", path, strerror(-fd));
+    assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
+    return fd;
+}
+
+static int target_listen(struct fixture *fixture)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s/target.sock", fixture->directory);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(listen(fd, 8), 0);
+    return fd;
+}
+
+#define ONE "{ \"log\": { \"level\": \"error\" }, \"listeners\": [ { \"bind\": \"unix:%s/app.sock\", "
+
+static void test_server_published_keeps_clients_until_it_runs(void **state)
+{
+    struct fixture *fixture = *state;
+    struct running running;
+    int fd;
+
+    assert_int_equal(server_make_from(fixture, ONE RESPONDS "} ] }", false, &running.server), 0);
+    fd = say(fixture->path, GET);
+    running_start(&running);
+    expect(fd, "\r\n\r\nhi");
+    running_end(&running);
+    expect(fd, NULL);
+    close(fd);
+    assert_int_equal(fixture_count_entries(fixture->directory), 0);
+}
+
+static void test_server_that_cannot_publish_leaves_nothing(void **state)
+{
+    struct fixture *fixture = *state;
+    struct server *server = NULL;
+    int descriptors;
+
+    log_configure(LOG_LEVEL_ERROR, LOG_FORMAT_PLAIN);
+    descriptors = fixture_count_descriptors();
+    assert_true(server_make_from(fixture,
+                                 ONE RESPONDS "}, { \"bind\": \"unix:/proc/porthole/a.sock\", " RESPONDS "} ] }", false,
+                                 &server) < 0);
+    assert_null(server);
+    assert_int_equal(fixture_count_entries(fixture->directory), 0);
+    assert_int_equal(fixture_count_descriptors(), descriptors);
+}
+
+static void test_server_stopping_finishes_what_is_under_way(void **state)
+{
+    struct fixture *fixture = *state;
+    int listening = target_listen(fixture), fd, target;
+    struct running running;
+
+    running_begin(&running, fixture, ONE FORWARDS "} ] }", false);
+    fd = say(fixture->path, GET);
+    target = accept(listening, NULL, NULL);
+    expect(target, "\r\n\r\n");
+    server_stop(running.server);
+    for (int i = 0; i < PATIENCE_MS && access(fixture->path, F_OK) == 0; i++)
+        usleep(1000);
+    assert_int_equal(access(fixture->path, F_OK), -1);
+    assert_int_equal(send(target, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nstill", 43, 0), 43);
+    expect(fd, "still");
+    expect(fd, NULL);
+    running_join(&running);
+    close(fd);
+    close(target);
+    close(listening);
+    unlink(fixture_path(fixture, "target.sock"));
+}
+
+static void test_server_stopping_cuts_at_the_deadline(void **state)
+{
+    struct fixture *fixture = *state;
+    int listening = target_listen(fixture), fd, target;
+    struct running running;
+
+    running_begin(&running, fixture,
+                  "{ \"drain\": \"100ms\", \"log\": { \"level\": \"error\" }, \"listeners\": [ { \"bind\": "
+                  "\"unix:%s/app.sock\", " FORWARDS "} ] }",
+                  false);
+    fd = say(fixture->path, GET);
+    target = accept(listening, NULL, NULL);
+    expect(target, "\r\n\r\n");
+    running_end(&running);
+    expect(fd, NULL);
+    expect(target, NULL);
+    close(fd);
+    close(target);
+    close(listening);
+}
+
+static void test_server_of_another_process_is_not_replaced_by_accident(void **state)
+{
+    struct fixture *fixture = *state;
+    struct running running;
+    struct server *second = NULL;
+    int fd;
+
+    running_begin(&running, fixture, ONE RESPONDS "} ] }", false);
+    assert_int_equal(server_make_from(fixture, ONE RESPONDS "} ] }", false, &second), -EADDRINUSE);
+    fd = say(fixture->path, GET);
+    expect(fd, "hi");
+    close(fd);
+    running_end(&running);
+}
+
+static void test_server_taken_over_drains_and_ends_by_itself(void **state)
+{
+    struct fixture *fixture = *state;
+    struct running first, second;
+    int before, after;
+
+    running_begin(&first, fixture, ONE RESPONDS "} ] }", false);
+    before = say(fixture->path, GET);
+    expect(before, "hi");
+    running_begin(&second, fixture, ONE "\"routes\": [ { \"respond\": { \"status\": 200, \"body\": \"new\" } } ] } ] }",
+                  true);
+    after = say(fixture->path, GET);
+    expect(after, "new");
+    running_join(&first);
+    expect(before, NULL);
+    close(before);
+    close(after);
+    after = say(fixture->path, GET); /* the first one left the second one's socket alone */
+    expect(after, "new");
+    close(after);
+    running_end(&second);
+}
+
+static void test_server_restores_a_removed_socket(void **state)
+{
+    struct fixture *fixture = *state;
+    struct running running;
+    int fd;
+
+    running_begin(&running, fixture, ONE RESPONDS "} ] }", false);
+    fd = say(fixture->path, GET);
+    expect(fd, "hi");
+    close(fd);
+    assert_int_equal(unlink(fixture->path), 0);
+    for (int i = 0; i < PATIENCE_MS && access(fixture->path, F_OK) != 0; i++)
+        usleep(1000);
+    fd = say(fixture->path, GET);
+    expect(fd, "hi");
+    close(fd);
+    running_end(&running);
+    assert_int_equal(fixture_count_entries(fixture->directory), 0);
+}
+
+static void test_server_full_house_serves_the_next_when_somebody_leaves(void **state)
+{
+    struct fixture *fixture = *state;
+    struct running running;
+    int fds[3];
+
+    running_begin(&running, fixture, ONE "\"limits\": { \"connections\": 2 }, " RESPONDS "} ] }", false);
+    for (int i = 0; i < 2; i++) {
+        fds[i] = say(fixture->path, GET);
+        expect(fds[i], "hi");
+    }
+    fds[2] = say(fixture->path, GET);
+    assert_int_equal(poll(&(struct pollfd){.fd = fds[2], .events = POLLIN}, 1, 100), 0);
+    close(fds[0]);
+    expect(fds[2], "hi");
+    close(fds[1]);
+    close(fds[2]);
+    running_end(&running);
+}
+
+static void test_server_peer_that_is_not_allowed_is_closed_at_once(void **state)
+{
+    struct fixture *fixture = *state;
+    struct running running;
+    int fd;
+
+    running_begin(&running, fixture, ONE "\"peers\": { \"allow\": [ { \"uid\": 4711 } ] }, " RESPONDS "} ] }", false);
+    fd = fixture_connect(fixture->path);
+    assert_true(fd >= 0);
+    expect(fd, NULL);
+    close(fd);
+    running_end(&running);
+}
+
+static void test_server_with_several_workers_serves_everybody(void **state)
+{
+    struct fixture *fixture = *state;
+    struct running running;
+    int fds[40];
+
+    running_begin(&running, fixture,
+                  "{ \"workers\": 3, \"log\": { \"level\": \"error\" }, \"listeners\": [ { \"bind\": "
+                  "\"unix:%s/app.sock\", " RESPONDS "} ] }",
+                  false);
+    for (size_t i = 0; i < ARRAY_LENGTH(fds); i++)
+        fds[i] = say(fixture->path, GET);
+    for (size_t i = 0; i < ARRAY_LENGTH(fds); i++) {
+        expect(fds[i], "hi");
+        close(fds[i]);
+    }
+    running_end(&running);
+}
+
+static void test_server_stopped_before_it_ran_ends(void **state)
+{
+    struct fixture *fixture = *state;
+    struct server *server = NULL;
+
+    assert_int_equal(server_make_from(fixture, ONE RESPONDS "} ] }", false, &server), 0);
+    server_free(server);
+    assert_int_equal(fixture_count_entries(fixture->directory), 0);
+    server_free(NULL);
+}
+
+#define SERVER_TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        SERVER_TEST(test_server_published_keeps_clients_until_it_runs),
+        SERVER_TEST(test_server_that_cannot_publish_leaves_nothing),
+        SERVER_TEST(test_server_stopping_finishes_what_is_under_way),
+        SERVER_TEST(test_server_stopping_cuts_at_the_deadline),
+        SERVER_TEST(test_server_of_another_process_is_not_replaced_by_accident),
+        SERVER_TEST(test_server_taken_over_drains_and_ends_by_itself),
+        SERVER_TEST(test_server_restores_a_removed_socket),
+        SERVER_TEST(test_server_full_house_serves_the_next_when_somebody_leaves),
+        SERVER_TEST(test_server_peer_that_is_not_allowed_is_closed_at_once),
+        SERVER_TEST(test_server_with_several_workers_serves_everybody),
+        SERVER_TEST(test_server_stopped_before_it_ran_ends),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
