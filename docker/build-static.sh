@@ -84,9 +84,10 @@ configure_curl() {
         --with-openssl --with-ca-bundle=/etc/ssl/certs/ca-certificates.crt --without-ca-path \
         --enable-http --enable-unix-sockets --enable-ipv6 --enable-threaded-resolver \
         --disable-{ftp,file,ipfs,ldap,ldaps,rtsp,dict,telnet,tftp,pop3,imap,smb,smtp,gopher,mqtt,websockets} \
-        --disable-{manual,docs,libcurl-option,openssl-auto-load-config,sspi,ntlm,ntlm-wb,tls-srp,crypto-auth,http-auth} \
+        --disable-{ntlm,ntlm-wb,tls-srp,crypto-auth,http-auth,sspi,aws} \
+        --disable-{manual,docs,libcurl-option,openssl-auto-load-config} \
         --disable-{cookies,doh,mime,form-api,dateparse,netrc,progress-meter,dnsshuffle,get-easy-options} \
-        --disable-{alt-svc,hsts,ares,aws} \
+        --disable-{alt-svc,hsts,ares} \
         --without-{zlib,brotli,zstd,libpsl,libgsasl,libssh,libssh2,librtmp,libidn2,nghttp2,gssapi}
 }
 
@@ -179,7 +180,8 @@ link_arguments() {
 # Nothing but glibc may be left outside.
 check_needed() {
     local needed
-    needed=$(readelf -d "$1" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' | grep -vE '^(libc|libm|libresolv|ld-linux.*)\.so') || return 0
+    needed=$(readelf -d "$1" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' |
+        grep -vE '^(libc|libm|libresolv|ld-linux.*)\.so') || return 0
     die "$1 still needs: $needed"
 }
 
@@ -188,7 +190,8 @@ build_porthole() {
     local libraries objects=build/static/objects
     libraries=$(PKG_CONFIG_PATH=$pkg_config link_arguments)
     # pack-relative-relocs: OpenSSL's tables have 18,000 relocations, which would be a tenth of the file.
-    PKG_CONFIG_PATH=$pkg_config make -j"$(nproc)" -C "$root" --no-print-directory BUILD="$objects" ALL_LIBS="$libraries" \
+    PKG_CONFIG_PATH=$pkg_config make -j"$(nproc)" -C "$root" --no-print-directory \
+        BUILD="$objects" ALL_LIBS="$libraries" \
         CFLAGS='-ffunction-sections -fdata-sections' LDFLAGS='-Wl,--gc-sections,-z,pack-relative-relocs' \
         "$objects/porthole"
     check_needed "$root/$objects/porthole"

@@ -26,10 +26,10 @@ static void rig_listen(struct rig *rig)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
 
-    strcpy(rig->directory, "/tmp/porthole-unit-XXXXXX");
+    snprintf(rig->directory, sizeof(rig->directory), "/tmp/porthole-unit-XXXXXX");
     assert_non_null(mkdtemp(rig->directory));
     snprintf(rig->path, sizeof(rig->path), "%s/target.sock", rig->directory);
-    strcpy(address.sun_path, rig->path);
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s", rig->path);
     rig->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     assert_int_equal(bind(rig->listen_fd, (struct sockaddr *)&address, sizeof(address)), 0);
     assert_int_equal(listen(rig->listen_fd, 64), 0);

@@ -203,7 +203,7 @@ static void test_access_log_long_texts_are_cut_to_valid_json(void **state)
 
             memset(text, 'a', shift);
             for (; length + 4 < 20000; length += strlen(units[unit]))
-                strcpy(text + length, units[unit]);
+                memcpy(text + length, units[unit], strlen(units[unit]));
             entry.request_id = entry.method = entry.target = entry.listener = entry.route = entry.upstream =
                 entry.peer = (struct text){text, length};
             json = json_of(*state, &entry);

@@ -229,7 +229,7 @@ static void test_connect_long_path_absent_and_refused(void **state)
     expect_failure(rig, ADDRESS_UNIX, path, 0, OUTCOME_TARGET_ABSENT);
     snprintf(path, sizeof(path), "%s/%0120d", rig->directory, 0);
     assert_int_equal(mkdir(path, 0700), 0);
-    strcat(path, "/a.sock");
+    snprintf(path, sizeof(path), "%s/%0120d/a.sock", rig->directory, 0);
     expect_failure(rig, ADDRESS_UNIX, path, 0, OUTCOME_TARGET_ABSENT);
     assert_int_equal(rename(rig->path, path), 0);
     close(rig->listen_fd);
@@ -309,7 +309,7 @@ static void test_connect_full_backlog_of_a_target_that_leaves(void **state)
 static void test_connect_tcp(void **state)
 {
     struct rig *rig = *state;
-    int port, fd = listen_tcp(AF_INET, &port);
+    int port = 0, fd = listen_tcp(AF_INET, &port);
 
     assert_true(fd >= 0);
     expect_connection(rig, ADDRESS_HTTP, "127.0.0.1", port, fd);
@@ -321,7 +321,7 @@ static void test_connect_tcp(void **state)
 static void test_connect_tcp_v6(void **state)
 {
     struct rig *rig = *state;
-    int port, fd = listen_tcp(AF_INET6, &port);
+    int port = 0, fd = listen_tcp(AF_INET6, &port);
 
     if (fd < 0)
         skip(); /* a machine without IPv6 */
@@ -344,7 +344,7 @@ static void test_connect_tls_to_a_plain_server(void **state)
 {
     struct rig *rig = *state;
     struct result result;
-    int port, listening = listen_tcp(AF_INET, &port), fd;
+    int port = 0, listening = listen_tcp(AF_INET, &port), fd;
 
     begin(rig, &result, ADDRESS_HTTPS, "127.0.0.1", port);
     assert_int_equal(result.start, CONNECT_WAIT);
@@ -361,7 +361,7 @@ static void test_connect_tls_to_a_plain_server(void **state)
 static void test_connect_tls_to_a_silent_server_times_out(void **state)
 {
     struct rig *rig = *state;
-    int port, listening = listen_tcp(AF_INET, &port);
+    int port = 0, listening = listen_tcp(AF_INET, &port);
 
     rig->target_config.connect_timeout_ms = 60;
     expect_failure(rig, ADDRESS_HTTPS, "127.0.0.1", port, OUTCOME_CONNECT_TIMEOUT);
@@ -371,7 +371,7 @@ static void test_connect_tls_to_a_silent_server_times_out(void **state)
 static void test_connect_tls_with_a_missing_ca_file(void **state)
 {
     struct rig *rig = *state;
-    int port, listening = listen_tcp(AF_INET, &port);
+    int port = 0, listening = listen_tcp(AF_INET, &port);
 
     rig->target_config.tls.verify = true;
     rig->target_config.tls.ca = "/nonexistent/ca.pem";
@@ -382,7 +382,7 @@ static void test_connect_tls_with_a_missing_ca_file(void **state)
 static void test_connect_cancelled_at_each_stage_leaves_nothing(void **state)
 {
     struct rig *rig = *state;
-    int descriptors, port, listening = listen_tcp(AF_INET, &port);
+    int descriptors, port = 0, listening = listen_tcp(AF_INET, &port);
     struct result first, result;
 
     fill_backlog(rig, &first);

@@ -280,7 +280,7 @@ static void test_response_that_fills_the_buffer_with_bytes_after_its_end_is_not_
 
         memset(response + n, 'x', 2 * IN_BYTES - (size_t)n);
         memcpy(response + IN_BYTES - (i == 0 ? 13 : 4), "\r\n\r\n", 4);
-        strcpy(response + IN_BYTES, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil");
+        snprintf(response + IN_BYTES, IN_BYTES, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil");
         begin(rig, heads[i]);
         rig_send(rig, response);
         rig_take_answer(rig);
