@@ -19,7 +19,7 @@
 #define RUNS_MOST 3
 
 #ifndef MHD_RF_HEAD_ONLY_RESPONSE
-#define MHD_RF_HEAD_ONLY_RESPONSE ((enum MHD_ResponseFlags)(1 << 4)) /* since 0.9.77; see frontend_knows_head_only */
+#define MHD_RF_HEAD_ONLY_RESPONSE ((enum MHD_ResponseFlags)(1 << 4)) /* since 0.9.77; see frontend.strict_parser */
 #endif
 
 struct frontend {
@@ -27,7 +27,7 @@ struct frontend {
     struct source source; /* the daemon's epoll descriptor */
     struct clients clients;
     struct client *adding; /* between frontend_add and the library's notification */
-    bool head_only;        /* the library knows MHD_RF_HEAD_ONLY_RESPONSE */
+    bool strict_parser; /* the library is 1.0 or near: its parser is strict, and it knows MHD_RF_HEAD_ONLY_RESPONSE */
     void (*closed)(void *closure, const struct listener_config *);
     void *closure;
 };
@@ -90,9 +90,10 @@ static struct MHD_Response *client_make_empty(struct client *client, const struc
     response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK_BYTES, client_read, client, NULL);
     /* 0.9.75 sends the end of a chunked body after such a head; there the connection ends instead. */
     if (response)
-        MHD_set_response_options(
-            response, frontend_of(client)->head_only ? MHD_RF_HEAD_ONLY_RESPONSE : MHD_RF_HTTP_1_0_COMPATIBLE_STRICT,
-            MHD_RO_END);
+        MHD_set_response_options(response,
+                                 frontend_of(client)->strict_parser ? MHD_RF_HEAD_ONLY_RESPONSE
+                                                                    : MHD_RF_HTTP_1_0_COMPATIBLE_STRICT,
+                                 MHD_RO_END);
     return response;
 }
 
@@ -163,15 +164,26 @@ static enum MHD_Result frontend_on_field(void *closure, enum MHD_ValueKind kind,
     return MHD_YES;
 }
 
-/* Name and value of a field lie in one line, with the colon (now NUL) and white space between them. 0.9.75 glues the
- * continuation of a folded line (RFC 9112 5.2) to a copy of the name. */
-static bool frontend_is_one_line(const struct field *field)
+/* Whether every byte of the head is accounted for: line follows line, each ended by CRLF (two NULs by now), and an
+ * empty one ends it.
+ *
+ * The parser of 0.9.75 is lax where a stricter one in front of us is not: it takes a line that begins with a colon for
+ * the end of the head (and what follows for the next request), cuts values at a NUL, takes a bare LF for a line's end,
+ * and glues a folded line (RFC 9112 5.2) to a copy of the field's name. Each leaves its trace in where things lie. 1.0
+ * refuses all that by itself. */
+static bool client_head_is_whole(const struct client *client, const char *method, const char *version,
+                                 const struct fields *fields)
 {
-    const char *value = field->name.data + field->name.length + 1;
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(client->connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+    const char *end = version + strlen(version);
 
-    while (value < field->value.data && (*value == ' ' || *value == '\t'))
-        value++;
-    return value == field->value.data;
+    for (size_t i = 0; i < fields->n_items; i++) {
+        if (fields->items[i].name.data != end + 2)
+            return false;
+        end = fields->items[i].value.data + strlen(fields->items[i].value.data);
+    }
+    return info && end + 4 == method + info->header_size;
 }
 
 static enum exchange_verdict client_collect_head(struct client *client, const char *method, const char *version)
@@ -182,16 +194,15 @@ static enum exchange_verdict client_collect_head(struct client *client, const ch
     int n = MHD_get_connection_values_n(client->connection, MHD_HEADER_KIND, NULL, NULL);
 
     MHD_get_connection_values_n(client->connection, MHD_HEADER_KIND, frontend_on_field, fields);
-    for (size_t i = 0; i < fields->n_items; i++) {
-        if (!frontend_is_one_line(&fields->items[i]))
-            exchange_refuse(client->exchange, OUTCOME_MALFORMED, "a folded field line");
+    for (size_t i = 0; i < fields->n_items; i++)
         head_bytes += fields->items[i].name.length + fields->items[i].value.length + sizeof(": \r\n") - 1;
-    }
     /* The version follows the target and one separator: if not, there was a NUL in it, and more behind that. */
     if (version != client->target + client->target_bytes + 1)
         exchange_refuse(client->exchange, OUTCOME_MALFORMED, "a NUL in the request-target");
     if (n < 0 || (size_t)n > fields->capacity)
         exchange_refuse(client->exchange, OUTCOME_HEADER_TOO_LARGE, "too many fields");
+    else if (!frontend_of(client)->strict_parser && !client_head_is_whole(client, method, version, fields))
+        exchange_refuse(client->exchange, OUTCOME_MALFORMED, "a line of the head is malformed");
     held_bytes = head_bytes + (size_t)(n < 0 ? 0 : n) * POOL_PER_FIELD_BYTES + POOL_SLACK_BYTES;
     return exchange_head(client->exchange, method_text, (unsigned)(version[7] - '0'), head_bytes,
                          held_bytes < client->clients->pool_bytes ? client->clients->pool_bytes - held_bytes : 0);
@@ -511,7 +522,7 @@ struct frontend *frontend_new(struct exchange_env *env, void (*closed)(void *clo
     frontend->closure = closure;
     frontend->source = (struct source)SOURCE_INIT;
     frontend->clients.pool_bytes = frontend_pool_bytes(env->snapshot);
-    frontend->head_only = strcmp(MHD_get_version(), "0.9.77") >= 0;
+    frontend->strict_parser = strcmp(MHD_get_version(), "0.9.77") >= 0;
     frontend->daemon = frontend_start_daemon(frontend);
     if (!frontend->daemon) {
         error_set(error, -EIO, "libmicrohttpd %s cannot start a daemon", MHD_get_version());

@@ -120,30 +120,51 @@ def deadline(context):
     assert [entry["outcome"] for entry in porthole.entries("/never")] == ["stopped"]
 
 
-@test("two signals, and one while it is stopping: still a clean end")
+@test("SIGHUP while it is stopping changes nothing; a second SIGTERM ends it at once, exit status 0")
 def signals(context):
     target = peers.Target(context, f"unix:{context.path('target.sock')}", patient)
     porthole = Porthole(context, {"/": target.endpoint})
     with wire.client(porthole.address) as client:
         client.send(wire.head("GET", "/slow"))
         target.await_count("request", 1)
-        for number in (15, 2, 15, 1):
+        for number in (15, 1):
             os.kill(porthole.pid, number)
             time.sleep(0.05)
         assert wire.Response(client).status == 200
-    assert porthole.process.wait(5) == 0
+    porthole = Porthole(context, {"/": target.endpoint}, name="second")
+    with wire.client(porthole.address) as cut:
+        cut.send(wire.head("GET", "/slow/cut"))
+        target.await_count("request", 2)
+        begin = time.monotonic()
+        for _ in range(2):
+            os.kill(porthole.pid, 15)
+            time.sleep(0.05)
+        assert porthole.process.wait(5) == 0
+        assert time.monotonic() - begin < 0.4, "the second signal was waited out"
+    porthole.check_outcomes("/slow/cut", 1, "stopped")
 
 
 class Loop:
     """A client that asks and asks; keep-alive or a connection for each request. Nothing may fail."""
 
-    def __init__(self, address, number):
+    def __init__(self, address, number, insistent):
         self.address, self.number, self.keep = address, number, number % 2 == 0
-        self.n_done, self.wire = 0, None
+        self.insistent, self.n_done, self.wire = insistent, 0, None
+
+    def connect(self):
+        """An insistent one comes back when nobody is there, which is no request that failed."""
+        end = time.monotonic() + 10
+        while True:
+            try:
+                return wire.client(self.address)
+            except (FileNotFoundError, ConnectionRefusedError):
+                if not self.insistent or time.monotonic() > end:
+                    raise
+                time.sleep(0.01)
 
     def once(self):
         body = b"%d/%d" % (self.number, self.n_done)
-        self.wire = self.wire or wire.client(self.address)
+        self.wire = self.wire or self.connect()
         lines = [] if self.keep else ["Connection: close"]
         self.wire.send(wire.head("POST", "/", f"Content-Length: {len(body)}", *lines) + body)
         got = wire.Response(self.wire)
@@ -162,9 +183,9 @@ class Loop:
             self.wire.close()
 
 
-def under_load(context, address, happen, n=20):
-    """Lets n clients ask while something happens; returns how many requests were answered."""
-    ended, loops = threading.Event(), [Loop(address, i) for i in range(n)]
+def under_load(context, address, happen, insistent=False):
+    """Lets 20 clients ask while something happens. All of their requests must be answered."""
+    ended, loops = threading.Event(), [Loop(address, i, insistent) for i in range(20)]
     errors = []
 
     def run(loop):
@@ -211,6 +232,20 @@ def make_takeover_test(workers):
 
 for _workers in (1, 2):
     make_takeover_test(_workers)
+
+
+@test("stop and start five times under load: only connecting may fail, no request does", 60)
+def restart(context):
+    target = peers.Target(context, f"unix:{context.path('target.sock')}", peers.echo)
+    generations = [Porthole(context, {"/": target.endpoint}, name="p0")]
+
+    def happen():
+        for i in range(1, 6):
+            generations[-1].stop()
+            generations.append(Porthole(context, {"/": target.endpoint}, name=f"p{i}"))
+            time.sleep(0.2)
+
+    under_load(context, generations[0].address, happen, insistent=True)
 
 
 @test("takeover: requests under way are finished by the old process")
