@@ -507,8 +507,8 @@ static enum outcome exchange_outcome(const struct exchange *exchange, bool deliv
         return failure;
     if (!delivered)
         return OUTCOME_CLIENT_GONE;
-    /* The library refused the rest of the head and answered by itself. */
-    if (exchange->state == EXCHANGE_NEW)
+    /* The library refused the rest of the request and answered by itself. */
+    if (exchange->state < EXCHANGE_WAITING)
         return OUTCOME_MALFORMED;
     return exchange->answer_is_ours ? OUTCOME_RESPONDED : OUTCOME_FORWARDED;
 }

@@ -1,5 +1,6 @@
 #include "proxy/serve/client.h"
 
+#include <errno.h>
 #include <linux/sockios.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -219,7 +220,9 @@ bool client_has_left(const struct client *client)
 {
     char byte;
 
-    return recv(client->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+    ssize_t n = recv(client->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+
+    return n == 0 || (n < 0 && errno != EAGAIN);
 }
 
 static void client_leave(struct client *client)

@@ -331,13 +331,13 @@ static size_t frontend_keep_escapes(void *closure, struct MHD_Connection *connec
     return strlen(s);
 }
 
-/* Whether the client was given a whole answer: ours by hand, the library's own refusal of a head (which it reports as
- * an error), or the one that was queued. */
+/* Whether the client was given a whole answer: ours by hand, the library's own refusal of a head or chunk (which it
+ * reports as an error), or the one that was queued. */
 static bool frontend_was_delivered(const struct client *client, enum MHD_RequestTerminationCode how)
 {
     if (client->phase == CLIENT_LINGER)
         return client->told;
-    if (client->phase == CLIENT_HEAD)
+    if (client->phase == CLIENT_HEAD || client->phase == CLIENT_BODY || client->phase == CLIENT_EARLY)
         return !client_has_left(client);
     return how == MHD_REQUEST_TERMINATED_COMPLETED_OK;
 }
