@@ -178,17 +178,17 @@ deps-test: ## The same for what the tests and checks need
 
 # --- Testing -------------------------------------------------------------------------------------------------
 
-.PHONY: check check-unit check-http check-cli check-pods check-fuzz asan ubsan tsan coverage fuzz bench
+.PHONY: check check-unit check-http check-cli check-interop check-pods check-fuzz asan ubsan tsan coverage fuzz bench
 check: deps-test ## Run every test; the last line is "N passed, N failed"
 	@$(MAKE) tests man
 	@$(MAKE) VARIANT=asan tests
 	@$(MAKE) VARIANT=fuzz fuzzers
-	@tests/run-suites.sh unit http cli pods fuzz unit@asan http@asan cli@asan
+	@tests/run-suites.sh unit http cli interop pods http@image fuzz unit@asan http@asan cli@asan
 
-check-unit check-http check-cli check-pods: check-%: tests man
+check-unit check-http check-cli check-interop check-pods: check-%: tests man
 	@tests/run-suites.sh $*$(if $(filter-out release,$(VARIANT)),@$(VARIANT))
 
-check-fuzz: ## Run one suite (also check-unit, -http, -cli and -pods, of VARIANT, or with PORTHOLE=program)
+check-fuzz: ## Run one suite (also check-unit, -http, -cli, -interop and -pods, of VARIANT, or with PORTHOLE=program)
 	@$(MAKE) VARIANT=fuzz fuzzers
 	@tests/run-suites.sh fuzz
 

@@ -5,7 +5,8 @@
 #include <iostream>
 #include <string>
 
-namespace {
+namespace
+{
 
 int failures = 0;
 
@@ -32,8 +33,8 @@ void expect_echo(const httplib::Result &result, const std::string &body, const c
     if (!result)
         std::cerr << "    " << httplib::to_string(result.error()) << "\n";
     else if (result->status != 200 || result->body != body)
-        std::cerr << "    status " << result->status << ", " << result->body.size() << " bytes, first: "
-                  << result->body.substr(0, 200) << "\n";
+        std::cerr << "    status " << result->status << ", " << result->body.size()
+                  << " bytes, first: " << result->body.substr(0, 200) << "\n";
     if (result)
         expect(result->status == 200 && result->body == body, what);
 }
@@ -83,7 +84,8 @@ void try_stream(httplib::Client &client)
         got.append(data, length);
         return true;
     };
-    expect(client.send(request, response, error) && response.status == 200 && got == body, "response by content receiver");
+    expect(client.send(request, response, error) && response.status == 200 && got == body,
+           "response by content receiver");
 }
 
 void try_all(const char *path, bool keep_alive)

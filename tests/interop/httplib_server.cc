@@ -4,7 +4,8 @@
 
 #include <string>
 
-namespace {
+namespace
+{
 
 void echo(const httplib::Request &request, httplib::Response &response)
 {

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Unpacks the image, so that other suites can run its program, with Debian 13's libraries, on this machine:
 #
-#   tests/pods/extract-binary.sh && PORTHOLE=$PWD/build/pods/image-porthole tests/run-suites.sh http
+#   tests/pods/extract-binary.sh && tests/run-suites.sh http@image
 #
 # Result: build/pods/rootfs, the image's files, and build/pods/image-porthole, which runs /porthole among them under
 # the C library of the image. The image must have been built (tests/pods/test_image.sh does).
@@ -24,6 +24,9 @@ write_program() {
 exec '$loader' --argv0 porthole --library-path '$library' '$root/porthole' "\$@"
 END
     chmod 0755 "$work/image-porthole"
+    # As a build of its own, for tests/run-suites.sh http@image.
+    mkdir -p "$top/build/image"
+    ln -sf "$work/image-porthole" "$top/build/image/porthole"
     "$work/image-porthole" version
 }
 
