@@ -18,6 +18,8 @@ static int check_file(const char *file, bool print)
     }
     if (r == 0 && print)
         r = config_print(snapshot, stdout);
+    else if (r == 0)
+        printf("%s: ok\n", file);
     snapshot_unref(snapshot);
     if (r < 0) {
         fprintf(stderr, "porthole check: %s\n", strerror(-r));

@@ -9,9 +9,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cmd/fetch.h"
 #include "cmd/cmd.h"
 #include "cmd/demo_echo.h"
+#include "cmd/fetch.h"
 #include "config/load.h"
 #include "proxy/server.h"
 

@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <time.h>
 
-#include "cmd/fetch.h"
 #include "cmd/cmd.h"
+#include "cmd/fetch.h"
 #include "proxy/base/clock.h"
 
 #define PROBE_TIMEOUT_MS 1000

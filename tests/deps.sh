@@ -34,7 +34,7 @@ need_test() {
     local name
 
     for name in bats caddy clang clang-format clang-tidy cppcheck curl debootstrap g++ haproxy jq openssl podman \
-        python3 runc shellcheck socat valgrind; do
+        runc shellcheck socat valgrind; do
         need "$name" program_at "$name"
     done
     need varnish program varnishtest
@@ -49,7 +49,11 @@ need_test() {
     need aardvark-dns test -x /usr/lib/podman/aardvark-dns
     need libcmocka-dev library cmocka
     need libcpp-httplib-dev header httplib.h
-    need python3-jsonschema python3 -c 'import jsonschema'
+    need python3 test -x /usr/bin/python3
+    need python3-jsonschema /usr/bin/python3 -c 'import jsonschema'
+    need python3-yaml /usr/bin/python3 -c 'import yaml'
+    need util-linux program setpriv
+    need mount program mount
     need 'libclang-rt-dev|libclang-rt-19-dev|libclang-rt-14-dev' fuzzer_runtime
 }
 
@@ -59,7 +63,7 @@ need_bench() {
     need caddy program caddy
     need nghttp2-client program h2load
     need gnuplot-nox program gnuplot
-    need python3 program python3
+    need python3 test -x /usr/bin/python3
     need curl program curl
 }
 

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """Holds a summary of the bench against the goals: prints each figure with pass or miss.
 
 usage: gate.py build/bench/summary.json; exit status 1 unless all of them are met."""

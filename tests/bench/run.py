@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """Measures porthole beside nginx, HAProxy and Caddy.
 
 One backend, one worker per proxy, every connection a Unix socket. The proxy has one CPU to itself, backend and load

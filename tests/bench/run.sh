@@ -10,4 +10,4 @@ for tool in backend blast; do
         ${CC:-cc} -std=c11 -D_GNU_SOURCE -O2 -Wall -Wextra -I. -o build/bench/$tool tests/bench/$tool.c
     fi
 done
-exec python3 -B tests/bench/run.py ${QUICK:+--quick} "$@"
+exec /usr/bin/python3 -B tests/bench/run.py ${QUICK:+--quick} "$@"

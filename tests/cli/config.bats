@@ -144,5 +144,5 @@ as_nobody() {
 }
 
 @test "schema.json accepts and refuses the same files, and has the numbers of limits.def" {
-    python3 "$here/schema.py" "$BATS_TEST_DIRNAME/../../config" "$here"
+    /usr/bin/python3 "$here/schema.py" "$BATS_TEST_DIRNAME/../../config" "$here"
 }

@@ -49,7 +49,7 @@ await_socket() { # PATH
 
 # A target on $dir/target.sock (backend.py).
 start_target() {
-    background target python3 "$BATS_TEST_DIRNAME/backend.py" "$dir/target.sock"
+    background target /usr/bin/python3 "$BATS_TEST_DIRNAME/backend.py" "$dir/target.sock"
     await_socket "$dir/target.sock"
 }
 

@@ -124,7 +124,7 @@ JSON
     start_target
     configure
     start_porthole generation0
-    background load python3 "$BATS_TEST_DIRNAME/load.py" "$sock"
+    background load /usr/bin/python3 "$BATS_TEST_DIRNAME/load.py" "$sock"
     load=$pid
     sleep 0.3
     old=${pids[1]}

@@ -18,4 +18,4 @@ for name in httplib_client httplib_server; do
     fi
 done
 export INTEROP_HELPERS="$helpers"
-exec python3 -u -B tests/interop/run.py "$@"
+exec /usr/bin/python3 -u -B tests/interop/run.py "$@"

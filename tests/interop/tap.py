@@ -37,7 +37,7 @@ class Context(contextlib.ExitStack):
 
     def note(self, text):
         """A line for the log, beside the verdict."""
-        self.notes.append(str(text))
+        self.notes += str(text).splitlines()
 
 
 def test(name, seconds=30):

@@ -29,7 +29,7 @@ except (ConnectionError, BrokenPipeError):
 
 def ask_as(context, uid, gid, groups=(), path=None):
     """What a process of that user gets: a status, "closed" or "denied"."""
-    done = subprocess.run(["/usr/bin/env", "python3", "-c", CHILD, path or context.path("app.sock")], user=uid, group=gid,
+    done = subprocess.run(["/usr/bin/python3", "-c", CHILD, path or context.path("app.sock")], user=uid, group=gid,
                           extra_groups=list(groups), capture_output=True, text=True, timeout=20, check=False,
                           cwd="/", env={"PATH": "/usr/bin:/bin"})
     return done.stdout.strip() or done.stderr
@@ -109,7 +109,7 @@ def abstract_rules(context):
     child = CHILD.replace("sys.argv[1]", repr("\0" + name))
 
     def ask(uid):
-        done = subprocess.run(["/usr/bin/env", "python3", "-c", child], user=uid, group=uid, extra_groups=[], text=True,
+        done = subprocess.run(["/usr/bin/python3", "-c", child], user=uid, group=uid, extra_groups=[], text=True,
                               capture_output=True, timeout=20, check=False, cwd="/", env={"PATH": "/usr/bin:/bin"})
         return done.stdout.strip() or done.stderr
 

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """Prints what `podman run` needs to run one service of a Compose file as the file says, an argument a line.
 
 usage: compose_options.py COMPOSE.YAML SERVICE

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """Rewrites k8s/pod.yaml for a podman that does not know native sidecars, fsGroup or startup probes.
 
 usage: for_podman.py POD.YAML SOCKETS_DIRECTORY > OUT.YAML

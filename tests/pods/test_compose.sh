@@ -9,7 +9,7 @@ server=
 
 # The value of a Python expression over the file: "services" and "volumes".
 value_of() {
-    python3 - "$compose" "$1" <<'END'
+    /usr/bin/python3 - "$compose" "$1" <<'END'
 import sys, yaml
 document = yaml.safe_load(open(sys.argv[1], encoding="utf-8"))
 services, volumes = document["services"], document["volumes"]
@@ -37,7 +37,7 @@ application_has_only_the_socket() {
 start_target() {
     mkdir -p "$pages"
     echo 'from outside' >"$pages/index.html"
-    python3 -u -m http.server --bind 127.0.0.1 --directory "$pages" 0 >"$work/target.log" 2>&1 &
+    /usr/bin/python3 -u -m http.server --bind 127.0.0.1 --directory "$pages" 0 >"$work/target.log" 2>&1 &
     server=$!
     within 10 grep 'port [0-9]' "$work/target.log" >/dev/null
 }
@@ -47,7 +47,7 @@ run_service() { # SERVICE PATTERN ARGUMENT-OF-PODMAN-RUN...
     local service=$1 pattern=$2
     local -a options
     shift 2
-    mapfile -t options < <(python3 "$top/tests/pods/compose_options.py" "$compose" "$service" | grep -v -e "$pattern")
+    mapfile -t options < <(/usr/bin/python3 "$top/tests/pods/compose_options.py" "$compose" "$service" | grep -v -e "$pattern")
     [ ${#options[@]} -gt 0 ] && pod run --name "$service" "$@" "${options[@]}"
 }
 

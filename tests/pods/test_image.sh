@@ -52,7 +52,7 @@ libraries_are_debian_13() {
 start_tls_target() {
     openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost \
         -keyout "$work/key.pem" -out "$config/ca.pem" 2>/dev/null
-    python3 - "$config/ca.pem" "$work/key.pem" >"$work/port" 2>"$work/target.log" <<'END' &
+    /usr/bin/python3 - "$config/ca.pem" "$work/key.pem" >"$work/port" 2>"$work/target.log" <<'END' &
 import http.server, ssl, sys
 
 class Handler(http.server.BaseHTTPRequestHandler):

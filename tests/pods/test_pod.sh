@@ -8,7 +8,7 @@ sockets=$work/pod-sockets
 
 # The value of a Python expression over the manifest: "pod" is the Pod's spec, "data" the ConfigMap's data.
 value_of() {
-    python3 - "$file" "$1" <<'END'
+    /usr/bin/python3 - "$file" "$1" <<'END'
 import sys, yaml
 documents = {d["kind"]: d for d in yaml.safe_load_all(open(sys.argv[1], encoding="utf-8"))}
 pod, data = documents["Pod"]["spec"], documents["ConfigMap"]["data"]
@@ -47,7 +47,7 @@ configuration_is_valid() {
 
 play() {
     rm -rf "$sockets"
-    python3 "$top/tests/pods/for_podman.py" "$file" "$sockets" >"$work/pod.yaml" &&
+    /usr/bin/python3 "$top/tests/pods/for_podman.py" "$file" "$sockets" >"$work/pod.yaml" &&
         pod kube play --network none "$work/pod.yaml"
 }
 

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """Holds schema.json, limits.def and the loader together: schema.py CONFIG_DIRECTORY TEST_DIRECTORY.
 
 The numbers of limits.def must be those of the schema. The schema must accept every good file and every example,
