@@ -119,7 +119,7 @@ static void args_complain(const struct cmd_args *args, int r)
         cmd_usage_error(verb, "%.*s takes no argument", (int)strcspn(typed, "="), typed);
         return;
     }
-    for (size_t i = 0; args->verb->options[i].name && i < CMD_MAX_OPTIONS; i++)
+    for (size_t i = 0; i < CMD_MAX_OPTIONS && args->verb->options[i].name; i++)
         names[i] = args->verb->options[i].name;
     typed += strspn(typed, "-");
     snprintf(name, sizeof(name), "%.*s", (int)strcspn(typed, "="), typed);

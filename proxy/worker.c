@@ -18,6 +18,7 @@
 #define ACCEPT_MOST 16 /* per wake-up, so that accepting never starves those who are in */
 #define ACCEPT_PAUSE_MS 100
 #define BEAT_MS 1000
+#define OFFER_PATIENCE_MS 1000
 
 /* One listener as a worker sees it. */
 struct door {
@@ -224,6 +225,10 @@ static int door_offer(struct door *door, int listener_fd)
 
     if (fd < 0)
         return -errno;
+    /* One that the worker has not taken yet may have clients in its backlog: the worker is given the time to take it.
+     */
+    for (int i = 0; i < OFFER_PATIENCE_MS && atomic_load(&door->next_fd) >= 0; i++)
+        usleep(1000);
     fd = atomic_exchange(&door->next_fd, fd);
     if (fd >= 0)
         close(fd);

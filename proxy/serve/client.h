@@ -67,10 +67,12 @@ struct client {
     bool served;      /* has had an exchange */
     int unsent_bytes; /* at the last look at a slow reader, -1 before */
     int stalled_looks;
-    bool silent;      /* the timer stands for the deadline, not for a first look */
-    bool expect_over; /* the target was asked long enough: the client may send */
-    bool told;        /* a response has been queued, or sent by hand */
-    bool cut;         /* to be closed at the library's next call */
+    bool silent;       /* the timer stands for the deadline, not for a first look */
+    bool expect_over;  /* the target was asked long enough: the client may send */
+    bool told_small;   /* a queued response lies in memory and is small enough to leave in one write */
+    unsigned told_run; /* clients.run when it was queued */
+    bool told;         /* a response has been queued, or sent by hand */
+    bool cut;          /* to be closed at the library's next call */
     char node[48];
     char peer_text[80];
 };
