@@ -25,7 +25,7 @@ function floor_of(path) {
 # Who may include a header of a library.
 function fence_of(header) {
     if (header == "microhttpd.h") return "^proxy/serve/frontend\\.c$"
-    if (header ~ /^curl\//)       return "^(proxy/target/(connect|health)\\.c|cmd/[a-z]+\\.c)$"
+    if (header ~ /^curl\//)       return "^(proxy/target/(connect|channel|health)\\.c|cmd/[a-z]+\\.c)$"
     if (header == "jansson.h")    return "^config/"
     return ""
 }

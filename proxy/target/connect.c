@@ -3,7 +3,6 @@
 #include <curl/curl.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +13,6 @@
 #define BACKOFF_FIRST_MS 2
 #define BACKOFF_MOST_MS 100
 #define SPARE_HANDLES 8
-#define TLS_RECORD_BYTES 16384
 #define UNIX_PATH_BYTES (sizeof(((struct sockaddr_un *)0)->sun_path))
 
 /* One worker's libcurl: the multi handle that drives connections being made, and easy handles kept for the next. */
@@ -419,7 +417,7 @@ static void attempt_take_channel(struct attempt *attempt, struct channel *ret_ch
     curl_socket_t fd = CURL_SOCKET_BAD;
 
     curl_easy_getinfo(attempt->easy, CURLINFO_ACTIVESOCKET, &fd);
-    *ret_channel = (struct channel){.fd = fd, .connector = attempt->connector};
+    *ret_channel = (struct channel){.fd = fd, .multi = attempt->connector->multi};
     if (attempt->endpoint->kind == ADDRESS_HTTPS) {
         curl_easy_setopt(attempt->easy, CURLOPT_OPENSOCKETDATA, NULL);
         /* The list must live as long as the handle: it goes with it. */
@@ -581,106 +579,4 @@ enum connect_result connect_start(struct connector *connector, const struct targ
         return CONNECT_FAILED;
     *ret_channel = immediate.channel;
     return CONNECT_DONE;
-}
-
-/* ---- using ---- */
-
-ssize_t channel_send(struct channel *channel, const void *data, size_t length)
-{
-    size_t n = 0;
-    ssize_t r;
-
-    if (!channel->tls) {
-        do
-            r = send(channel->fd, data, length, MSG_NOSIGNAL);
-        while (r < 0 && errno == EINTR);
-        return r < 0 ? -errno : r;
-    }
-    switch (curl_easy_send(channel->tls, data, length, &n)) {
-    case CURLE_OK:
-        return (ssize_t)n;
-    case CURLE_AGAIN:
-        return -EAGAIN;
-    default:
-        return -ECONNRESET;
-    }
-}
-
-ssize_t channel_recv(struct channel *channel, void *data, size_t size)
-{
-    size_t n = 0;
-    ssize_t r;
-
-    if (!channel->tls) {
-        do
-            r = recv(channel->fd, data, size, 0);
-        while (r < 0 && errno == EINTR);
-        channel->maybe_more = r == (ssize_t)size;
-        return r < 0 ? -errno : r;
-    }
-    switch (curl_easy_recv(channel->tls, data, size, &n)) {
-    case CURLE_OK:
-        return (ssize_t)n;
-    case CURLE_AGAIN:
-        return -EAGAIN;
-    default:
-        return -ECONNRESET;
-    }
-}
-
-/* TLS gives no scattered receive: the end of what is asked for goes through a piece of our own. */
-static ssize_t channel_recv_parts_tls(struct channel *channel, char *data, size_t size, char *extra, size_t extra_size)
-{
-    char piece[TLS_RECORD_BYTES];
-    size_t first;
-    ssize_t n;
-
-    if (size + extra_size > sizeof(piece))
-        return channel_recv(channel, data, size - 1);
-    n = channel_recv(channel, piece, size + extra_size);
-    if (n <= 0)
-        return n;
-    first = (size_t)n < size ? (size_t)n : size;
-    memcpy(data, piece, first);
-    memcpy(extra, piece + first, (size_t)n - first);
-    return n;
-}
-
-ssize_t channel_recv_parts(struct channel *channel, void *data, size_t size, void *extra, size_t extra_size)
-{
-    struct iovec parts[2] = {{data, size}, {extra, extra_size}};
-    struct msghdr message = {.msg_iov = parts, .msg_iovlen = ARRAY_LENGTH(parts)};
-    ssize_t n;
-
-    if (channel->tls)
-        return channel_recv_parts_tls(channel, data, size, extra, extra_size);
-    do
-        n = recvmsg(channel->fd, &message, 0);
-    while (n < 0 && errno == EINTR);
-    channel->maybe_more = n == (ssize_t)(size + extra_size);
-    return n < 0 ? -errno : n;
-}
-
-bool channel_is_silent(struct channel *channel)
-{
-    char byte;
-
-    return (!channel->tls && !channel->maybe_more) || channel_recv(channel, &byte, 1) == -EAGAIN;
-}
-
-void channel_close(struct channel *channel)
-{
-    if (channel->fd < 0)
-        return;
-    if (channel->tls) {
-        struct curl_slist *connect_to = NULL;
-
-        curl_easy_getinfo(channel->tls, CURLINFO_PRIVATE, (char **)&connect_to);
-        curl_multi_remove_handle(channel->connector->multi, channel->tls);
-        curl_easy_cleanup(channel->tls);
-        curl_slist_free_all(connect_to);
-    } else {
-        close(channel->fd);
-    }
-    *channel = (struct channel)CHANNEL_INIT;
 }

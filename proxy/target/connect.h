@@ -14,22 +14,10 @@
 #include "config/snapshot.h"
 #include "proxy/base/loop.h"
 #include "proxy/report/outcome.h"
+#include "proxy/target/channel.h"
 
 struct connector;
 struct attempt;
-
-/* An open connection: non-blocking. Embedded in its owner. */
-struct channel {
-    int fd;                      /* owned, -1 when closed */
-    void *tls;                   /* owned easy handle, NULL for a plain connection */
-    struct connector *connector; /* borrowed; needed while tls is set */
-    bool maybe_more;             /* the last receive got all it asked for: there may be more to read */
-};
-
-#define CHANNEL_INIT \
-    {                \
-        .fd = -1     \
-    }
 
 /* NULL when out of memory. curl_global_init has been called (connect_global_init). */
 struct connector *connector_new(struct loop *loop);
@@ -52,18 +40,6 @@ enum connect_result connect_start(struct connector *connector, const struct targ
                                   int *ret_errno) WARN_UNUSED;
 /* Ends an attempt without its callback. Takes NULL. */
 void connect_cancel(struct attempt *attempt);
-
-/* As send(2) and recv(2) without flags: a count, 0 at the end (recv), -EAGAIN, or another negative errno. */
-ssize_t channel_send(struct channel *channel, const void *data, size_t length);
-ssize_t channel_recv(struct channel *channel, void *data, size_t size);
-/* Receives into two places, the second of at most CHANNEL_EXTRA_BYTES; the count is over both. */
-#define CHANNEL_EXTRA_BYTES 16
-ssize_t channel_recv_parts(struct channel *channel, void *data, size_t size, void *extra, size_t extra_size);
-/* Whether nothing more has arrived; a byte that has is lost. Costs no system call where the last receive has told it
- * already. */
-bool channel_is_silent(struct channel *channel);
-/* Closes; harmless when closed. */
-void channel_close(struct channel *channel);
 
 /* Once per process, before threads: libcurl's global state. 0 or -EIO. */
 int connect_global_init(void) WARN_UNUSED;

@@ -2,11 +2,11 @@
 
 load helper
 
-@test "check: a good file says nothing, status 0" {
+@test "check: a good file is said to be, status 0" {
     configure
     run "$porthole" check -c "$dir/porthole.json"
     [ "$status" -eq 0 ]
-    [ -z "$output" ]
+    [ "$output" = "$dir/porthole.json: ok" ]
 }
 
 @test "check: a broken file is reported on standard error with its place, status 78" {

@@ -65,6 +65,7 @@ refuses() {
 @test "layers: each library stays behind its fence" {
     accepts proxy/serve/frontend.c '<microhttpd.h>'
     accepts proxy/target/connect.c '<curl/curl.h>'
+    accepts proxy/target/channel.c '<curl/curl.h>'
     accepts proxy/target/health.c '<curl/curl.h>'
     accepts cmd/probe.c '<curl/curl.h>'
     accepts config/load.c '<jansson.h>'
