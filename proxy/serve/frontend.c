@@ -344,9 +344,10 @@ static bool frontend_was_delivered(const struct client *client, enum MHD_Request
         return !client_has_left(client);
     if (how == MHD_REQUEST_TERMINATED_COMPLETED_OK)
         return true;
-    /* A small response is written whole in the run after it was queued; that it was is noticed one run later, where a
-     * client that has closed by then comes first. */
-    return client->told && client->told_small && client->clients->run - client->told_run >= 2;
+    /* A small response is written whole in the run it is queued in or in the next; that it was written is noticed one
+     * run later, where a client that has read it and closed by then comes first. It was there when the response was
+     * queued, since the library looks for hang-ups before it calls us. */
+    return client->told && client->told_small && client->clients->run != client->told_run;
 }
 
 static void frontend_on_completed(void *closure, struct MHD_Connection *connection, void **context,
