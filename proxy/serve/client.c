@@ -15,6 +15,7 @@
 #define EXPECT_MS 1000u
 #define EARLY_MS 250u /* for the rest of a body that is as good as here: a connection told by hand is lost */
 #define LINGER_MS 2000u
+#define RAW_HEAD_BYTES (20 * 1024) /* a target's largest head, and ours around it */
 #define RESPONSE_LOOKS 2
 #define STOP_GRACE_MS 1000u /* for the next request, whose answer closes the connection */
 
@@ -153,7 +154,7 @@ static bool client_send_raw(struct client *client, const char *data, size_t leng
  * reads the answer instead of a reset. */
 static void client_tell_raw(struct client *client, const struct answer *answer)
 {
-    char head[4096];
+    char head[RAW_HEAD_BYTES];
     int n = snprintf(head, sizeof(head), "HTTP/1.1 %u %s\r\nConnection: close\r\nContent-Length: %llu\r\n",
                      answer->status, status_phrase(answer->status), (unsigned long long)answer->length);
 
