@@ -72,6 +72,11 @@ static atomic_uint *door_clients(const struct door *door)
     return &door->worker->setup.n_clients[door->config->index];
 }
 
+static void door_count_out(struct door *door)
+{
+    atomic_fetch_sub_explicit(door_clients(door), 1, memory_order_relaxed);
+}
+
 /* Counts a client in; false when the listener is full. */
 static bool door_admit(struct door *door)
 {
@@ -80,7 +85,7 @@ static bool door_admit(struct door *door)
     /* What is left in the backlog of a socket that is going away has nobody else to serve it. */
     if (before < door->config->limit_connections || door->leaving)
         return true;
-    atomic_fetch_sub_explicit(door_clients(door), 1, memory_order_relaxed);
+    door_count_out(door);
     return false;
 }
 
@@ -99,29 +104,36 @@ static void door_log_refused(struct door *door, const struct peer *peer)
     door->next_refused_line = instant_add_ms(now, 1000);
 }
 
-static void door_take(struct door *door, int fd)
+/* Reads who is there and whether it may be. */
+static bool door_lets_in(struct door *door, int fd, struct peer *ret_peer)
 {
     const struct listener_config *config = door->config;
+
+    if (peer_read(fd, ret_peer) < 0) {
+        log_debug("a client of %s left before it was accepted", config->name);
+        return false;
+    }
+    if (peer_is_allowed(ret_peer, fd, config->peers, config->n_peers))
+        return true;
+    counter_add(&door->worker->metrics.peers_refused, 1);
+    door_log_refused(door, ret_peer);
+    return false;
+}
+
+static void door_take(struct door *door, int fd)
+{
     struct worker *worker = door->worker;
     struct peer peer;
 
-    if (peer_read(fd, &peer) < 0) {
-        log_debug("a client of %s left before it was accepted", config->name);
+    if (!door_lets_in(door, fd, &peer)) {
         close(fd);
-        atomic_fetch_sub_explicit(door_clients(door), 1, memory_order_relaxed);
-        return;
-    }
-    if (!peer_is_allowed(&peer, fd, config->peers, config->n_peers)) {
-        counter_add(&worker->metrics.peers_refused, 1);
-        door_log_refused(door, &peer);
-        close(fd);
-        atomic_fetch_sub_explicit(door_clients(door), 1, memory_order_relaxed);
+        door_count_out(door);
         return;
     }
     counter_add(&worker->metrics.connections, 1);
-    if (frontend_add(worker->frontend, fd, config, &peer) < 0) {
-        log_error("cannot serve another connection on %s: out of memory", config->name);
-        atomic_fetch_sub_explicit(door_clients(door), 1, memory_order_relaxed);
+    if (frontend_add(worker->frontend, fd, door->config, &peer) < 0) {
+        log_error("cannot serve another connection on %s: out of memory", door->config->name);
+        door_count_out(door);
     }
 }
 
@@ -144,7 +156,7 @@ static bool door_accept_one(struct door *door)
         door_pause(door);
         return false;
     }
-    atomic_fetch_sub_explicit(door_clients(door), 1, memory_order_relaxed);
+    door_count_out(door);
     if (errno == ECONNABORTED || errno == EINTR)
         return true;
     if (errno != EAGAIN) {
@@ -181,7 +193,7 @@ static void worker_on_client_closed(void *closure, const struct listener_config 
     struct worker *worker = closure;
     struct door *door = &worker->doors[config->index];
 
-    atomic_fetch_sub_explicit(door_clients(door), 1, memory_order_relaxed);
+    door_count_out(door);
     if (timer_armed(&door->pause) && !worker->env.stopping)
         door_open(door);
 }

@@ -220,7 +220,6 @@ static void client_head_timeout(struct client *client)
 bool client_has_left(const struct client *client)
 {
     char byte;
-
     ssize_t n = recv(client->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
 
     return n == 0 || (n < 0 && errno != EAGAIN);
@@ -281,14 +280,13 @@ static void client_on_timer(struct timer *timer)
         client_on_silence(client);
         return;
     }
+    /* Between requests while stopping: the grace is over. */
+    if (client->clients->env->stopping && (client->phase == CLIENT_NEW || client->phase == CLIENT_IDLE)) {
+        client_let_go(client);
+        return;
+    }
     switch (client->phase) {
     case CLIENT_NEW:
-        if (client->clients->env->stopping) {
-            client_let_go(client);
-            break;
-        }
-        client_head_timeout(client);
-        break;
     case CLIENT_HEAD:
         client_head_timeout(client);
         break;
@@ -310,12 +308,6 @@ static void client_on_timer(struct timer *timer)
         client_leave(client);
         break;
     case CLIENT_IDLE:
-        if (client->clients->env->stopping) {
-            client_let_go(client);
-            break;
-        }
-        client_cut(client);
-        break;
     case CLIENT_LINGER:
         client_cut(client);
         break;

@@ -193,9 +193,9 @@ static enum exchange_verdict client_collect_head(struct client *client, const ch
     struct fields *fields = exchange_fields(client->exchange);
     struct text method_text = text_of(method);
     size_t head_bytes = method_text.length + client->target_bytes + sizeof("  HTTP/1.1\r\n\r\n") - 1, held_bytes;
-    int n = MHD_get_connection_values_n(client->connection, MHD_HEADER_KIND, NULL, NULL);
+    /* Counts the one that found no room, too, and ends there. */
+    int n = MHD_get_connection_values_n(client->connection, MHD_HEADER_KIND, frontend_on_field, fields);
 
-    MHD_get_connection_values_n(client->connection, MHD_HEADER_KIND, frontend_on_field, fields);
     for (size_t i = 0; i < fields->n_items; i++)
         head_bytes += fields->items[i].name.length + fields->items[i].value.length + sizeof(": \r\n") - 1;
     /* The version follows the target and one separator: if not, there was a NUL in it, and more behind that. */

@@ -10,6 +10,13 @@
 
 #define TLS_RECORD_BYTES 16384
 
+static ssize_t channel_tls_result(CURLcode code, const size_t *n)
+{
+    if (code == CURLE_OK)
+        return (ssize_t)*n;
+    return code == CURLE_AGAIN ? -EAGAIN : -ECONNRESET;
+}
+
 ssize_t channel_send(struct channel *channel, const void *data, size_t length)
 {
     size_t n = 0;
@@ -21,14 +28,7 @@ ssize_t channel_send(struct channel *channel, const void *data, size_t length)
         while (r < 0 && errno == EINTR);
         return r < 0 ? -errno : r;
     }
-    switch (curl_easy_send(channel->tls, data, length, &n)) {
-    case CURLE_OK:
-        return (ssize_t)n;
-    case CURLE_AGAIN:
-        return -EAGAIN;
-    default:
-        return -ECONNRESET;
-    }
+    return channel_tls_result(curl_easy_send(channel->tls, data, length, &n), &n);
 }
 
 ssize_t channel_recv(struct channel *channel, void *data, size_t size)
@@ -43,14 +43,7 @@ ssize_t channel_recv(struct channel *channel, void *data, size_t size)
         channel->maybe_more = r == (ssize_t)size;
         return r < 0 ? -errno : r;
     }
-    switch (curl_easy_recv(channel->tls, data, size, &n)) {
-    case CURLE_OK:
-        return (ssize_t)n;
-    case CURLE_AGAIN:
-        return -EAGAIN;
-    default:
-        return -ECONNRESET;
-    }
+    return channel_tls_result(curl_easy_recv(channel->tls, data, size, &n), &n);
 }
 
 /* TLS gives no scattered receive: the end of what is asked for goes through a piece of our own. */
