@@ -24,7 +24,7 @@ struct address_scheme {
 
 static const struct address_scheme address_schemes[] = {
     {"unix:", ADDRESS_UNIX, 0, true, true},
-    {"tcp:", ADDRESS_TCP, 0, true, false},
+    {"tcp:", ADDRESS_TCP, 0, true, true},
     {"http://", ADDRESS_HTTP, 80, false, true},
     {"https://", ADDRESS_HTTPS, 443, false, true},
 };
@@ -104,7 +104,7 @@ static bool address_parse_port(const char *text, uint16_t *ret_port)
     return true;
 }
 
-static int address_check_host(const char *host, bool bracketed, struct error *error)
+static int address_check_host(const char *host, bool bracketed, enum address_use use, struct error *error)
 {
     struct in6_addr ignored;
     size_t length = strlen(host);
@@ -116,7 +116,9 @@ static int address_check_host(const char *host, bool bracketed, struct error *er
         return 1;
     }
     if (length == 0)
-        return address_refuse(error, "the host is empty (to listen everywhere write 0.0.0.0 or [::])");
+        return address_refuse(error, use == ADDRESS_TO_BIND
+                                         ? "the host is empty (to listen everywhere write 0.0.0.0 or [::])"
+                                         : "the host is empty");
     if (strchr(host, ':'))
         return address_refuse(error, "an IPv6 address is written in brackets: [::1]");
     if (length > ADDRESS_HOST_MAX ||
@@ -129,7 +131,7 @@ static int address_check_host(const char *host, bool bracketed, struct error *er
 }
 
 /* HOST:PORT, [IPv6]:PORT; without the port where the scheme has one. Takes `rest` apart in place. */
-static int address_parse_host(char *rest, struct address *address, struct error *error)
+static int address_parse_host(char *rest, enum address_use use, struct address *address, struct error *error)
 {
     bool bracketed = rest[0] == '[';
     char *host = rest + bracketed;
@@ -148,7 +150,7 @@ static int address_parse_host(char *rest, struct address *address, struct error 
         if (port)
             *port++ = '\0';
     }
-    if (address_check_host(host, bracketed, error))
+    if (address_check_host(host, bracketed, use, error))
         return 1;
     if (!port && address->port == 0)
         return address_refuse(error, "the port is missing; write tcp:HOST:PORT");
@@ -171,9 +173,8 @@ static int address_refuse_scheme(const char *text, enum address_use use, struct 
     }
     if (use == ADDRESS_TO_BIND)
         return address_refuse(error, "expected unix:/PATH, unix:@NAME or tcp:HOST:PORT");
-    if (strncmp(text, "tcp:", 4) == 0)
-        return address_refuse(error, "tcp: is for listeners; a target is http://HOST:PORT or https://HOST:PORT");
-    return address_refuse(error, "expected unix:/PATH, unix:@NAME, http://HOST[:PORT] or https://HOST[:PORT]");
+    return address_refuse(error, "expected unix:/PATH, unix:@NAME, http://HOST[:PORT], https://HOST[:PORT] or, for a "
+                                 "stream, tcp:HOST:PORT");
 }
 
 static const struct address_scheme *address_find_scheme(const char *text, enum address_use use)
@@ -205,7 +206,7 @@ int address_parse(const char *text, enum address_use use, struct address *ret_ad
     else if (scheme->kind == ADDRESS_UNIX)
         r = address_parse_unix(rest, &address, error);
     else
-        r = address_parse_host(rest, &address, error);
+        r = address_parse_host(rest, use, &address, error);
     free(rest);
     if (r == 0)
         *ret_address = address;
@@ -271,7 +272,7 @@ static bool address_any_takes(const char *bind, const char *host)
 
 bool address_reaches(const struct address *endpoint, const struct address *bind)
 {
-    bool is_host = endpoint->kind == ADDRESS_HTTP || endpoint->kind == ADDRESS_HTTPS;
+    bool is_host = endpoint->kind != ADDRESS_UNIX && endpoint->kind != ADDRESS_ABSTRACT;
     char *a, *b;
     bool same;
 

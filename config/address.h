@@ -9,8 +9,8 @@
 
 enum address_use { ADDRESS_TO_BIND, ADDRESS_TO_REACH };
 
-/* Takes `text` apart: unix:/path, unix:@name, and tcp:HOST:PORT to bind, http(s)://HOST[:PORT] to reach. Returns 0; or
- * 1 with what is wrong in error->message; or -ENOMEM. On success the caller owns the strings. */
+/* Takes `text` apart: unix:/path, unix:@name, tcp:HOST:PORT, and http(s)://HOST[:PORT] to reach. Returns 0; or 1 with
+ * what is wrong in error->message; or -ENOMEM. On success the caller owns the strings. */
 int address_parse(const char *text, enum address_use use, struct address *ret_address, struct error *error) WARN_UNUSED;
 
 /* Frees the strings; takes one that is all zero. */

@@ -111,6 +111,16 @@ static void listener_config_read_routes(struct reader *reader, const struct plac
     route_config_read_all(reader, at, value, out);
 }
 
+static void listener_config_read_stream_target(struct reader *reader, const struct place *at, const json_t *value,
+                                               const struct key *key UNUSED, void *out)
+{
+    struct listener_config *listener = out;
+    const char *text = reader_text(reader, at, value, "the name of a target, or an address");
+
+    if (text)
+        listener->stream = target_config_resolve(reader, at, text, TARGET_FOR_STREAM);
+}
+
 static const struct key listener_config_peers_keys[] = {
     {.name = "allow", .read = listener_config_read_allow, .required = true},
     KEYS_END,
@@ -118,6 +128,7 @@ static const struct key listener_config_peers_keys[] = {
 
 static const struct key listener_config_limits_keys[] = {
     KEY_LIMIT("connections", CONNECTIONS, struct listener_config, limit_connections),
+    KEY_LIMIT("connections_per_uid", CONNECTIONS_PER_UID, struct listener_config, limit_connections_per_uid),
     KEY_LIMIT("header", HEADER, struct listener_config, limit_header_bytes),
     KEY_LIMIT("body", BODY, struct listener_config, limit_body_bytes),
     KEYS_END,
@@ -127,6 +138,11 @@ static const struct key listener_config_timeouts_keys[] = {
     KEY_LIMIT("head", HEAD_TIMEOUT, struct listener_config, timeout_head_ms),
     KEY_LIMIT("body", BODY_TIMEOUT, struct listener_config, timeout_body_ms),
     KEY_LIMIT("idle", IDLE_TIMEOUT, struct listener_config, timeout_idle_ms),
+    KEYS_END,
+};
+
+static const struct key listener_config_stream_keys[] = {
+    {.name = "target", .read = listener_config_read_stream_target, .required = true},
     KEYS_END,
 };
 
@@ -144,7 +160,8 @@ static const struct key listener_config_keys[] = {
     KEY_OBJECT("peers", listener_config_peers_keys),
     KEY_OBJECT("limits", listener_config_limits_keys),
     KEY_OBJECT("timeouts", listener_config_timeouts_keys),
-    {.name = "routes", .read = listener_config_read_routes, .required = true},
+    {.name = "routes", .read = listener_config_read_routes},
+    KEY_OBJECT("stream", listener_config_stream_keys),
     KEYS_END,
 };
 
@@ -162,19 +179,61 @@ static void listener_config_check_file_keys(struct reader *reader, const struct 
     }
 }
 
+/* Keys that only mean something where peers have credentials. */
+static void listener_config_check_peer_keys(struct reader *reader, const struct place *at, const json_t *value)
+{
+    const struct place peers = {at, "peers", 0}, limit = {at, "limits", 0};
+    const struct place per_uid = {&limit, "connections_per_uid", 0};
+
+    if (json_object_get(value, peers.key))
+        reader_problem_key(reader, &peers, "\"peers\" is for Unix sockets; a TCP peer has no uid or gid");
+    if (json_object_get(json_object_get(value, limit.key), per_uid.key))
+        reader_problem_key(reader, &per_uid, "\"%s\" is for Unix sockets; a TCP peer has no uid", per_uid.key);
+}
+
+/* A stream has no requests, so it has nothing that these keys could hold it to. */
+static void listener_config_check_http_keys(struct reader *reader, const struct place *at, const json_t *value)
+{
+    static const char *const keys[] = {"header", "body"};
+    const struct place timeouts = {at, "timeouts", 0}, limit = {at, "limits", 0};
+
+    for (size_t i = 0; i < ARRAY_LENGTH(keys); i++) {
+        const struct place place = {&limit, keys[i], 0};
+        if (json_object_get(json_object_get(value, limit.key), keys[i]))
+            reader_problem_key(reader, &place, "\"%s\" is for HTTP; a stream has no requests", keys[i]);
+    }
+    if (json_object_get(value, timeouts.key))
+        reader_problem_key(reader, &timeouts,
+                           "\"timeouts\" is for HTTP; a stream has \"timeouts\": {\"tunnel\": ...} on its target");
+}
+
+/* What becomes of the bytes that arrive: exactly one thing. */
+static void listener_config_check_action(struct reader *reader, const struct place *at, const json_t *value)
+{
+    bool routes = json_object_get(value, "routes");
+    bool stream = json_object_get(value, "stream");
+
+    if (json_is_object(value) && !routes && !stream)
+        reader_problem(reader, at, "a listener needs \"routes\" or \"stream\"");
+    if (routes && stream)
+        reader_problem(reader, at, "a listener has either \"routes\" or \"stream\", not both");
+    if (stream && !routes)
+        listener_config_check_http_keys(reader, at, value);
+}
+
 /* What the keys of one listener must be together. */
 static void listener_config_check(struct reader *reader, const struct place *at, const json_t *value,
                                   const struct listener_config *listener)
 {
-    const struct place peers = {at, "peers", 0};
     const struct place bind = {at, "bind", 0};
 
+    listener_config_check_action(reader, at, value);
     if (!listener->bind.text)
         return;
     if (listener->bind.kind != ADDRESS_UNIX)
         listener_config_check_file_keys(reader, at, value, listener);
-    if (listener->bind.kind == ADDRESS_TCP && json_object_get(value, "peers"))
-        reader_problem_key(reader, &peers, "\"peers\" is for Unix sockets; a TCP peer has no uid or gid");
+    if (listener->bind.kind == ADDRESS_TCP)
+        listener_config_check_peer_keys(reader, at, value);
     if (listener->bind.kind == ADDRESS_ABSTRACT && !json_object_get(value, "peers"))
         reader_problem(reader, &bind,
                        "an abstract socket has no permissions: every process in the network namespace may connect. "

@@ -55,13 +55,14 @@ static const struct key load_keys[] = {
     KEYS_END,
 };
 
-/* As many as addresses inside routes could become targets. */
-static size_t load_count_routes(const json_t *listeners)
+/* As many as addresses inside routes and streams could become targets. */
+static size_t load_count_inline(const json_t *listeners)
 {
     const json_t *listener;
     size_t i, n = 0;
 
-    json_array_foreach(listeners, i, listener) n += json_array_size(json_object_get(listener, "routes"));
+    /* One for the stream, also where there is none. */
+    json_array_foreach(listeners, i, listener) n += json_array_size(json_object_get(listener, "routes")) + 1;
     return n;
 }
 
@@ -72,7 +73,7 @@ static void load_read_document(struct reader *reader, const json_t *tree)
     reader_defaults(load_keys, reader->snapshot);
     log_config_defaults(reader, &reader->snapshot->log);
     reader_object(reader, NULL, tree, load_keys, reader->snapshot);
-    target_config_read_all(reader, json_object_get(tree, "targets"), load_count_routes(listeners));
+    target_config_read_all(reader, json_object_get(tree, "targets"), load_count_inline(listeners));
     if (listeners && !reader->failure)
         listener_config_read_all(reader, listeners);
 }

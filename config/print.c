@@ -105,6 +105,15 @@ static json_t *print_match(const struct route_config *route, bool *failed)
     return object;
 }
 
+static json_t *print_upgrade(char *const *protocols, bool *failed)
+{
+    json_t *array = json_array();
+
+    for (; *protocols; protocols++)
+        print_append(array, print_text(*protocols), failed);
+    return array;
+}
+
 static json_t *print_respond(const struct route_config *route, bool *failed)
 {
     json_t *object = json_object();
@@ -136,6 +145,8 @@ static json_t *print_route(const struct route_config *route, bool *failed)
         print_set(object, "target", print_text(route->target->name), failed);
     else
         print_set(object, "respond", print_respond(route, failed), failed);
+    if (route->upgrade)
+        print_set(object, "upgrade", print_upgrade(route->upgrade, failed), failed);
     return object;
 }
 
@@ -150,9 +161,45 @@ static void print_file_keys(json_t *object, const struct listener_config *listen
         print_set(object, "directory_mode", print_unit(listener->directory_mode, UNIT_MODE), failed);
 }
 
+static json_t *print_listener_limits(const struct listener_config *listener, bool *failed)
+{
+    json_t *object = json_object();
+
+    print_set(object, "connections", print_number(listener->limit_connections), failed);
+    if (listener->bind.kind != ADDRESS_TCP)
+        print_set(object, "connections_per_uid", print_number(listener->limit_connections_per_uid), failed);
+    if (!listener->stream) {
+        print_set(object, "header", print_unit(listener->limit_header_bytes, UNIT_BYTES), failed);
+        print_set(object, "body", print_unit(listener->limit_body_bytes, UNIT_BYTES), failed);
+    }
+    return object;
+}
+
+static void print_stream(json_t *object, const struct target_config *target, bool *failed)
+{
+    json_t *stream = json_object();
+
+    print_set(stream, "target", print_text(target->name), failed);
+    print_set(object, "stream", stream, failed);
+}
+
+/* What only a listener of HTTP has. */
+static void print_http_keys(json_t *object, const struct listener_config *listener, bool *failed)
+{
+    json_t *timeouts = json_object(), *routes = json_array();
+
+    print_set(timeouts, "head", print_unit(listener->timeout_head_ms, UNIT_MS), failed);
+    print_set(timeouts, "body", print_unit(listener->timeout_body_ms, UNIT_MS), failed);
+    print_set(timeouts, "idle", print_unit(listener->timeout_idle_ms, UNIT_MS), failed);
+    print_set(object, "timeouts", timeouts, failed);
+    for (size_t i = 0; i < listener->n_routes; i++)
+        print_append(routes, print_route(&listener->routes[i], failed), failed);
+    print_set(object, "routes", routes, failed);
+}
+
 static json_t *print_listener(const struct listener_config *listener, bool *failed)
 {
-    json_t *object = json_object(), *limit = json_object(), *timeouts = json_object(), *routes = json_array();
+    json_t *object = json_object();
 
     print_name(object, listener->name, failed);
     print_set(object, "bind", print_text(listener->bind.text), failed);
@@ -161,17 +208,11 @@ static json_t *print_listener(const struct listener_config *listener, bool *fail
     print_set(object, "backlog", print_number(listener->backlog), failed);
     if (listener->n_peers > 0)
         print_set(object, "peers", print_peers(listener, failed), failed);
-    print_set(limit, "connections", print_number(listener->limit_connections), failed);
-    print_set(limit, "header", print_unit(listener->limit_header_bytes, UNIT_BYTES), failed);
-    print_set(limit, "body", print_unit(listener->limit_body_bytes, UNIT_BYTES), failed);
-    print_set(object, "limits", limit, failed);
-    print_set(timeouts, "head", print_unit(listener->timeout_head_ms, UNIT_MS), failed);
-    print_set(timeouts, "body", print_unit(listener->timeout_body_ms, UNIT_MS), failed);
-    print_set(timeouts, "idle", print_unit(listener->timeout_idle_ms, UNIT_MS), failed);
-    print_set(object, "timeouts", timeouts, failed);
-    for (size_t i = 0; i < listener->n_routes; i++)
-        print_append(routes, print_route(&listener->routes[i], failed), failed);
-    print_set(object, "routes", routes, failed);
+    print_set(object, "limits", print_listener_limits(listener, failed), failed);
+    if (listener->stream)
+        print_stream(object, listener->stream, failed);
+    else
+        print_http_keys(object, listener, failed);
     return object;
 }
 
@@ -201,6 +242,7 @@ static json_t *print_target(const struct target_config *target, bool *failed)
     print_set(timeouts, "connect", print_unit(target->connect_timeout_ms, UNIT_MS), failed);
     print_set(timeouts, "response", print_unit(target->response_timeout_ms, UNIT_MS), failed);
     print_set(timeouts, "idle", print_unit(target->idle_timeout_ms, UNIT_MS), failed);
+    print_set(timeouts, "tunnel", print_unit(target->tunnel_timeout_ms, UNIT_MS), failed);
     print_set(object, "timeouts", timeouts, failed);
     if (target->endpoints[0].kind == ADDRESS_HTTPS)
         print_set(object, "tls", print_tls(target, failed), failed);

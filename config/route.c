@@ -42,6 +42,12 @@ static const char *route_config_check_host(const char *host)
     return NULL;
 }
 
+static void route_config_to_lower_case(char *text)
+{
+    for (char *c = text; *c; c++)
+        *c = (char)(*c >= 'A' && *c <= 'Z' ? *c | 0x20 : *c);
+}
+
 static void route_config_read_host(struct reader *reader, const struct place *at, const json_t *value,
                                    const struct key *key UNUSED, void *out)
 {
@@ -54,8 +60,7 @@ static void route_config_read_host(struct reader *reader, const struct place *at
     host = reader_memory(reader, strdup(text));
     if (!host)
         return;
-    for (char *c = host; *c; c++)
-        *c = (char)(*c >= 'A' && *c <= 'Z' ? *c | 0x20 : *c);
+    route_config_to_lower_case(host);
     expected = route_config_check_host(host);
     if (expected) {
         reader_problem_type(reader, at, value, expected);
@@ -65,13 +70,19 @@ static void route_config_read_host(struct reader *reader, const struct place *at
     }
 }
 
+/* RFC 9110 5.6.2 */
+static bool route_config_is_token(const char *text)
+{
+    return text[0] != '\0' && text[strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+                                                "!#$%&'*+-.^_`|~")] == '\0';
+}
+
 /* NULL when the method is one; else a sentence. RFC 9110 9.1: methods are tokens and case-sensitive. */
 static const char *route_config_check_method(const char *method)
 {
     static const char *const known[] = {"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "TRACE", "OPTIONS", "CONNECT"};
 
-    if (method[0] == '\0' || method[strspn(method, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-                                                   "!#$%&'*+-.^_`|~")] != '\0')
+    if (!route_config_is_token(method))
         return "is not a method (RFC 9110 allows letters, digits and some punctuation)";
     for (size_t i = 0; i < ARRAY_LENGTH(known); i++) {
         if (strcasecmp(method, known[i]) == 0 && strcmp(method, known[i]) != 0)
@@ -108,6 +119,49 @@ static void route_config_read_methods(struct reader *reader, const struct place 
     json_decref(seen);
 }
 
+/* NULL when it is the name of a protocol; else a sentence. RFC 9110 7.8: protocol-name ["/" protocol-version]. */
+static const char *route_config_check_protocol(const char *protocol)
+{
+    if (route_config_is_token(protocol))
+        return NULL;
+    return strcspn(protocol, "/") > 0 && strchr(protocol, '/')
+               ? "has a version; a protocol is allowed by its name alone, in every version"
+               : "is not a protocol (RFC 9110 allows letters, digits and some punctuation)";
+}
+
+/* An empty array is something to say: no upgrade at all. */
+static void route_config_read_upgrade(struct reader *reader, const struct place *at, const json_t *value,
+                                      const struct key *key UNUSED, void *out)
+{
+    struct place place = {.parent = at};
+    json_t *seen, *member;
+    char **protocol;
+
+    if (!json_is_array(value)) {
+        reader_problem_type(reader, at, value, "an array of protocols such as [\"websocket\"], or an empty one");
+        return;
+    }
+    protocol = reader_memory(reader, calloc(json_array_size(value) + 1, sizeof(*protocol)));
+    *(char ***)out = protocol;
+    seen = json_object();
+    json_array_foreach(protocol ? value : NULL, place.index, member)
+    {
+        const char *text = reader_text(reader, &place, member, "a protocol such as \"websocket\"");
+        const char *wrong = text ? route_config_check_protocol(text) : NULL;
+        if (wrong)
+            reader_problem(reader, &place, "\"%s\" %s", PROBLEM_SHOW(text), wrong);
+        if (!text || wrong)
+            continue;
+        reader_copy(reader, text, protocol);
+        if (!*protocol)
+            break;
+        route_config_to_lower_case(*protocol);
+        if (reader_unique(reader, &place, seen, *protocol, "protocol"))
+            protocol++;
+    }
+    json_decref(seen);
+}
+
 static void route_config_read_ambiguity(struct reader *reader, const struct place *at, const json_t *value,
                                         const struct key *key UNUSED, void *out)
 {
@@ -128,7 +182,7 @@ static void route_config_read_target(struct reader *reader, const struct place *
 
     route->action = ROUTE_TARGET;
     if (text)
-        route->target = target_config_resolve(reader, at, text);
+        route->target = target_config_resolve(reader, at, text, TARGET_FOR_ROUTE);
 }
 
 static void route_config_read_status(struct reader *reader, const struct place *at, const json_t *value,
@@ -206,6 +260,7 @@ static const struct key route_config_keys[] = {
     KEY_OBJECT("match", route_config_match_keys),
     {.name = "target", .read = route_config_read_target},
     {.name = "respond", .read = route_config_read_respond},
+    KEY("upgrade", route_config_read_upgrade, struct route_config, upgrade),
     KEY("path_ambiguity", route_config_read_ambiguity, struct route_config, path_ambiguity_allow),
     KEY_LATER("redirect"),
     KEY_LATER("rewrite"),
@@ -235,6 +290,10 @@ static void route_config_check(struct reader *reader, const struct place *at, co
         reader_problem(reader, at, "a route needs \"target\" or \"respond\"");
     if (target && respond)
         reader_problem(reader, at, "a route has either \"target\" or \"respond\", not both");
+    if (respond && !target && json_object_get(value, "upgrade")) {
+        const struct place upgrade = {at, "upgrade", 0};
+        reader_problem_key(reader, &upgrade, "\"upgrade\" is for routes with \"target\"; this one answers by itself");
+    }
     if (route->path && route->path_prefix) {
         const struct place match = {at, "match", 0};
         reader_problem(reader, &match, "a route has either \"path\" or \"path_prefix\", not both");

@@ -10,8 +10,12 @@ void log_config_defaults(struct reader *reader, struct log_config *log);
 
 /* target.c: everything below "targets", NULL when there is none. `n_inline_max` more can be added later. */
 void target_config_read_all(struct reader *reader, const json_t *targets, size_t n_inline_max);
-/* The target that a route names, or that it spells as an address; NULL with a problem. */
-const struct target_config *target_config_resolve(struct reader *reader, const struct place *at, const char *text);
+/* Who sends to a target: routes speak HTTP to it, streams carry bytes. */
+enum target_use { TARGET_FOR_ROUTE, TARGET_FOR_STREAM };
+/* The target that a route or a stream names, or that it spells as an address; NULL with a problem. A target that is
+ * not for this use is a problem at `at`. */
+const struct target_config *target_config_resolve(struct reader *reader, const struct place *at, const char *text,
+                                                  enum target_use use);
 
 /* listener.c: everything below "listeners". Targets have been read. */
 void listener_config_read_all(struct reader *reader, const json_t *listeners);

@@ -14,15 +14,22 @@ struct snapshot *snapshot_ref(struct snapshot *snapshot)
     return snapshot;
 }
 
+/* An array that ends with NULL; takes NULL. */
+static void snapshot_free_texts(char **texts)
+{
+    for (char **text = texts; text && *text; text++)
+        free(*text);
+    free(texts);
+}
+
 static void snapshot_deinit_route(struct route_config *route)
 {
     free(route->name);
     free(route->host);
     free(route->path);
     free(route->path_prefix);
-    for (char **method = route->methods; method && *method; method++)
-        free(*method);
-    free(route->methods);
+    snapshot_free_texts(route->methods);
+    snapshot_free_texts(route->upgrade);
     free(route->respond.body);
     free(route->respond.content_type);
 }

@@ -20,7 +20,7 @@
 enum address_kind {
     ADDRESS_UNIX,     /* unix:/path */
     ADDRESS_ABSTRACT, /* unix:@name */
-    ADDRESS_TCP,      /* tcp:host:port, listeners only */
+    ADDRESS_TCP,      /* tcp:host:port, listeners and the targets of streams */
     ADDRESS_HTTP,     /* http://host:port, targets only */
     ADDRESS_HTTPS,    /* https://host:port, targets only */
 };
@@ -52,6 +52,7 @@ struct target_config {
     uint64_t connect_timeout_ms;
     uint64_t response_timeout_ms; /* request sent -> response head */
     uint64_t idle_timeout_ms;     /* between two pieces of a response body, or of a request body sent */
+    uint64_t tunnel_timeout_ms;   /* between two pieces through a tunnel, either way */
     struct {
         char *ca, *cert, *key, *server_name; /* NULL when not given */
         bool verify;
@@ -68,6 +69,7 @@ struct route_config {
     char *path_prefix; /* NULL: any. On segment boundaries: "/a" and "/a/" match "/a/b", "/a" also "/a" */
     char **methods;    /* NULL-terminated, case-sensitive; NULL: any */
     bool path_ambiguity_allow;
+    char **upgrade; /* NULL-terminated protocol names in lower case, without versions; NULL: any but "h2c" */
     enum route_action action;
     const struct target_config *target; /* ROUTE_TARGET; in the same snapshot */
     struct {
@@ -91,11 +93,13 @@ struct listener_config {
     struct peer_rule *peers; /* NULL and 0: every peer the socket's mode lets in */
     size_t n_peers;
     uint32_t limit_connections;
-    uint64_t limit_header_bytes; /* request line and fields together */
-    uint64_t limit_body_bytes;   /* SIZE_UNLIMITED */
+    uint32_t limit_connections_per_uid; /* of Unix peers */
+    uint64_t limit_header_bytes;        /* request line and fields together */
+    uint64_t limit_body_bytes;          /* SIZE_UNLIMITED */
     uint64_t timeout_head_ms, timeout_body_ms, timeout_idle_ms;
+    const struct target_config *stream; /* bytes go there as they are, without HTTP; NULL: routes decide */
     struct route_config *routes;
-    size_t n_routes;         /* at least 1 */
+    size_t n_routes;         /* at least 1; 0 with stream */
     bool any_path_condition; /* some route has path or path_prefix */
 };
 

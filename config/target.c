@@ -98,6 +98,7 @@ static const struct key target_config_timeouts_keys[] = {
     KEY_LIMIT("connect", CONNECT_TIMEOUT, struct target_config, connect_timeout_ms),
     KEY_LIMIT("response", RESPONSE_TIMEOUT, struct target_config, response_timeout_ms),
     KEY_LIMIT("idle", TARGET_IDLE_BODY, struct target_config, idle_timeout_ms),
+    KEY_LIMIT("tunnel", TUNNEL_TIMEOUT, struct target_config, tunnel_timeout_ms),
     KEYS_END,
 };
 
@@ -226,17 +227,51 @@ static void target_config_unknown(struct reader *reader, const struct place *at,
     free(names);
 }
 
-const struct target_config *target_config_resolve(struct reader *reader, const struct place *at, const char *text)
+/* An address says by its scheme what is spoken there, so it must be what its user speaks. Unix sockets say nothing. */
+static void target_config_check_use(struct reader *reader, const struct place *at, const struct target_config *target,
+                                    enum target_use use)
 {
-    const json_t *index = json_object_get(reader->targets_by_name, text);
+    const struct address *endpoint = target->endpoints;
+    const char *left, *right;
+
+    /* One that could not be read is reported already. */
+    if (target->n_endpoints == 0)
+        return;
+    left = strchr(endpoint->name, ':') ? "[" : "";
+    right = strchr(endpoint->name, ':') ? "]" : "";
+    if (use == TARGET_FOR_ROUTE && endpoint->kind == ADDRESS_TCP)
+        reader_problem(reader, at, "the target's endpoint %s is for streams; for a route write http://%s%s%s:%u",
+                       PROBLEM_SHOW(endpoint->text), left, endpoint->name, right, (unsigned)endpoint->port);
+    if (use == TARGET_FOR_STREAM && (endpoint->kind == ADDRESS_HTTP || endpoint->kind == ADDRESS_HTTPS))
+        reader_problem(reader, at, "the target's endpoint %s is for routes; for a stream write tcp:%s%s%s:%u%s",
+                       PROBLEM_SHOW(endpoint->text), left, endpoint->name, right, (unsigned)endpoint->port,
+                       endpoint->kind == ADDRESS_HTTPS ? " (a stream gets no TLS)" : "");
+}
+
+/* A target that has no name but its address; NULL with a problem. */
+static struct target_config *target_config_add_inline(struct reader *reader, const struct place *at, const char *text)
+{
     struct target_config *target;
 
-    if (index)
-        return &reader->snapshot->targets[json_integer_value(index)];
     if (!strchr(text, ':') && text[0] != '/' && text[0] != '@') {
         target_config_unknown(reader, at, text);
         return NULL;
     }
     target = target_config_append(reader, text);
     return target_config_add_endpoint(reader, at, text, target) ? target : NULL;
+}
+
+const struct target_config *target_config_resolve(struct reader *reader, const struct place *at, const char *text,
+                                                  enum target_use use)
+{
+    const json_t *index = json_object_get(reader->targets_by_name, text);
+    const struct target_config *target;
+
+    if (index)
+        target = &reader->snapshot->targets[json_integer_value(index)];
+    else
+        target = target_config_add_inline(reader, at, text);
+    if (target)
+        target_config_check_use(reader, at, target, use);
+    return target;
 }

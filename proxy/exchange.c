@@ -5,13 +5,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <unistd.h>
 
 #include "proxy/http/status.h"
+#include "proxy/http/trailers.h"
 #include "proxy/route.h"
 
 #define MOST_SPARE 64
 #define TARGET_INLINE_BYTES 512
 #define ID_BYTES 32
+#define PIECE_BYTES (34 * 1024) /* of a body, chunk head included */
 #define PROBLEM_BYTES 640
 #define DISCARD_MOST_BYTES (1u << 20) /* of a body nobody wants, for the sake of a connection that stays usable */
 
@@ -27,8 +30,10 @@ struct exchange {
     const char *reason;      /* static detail of the failure */
     unsigned status;         /* told to the client; 0 before */
     unsigned refused_status; /* where it is more precise than the outcome's; 0 otherwise */
+    bool request_ended;      /* the client has sent all of it */
     bool answer_is_ours;     /* a problem or a route's own response, not the target's */
     bool close;              /* after the answer */
+    bool tunneled;           /* what follows is a tunnel's to report */
     size_t room_bytes;       /* for a response head */
     uint64_t received_bytes, sent_bytes, discarded_bytes;
     struct instant begun;
@@ -54,8 +59,15 @@ int exchange_env_init(struct exchange_env *env)
     for (size_t i = 0; i < env->snapshot->n_listeners; i++)
         if (env->snapshot->listeners[i].limit_header_bytes > header_bytes)
             header_bytes = (size_t)env->snapshot->listeners[i].limit_header_bytes;
-    /* What we add to a head, and one piece of body behind it. */
-    upstream_store_init(&env->store, header_bytes + 4096 + 34 * 1024);
+    /* What we add to a head, and one piece of body or the trailers behind it. */
+    upstream_store_init(&env->store, header_bytes + 4096 + (header_bytes > PIECE_BYTES ? header_bytes : PIECE_BYTES));
+    env->tunnels.loop = env->loop;
+    env->tunnels.metrics = env->metrics;
+    env->tunnels.access_log = env->access_log;
+    /* The library has at most its pool's size of a client's early bytes. */
+    env->tunnels.closed = env->client_left;
+    env->tunnels.closure = env->closure;
+    tunnels_init(&env->tunnels, 2 * header_bytes);
     list_init(&env->unsent);
     env->path_scratch = malloc(header_bytes + 1);
     if (!env->path_scratch)
@@ -68,6 +80,7 @@ int exchange_env_init(struct exchange_env *env)
 
 void exchange_env_deinit(struct exchange_env *env)
 {
+    tunnels_deinit(&env->tunnels);
     while (env->spare) {
         struct exchange *exchange = env->spare;
 
@@ -78,13 +91,13 @@ void exchange_env_deinit(struct exchange_env *env)
     free(env->path_scratch);
 }
 
-static void exchange_make_id(struct exchange *exchange)
+static void exchange_make_id(struct exchange_env *env, char id[ID_BYTES])
 {
     static const char digits[] = "0123456789abcdef";
-    uint64_t parts[2] = {exchange->env->id_prefix, ++exchange->env->id_counter};
+    uint64_t parts[2] = {env->id_prefix, ++env->id_counter};
 
     for (size_t i = 0; i < ID_BYTES; i++)
-        exchange->id[i] = digits[parts[i / 16] >> (60 - 4 * (i % 16)) & 15];
+        id[i] = digits[parts[i / 16] >> (60 - 4 * (i % 16)) & 15];
 }
 
 /* ---- beginning ---- */
@@ -239,6 +252,7 @@ static void exchange_forward(struct exchange *exchange)
     exchange->forward.client_address = exchange->client->address;
     exchange->forward.client_node = exchange->client->node;
     exchange->forward.expect_continue = exchange->request.expect_continue;
+    exchange->forward.upgrade_allowed = exchange->route->upgrade;
     upstream_start(&exchange->upstream, &exchange->env->targets[target->index], &exchange->request, &exchange->forward);
     if (exchange->request.body == BODY_NONE)
         exchange->state = EXCHANGE_WAITING;
@@ -320,7 +334,7 @@ enum exchange_verdict exchange_head(struct exchange *exchange, struct text metho
     exchange->state = EXCHANGE_RECEIVING;
     exchange->forward.request_id = request_given_id(request);
     if (exchange->forward.request_id.length == 0) {
-        exchange_make_id(exchange);
+        exchange_make_id(exchange->env, exchange->id);
         exchange->forward.request_id = (struct text){exchange->id, ID_BYTES};
     }
     if (!exchange_check(exchange, head_bytes))
@@ -355,9 +369,14 @@ bool exchange_takes_body(const struct exchange *exchange)
     return !exchange_is_forwarding(exchange) || upstream_takes_body(&exchange->upstream);
 }
 
+bool exchange_is_chunked(const struct exchange *exchange)
+{
+    return exchange->request.body == BODY_CHUNKED;
+}
+
 bool exchange_is_receiving(const struct exchange *exchange)
 {
-    return exchange->state == EXCHANGE_RECEIVING && exchange_takes_body(exchange);
+    return exchange->state != EXCHANGE_NEW && !exchange->request_ended && exchange_takes_body(exchange);
 }
 
 enum exchange_body_result exchange_body(struct exchange *exchange, const char *data, size_t length)
@@ -381,14 +400,21 @@ enum exchange_body_result exchange_body(struct exchange *exchange, const char *d
     return EXCHANGE_BODY_MORE;
 }
 
-void exchange_body_end(struct exchange *exchange)
+void exchange_body_end(struct exchange *exchange, struct fields *trailers)
 {
+    const char *wrong;
+
     list_remove(&exchange->unsent);
-    if (exchange->state != EXCHANGE_RECEIVING)
+    if (exchange->request_ended)
         return;
-    exchange->state = EXCHANGE_WAITING;
+    exchange->request_ended = true;
+    if (exchange->state == EXCHANGE_RECEIVING)
+        exchange->state = EXCHANGE_WAITING;
+    wrong = trailers ? trailers_check(trailers) : NULL;
+    if (wrong)
+        exchange_refuse(exchange, OUTCOME_MALFORMED, wrong);
     if (exchange_is_forwarding(exchange))
-        upstream_end_body(&exchange->upstream);
+        upstream_end_body(&exchange->upstream, trailers);
 }
 
 void exchange_flush_unsent(struct exchange_env *env)
@@ -417,13 +443,26 @@ static size_t exchange_head_bytes(const struct fields *fields)
 }
 
 /* Names and values lie in the upstream's buffer, each followed by a colon or a line end that is of no more use. */
-static void exchange_terminate_fields(struct fields *fields)
+static void field_terminate(struct field *field)
 {
+    ((char *)field->name.data)[field->name.length] = '\0';
+    ((char *)field->value.data)[field->value.length] = '\0';
+}
+
+/* The last decisions about the fields of a response: Trailer announces what a client without TE: trailers does not get
+ * (RFC 9110 6.6.2), and a 101 names the protocol. */
+static void exchange_finish_fields(const struct exchange *exchange, struct fields *fields)
+{
+    bool switched = upstream_has_switched(&exchange->upstream);
+
     for (size_t i = 0; i < fields->n_items; i++) {
         struct field *field = &fields->items[i];
 
-        ((char *)field->name.data)[field->name.length] = '\0';
-        ((char *)field->value.data)[field->value.length] = '\0';
+        field_terminate(field);
+        if (field->id == FIELD_TRAILER && !exchange->request.trailers)
+            field->drop = true;
+        else if (field->id == FIELD_UPGRADE && switched)
+            field->drop = false;
     }
 }
 
@@ -432,14 +471,16 @@ static void exchange_answer_forward(struct exchange *exchange, struct answer *an
     struct upstream *upstream = &exchange->upstream;
     const struct response *response = &upstream->response;
 
-    exchange_terminate_fields(&upstream->response.fields);
+    exchange_finish_fields(exchange, &upstream->response.fields);
     *answer = (struct answer){.status = response->status,
                               .fields = response->fields.items,
                               .n_fields = response->fields.n_items,
                               .body = ANSWER_STREAM,
                               .length = response->content_length,
                               .has_length = response->has_content_length};
-    if (response->body == BODY_NONE) {
+    if (upstream_has_switched(upstream)) {
+        answer->body = ANSWER_TUNNEL;
+    } else if (response->body == BODY_NONE) {
         answer->body = ANSWER_NONE;
     } else if (upstream->body_in_buffer) {
         answer->body = ANSWER_BUFFER;
@@ -457,6 +498,9 @@ bool exchange_answer(struct exchange *exchange, struct answer *ret_answer)
     if (!exchange_failed(exchange) && exchange_is_forwarding(exchange)) {
         if (!upstream_has_response(upstream))
             return false;
+        /* The target agreed before it had taken all of the request. */
+        if (upstream->response_half == UPSTREAM_RESPONSE_SWITCHED && !upstream_has_switched(upstream))
+            return false;
         if (exchange_head_bytes(&upstream->response.fields) > exchange->room_bytes)
             exchange_refuse(exchange, OUTCOME_RESPONSE_HEAD_TOO_LARGE, NULL);
     }
@@ -467,6 +511,7 @@ bool exchange_answer(struct exchange *exchange, struct answer *ret_answer)
     else
         exchange_answer_forward(exchange, ret_answer);
     exchange->status = ret_answer->status;
+    ret_answer->chunkable = exchange->request.minor == 1;
     ret_answer->close = exchange->close || exchange->env->stopping;
     exchange->state = EXCHANGE_ANSWERED;
     return true;
@@ -474,8 +519,11 @@ bool exchange_answer(struct exchange *exchange, struct answer *ret_answer)
 
 bool exchange_has_early_answer(const struct exchange *exchange)
 {
+    enum upstream_response_half half = exchange->upstream.response_half;
+
     return exchange->state == EXCHANGE_RECEIVING &&
-           (exchange_failed(exchange) || (exchange_is_forwarding(exchange) && exchange->upstream.body_in_buffer));
+           (exchange_failed(exchange) || (exchange_is_forwarding(exchange) &&
+                                          (half == UPSTREAM_RESPONSE_BODY || half == UPSTREAM_RESPONSE_COMPLETE)));
 }
 
 bool exchange_is_told(const struct exchange *exchange)
@@ -495,6 +543,64 @@ ssize_t exchange_read(struct exchange *exchange, char *data, size_t size)
     if (n > 0)
         exchange->sent_bytes += (uint64_t)n;
     return n;
+}
+
+const struct fields *exchange_trailers(struct exchange *exchange)
+{
+    struct upstream *upstream = &exchange->upstream;
+    struct text section = upstream_trailers(upstream);
+    struct fields *fields = &upstream->response.fields;
+
+    /* The head has been told: its fields make room. Syntax has been checked by the decoder. */
+    *fields = (struct fields){.items = upstream->field_items, .capacity = UPSTREAM_MOST_FIELDS};
+    if (section.length == 0 || trailers_parse(section, fields))
+        return NULL;
+    for (size_t i = 0; i < fields->n_items; i++)
+        field_terminate(&fields->items[i]);
+    return fields;
+}
+
+/* ---- tunnels ---- */
+
+static void exchange_describe(const struct exchange *exchange, enum outcome outcome, struct access_entry *entry);
+
+int exchange_tunnel(struct exchange *exchange, const struct tunnel_client *client, struct text early)
+{
+    struct exchange_env *env = exchange->env;
+    struct upstream *upstream = &exchange->upstream;
+    struct connection *connection;
+    struct text target_early;
+    struct access_entry entry;
+    int r;
+
+    if (exchange_failed(exchange)) {
+        close(client->fd);
+        return -ECANCELED;
+    }
+    exchange_describe(exchange, OUTCOME_TUNNELED, &entry);
+    connection = upstream_take_connection(upstream, &target_early);
+    r = tunnel_join(&env->tunnels, client, upstream->target, connection, exchange->snapshot, &entry, exchange->begun,
+                    early, target_early);
+    if (r < 0)
+        exchange_fail(exchange, OUTCOME_INTERNAL);
+    else
+        exchange->tunneled = true;
+    return r;
+}
+
+int exchange_stream(struct exchange_env *env, const struct tunnel_client *client, struct text peer)
+{
+    const struct target_config *target = client->listener->stream;
+    char id[ID_BYTES];
+    struct access_entry entry = {.request_id = {id, ID_BYTES},
+                                 .listener = text_of(client->listener->name),
+                                 .upstream = text_of(target->name),
+                                 .peer = peer,
+                                 .connect_us = -1,
+                                 .first_byte_us = -1};
+
+    exchange_make_id(env, id);
+    return tunnel_open(&env->tunnels, client, &env->targets[target->index], env->snapshot, &entry);
 }
 
 /* ---- the end ---- */
@@ -545,24 +651,20 @@ static void exchange_describe(const struct exchange *exchange, enum outcome outc
         entry->reason = strerrordesc_np(upstream->error_number);
 }
 
-/* With an access log every exchange has its line there; without one, those that failed have theirs in the error log. */
 static void exchange_report(const struct exchange *exchange, enum outcome outcome)
 {
     struct exchange_env *env = exchange->env;
-    enum fault fault = outcome_info(outcome)->fault;
-    enum log_level level = fault == FAULT_CLIENT ? LOG_LEVEL_INFO : LOG_LEVEL_WARN;
     struct access_entry entry;
 
-    counter_add(&env->metrics->outcomes[outcome], 1);
     counter_add(&env->metrics->received_bytes, exchange->received_bytes);
     counter_add(&env->metrics->sent_bytes, exchange->sent_bytes);
-    if (!env->access_log && (fault == FAULT_NONE || !log_wants(level)))
+    if (exchange->tunneled)
+        return;
+    counter_add(&env->metrics->outcomes[outcome], 1);
+    if (!access_log_wants(env->access_log, outcome))
         return;
     exchange_describe(exchange, outcome, &entry);
-    if (env->access_log)
-        access_log_add(env->access_log, &entry);
-    else
-        access_entry_log(level, &entry);
+    access_log_report(env->access_log, &entry);
 }
 
 void exchange_end(struct exchange *exchange, bool delivered)

@@ -16,6 +16,7 @@
 #include "proxy/report/access_log.h"
 #include "proxy/report/metrics.h"
 #include "proxy/target/upstream.h"
+#include "proxy/tunnel.h"
 
 struct exchange;
 
@@ -27,15 +28,20 @@ struct exchange_env {
     struct upstream_store store;
     struct metrics *metrics;
     struct access_log *access_log; /* NULL: none; then failures go to the error log */
-    struct list unsent;            /* of exchange: a head waits for its first piece of body */
-    struct exchange *spare;        /* free list */
+    struct tunnels tunnels;
+    struct list unsent;     /* of exchange: a head waits for its first piece of body */
+    struct exchange *spare; /* free list */
     size_t n_spare;
     uint64_t id_prefix, id_counter; /* of request ids */
     char *path_scratch;             /* owned; room for the longest request-target */
     bool stopping;                  /* answers close their connections */
+    /* The connection of a listener's client is over (uid: (uid_t)-1 on TCP). Told from within the library, or by a
+     * tunnel's end. */
+    void (*client_left)(void *closure, const struct listener_config *listener, uid_t uid);
+    void *closure;
 };
 
-/* 0 or -ENOMEM. loop, snapshot, targets, metrics and access_log have been set. */
+/* 0 or -ENOMEM. loop, snapshot, targets, metrics, access_log and client_left have been set. */
 int exchange_env_init(struct exchange_env *env) WARN_UNUSED;
 void exchange_env_deinit(struct exchange_env *env);
 
@@ -76,16 +82,19 @@ enum exchange_body_result {
     EXCHANGE_BODY_FULL,  /* taken, but wait for a wake before giving more */
     EXCHANGE_BODY_EARLY, /* an answer is there and too much of the body is still to come: answer now, then close */
 };
+/* Whether the request's body comes in the chunked coding. */
+bool exchange_is_chunked(const struct exchange *exchange);
 /* Whether the target can take a piece of a body that is still coming. */
 bool exchange_is_receiving(const struct exchange *exchange);
 /* Whether a piece of body may be given now. */
 bool exchange_takes_body(const struct exchange *exchange);
 /* A piece of body; always taken (or discarded) whole. Only while exchange_takes_body(). */
 enum exchange_body_result exchange_body(struct exchange *exchange, const char *data, size_t length);
-/* The request is complete. May be called more than once. */
-void exchange_body_end(struct exchange *exchange);
+/* The request is complete, with the trailers that the parser found (checked here; NULL: none). May be called more than
+ * once. */
+void exchange_body_end(struct exchange *exchange, struct fields *trailers);
 
-enum answer_body { ANSWER_NONE, ANSWER_BUFFER, ANSWER_STREAM };
+enum answer_body { ANSWER_NONE, ANSWER_BUFFER, ANSWER_STREAM, ANSWER_TUNNEL };
 
 /* A final response, ready to be told. Texts are borrowed from the exchange; names and values are terminated. */
 struct answer {
@@ -96,17 +105,29 @@ struct answer {
     const char *data; /* ANSWER_BUFFER */
     uint64_t length;  /* of data; of the stream, or of what HEAD or 304 stand for, when has_length */
     bool has_length;
-    bool close; /* the connection ends after it */
+    bool chunkable; /* the client knows the chunked coding (HTTP/1.1) */
+    bool close;     /* the connection ends after it */
 };
 
-/* True with the answer when it can be told, false while it must be waited for. Tells it once. */
+/* True with the answer when it can be told, false while it must be waited for. Tells it once. What is left of the
+ * request's body may be given while the answer is read. */
 bool exchange_answer(struct exchange *exchange, struct answer *ret_answer);
-/* Whether an answer that fits a buffer is there although the client has not sent all of its body. */
+/* Whether an answer is there although the client has not sent all of its body. */
 bool exchange_has_early_answer(const struct exchange *exchange);
 /* Whether the answer has been handed out whole: what follows is up to the client's side. */
 bool exchange_is_told(const struct exchange *exchange);
 /* As upstream_read: the next piece of an ANSWER_STREAM. */
 ssize_t exchange_read(struct exchange *exchange, char *data, size_t size);
+
+/* After the end of an ANSWER_STREAM: the trailers for the client, their names and values terminated. NULL: none. */
+const struct fields *exchange_trailers(struct exchange *exchange);
+
+/* An ANSWER_TUNNEL has been told: the exchange goes on as a tunnel (tunnel_join) and its own end tells nothing more.
+ * client->fd is taken over in any case. 0 or a negative errno: then it has failed. */
+int exchange_tunnel(struct exchange *exchange, const struct tunnel_client *client, struct text early) WARN_UNUSED;
+
+/* Begins a stream listener's tunnel. The same contract; there is no exchange. */
+int exchange_stream(struct exchange_env *env, const struct tunnel_client *client, struct text peer) WARN_UNUSED;
 
 /* The exchange fails with an outcome of the client's side (timeouts, gone); the target's connection is closed at once.
  */

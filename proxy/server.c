@@ -23,8 +23,8 @@ struct server {
     struct snapshot *snapshot; /* a reference */
     struct loop *loop;         /* the main thread's: signals and the sockets' directories */
     struct listener **listeners;
-    atomic_uint *n_clients; /* per listener */
-    bool *lost;             /* per listener: said that it is not ours any more */
+    struct crowd *crowds; /* by listener_config.index */
+    bool *lost;           /* per listener: said that it is not ours any more */
     struct timer look;
     struct worker **workers;
     size_t n_workers;
@@ -239,7 +239,7 @@ static int server_make_workers(struct server *server, struct error *error)
 {
     const struct worker_setup setup = {.snapshot = server->snapshot,
                                        .listeners = server->listeners,
-                                       .n_clients = server->n_clients,
+                                       .crowds = server->crowds,
                                        .drained = server_on_worker_drained,
                                        .stopped = server_on_worker_stopped,
                                        .closure = server};
@@ -287,10 +287,12 @@ static int server_make(struct server *server, bool takeover, struct error *error
         return error_set(error, r, "libcurl cannot start");
     server->loop = loop_new();
     server->listeners = calloc(server->snapshot->n_listeners, sizeof(struct listener *));
-    server->n_clients = calloc(server->snapshot->n_listeners, sizeof(*server->n_clients));
+    server->crowds = calloc(server->snapshot->n_listeners, sizeof(*server->crowds));
     server->lost = calloc(server->snapshot->n_listeners, sizeof(*server->lost));
-    if (!server->loop || !server->listeners || !server->n_clients || !server->lost)
+    if (!server->loop || !server->listeners || !server->crowds || !server->lost)
         return error_set(error, -ENOMEM, "cannot make a server: %s", strerror(errno));
+    for (size_t i = 0; i < server->snapshot->n_listeners; i++)
+        crowd_init(&server->crowds[i]);
     r = server_watch_signals(server, error);
     if (r == 0)
         r = server_make_workers(server, error);
@@ -369,6 +371,8 @@ void server_free(struct server *server)
         worker_free(server->workers[i]);
     for (size_t i = 0; server->listeners && i < server->snapshot->n_listeners; i++)
         listener_free(server->listeners[i]);
+    for (size_t i = 0; server->crowds && i < server->snapshot->n_listeners; i++)
+        crowd_deinit(&server->crowds[i]);
     loop_remove(&server->signals);
     loop_remove(&server->directories);
     if (server->signal_fd >= 0)
@@ -378,7 +382,7 @@ void server_free(struct server *server)
     loop_free(server->loop);
     free(server->workers);
     free(server->listeners);
-    free(server->n_clients);
+    free(server->crowds);
     free(server->lost);
     snapshot_unref(server->snapshot);
     free(server);

@@ -67,40 +67,23 @@ static void door_pause(struct door *door)
         timer_arm(door->worker->loop, &door->pause, ACCEPT_PAUSE_MS);
 }
 
-static atomic_uint *door_clients(const struct door *door)
+static struct crowd *door_crowd(const struct door *door)
 {
-    return &door->worker->setup.n_clients[door->config->index];
-}
-
-static void door_count_out(struct door *door)
-{
-    atomic_fetch_sub_explicit(door_clients(door), 1, memory_order_relaxed);
-}
-
-/* Counts a client in; false when the listener is full. */
-static bool door_admit(struct door *door)
-{
-    unsigned before = atomic_fetch_add_explicit(door_clients(door), 1, memory_order_relaxed);
-
-    /* What is left in the backlog of a socket that is going away has nobody else to serve it. */
-    if (before < door->config->limit_connections || door->leaving)
-        return true;
-    door_count_out(door);
-    return false;
+    return &door->worker->setup.crowds[door->config->index];
 }
 
 /* At most a line a second: a peer without rights must not fill the log. */
-static void door_log_refused(struct door *door, const struct peer *peer)
+static void door_log_refused(struct door *door, const struct peer *peer, const char *why)
 {
     struct instant now = loop_now(door->worker->loop);
     char text[80];
 
+    counter_add(&door->worker->metrics.peers_refused, 1);
     door->n_refused++;
     if (instant_before(now, door->next_refused_line))
         return;
     peer_format(peer, text, sizeof(text));
-    log_info("peer %s is not allowed on %s (%llu refused so far)", text, door->config->name,
-             (unsigned long long)door->n_refused);
+    log_info("peer %s %s %s (%llu refused so far)", text, why, door->config->name, (unsigned long long)door->n_refused);
     door->next_refused_line = instant_add_ms(now, 1000);
 }
 
@@ -113,27 +96,42 @@ static bool door_lets_in(struct door *door, int fd, struct peer *ret_peer)
         log_debug("a client of %s left before it was accepted", config->name);
         return false;
     }
-    if (peer_is_allowed(ret_peer, fd, config->peers, config->n_peers))
-        return true;
-    counter_add(&door->worker->metrics.peers_refused, 1);
-    door_log_refused(door, ret_peer);
-    return false;
+    if (!peer_is_allowed(ret_peer, fd, config->peers, config->n_peers)) {
+        door_log_refused(door, ret_peer, "is not allowed on");
+        return false;
+    }
+    if (!crowd_know(door_crowd(door), config, ret_peer->uid)) {
+        door_log_refused(door, ret_peer, "has limits.connections_per_uid connections on");
+        return false;
+    }
+    return true;
+}
+
+/* 0 or a negative errno; the descriptor is taken over in any case. */
+static int door_serve(struct door *door, int fd, const struct peer *peer)
+{
+    struct worker *worker = door->worker;
+    struct tunnel_client client = {.fd = fd, .listener = door->config, .uid = peer->uid};
+    char text[80];
+
+    if (!door->config->stream)
+        return frontend_add(worker->frontend, fd, door->config, peer);
+    return exchange_stream(&worker->env, &client, (struct text){text, peer_format(peer, text, sizeof(text))});
 }
 
 static void door_take(struct door *door, int fd)
 {
-    struct worker *worker = door->worker;
     struct peer peer;
 
     if (!door_lets_in(door, fd, &peer)) {
         close(fd);
-        door_count_out(door);
+        crowd_leave(door_crowd(door), door->config, CROWD_NOBODY);
         return;
     }
-    counter_add(&worker->metrics.connections, 1);
-    if (frontend_add(worker->frontend, fd, door->config, &peer) < 0) {
+    counter_add(&door->worker->metrics.connections, 1);
+    if (door_serve(door, fd, &peer) < 0) {
         log_error("cannot serve another connection on %s: out of memory", door->config->name);
-        door_count_out(door);
+        crowd_leave(door_crowd(door), door->config, peer.uid);
     }
 }
 
@@ -143,7 +141,8 @@ static bool door_accept_one(struct door *door)
     int fd;
 
     /* A full house leaves the rest in the backlog: they are served as soon as somebody leaves. */
-    if (!door_admit(door)) {
+    /* But what is left in the backlog of a socket that is going away has nobody else to serve it. */
+    if (!crowd_enter(door_crowd(door), door->config, door->leaving)) {
         door_pause(door);
         return false;
     }
@@ -156,7 +155,7 @@ static bool door_accept_one(struct door *door)
         door_pause(door);
         return false;
     }
-    door_count_out(door);
+    crowd_leave(door_crowd(door), door->config, CROWD_NOBODY);
     if (errno == ECONNABORTED || errno == EINTR)
         return true;
     if (errno != EAGAIN) {
@@ -188,12 +187,12 @@ static void door_open(struct door *door)
         log_error("cannot watch listener %s: %s", door->config->name, strerror(-r));
 }
 
-static void worker_on_client_closed(void *closure, const struct listener_config *config)
+static void worker_on_client_left(void *closure, const struct listener_config *config, uid_t uid)
 {
     struct worker *worker = closure;
     struct door *door = &worker->doors[config->index];
 
-    door_count_out(door);
+    crowd_leave(door_crowd(door), config, uid);
     if (timer_armed(&door->pause) && !worker->env.stopping)
         door_open(door);
 }
@@ -265,6 +264,7 @@ static void worker_on_deadline(struct timer *timer)
     struct worker *worker = CONTAINER_OF(timer, struct worker, deadline);
 
     clients_cut_all(frontend_clients(worker->frontend));
+    tunnels_cut_all(&worker->env.tunnels);
 }
 
 /* What has connected before the path was withdrawn is in the backlog and must be served. */
@@ -309,7 +309,8 @@ static void worker_heed(struct worker *worker)
 
 static bool worker_is_done(const struct worker *worker)
 {
-    return worker->env.stopping && frontend_clients(worker->frontend)->n_clients == 0;
+    return worker->env.stopping && frontend_clients(worker->frontend)->n_clients == 0 &&
+           worker->env.tunnels.n_tunnels == 0;
 }
 
 static int worker_most_client_fd(void)
@@ -329,7 +330,7 @@ static void *worker_main(void *closure)
     worker->most_client_fd = worker_most_client_fd();
     worker_heed(worker);
     while (!worker_is_done(worker)) {
-        bool busy = frontend_is_busy(worker->frontend);
+        bool busy = frontend_is_busy(worker->frontend) || tunnels_are_ready(&worker->env.tunnels);
         int n;
 
         if (!busy && worker->env.access_log)
@@ -341,6 +342,7 @@ static void *worker_main(void *closure)
         }
         worker_heed(worker);
         frontend_turn(worker->frontend, n == 0);
+        tunnels_turn(&worker->env.tunnels);
         exchange_flush_unsent(&worker->env);
     }
     worker->setup.stopped(worker->setup.closure);
@@ -411,18 +413,22 @@ static int worker_make(struct worker *worker, struct error *error)
     r = worker_make_targets(worker);
     if (r == 0)
         r = worker_make_doors(worker);
-    worker->env = (struct exchange_env){
-        .loop = worker->loop, .snapshot = worker->snapshot, .targets = worker->targets, .metrics = &worker->metrics};
-    if (r == 0)
-        r = exchange_env_init(&worker->env);
-    if (r < 0)
-        return error_set(error, r, "cannot make a worker: %s", strerror(-r));
+    worker->env = (struct exchange_env){.loop = worker->loop,
+                                        .snapshot = worker->snapshot,
+                                        .targets = worker->targets,
+                                        .metrics = &worker->metrics,
+                                        .client_left = worker_on_client_left,
+                                        .closure = worker};
     if (log->access) {
         worker->env.access_log = access_log_new(log->access_to, log->access_format, error);
         if (!worker->env.access_log)
             return -EIO;
     }
-    worker->frontend = frontend_new(&worker->env, worker_on_client_closed, worker, error);
+    if (r == 0)
+        r = exchange_env_init(&worker->env);
+    if (r < 0)
+        return error_set(error, r, "cannot make a worker: %s", strerror(-r));
+    worker->frontend = frontend_new(&worker->env, error);
     return worker->frontend ? 0 : -EIO;
 }
 
@@ -452,6 +458,8 @@ void worker_free(struct worker *worker)
     if (worker->started)
         pthread_join(worker->thread, NULL);
     frontend_free(worker->frontend);
+    if (worker->env.path_scratch)
+        tunnels_cut_all(&worker->env.tunnels);
     for (size_t i = 0; worker->doors && i < worker->snapshot->n_listeners; i++) {
         door_close(&worker->doors[i]);
         if (atomic_load(&worker->doors[i].next_fd) >= 0)

@@ -5,6 +5,7 @@
 #include "config/snapshot.h"
 #include "proxy/base/error.h"
 #include "proxy/report/metrics.h"
+#include "proxy/serve/crowd.h"
 #include "proxy/serve/listener.h"
 
 struct worker;
@@ -13,7 +14,7 @@ struct worker;
 struct worker_setup {
     struct snapshot *snapshot;      /* the worker takes a reference */
     struct listener **listeners;    /* borrowed; published by worker_start; n = snapshot->n_listeners */
-    atomic_uint *n_clients;         /* per listener, shared by all workers */
+    struct crowd *crowds;           /* by listener_config.index, shared by all workers */
     void (*drained)(void *closure); /* called from the worker's thread: it will accept no more */
     void (*stopped)(void *closure); /* the same: its last client has left */
     void *closure;

@@ -24,7 +24,7 @@ function floor_of(path) {
 
 # Who may include a header of a library.
 function fence_of(header) {
-    if (header == "microhttpd.h") return "^proxy/serve/frontend\\.c$"
+    if (header == "microhttpd.h") return "^proxy/serve/frontend(_[a-z]+)?\\.[ch]$"
     if (header ~ /^curl\//)       return "^(proxy/target/(connect|channel|health)\\.c|cmd/[a-z]+\\.c)$"
     if (header == "jansson.h")    return "^config/"
     return ""

@@ -74,4 +74,13 @@ static inline struct list *list_pop(struct list *head)
     return first;
 }
 
+/* Puts all of `from` at the end of `to`, which is empty; `from` is empty afterwards. */
+static inline void list_move(struct list *to, struct list *from)
+{
+    if (list_empty(from))
+        return;
+    list_insert_before(from, to);
+    list_remove(from);
+}
+
 #endif

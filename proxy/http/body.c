@@ -114,17 +114,36 @@ static struct text chunked_take_data(struct chunked *chunked, struct text in)
     return in;
 }
 
+/* Returns how many bytes belong to the trailer section; the state says whether that was its end, or a bad one. */
+static size_t chunked_take_trailers(struct chunked *chunked, struct text in)
+{
+    size_t i = 0;
+
+    while (i < in.length && chunked->state < CHUNKED_ENDED)
+        chunked->state = (unsigned char)chunked_step(chunked, in.data[i++]);
+    return i;
+}
+
 enum chunked_result chunked_decode(struct chunked *chunked, struct text in, size_t *ret_used, struct text *ret_data)
 {
     size_t i = 0;
 
-    while (i < in.length && chunked->state < CHUNKED_ENDED) {
+    while (i < in.length && chunked->state < CHUNKED_TRAILERS) {
         if (chunked->state == CHUNKED_IN_DATA) {
             *ret_data = chunked_take_data(chunked, text_skip(in, i));
             *ret_used = i + ret_data->length;
             return CHUNKED_DATA;
         }
         chunked->state = (unsigned char)chunked_step(chunked, in.data[i++]);
+    }
+    if (i < in.length && chunked->state < CHUNKED_ENDED) {
+        size_t n = chunked_take_trailers(chunked, text_skip(in, i));
+
+        if (chunked->state != CHUNKED_FAILED) {
+            *ret_data = (struct text){in.data + i, n};
+            *ret_used = i + n;
+            return CHUNKED_TRAILER;
+        }
     }
     if (chunked->state == CHUNKED_FAILED)
         return CHUNKED_BAD;

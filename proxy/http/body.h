@@ -10,7 +10,7 @@
 
 /* Longest "HEX CRLF" a chunk can begin with, plus room for the CRLF that ends the previous chunk. */
 #define CHUNK_HEAD_BYTES 20
-#define CHUNK_END "0\r\n\r\n"
+#define CHUNK_LAST "0\r\n" /* the trailer section follows, and CRLF */
 
 /* Where a chunked message is. Zero-initialised at its start. */
 struct chunked {
@@ -21,16 +21,19 @@ struct chunked {
 };
 
 enum chunked_result {
-    CHUNKED_MORE, /* everything given was used */
-    CHUNKED_DATA, /* *ret_data is a piece of the body inside `in`; call again with the rest */
-    CHUNKED_END,  /* the message is complete; bytes after *ret_used belong to nobody */
+    CHUNKED_MORE,    /* everything given was used */
+    CHUNKED_DATA,    /* *ret_data is a piece of the body inside `in`; call again with the rest */
+    CHUNKED_TRAILER, /* the same of the trailer section; call again with the rest, even if that is empty */
+    CHUNKED_END,     /* the message is complete; bytes after *ret_used belong to nobody */
     CHUNKED_BAD,
 };
 
-/* Takes some of `in`. Strict: CRLF line ends, 1 to 16 hex digits below 2^63 without padding, extensions and
- * trailers without control bytes, at most 16 KiB of extensions on a line and of trailers in all; trailers are checked
- * for syntax and dropped. How the message is split over calls makes no difference. After BAD it stays BAD, after END it
- * stays END. On BAD the outputs are untouched; *ret_data is set for DATA only. */
+/* Takes some of `in`. Strict: CRLF line ends, 1 to 16 hex digits below 2^63 without padding, extensions and trailers
+ * without control bytes, at most 16 KiB of extensions on a line and of names and values of trailers in all. The trailer
+ * section is handed out as it is, up to and with the empty line that ends it, which every message has; its syntax is
+ * checked, its meaning is not (proxy/http/trailers.h). How the message is split over calls makes no difference to what
+ * is handed out in all, unless it turns out bad. After BAD it stays BAD, after END it stays END and uses nothing. On
+ * BAD the outputs are untouched; *ret_data is set for DATA and TRAILER only, and never empty. */
 enum chunked_result chunked_decode(struct chunked *chunked, struct text in, size_t *ret_used, struct text *ret_data);
 
 /* Writes the line that begins a chunk of n > 0 bytes ("HEX CRLF"). Returns its length. */

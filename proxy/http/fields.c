@@ -148,7 +148,7 @@ static bool field_may_be_named(enum field_id id)
     case FIELD_CLASS_FRAME:
         return false;
     case FIELD_CLASS_OWN:
-        return id == FIELD_EXPECT;
+        return id == FIELD_EXPECT || id == FIELD_TRAILER;
     default:
         return true;
     }
@@ -161,13 +161,9 @@ static void fields_drop_named(struct fields *fields, struct text name)
             fields->items[i].drop = true;
 }
 
-/* What one Connection field asks for. */
-struct connection_options {
-    bool close, keep_alive, upgrade;
-    unsigned n_named;
-};
-
-static bool fields_take_options(struct fields *fields, struct text value, struct connection_options *options)
+/* Takes what one Connection field lists. *n_named counts the names that are no options of ours. */
+static bool fields_take_options(struct fields *fields, struct text value, struct connection_options *options,
+                                unsigned *n_named)
 {
     struct text option;
 
@@ -180,7 +176,9 @@ static bool fields_take_options(struct fields *fields, struct text value, struct
             options->keep_alive = true;
         else if (text_equal_nocase(option, TEXT_LITERAL("upgrade")))
             options->upgrade = true;
-        else if (++options->n_named > FIELDS_MAX_NAMED)
+        else if (text_equal_nocase(option, TEXT_LITERAL("te")))
+            options->te = true;
+        else if (++*n_named > FIELDS_MAX_NAMED)
             return false;
         else if (field_may_be_named(field_identify(option)))
             fields_drop_named(fields, option);
@@ -188,9 +186,10 @@ static bool fields_take_options(struct fields *fields, struct text value, struct
     return true;
 }
 
-bool fields_mark_hop_by_hop(struct fields *fields, bool *ret_close, bool *ret_keep_alive, bool *ret_upgrade)
+bool fields_mark_hop_by_hop(struct fields *fields, struct connection_options *ret)
 {
     struct connection_options options = {0};
+    unsigned n_named = 0;
 
     for (size_t i = 0; i < fields->n_items; i++) {
         struct field *field = &fields->items[i];
@@ -198,11 +197,48 @@ bool fields_mark_hop_by_hop(struct fields *fields, bool *ret_close, bool *ret_ke
 
         if (class == FIELD_CLASS_HOP || class == FIELD_CLASS_FRAME)
             field->drop = true;
-        if (field->id == FIELD_CONNECTION && !fields_take_options(fields, field->value, &options))
+        if (field->id == FIELD_CONNECTION && !fields_take_options(fields, field->value, &options, &n_named))
             return false;
     }
-    *ret_close = options.close;
-    *ret_keep_alive = options.keep_alive;
-    *ret_upgrade = options.upgrade;
+    *ret = options;
     return true;
+}
+
+/* Parses the field line at the start of *rest and takes it away. *rest ends in CR LF, so there is always a byte after
+ * what a span covers. */
+static const char *field_parse(struct text *rest, struct field *field)
+{
+    struct text line = *rest;
+    size_t name = text_span(line, BYTE_TOKEN), value;
+
+    if (name == 0)
+        return line.data[0] == ' ' || line.data[0] == '\t' ? "a folded field line" : "a line without a field name";
+    if (line.data[name] != ':')
+        return "a field name is not a token followed by a colon";
+    *rest = text_skip(line, name + 1);
+    value = text_span_value(*rest);
+    if (rest->data[value] != '\r' || rest->data[value + 1] != '\n')
+        return "a field value has a control byte";
+    field->name = (struct text){line.data, name};
+    field->value = text_trim((struct text){rest->data, value});
+    field->id = field_identify(field->name);
+    field->drop = false;
+    *rest = text_skip(*rest, value + 2);
+    return NULL;
+}
+
+const char *fields_parse(struct text lines, struct fields *fields)
+{
+    fields->n_items = 0;
+    while (lines.length > 0) {
+        const char *why;
+
+        if (fields->n_items == fields->capacity)
+            return "too many fields";
+        why = field_parse(&lines, &fields->items[fields->n_items]);
+        if (why)
+            return why;
+        fields->n_items++;
+    }
+    return NULL;
 }

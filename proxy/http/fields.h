@@ -52,10 +52,20 @@ bool text_next_element(struct text *rest, struct text *ret_element);
 /* 1*DIGIT below 2^63 and nothing else. */
 bool text_to_length(struct text s, uint64_t *ret_length);
 
+/* The options among what the Connection fields of a message list, RFC 9110 7.6.1. */
+struct connection_options {
+    bool close, keep_alive, upgrade, te;
+};
+
 /* Sets field.drop on every field of class HOP and FRAME and on every field that a Connection field names. Names of
- * fields that must not be dropped by a peer's wish (class FRAME, and OWN but Expect) are ignored. Sets *ret_close,
- * *ret_keep_alive and *ret_upgrade to whether Connection has those options. False when a Connection field is not a
- * list of tokens, or when more than 64 other options are named. Field ids must be set. */
-bool fields_mark_hop_by_hop(struct fields *fields, bool *ret_close, bool *ret_keep_alive, bool *ret_upgrade);
+ * fields that must not be dropped by a peer's wish (class FRAME, and OWN but Expect and Trailer) are ignored. False
+ * when a Connection field is not a list of tokens, or when more than 64 other options are named; *ret is untouched
+ * then. Field ids must be set. */
+bool fields_mark_hop_by_hop(struct fields *fields, struct connection_options *ret);
+
+/* Splits `lines`, field lines that each end in CR LF, into fields: ids set, values trimmed, drop false. NULL, or a
+ * static sentence that says what is wrong with them (RFC 9112 5) or that there are too many for the capacity; the
+ * fields before the bad one are there then. */
+const char *fields_parse(struct text lines, struct fields *fields);
 
 #endif

@@ -3,6 +3,8 @@
 #include <arpa/inet.h>
 
 #include "proxy/http/bytes.h"
+#include "proxy/http/head_writer.h"
+#include "proxy/http/upgrade.h"
 
 #define REQUEST_MAX_ID_BYTES 128
 #define REQUEST_MAX_PORT 65535
@@ -14,6 +16,7 @@ struct request_facts {
     const struct field *transfer_encoding;
     bool expect_continue;
     bool upgrade_field;
+    bool te_trailers;
 };
 
 /* Stores a field of which there may be only one; false when there was one already. */
@@ -23,6 +26,22 @@ static bool request_take_single(const struct field **slot, const struct field *f
         return false;
     *slot = field;
     return true;
+}
+
+/* RFC 9110 10.1.4. The keyword takes no parameters; what a client adds nevertheless takes nothing back. */
+static bool request_lists_trailers(struct text te)
+{
+    struct text coding;
+
+    while (text_next_element(&te, &coding)) {
+        const char *end = memchr(coding.data, ';', coding.length);
+
+        if (end)
+            coding.length = (size_t)(end - coding.data);
+        if (text_equal_nocase(text_trim(coding), TEXT_LITERAL("trailers")))
+            return true;
+    }
+    return false;
 }
 
 static const char *request_check_field(struct field *field, struct request_facts *facts, unsigned *status)
@@ -50,6 +69,9 @@ static const char *request_check_field(struct field *field, struct request_facts
     case FIELD_UPGRADE:
         facts->upgrade_field = true;
         return NULL;
+    case FIELD_TE:
+        facts->te_trailers = facts->te_trailers || request_lists_trailers(field->value);
+        return NULL;
     default:
         return NULL;
     }
@@ -57,7 +79,7 @@ static const char *request_check_field(struct field *field, struct request_facts
 
 static const char *request_check_fields(struct request *request, struct request_facts *facts, unsigned *status)
 {
-    bool close, keep_alive, upgrade;
+    struct connection_options options;
 
     for (size_t i = 0; i < request->fields.n_items; i++) {
         const char *why = request_check_field(&request->fields.items[i], facts, status);
@@ -65,10 +87,11 @@ static const char *request_check_fields(struct request *request, struct request_
         if (why)
             return why;
     }
-    if (!fields_mark_hop_by_hop(&request->fields, &close, &keep_alive, &upgrade))
+    if (!fields_mark_hop_by_hop(&request->fields, &options))
         return "Connection is not a list of tokens";
-    request->close = close || (request->minor == 0 && !keep_alive);
-    request->upgrade = upgrade && facts->upgrade_field && request->minor == 1; /* RFC 9110 7.8 */
+    request->close = options.close || (request->minor == 0 && !options.keep_alive);
+    request->upgrade = options.upgrade && facts->upgrade_field && request->minor == 1; /* RFC 9110 7.8 */
+    request->trailers = facts->te_trailers && request->minor == 1;
     return NULL;
 }
 
@@ -281,48 +304,6 @@ struct text request_given_id(const struct request *request)
     return id;
 }
 
-/* The head on its way out. Once something did not fit, `full` stays and nothing more is written. */
-struct head_writer {
-    char *out;
-    size_t length, size;
-    bool full;
-};
-
-static char *head_reserve(struct head_writer *writer, size_t n)
-{
-    char *at = writer->out + writer->length;
-
-    if (writer->full || n > writer->size - writer->length) {
-        writer->full = true;
-        return NULL;
-    }
-    writer->length += n;
-    return at;
-}
-
-static void head_put(struct head_writer *writer, struct text s)
-{
-    char *at = head_reserve(writer, s.length);
-
-    if (at && s.length > 0)
-        memcpy(at, s.data, s.length);
-}
-
-static void head_put_field(struct head_writer *writer, struct text name, struct text value)
-{
-    char *at = head_reserve(writer, name.length + value.length + 4);
-
-    if (!at)
-        return;
-    at = mempcpy(at, name.data, name.length);
-    at = mempcpy(at, ": ", 2);
-    if (value.length > 0)
-        at = mempcpy(at, value.data, value.length);
-    memcpy(at, "\r\n", 2);
-}
-
-#define HEAD_PUT(writer, literal) head_put(writer, TEXT_LITERAL(literal))
-
 static void head_put_number(struct head_writer *writer, uint64_t n)
 {
     char digits[20];
@@ -362,6 +343,10 @@ static void request_write_fields(const struct request *request, const struct for
         case FIELD_EXPECT:
         case FIELD_X_REQUEST_ID:
             continue;
+        case FIELD_TRAILER:
+            if (request->body != BODY_CHUNKED)
+                continue;
+            break;
         case FIELD_X_FORWARDED_FOR:
             ret_seen->forwarded_for = true;
             if (forward->client_address.length > 0)
@@ -393,6 +378,29 @@ static void request_write_framing(const struct request *request, const struct fo
     }
     if (forward->expect_continue)
         HEAD_PUT(writer, "Expect: 100-continue\r\n");
+}
+
+/* The fields of this hop, RFC 9110 7.6.1, 7.8 and 10.1.4. */
+static void request_write_offers(const struct request *request, const struct forward *forward,
+                                 struct head_writer *writer)
+{
+    struct upgrade_offers offers = {request, forward->upgrade_allowed, 0, {NULL, 0}};
+    struct text protocol;
+
+    if (upgrade_next_offer(&offers, &protocol)) {
+        head_put(writer, request->trailers ? TEXT_LITERAL("Connection: Upgrade, TE\r\nUpgrade: ")
+                                           : TEXT_LITERAL("Connection: Upgrade\r\nUpgrade: "));
+        head_put(writer, protocol);
+        while (upgrade_next_offer(&offers, &protocol)) {
+            HEAD_PUT(writer, ", ");
+            head_put(writer, protocol);
+        }
+        HEAD_PUT(writer, "\r\n");
+    } else if (request->trailers) {
+        HEAD_PUT(writer, "Connection: TE\r\n");
+    }
+    if (request->trailers)
+        HEAD_PUT(writer, "TE: trailers\r\n");
 }
 
 /* One line for all: few readers of this field join several. */
@@ -455,6 +463,8 @@ size_t request_write(const struct request *request, const struct forward *forwar
     request_write_line(request, &writer);
     request_write_fields(request, forward, &writer, &seen);
     request_write_framing(request, forward, &writer);
+    if (request->upgrade || request->trailers)
+        request_write_offers(request, forward, &writer);
     request_write_origin(request, forward, &seen, &writer);
     HEAD_PUT(&writer, "\r\n");
     return writer.full ? 0 : writer.length;

@@ -85,46 +85,6 @@ static enum response_result response_find_end(struct text data, size_t status_li
     return RESPONSE_MORE;
 }
 
-/* Parses the field line at the start of *rest and takes it away. *rest ends in CR LF, so there is always a byte after
- * what a span covers. */
-static const char *response_parse_field(struct text *rest, struct field *field)
-{
-    struct text line = *rest;
-    size_t name = text_span(line, BYTE_TOKEN), value;
-
-    if (name == 0)
-        return line.data[0] == ' ' || line.data[0] == '\t' ? "a folded field line" : "a line without a field name";
-    if (line.data[name] != ':')
-        return "a field name is not a token followed by a colon";
-    *rest = text_skip(line, name + 1);
-    value = text_span_value(*rest);
-    if (rest->data[value] != '\r' || rest->data[value + 1] != '\n')
-        return "a field value has a control byte";
-    field->name = (struct text){line.data, name};
-    field->value = text_trim((struct text){rest->data, value});
-    field->id = field_identify(field->name);
-    field->drop = false;
-    *rest = text_skip(*rest, value + 2);
-    return NULL;
-}
-
-/* `lines` is everything between the status line and the empty line. */
-static const char *response_parse_fields(struct text lines, struct fields *fields)
-{
-    fields->n_items = 0;
-    while (lines.length > 0) {
-        const char *why;
-
-        if (fields->n_items == fields->capacity)
-            return "too many fields";
-        why = response_parse_field(&lines, &fields->items[fields->n_items]);
-        if (why)
-            return why;
-        fields->n_items++;
-    }
-    return NULL;
-}
-
 /* Collects Content-Length and Transfer-Encoding. */
 static const char *response_read_lengths(struct response *response, bool *ret_chunked)
 {
@@ -169,28 +129,39 @@ static enum body_kind response_body(const struct response *response, bool to_hea
 
 /* RFC 9112 9.3, and no trust in a target that announces content where there can't be any (RFC 9110 8.6, RFC 9112 6.1):
  * it may send it. */
-static bool response_is_reusable(const struct response *response, bool chunked, bool close, bool keep_alive)
+static bool response_is_reusable(const struct response *response, bool chunked,
+                                 const struct connection_options *options)
 {
     bool never_content = response->status < 200 || response->status == 204;
 
-    if (close || response->status == 101 || response->body == BODY_UNTIL_CLOSE)
+    if (options->close || response->status == 101 || response->body == BODY_UNTIL_CLOSE)
         return false;
     if (never_content && (chunked || response->content_length > 0))
         return false;
-    return response->minor == 1 || keep_alive;
+    return response->minor == 1 || options->keep_alive;
+}
+
+static bool response_has_upgrade(const struct response *response)
+{
+    for (size_t i = 0; i < response->fields.n_items; i++)
+        if (response->fields.items[i].id == FIELD_UPGRADE)
+            return true;
+    return false;
 }
 
 static const char *response_check(struct response *response, bool to_head)
 {
-    bool chunked, close, keep_alive, upgrade;
+    struct connection_options options;
+    bool chunked;
     const char *why = response_read_lengths(response, &chunked);
 
     if (why)
         return why;
-    if (!fields_mark_hop_by_hop(&response->fields, &close, &keep_alive, &upgrade))
+    if (!fields_mark_hop_by_hop(&response->fields, &options))
         return "Connection is not a list of tokens";
+    response->upgrade = options.upgrade && response_has_upgrade(response);
     response->body = response_body(response, to_head, chunked);
-    response->reusable = response_is_reusable(response, chunked, close, keep_alive);
+    response->reusable = response_is_reusable(response, chunked, &options);
     return NULL;
 }
 
@@ -208,8 +179,7 @@ enum response_result response_parse(const char *data, size_t length, size_t *sca
     result = response_find_end(head, status_line_bytes, scanned, &end, ret_why);
     if (result != RESPONSE_DONE)
         return result;
-    why =
-        response_parse_fields((struct text){data + status_line_bytes, end - 2 - status_line_bytes}, &response->fields);
+    why = fields_parse((struct text){data + status_line_bytes, end - 2 - status_line_bytes}, &response->fields);
     if (!why)
         why = response_check(response, to_head);
     if (why)

@@ -122,6 +122,11 @@ void access_entry_log(enum log_level level, const struct access_entry *entry)
               entry->request_id.data ? entry->request_id.data : "");
 }
 
+static enum log_level access_level(enum outcome outcome)
+{
+    return outcome_info(outcome)->fault == FAULT_CLIENT ? LOG_LEVEL_INFO : LOG_LEVEL_WARN;
+}
+
 static size_t access_entry_format(const struct access_entry *entry, enum log_format format, char *out, size_t size)
 {
     struct line line = {.out = out, .size = size, .json = format == LOG_FORMAT_JSON};
@@ -238,4 +243,19 @@ void access_log_add(struct access_log *log, const struct access_entry *entry)
     n = access_entry_format(entry, log->format, log->data + log->length, LINE_BYTES);
     log->data[log->length + n] = '\n';
     log->length += n + 1;
+}
+
+bool access_log_wants(const struct access_log *log, enum outcome outcome)
+{
+    return log || (outcome_info(outcome)->fault != FAULT_NONE && log_wants(access_level(outcome)));
+}
+
+void access_log_report(struct access_log *log, const struct access_entry *entry)
+{
+    if (!access_log_wants(log, entry->outcome))
+        return;
+    if (log)
+        access_log_add(log, entry);
+    else
+        access_entry_log(access_level(entry->outcome), entry);
 }

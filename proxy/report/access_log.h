@@ -46,4 +46,9 @@ void access_log_flush(struct access_log *log);
 /* One sentence about an exchange in the error log. */
 void access_entry_log(enum log_level level, const struct access_entry *entry);
 
+/* With an access log every exchange has its line there; without one (NULL), those that failed have theirs in the error
+ * log. Whether an outcome is worth an entry, and its writing. */
+bool access_log_wants(const struct access_log *log, enum outcome outcome);
+void access_log_report(struct access_log *log, const struct access_entry *entry);
+
 #endif

@@ -27,9 +27,11 @@ static inline uint64_t counter_read(const struct counter *counter)
 struct metrics {
     struct counter outcomes[N_OUTCOMES];
     struct counter connections;    /* accepted */
-    struct counter peers_refused;  /* closed at once: no peer rule matched */
+    struct counter peers_refused;  /* closed at once: no peer rule matched, or too many of one user */
     struct counter received_bytes; /* request bodies */
     struct counter sent_bytes;     /* response bodies */
+    struct counter tunnels;        /* begun */
+    struct counter tunnel_received_bytes, tunnel_sent_bytes;
 };
 
 #endif

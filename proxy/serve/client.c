@@ -9,13 +9,12 @@
 #include <sys/socket.h>
 
 #include "proxy/base/give_back.h"
-#include "proxy/http/status.h"
+#include "proxy/serve/raw.h"
 
 #define SILENCE_MS 1000u
 #define EXPECT_MS 1000u
 #define EARLY_MS 250u /* for the rest of a body that is as good as here: a connection told by hand is lost */
 #define LINGER_MS 2000u
-#define RAW_HEAD_BYTES (20 * 1024) /* a target's largest head, and ours around it */
 #define RESPONSE_LOOKS 2
 #define STOP_GRACE_MS 1000u /* for the next request, whose answer closes the connection */
 
@@ -34,6 +33,7 @@ static uint64_t client_deadline_ms(const struct client *client, enum client_phas
     case CLIENT_EARLY:
         return EARLY_MS;
     case CLIENT_BODY:
+    case CLIENT_RELAY:
         return listener->timeout_body_ms;
     case CLIENT_RESPONSE: /* client_on_slow_reader */
         return (listener->timeout_body_ms + RESPONSE_LOOKS - 1) / RESPONSE_LOOKS;
@@ -42,6 +42,7 @@ static uint64_t client_deadline_ms(const struct client *client, enum client_phas
     case CLIENT_LINGER:
         return LINGER_MS;
     case CLIENT_WAITING:
+    case CLIENT_TUNNEL:
         break;
     }
     return 0;
@@ -78,9 +79,7 @@ void client_stop_waiting(struct client *client)
 
 static void client_on_watch(struct source *source, uint32_t events);
 
-/* Registered once, edge-triggered and without events of its own: a full hang-up always shows. On TCP a client that is
- * gone looks like one that has finished sending, so that is asked for as well. */
-static void client_watch(struct client *client, uint32_t events)
+void client_watch(struct client *client, uint32_t events)
 {
     uint32_t all = events | EPOLLET | (client->peer.is_unix ? 0 : EPOLLRDHUP);
     int r;
@@ -115,6 +114,12 @@ static void client_on_wake(struct exchange_client *side)
 {
     struct client *client = CONTAINER_OF(side, struct client, side);
 
+    if (client->phase == CLIENT_RELAY) {
+        raw_wake(client);
+        if (client->suspended && exchange_is_receiving(client->exchange))
+            client_wake(client);
+        return;
+    }
     if ((client->phase == CLIENT_BODY || client->phase == CLIENT_WAITING) &&
         exchange_has_early_answer(client->exchange))
         client_arm(client, CLIENT_EARLY);
@@ -138,50 +143,14 @@ void client_wait(struct client *client)
 
 void client_cut(struct client *client)
 {
+    if (client->phase == CLIENT_TUNNEL)
+        return;
     client->cut = true;
     shutdown(client->fd, SHUT_RDWR);
     client_wake(client);
 }
 
-/* ---- answers by hand: where the library cannot queue one ---- */
-
-static bool client_send_raw(struct client *client, const char *data, size_t length)
-{
-    return send(client->fd, data, length, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)length;
-}
-
-/* Sends a whole answer from its buffer, closes our half, and takes what the client still sends for a moment, so that it
- * reads the answer instead of a reset. */
-static void client_tell_raw(struct client *client, const struct answer *answer)
-{
-    char head[RAW_HEAD_BYTES];
-    int n = snprintf(head, sizeof(head), "HTTP/1.1 %u %s\r\nConnection: close\r\nContent-Length: %llu\r\n",
-                     answer->status, status_phrase(answer->status), (unsigned long long)answer->length);
-
-    for (size_t i = 0; i < answer->n_fields && n > 0 && (size_t)n < sizeof(head); i++)
-        if (!answer->fields[i].drop)
-            n += snprintf(head + n, sizeof(head) - (size_t)n, "%s: %s\r\n", answer->fields[i].name.data,
-                          answer->fields[i].value.data);
-    if ((size_t)n + 2 < sizeof(head)) {
-        memcpy(head + n, "\r\n", 2);
-        client->told = client_send_raw(client, head, (size_t)n + 2) &&
-                       (answer->length == 0 || client_send_raw(client, answer->data, (size_t)answer->length));
-    }
-    shutdown(client->fd, SHUT_WR);
-    client_arm(client, CLIENT_LINGER);
-    if (client->suspended)
-        client_wake(client);
-}
-
-void client_answer_raw(struct client *client)
-{
-    struct answer answer;
-
-    if (exchange_answer(client->exchange, &answer) && answer.body != ANSWER_STREAM)
-        client_tell_raw(client, &answer);
-    else
-        client_cut(client);
-}
+/* ---- deadlines and hang-ups ---- */
 
 /* Lets an idle client go. On a Unix socket our refusal to read reaches the client's next send at once, while what it
  * has sent already is still read and answered; on TCP only what has already arrived can be honoured. */
@@ -209,11 +178,9 @@ static void client_head_timeout(struct client *client)
     /* On a connection that has been served, a 408 out of nothing could be taken for the answer to a request that
      * crosses it. */
     if (client->exchange || !client->served)
-        client_tell_raw(client, &timeout);
+        raw_tell(client, &timeout);
     client_cut(client);
 }
-
-/* ---- deadlines and hang-ups ---- */
 
 /* The client has gone in the middle of a message: it has closed its side and everything it sent has been read. The
  * library may not have noticed, because the end came in the same edge as the last bytes. */
@@ -296,10 +263,13 @@ static void client_on_timer(struct timer *timer)
         break;
     case CLIENT_BODY:
         exchange_fail(client->exchange, OUTCOME_BODY_TIMEOUT);
-        client_answer_raw(client);
+        raw_answer(client);
         break;
     case CLIENT_EARLY:
-        client_answer_raw(client);
+        raw_answer(client);
+        break;
+    case CLIENT_RELAY:
+        raw_timeout(client);
         break;
     case CLIENT_RESPONSE:
         client_on_slow_reader(client);
@@ -310,6 +280,8 @@ static void client_on_timer(struct timer *timer)
     case CLIENT_IDLE:
     case CLIENT_LINGER:
         client_cut(client);
+        break;
+    case CLIENT_TUNNEL:
         break;
     }
 }
@@ -323,6 +295,10 @@ static void client_on_watch(struct source *source, uint32_t events)
         if (client->exchange && !client->cut && !exchange_is_told(client->exchange))
             client_leave(client);
         return;
+    }
+    if (client->phase == CLIENT_RELAY && (events & EPOLLOUT)) {
+        client_watch(client, 0);
+        raw_wake(client);
     }
     if (client->phase == CLIENT_IDLE) {
         if (events & EPOLLIN) {
@@ -371,6 +347,7 @@ struct client *client_new(struct clients *clients, int fd, const struct listener
 void client_free(struct client *client)
 {
     client_stop_waiting(client);
+    raw_drop(client);
     timer_disarm(&client->timer);
     loop_remove(&client->watch);
     list_remove(&client->link);
@@ -411,4 +388,5 @@ void clients_init(struct clients *clients, struct exchange_env *env)
 {
     *clients = (struct clients){.env = env};
     list_init(&clients->list);
+    list_init(&clients->relays);
 }

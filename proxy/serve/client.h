@@ -19,11 +19,13 @@ struct clients {
     struct exchange_env *env; /* borrowed */
     struct list list;         /* of client */
     size_t n_clients;
-    unsigned run;                           /* counts the library's runs */
-    size_t n_waiting;                       /* unsuspended, for their exchange */
-    bool dirty;                             /* something was made ready since the last run */
-    bool about_to_sleep;                    /* during the run in which waiters suspend themselves */
-    size_t pool_bytes;                      /* the library's memory for each */
+    unsigned run;        /* counts the library's runs */
+    size_t n_waiting;    /* unsuspended, for their exchange */
+    bool dirty;          /* something was made ready since the last run */
+    bool about_to_sleep; /* during the run in which waiters suspend themselves */
+    size_t pool_bytes;   /* the library's memory for each */
+    bool strict_parser;  /* the library is 1.0 or near: its parser is strict, and it knows MHD_RF_HEAD_ONLY_RESPONSE */
+    struct list relays;  /* of relay: to be moved on (raw.h) */
     void (*suspend)(struct client *client); /* the library's */
     void (*resume)(struct client *client);
 };
@@ -33,7 +35,7 @@ struct clients {
  *   NEW --> BODY --> WAITING --> RESPONSE --> IDLE --> HEAD --> BODY ...
  *            |  ^                              (first byte)
  *            v  |                 any --> LINGER: told by hand, to be closed
- *          EXPECT, EARLY */
+ *          EXPECT, EARLY --> RELAY        any --> TUNNEL: no longer the library's */
 enum client_phase {
     CLIENT_NEW,      /* accepted: head deadline */
     CLIENT_HEAD,     /* a request has begun: head deadline */
@@ -44,6 +46,8 @@ enum client_phase {
     CLIENT_RESPONSE, /* the client takes: body deadline */
     CLIENT_IDLE,     /* between requests: idle deadline */
     CLIENT_LINGER,   /* answered by hand */
+    CLIENT_RELAY,    /* the client sends, and takes an answer that is told by hand: body deadline for both */
+    CLIENT_TUNNEL,   /* the connection has become a tunnel's; this record is about to go */
 };
 
 /* One connection. Owned by the frontend from frontend_add until the library reports its close. */
@@ -57,6 +61,8 @@ struct client {
     struct source watch; /* our own look at the descriptor: hang-up, and the first byte after idling */
     struct timer timer;
     enum client_phase phase;
+    void *response;            /* the library's: what is being told */
+    struct relay *relay;       /* owned; an answer told piece by piece by hand, else NULL */
     struct exchange *exchange; /* from the request line to the end of the response; NULL between */
     const char *target;        /* the request-target in the library's memory, while the head is looked at */
     size_t target_bytes;
@@ -71,6 +77,7 @@ struct client {
     bool expect_over;  /* the target was asked long enough: the client may send */
     bool told_small;   /* a queued response lies in memory and is small enough to leave in one write */
     unsigned told_run; /* clients.run when it was queued */
+    bool ended;        /* the request is complete */
     bool told;         /* a response has been queued, or sent by hand */
     bool cut;          /* to be closed at the library's next call */
     char node[48];
@@ -84,6 +91,12 @@ void clients_init(struct clients *clients, struct exchange_env *env);
 struct client *client_new(struct clients *clients, int fd, const struct listener_config *listener,
                           const struct peer *peer);
 void client_free(struct client *client);
+
+/* What its listener counts by; (uid_t)-1 on TCP. */
+static inline uid_t client_uid(const struct client *client)
+{
+    return client->peer.is_unix ? client->peer.uid : (uid_t)-1;
+}
 
 /* Enters a phase and starts its deadline. */
 void client_arm(struct client *client, enum client_phase phase);
@@ -102,8 +115,9 @@ void client_wake(struct client *client);
 bool client_has_left(const struct client *client);
 /* Makes the library see the end of the connection. */
 void client_cut(struct client *client);
-/* Tells the exchange's answer past the library, where it cannot queue one; a streamed answer is a cut. */
-void client_answer_raw(struct client *client);
+/* Registers the descriptor with our own loop, edge-triggered: a full hang-up always shows. On TCP a client that is gone
+ * looks like one that has finished sending, so that is asked for as well. */
+void client_watch(struct client *client, uint32_t events);
 
 /* env->stopping has been set: lets idle clients go after a moment, without losing a request that is already in the
  * socket. */

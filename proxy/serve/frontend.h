@@ -1,4 +1,6 @@
-/* The frontend: libmicrohttpd in a worker's loop. The only file that knows libmicrohttpd.
+/* The frontend: libmicrohttpd in a worker's loop. The only files that know libmicrohttpd.
+ *
+ * frontend.c is its life and its clients' connections, frontend_call.c are requests, frontend_answer.c responses.
  *
  * One daemon per worker, without a listening socket: the worker accepts and hands descriptors over. Exchanges wait
  * unsuspended while the loop has other work, and are suspended when it is about to sleep ("late suspension"). */
@@ -14,10 +16,8 @@
 
 struct frontend;
 
-/* Makes a worker's daemon. `closed` is told (from within frontend_run) that a client of a listener has left.
- * NULL with the error set. */
-struct frontend *frontend_new(struct exchange_env *env, void (*closed)(void *closure, const struct listener_config *),
-                              void *closure, struct error *error);
+/* Makes a worker's daemon. NULL with the error set. */
+struct frontend *frontend_new(struct exchange_env *env, struct error *error);
 /* Cuts all clients. Takes NULL. */
 void frontend_free(struct frontend *frontend);
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "proxy/http/trailers.h"
 #include "proxy/target/upstream_half.h"
 
 #define IN_BYTES 16384u
@@ -75,6 +76,8 @@ void upstream_deinit(struct upstream *upstream)
     upstream_drop_out(upstream);
     buffer_give(&upstream->store->in, upstream->in);
     upstream->in = NULL;
+    buffer_give(&upstream->store->in, upstream->trailers);
+    upstream->trailers = NULL;
 }
 
 void upstream_fail(struct upstream *upstream, enum outcome outcome, int error_number, const char *reason)
@@ -379,14 +382,47 @@ void upstream_send_body(struct upstream *upstream, const char *data, size_t leng
     timer_disarm(&upstream->timer);
 }
 
-void upstream_end_body(struct upstream *upstream)
+/* The last chunk, the trailer section and the empty line (RFC 9112 7.1.2). */
+static bool upstream_end_chunks(struct upstream *upstream, const struct fields *trailers)
+{
+    size_t n;
+
+    if (!upstream_keep(upstream, CHUNK_LAST, sizeof(CHUNK_LAST) - 1))
+        return false;
+    if (trailers) {
+        n = trailers_write(trailers, upstream->out->data + upstream->out->end, buffer_room(upstream->out));
+        if (n == SIZE_MAX) {
+            upstream_fail(upstream, OUTCOME_HEADER_TOO_LARGE, 0, "no room for the trailers");
+            return false;
+        }
+        upstream->out->end += n;
+    }
+    return upstream_keep(upstream, "\r\n", 2);
+}
+
+void upstream_end_body(struct upstream *upstream, const struct fields *trailers)
 {
     if (upstream->request_ended)
         return;
     upstream->request_ended = true;
     if (upstream->request_abandoned || upstream->failure != OUTCOME_PENDING)
         return;
-    if (upstream->request->body == BODY_CHUNKED && !upstream_keep(upstream, CHUNK_END, sizeof(CHUNK_END) - 1))
+    if (upstream->request->body == BODY_CHUNKED && !upstream_end_chunks(upstream, trailers))
         return;
     upstream_flush(upstream);
+}
+
+bool upstream_has_switched(const struct upstream *upstream)
+{
+    return upstream->response_half == UPSTREAM_RESPONSE_SWITCHED && upstream->request_half == UPSTREAM_REQUEST_SENT;
+}
+
+struct connection *upstream_take_connection(struct upstream *upstream, struct text *ret_early)
+{
+    struct connection *connection = upstream->connection;
+
+    timer_disarm(&upstream->timer);
+    upstream->connection = NULL;
+    *ret_early = (struct text){upstream->in->data + upstream->in->start, buffer_length(upstream->in)};
+    return connection;
 }

@@ -4,6 +4,7 @@
  *
  *   request:   IDLE -> HEAD -> BODY -> SENT         (HEAD: waiting for a connection, or the head not yet sent)
  *   response:  IDLE -> AWAITED -> BODY -> COMPLETE  (BODY: the head is there, bytes of the body to come)
+ *                         |-----> SWITCHED          (101: what follows is not HTTP)
  *   either:    -> FAILED (`failure` says why)
  *
  * The connection goes back to its pool the moment both halves have ended cleanly, which may be long before the client
@@ -36,6 +37,7 @@ enum upstream_response_half {
     UPSTREAM_RESPONSE_AWAITED,
     UPSTREAM_RESPONSE_BODY,
     UPSTREAM_RESPONSE_COMPLETE,
+    UPSTREAM_RESPONSE_SWITCHED,
 };
 
 /* Memory that a worker's upstreams share. */
@@ -69,6 +71,7 @@ struct upstream {
     struct response response; /* valid from BODY on, while `in` is held */
     struct field field_items[UPSTREAM_MOST_FIELDS];
     struct chunked chunked;
+    struct buffer *trailers;  /* owned; the trailer section as it came, when the client wants it; else NULL */
     uint64_t remaining_bytes; /* BODY_LENGTH */
     bool body_in_buffer;      /* the whole decoded body is in `in` */
     bool continue_seen;       /* a 100 came */
@@ -98,8 +101,8 @@ void upstream_start(struct upstream *upstream, struct target *target, const stru
                     const struct forward *forward);
 /* Takes a piece of the body, all of it; call only while upstream_takes_body(). */
 void upstream_send_body(struct upstream *upstream, const char *data, size_t length);
-/* No more body. */
-void upstream_end_body(struct upstream *upstream);
+/* No more body; in the chunked coding it ends with these trailers (NULL: none). */
+void upstream_end_body(struct upstream *upstream, const struct fields *trailers);
 /* Sends what is waiting (a head kept back to travel with the first piece of body). */
 void upstream_flush(struct upstream *upstream);
 /* Whether a piece of body can be taken now; if not, `changed` will be called when it can. */
@@ -107,10 +110,16 @@ bool upstream_takes_body(const struct upstream *upstream);
 
 /* True when the response head is there. */
 bool upstream_has_response(const struct upstream *upstream);
+/* Whether that is a 101 to a request that the target has taken whole: the connection is the caller's to take. */
+bool upstream_has_switched(const struct upstream *upstream);
+/* Hands over the connection. *ret_early is what came behind the 101; valid until upstream_deinit. */
+struct connection *upstream_take_connection(struct upstream *upstream, struct text *ret_early);
 
 enum { UPSTREAM_WAIT = 0, UPSTREAM_END = -1, UPSTREAM_CUT = -2 };
 /* The next piece of the response body, received straight into `data`: a count, or one of the above (CUT: `failure` says
  * why). */
 ssize_t upstream_read(struct upstream *upstream, char *data, size_t size);
+/* After UPSTREAM_END: the trailer section, or an empty text. Valid until upstream_deinit. */
+struct text upstream_trailers(const struct upstream *upstream);
 
 #endif

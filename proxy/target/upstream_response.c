@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "proxy/http/upgrade.h"
 #include "proxy/target/upstream.h"
 #include "proxy/target/upstream_half.h"
 
@@ -28,6 +29,33 @@ static void upstream_complete_with_rest(struct upstream *upstream, size_t rest)
     upstream_complete(upstream);
 }
 
+/* Keeps a piece of the trailer section for a client that wants it. The decoder bounds the whole. */
+static bool upstream_keep_trailers(struct upstream *upstream, struct text piece)
+{
+    if (!upstream->request->trailers || piece.length == 0)
+        return true;
+    if (!upstream->trailers)
+        upstream->trailers = buffer_take(&upstream->store->in);
+    if (!upstream->trailers || buffer_room(upstream->trailers) < piece.length)
+        return false;
+    memcpy(upstream->trailers->data + upstream->trailers->end, piece.data, piece.length);
+    upstream->trailers->end += piece.length;
+    return true;
+}
+
+struct text upstream_trailers(const struct upstream *upstream)
+{
+    if (!upstream->trailers)
+        return (struct text){NULL, 0};
+    return (struct text){upstream->trailers->data, upstream->trailers->end};
+}
+
+/* Whether there is a trailer field, not only the empty line. */
+static bool upstream_has_trailers(const struct upstream *upstream)
+{
+    return upstream->trailers && upstream->trailers->end > 2;
+}
+
 /* Decodes chunks in place: payload moves down to `to`, which is never after the input. Returns the payload's
  * length, or UPSTREAM_CUT when they are malformed. */
 static ssize_t upstream_unchunk(struct upstream *upstream, char *to, struct text in, size_t *ret_used)
@@ -39,14 +67,15 @@ static ssize_t upstream_unchunk(struct upstream *upstream, char *to, struct text
         size_t used = 0;
         enum chunked_result result = chunked_decode(&upstream->chunked, in, &used, &data);
 
-        if (result == CHUNKED_BAD)
+        if (result == CHUNKED_BAD || (result == CHUNKED_TRAILER && !upstream_keep_trailers(upstream, data)))
             return UPSTREAM_CUT;
-        if (data.length > 0)
+        if (result == CHUNKED_DATA) {
             memmove(to + length, data.data, data.length);
-        length += data.length;
+            length += data.length;
+        }
         used_in_all += used;
         in = (struct text){in.data + used, in.length - used};
-        if (result == CHUNKED_DATA)
+        if (result == CHUNKED_DATA || result == CHUNKED_TRAILER)
             continue;
         *ret_used = used_in_all;
         if (result == CHUNKED_END)
@@ -168,8 +197,12 @@ ssize_t upstream_read(struct upstream *upstream, char *data, size_t size)
 
     if (upstream->failure != OUTCOME_PENDING)
         return UPSTREAM_CUT;
-    if (upstream->response_half == UPSTREAM_RESPONSE_COMPLETE)
+    if (upstream->response_half == UPSTREAM_RESPONSE_COMPLETE) {
+        /* A chunked body that came with its head, but could not leave with it because of its trailers. */
+        if (upstream_has_trailers(upstream) && buffer_length(upstream->in) > 0)
+            return (ssize_t)upstream_from_buffer(upstream, data, size);
         return UPSTREAM_END;
+    }
     timer_disarm(&upstream->timer);
     switch (upstream->response.body) {
     case BODY_LENGTH:
@@ -232,8 +265,8 @@ static void upstream_gather_body(struct upstream *upstream)
             return;
         }
         in->end = in->start + (size_t)n;
-        if (upstream->response_half == UPSTREAM_RESPONSE_COMPLETE)
-            upstream->body_in_buffer = true;
+        upstream->body_in_buffer =
+            upstream->response_half == UPSTREAM_RESPONSE_COMPLETE && !upstream_has_trailers(upstream);
         return;
     }
     if (!upstream_body_is_small(upstream))
@@ -278,14 +311,31 @@ static void upstream_interim(struct upstream *upstream, size_t head_bytes)
         upstream_bad(upstream, "too many interim responses");
         return;
     }
-    if (upstream->response.status == 101) {
-        upstream_bad(upstream, "101 without a request to upgrade");
-        return;
-    }
     if (upstream->response.status == 100)
         upstream->continue_seen = true;
     upstream->in->start += head_bytes;
     upstream->scanned = 0;
+}
+
+/* 101 Switching Protocols (RFC 9110 7.8, 15.2.2). A request of which something is still to be sent keeps its deadline.
+ */
+static void upstream_switch(struct upstream *upstream, size_t head_bytes)
+{
+    char *const *allowed = upstream->forward->upgrade_allowed;
+
+    if (!upgrade_is_offered(upstream->request, allowed)) {
+        upstream_bad(upstream, "101 without a request to upgrade");
+        return;
+    }
+    if (!upstream->response.upgrade || !upgrade_is_agreed(upstream->request, allowed, &upstream->response.fields)) {
+        upstream_bad(upstream, "101 to a protocol that was not offered");
+        return;
+    }
+    upstream->in->start += head_bytes;
+    upstream->answered = loop_now(upstream->loop);
+    upstream->response_half = UPSTREAM_RESPONSE_SWITCHED;
+    if (!upstream->out)
+        timer_disarm(&upstream->timer);
 }
 
 /* Parses what is there. True when more bytes are needed. */
@@ -313,6 +363,10 @@ static bool upstream_parse(struct upstream *upstream)
         }
         if (upstream->response.status >= 200) {
             upstream_head_done(upstream, used);
+            return false;
+        }
+        if (upstream->response.status == 101) {
+            upstream_switch(upstream, used);
             return false;
         }
         upstream_interim(upstream, used);

@@ -70,6 +70,18 @@ as_nobody() {
     jq -e '.listeners[0].routes[0].respond.body == "$${HOME} $ $$ $${ $$${x"' printed.json
 }
 
+@test "--print shows streams without what is of HTTP, and upgrades as they are understood" {
+    "$porthole" check -c "$here/good/streams.json" --print >printed.json
+    jq -e '.listeners[0] | .stream == {"target": "db"} and .limits == {"connections": 5, "connections_per_uid": 5}' printed.json
+    jq -e '.listeners[0:5] | all(has("routes") or has("timeouts") | not)' printed.json
+    jq -e '.listeners[1] | .stream.target == "unix:@db" and .limits == {"connections": 1024}' printed.json
+    jq -e '.listeners[5] | (has("stream") | not) and .limits.connections_per_uid == 1000000' printed.json
+    jq -e '.targets.db | .endpoints == ["tcp:db.example.org:65535"] and .timeouts.tunnel == "1h"' printed.json
+    "$porthole" check -c "$here/good/upgrade.json" --print >printed.json
+    jq -e '.listeners[0].routes | .[0].upgrade == [] and (.[2] | has("upgrade") | not)' printed.json
+    jq -e '.listeners[0].routes[1].upgrade == ["websocket", "tcp", "x-set", "h2c", "!#$%&'"'"'*+-.^_`|~"]' printed.json
+}
+
 @test "a missing file is named" {
     run "$porthole" check -c missing.json
     [ "$status" -eq 78 ]

@@ -63,15 +63,22 @@ static void check_connection(struct text value)
     };
     struct fields fields = {items, 4, 4};
     struct text rest = value, element;
-    bool close = false, keep_alive = false, upgrade = false, named = false, tokens = true;
+    struct connection_options options, expected = {0};
+    bool named = false, tokens = true;
 
     while (text_next_element(&rest, &element)) {
         tokens = tokens && text_is_token(element);
         named = named || text_equal_nocase(element, TEXT_LITERAL("a"));
+        expected.close = expected.close || text_equal_nocase(element, TEXT_LITERAL("close"));
+        expected.keep_alive = expected.keep_alive || text_equal_nocase(element, TEXT_LITERAL("keep-alive"));
+        expected.upgrade = expected.upgrade || text_equal_nocase(element, TEXT_LITERAL("upgrade"));
+        expected.te = expected.te || text_equal_nocase(element, TEXT_LITERAL("te"));
     }
-    if (!fields_mark_hop_by_hop(&fields, &close, &keep_alive, &upgrade))
+    if (!fields_mark_hop_by_hop(&fields, &options))
         return;
     assert(tokens && items[0].drop && !items[1].drop && !items[2].drop && items[3].drop == named);
+    assert(options.close == expected.close && options.keep_alive == expected.keep_alive);
+    assert(options.upgrade == expected.upgrade && options.te == expected.te);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)

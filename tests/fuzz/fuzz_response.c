@@ -11,7 +11,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 
 static void check_good(const struct response *response, struct text head, bool to_head)
 {
-    size_t n_chunked = 0;
+    size_t n_chunked = 0, n_connection = 0, n_upgrade = 0;
 
     assert(response->status >= 100 && response->status <= 999 && response->minor <= 1);
     assert(text_is_field_value(response->reason));
@@ -23,6 +23,8 @@ static void check_good(const struct response *response, struct text head, bool t
         assert(field_class_of(field->id) == FIELD_CLASS_END || field_class_of(field->id) == FIELD_CLASS_OWN ||
                field->drop);
         n_chunked += field->id == FIELD_TRANSFER_ENCODING;
+        n_connection += field->id == FIELD_CONNECTION;
+        n_upgrade += field->id == FIELD_UPGRADE;
     }
     assert(n_chunked + response->has_content_length <= 1);
     if (to_head || response->status < 200 || response->status == 204 || response->status == 304)
@@ -31,6 +33,8 @@ static void check_good(const struct response *response, struct text head, bool t
         assert(response->body == BODY_CHUNKED);
     else
         assert(response->body == (response->has_content_length ? BODY_LENGTH : BODY_UNTIL_CLOSE));
+    assert(!response->upgrade || (n_connection > 0 && n_upgrade > 0));
+    assert(!response->reusable || response->status != 101);
     assert(!response->reusable || response->body != BODY_UNTIL_CLOSE);
 }
 

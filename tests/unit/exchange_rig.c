@@ -179,7 +179,7 @@ enum exchange_body_result rig_send_body(struct rig *rig, const char *data)
 
 void rig_finish_request(struct rig *rig)
 {
-    exchange_body_end(rig->exchange);
+    exchange_body_end(rig->exchange, NULL);
     rig_turn(rig);
 }
 

@@ -27,11 +27,12 @@ struct front {
     char data[RIG_BYTES]; /* what the client received, terminated */
 };
 
-static void front_on_closed(void *closure, const struct listener_config *listener)
+static void front_on_left(void *closure, const struct listener_config *listener, uid_t uid)
 {
     struct front *front = closure;
 
     assert_ptr_equal(listener, &front->rig->listener);
+    assert_int_equal(uid, 7);
     front->n_closed++;
 }
 
@@ -54,7 +55,9 @@ static void front_open(struct front *front)
 {
     struct error error = ERROR_INIT;
 
-    front->frontend = frontend_new(&front->rig->env, front_on_closed, front, &error);
+    front->rig->env.client_left = front->rig->env.tunnels.closed = front_on_left;
+    front->rig->env.closure = front->rig->env.tunnels.closure = front;
+    front->frontend = frontend_new(&front->rig->env, &error);
     if (!front->frontend)
         fail_msg("%s", error.message);
     front_connect(front);
@@ -91,6 +94,7 @@ static int front_round(struct front *front, int ms)
 
     assert_true(n >= 0);
     frontend_turn(front->frontend, n == 0);
+    tunnels_turn(&front->rig->env.tunnels);
     exchange_flush_unsent(&front->rig->env);
     return busy || n > 0;
 }

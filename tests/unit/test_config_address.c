@@ -35,6 +35,8 @@ static const struct {
     {"unix:@a b", ADDRESS_TO_REACH, ADDRESS_ABSTRACT, "a b", 0},
     {"tcp:[::1]:80", ADDRESS_TO_BIND, ADDRESS_TCP, "::1", 80},
     {"tcp:localhost:65535", ADDRESS_TO_BIND, ADDRESS_TCP, "localhost", 65535},
+    {"tcp:example.org:5432", ADDRESS_TO_REACH, ADDRESS_TCP, "example.org", 5432},
+    {"tcp:[2001:db8::1]:1", ADDRESS_TO_REACH, ADDRESS_TCP, "2001:db8::1", 1},
     {"http://example.org", ADDRESS_TO_REACH, ADDRESS_HTTP, "example.org", 80},
     {"https://127.0.0.1", ADDRESS_TO_REACH, ADDRESS_HTTPS, "127.0.0.1", 443},
     {"https://[2001:db8::1]:8443", ADDRESS_TO_REACH, ADDRESS_HTTPS, "2001:db8::1", 8443},
@@ -57,9 +59,11 @@ static void test_address_parse_takes_apart_every_kind(void **state UNUSED)
 static void test_address_parse_refusal_leaves_output_alone(void **state UNUSED)
 {
     static const char *const refused[] = {"",           "unix:",        "unix:a",       "unix:/a/.",  "unix:/a/..",
-                                          "unix:/",     "tcp:a:1",      "http://",      "http://:80", "http://[::1",
+                                          "unix:/",     "tcp:a",        "http://",      "http://:80", "http://[::1",
                                           "http://a:",  "http://a:080", "http://a:80/", "http://::1", "http://1.2.3",
-                                          "ftp://a:80", "HTTP://a"};
+                                          "ftp://a:80", "HTTP://a",     "tcp:",         "tcp::1",     "tcp:a:",
+                                          "tcp:a:0",    "tcp:a:65536",  "tcp:[::1]",    "tcp:::1:1",  "tcp://a:1",
+                                          "tcp:a:1/"};
 
     for (size_t i = 0; i < ARRAY_LENGTH(refused); i++) {
         struct error error = ERROR_INIT;
@@ -70,6 +74,17 @@ static void test_address_parse_refusal_leaves_output_alone(void **state UNUSED)
         assert_int_equal(address.port, 7);
         assert_null(address.text);
     }
+}
+
+static void test_address_parse_empty_host_advises_only_who_binds(void **state UNUSED)
+{
+    struct error error = ERROR_INIT;
+    struct address address;
+
+    assert_int_equal(address_parse("tcp::80", ADDRESS_TO_BIND, &address, &error), 1);
+    assert_string_equal(error.message, "the host is empty (to listen everywhere write 0.0.0.0 or [::])");
+    assert_int_equal(address_parse("tcp::80", ADDRESS_TO_REACH, &address, &error), 1);
+    assert_string_equal(error.message, "the host is empty");
 }
 
 static const struct {
@@ -88,6 +103,10 @@ static const struct {
     {"http://127.0.0.1:8080", "tcp:127.0.0.1:8080", true},
     {"http://127.0.0.1:8081", "tcp:0.0.0.0:8080", false},
     {"http://example.org:8080", "tcp:0.0.0.0:8080", false},
+    {"tcp:127.0.0.1:8080", "tcp:0.0.0.0:8080", true},
+    {"tcp:[::1]:8080", "tcp:[::1]:8080", true},
+    {"tcp:127.0.0.1:8080", "tcp:127.0.0.1:8081", false},
+    {"tcp:localhost:8080", "unix:/run/a", false},
 };
 
 static void test_address_reaches_finds_loops(void **state UNUSED)
@@ -179,6 +198,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_address_parse_takes_apart_every_kind),
         cmocka_unit_test(test_address_parse_refusal_leaves_output_alone),
+        cmocka_unit_test(test_address_parse_empty_host_advises_only_who_binds),
         cmocka_unit_test(test_address_reaches_finds_loops),
         cmocka_unit_test(test_owner_find_knows_numbers_and_names),
         cmocka_unit_test(test_workers_quota_reads_both_cgroup_versions),

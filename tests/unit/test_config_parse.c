@@ -45,12 +45,15 @@ static void test_parse_smallest_fills_in_every_default(void **state UNUSED)
     assert_int_equal(l->backlog, 1024);
     assert_int_equal(l->n_peers, 0);
     assert_int_equal(l->limit_connections, 1024);
+    assert_int_equal(l->limit_connections_per_uid, 1000000);
     assert_int_equal(l->limit_header_bytes, 16384);
     assert_true(l->limit_body_bytes == SIZE_UNLIMITED);
     assert_int_equal(l->timeout_head_ms, 10000);
     assert_int_equal(l->timeout_body_ms, 30000);
     assert_int_equal(l->timeout_idle_ms, 60000);
     assert_false(l->any_path_condition);
+    assert_null(l->stream);
+    assert_null(l->routes[0].upgrade);
     assert_string_equal(l->routes[0].name, "unix:/a#1");
     assert_ptr_equal(l->routes[0].target, t);
     assert_string_equal(t->name, "unix:/t");
@@ -60,6 +63,7 @@ static void test_parse_smallest_fills_in_every_default(void **state UNUSED)
     assert_int_equal(t->connect_timeout_ms, 2000);
     assert_int_equal(t->response_timeout_ms, 60000);
     assert_int_equal(t->idle_timeout_ms, 300000);
+    assert_int_equal(t->tunnel_timeout_ms, 3600000);
     assert_true(t->tls.verify);
     snapshot_unref(s);
 }
@@ -91,6 +95,104 @@ static void test_parse_routes_keep_order_and_share_targets(void **state UNUSED)
     assert_string_equal(routes[3].respond.content_type, "text/plain; charset=utf-8");
     assert_true(routes[3].path_ambiguity_allow);
     snapshot_unref(s);
+}
+
+static void test_parse_streams_have_a_target_and_no_routes(void **state UNUSED)
+{
+    struct snapshot *s = parsed("{\"listeners\":["
+                                "{\"bind\":\"unix:/a\",\"limits\":{\"connections\":9,\"connections_per_uid\":3},"
+                                "\"stream\":{\"target\":\"named\"}},"
+                                "{\"bind\":\"unix:/b\",\"stream\":{\"target\":\"unix:/t\"}},"
+                                "{\"bind\":\"tcp:[::1]:80\",\"stream\":{\"target\":\"tcp:[2001:db8::1]:81\"}},"
+                                "{\"bind\":\"unix:/c\",\"routes\":[{\"target\":\"unix:/t\"}]}],"
+                                "\"targets\":{\"named\":{\"endpoints\":[\"tcp:h:82\"],"
+                                "\"timeouts\":{\"tunnel\":\"30d\"}}}}");
+    const struct listener_config *l = s->listeners;
+
+    assert_int_equal(s->n_listeners, 4);
+    assert_int_equal(s->n_targets, 3);
+    for (size_t i = 0; i < 3; i++) {
+        assert_null(l[i].routes);
+        assert_int_equal(l[i].n_routes, 0);
+    }
+    assert_ptr_equal(l[0].stream, &s->targets[0]);
+    assert_int_equal(l[0].limit_connections, 9);
+    assert_int_equal(l[0].limit_connections_per_uid, 3);
+    assert_int_equal(l[0].stream->endpoints[0].kind, ADDRESS_TCP);
+    assert_string_equal(l[0].stream->endpoints[0].name, "h");
+    assert_int_equal(l[0].stream->endpoints[0].port, 82);
+    assert_true(l[0].stream->tunnel_timeout_ms == 2592000000);
+    assert_string_equal(l[1].name, "unix:/b");
+    assert_string_equal(l[1].stream->name, "unix:/t");
+    assert_int_equal(l[1].stream->tunnel_timeout_ms, 3600000);
+    assert_string_equal(l[2].stream->endpoints[0].name, "2001:db8::1");
+    assert_ptr_equal(l[3].routes[0].target, l[1].stream);
+    assert_null(l[3].stream);
+    snapshot_unref(s);
+}
+
+static void test_parse_upgrade_is_kept_in_lower_case(void **state UNUSED)
+{
+    struct snapshot *s =
+        parsed("{\"listeners\":[{\"bind\":\"unix:/a\",\"routes\":["
+               "{\"match\":{\"path\":\"/x\"},\"target\":\"unix:/t\",\"upgrade\":[\"WebSocket\",\"h2c\"]},"
+               "{\"match\":{\"path\":\"/y\"},\"target\":\"unix:/t\",\"upgrade\":[]},"
+               "{\"target\":\"unix:/t\"}]}]}");
+    const struct route_config *routes = s->listeners[0].routes;
+
+    assert_string_equal(routes[0].upgrade[0], "websocket");
+    assert_string_equal(routes[0].upgrade[1], "h2c");
+    assert_null(routes[0].upgrade[2]);
+    assert_non_null(routes[1].upgrade);
+    assert_null(routes[1].upgrade[0]);
+    assert_null(routes[2].upgrade);
+    snapshot_unref(s);
+}
+
+static const struct {
+    const char *listener; /* the members of the only listener */
+    const char *pointer;
+} misuse_rows[] = {
+    {"\"bind\":\"unix:/a\",\"routes\":[{\"target\":\"tcp:h:1\"}]", "/listeners/0/routes/0/target"},
+    {"\"bind\":\"unix:/a\",\"routes\":[{\"target\":\"t\"}]", "/listeners/0/routes/0/target"},
+    {"\"bind\":\"unix:/a\",\"stream\":{\"target\":\"http://h:1\"}", "/listeners/0/stream/target"},
+    {"\"bind\":\"unix:/a\",\"stream\":{\"target\":\"https://h\"}", "/listeners/0/stream/target"},
+    {"\"bind\":\"unix:/a\",\"stream\":{\"target\":\"h\"}", "/listeners/0/stream/target"},
+    {"\"bind\":\"unix:/a\",\"stream\":{\"target\":\"t\"},\"timeouts\":{}", "/listeners/0/timeouts"},
+    {"\"bind\":\"unix:/a\",\"stream\":{\"target\":\"t\"},\"limits\":{\"header\":\"1KiB\"}",
+     "/listeners/0/limits/header"},
+    {"\"bind\":\"unix:/a\",\"stream\":{\"target\":\"t\"},\"limits\":{\"body\":\"1KiB\"}", "/listeners/0/limits/body"},
+    {"\"bind\":\"unix:/a\",\"stream\":{\"target\":\"t\"},\"routes\":[{\"target\":\"unix:/t\"}]", "/listeners/0"},
+    {"\"bind\":\"unix:/a\"", "/listeners/0"},
+    {"\"bind\":\"tcp:h:1\",\"stream\":{\"target\":\"t\"},\"limits\":{\"connections_per_uid\":1}",
+     "/listeners/0/limits/connections_per_uid"},
+    {"\"bind\":\"unix:/a\",\"routes\":[{\"respond\":{\"status\":200},\"upgrade\":[]}]",
+     "/listeners/0/routes/0/upgrade"},
+    {"\"bind\":\"unix:/a\",\"routes\":[{\"target\":\"unix:/t\",\"upgrade\":[\"a\",\"A\"]}]",
+     "/listeners/0/routes/0/upgrade/1"},
+    {"\"bind\":\"unix:/a\",\"routes\":[{\"target\":\"unix:/t\",\"upgrade\":[\"a\\u00e9\"]}]",
+     "/listeners/0/routes/0/upgrade/0"},
+};
+
+static void test_parse_misused_streams_and_upgrades_are_one_problem_each(void **state UNUSED)
+{
+    for (size_t i = 0; i < ARRAY_LENGTH(misuse_rows); i++) {
+        struct problems problems = PROBLEMS_INIT;
+        struct snapshot *snapshot = NULL;
+        char text[512];
+        int length =
+            snprintf(text, sizeof(text), "{\"listeners\":[{%s}],\"targets\":{\"t\":{\"endpoints\":[\"tcp:x:2\"]}}}",
+                     misuse_rows[i].listener);
+        print_message("%s\n", misuse_rows[i].listener);
+        assert_in_range(length, 1, sizeof(text) - 1);
+        assert_int_equal(config_parse(text, (size_t)length, "test", &snapshot, &problems), 1);
+        assert_null(snapshot);
+        assert_int_equal(problems.n_items, 1);
+        assert_string_equal(problems.items[0].pointer, misuse_rows[i].pointer);
+        assert_int_equal(problems.items[0].line, 1);
+        assert_true(problems.items[0].column > 1);
+        problems_deinit(&problems);
+    }
 }
 
 static void test_parse_peers_keep_what_each_rule_names(void **state UNUSED)
@@ -163,6 +265,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_parse_smallest_fills_in_every_default),
         cmocka_unit_test(test_parse_routes_keep_order_and_share_targets),
+        cmocka_unit_test(test_parse_streams_have_a_target_and_no_routes),
+        cmocka_unit_test(test_parse_upgrade_is_kept_in_lower_case),
+        cmocka_unit_test(test_parse_misused_streams_and_upgrades_are_one_problem_each),
         cmocka_unit_test(test_parse_peers_keep_what_each_rule_names),
         cmocka_unit_test(test_snapshot_lives_until_its_last_reference),
         cmocka_unit_test(test_parse_refusal_leaves_output_alone_and_sorts_problems),

@@ -26,6 +26,8 @@ static const struct {
     {"1m", UNIT_MS, VALUE_OK, 60000},
     {"2h", UNIT_MS, VALUE_OK, 7200000},
     {"1d", UNIT_MS, VALUE_OK, 86400000},
+    {"30d", UNIT_MS, VALUE_OK, 2592000000},
+    {"720h", UNIT_MS, VALUE_OK, 2592000000},
     {"1m30s", UNIT_MS, VALUE_MALFORMED, 0},
     {"5", UNIT_MS, VALUE_MALFORMED, 0},
     {"5 s", UNIT_MS, VALUE_MALFORMED, 0},

@@ -152,7 +152,7 @@ static void test_exchange_without_route_keeps_the_client_connected(void **state)
     rig->route.path = "/other";
     rig->listener.any_path_condition = true;
     assert_int_equal(rig_begin(rig, GET), EXCHANGE_FORWARD);
-    exchange_body_end(rig->exchange);
+    exchange_body_end(rig->exchange, NULL);
     expect_problem(rig, OUTCOME_NO_ROUTE, 404);
     assert_false(rig->answer.close);
     assert_int_equal(rig_begin(rig, "GET /other/..%2fx 1\nHost: a"), EXCHANGE_FORWARD);

@@ -15,7 +15,16 @@ struct decoded {
     size_t used;                /* meaningless after BAD */
     char body[256];
     size_t n_body;
+    char trailers[32768];
+    size_t n_trailers;
 };
+
+static void append(char *to, size_t size, size_t *length, struct text data)
+{
+    assert_true(data.length <= size - *length);
+    memcpy(to + *length, data.data, data.length);
+    *length += data.length;
+}
 
 /* Feeds `in` up to its end or the end of the message, and goes on in `decoded`. */
 static void decode_piece(struct chunked *chunked, struct text in, struct decoded *decoded)
@@ -31,13 +40,13 @@ static void decode_piece(struct chunked *chunked, struct text in, struct decoded
             return;
         used += n;
         assert_true(used <= in.length);
-        if (decoded->result == CHUNKED_DATA) {
+        if (decoded->result == CHUNKED_DATA || decoded->result == CHUNKED_TRAILER)
             assert_true(data.length > 0 && data.data + data.length == in.data + used);
-            assert_true(decoded->n_body + data.length <= sizeof(decoded->body));
-            memcpy(decoded->body + decoded->n_body, data.data, data.length);
-            decoded->n_body += data.length;
-        }
-    } while (decoded->result == CHUNKED_DATA);
+        if (decoded->result == CHUNKED_DATA)
+            append(decoded->body, sizeof(decoded->body), &decoded->n_body, data);
+        if (decoded->result == CHUNKED_TRAILER)
+            append(decoded->trailers, sizeof(decoded->trailers), &decoded->n_trailers, data);
+    } while (decoded->result == CHUNKED_DATA || decoded->result == CHUNKED_TRAILER);
     if (decoded->result == CHUNKED_MORE)
         assert_int_equal(used, in.length);
     decoded->used += used;
@@ -65,8 +74,11 @@ static void assert_same(const struct decoded *a, const struct decoded *b)
     assert_int_equal(a->result, b->result);
     assert_int_equal(a->n_body, b->n_body);
     assert_memory_equal(a->body, b->body, a->n_body);
-    if (a->result != CHUNKED_BAD)
-        assert_int_equal(a->used, b->used);
+    if (a->result == CHUNKED_BAD)
+        return;
+    assert_int_equal(a->used, b->used);
+    assert_int_equal(a->n_trailers, b->n_trailers);
+    assert_memory_equal(a->trailers, b->trailers, a->n_trailers);
 }
 
 #define ROW(result, literal, body)                             \
@@ -196,11 +208,70 @@ static void test_chunked_decode_after_end_uses_nothing(void **state)
     size_t used = 99;
 
     (void)state;
-    assert_int_equal(chunked_decode(&chunked, TEXT_LITERAL("0\r\n\r\nrest"), &used, &data), CHUNKED_END);
+    assert_int_equal(chunked_decode(&chunked, TEXT_LITERAL("0\r\n\r\nrest"), &used, &data), CHUNKED_TRAILER);
     assert_int_equal(used, 5);
-    assert_int_equal(chunked_decode(&chunked, TEXT_LITERAL("rest"), &used, &data), CHUNKED_END);
-    assert_int_equal(used, 0);
+    assert_true(text_equal(data, TEXT_LITERAL("\r\n")));
+    data = (struct text){NULL, 0};
+    for (size_t i = 0; i < 2; i++) {
+        used = 99;
+        assert_int_equal(chunked_decode(&chunked, TEXT_LITERAL("rest"), &used, &data), CHUNKED_END);
+        assert_int_equal(used, 0);
+        assert_null(data.data);
+    }
+}
+
+/* Whatever comes before and after it: all of a section in one piece, and the end without any input. */
+static void test_chunked_decode_trailer_section_handed_out(void **state)
+{
+    static const char *const sections[] = {
+        "\r\n",
+        "A: b\r\n\r\n",
+        "A:\r\nB: \tc \xff\r\nA:d\r\n\r\n",
+        "Content-Length: 5\r\nGrpc-Status:0\r\n\r\n",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(sections) / sizeof(sections[0]); i++) {
+        char message[128];
+        struct chunked chunked = {0};
+        struct text section = text_of(sections[i]), in = {message, 0}, data = {NULL, 0};
+        size_t used = 0;
+
+        in.length = (size_t)snprintf(message, sizeof(message), "1\r\na\r\n0;b\r\n%s", sections[i]);
+        assert_int_equal(chunked_decode(&chunked, in, &used, &data), CHUNKED_DATA);
+        in = (struct text){in.data + used, in.length - used};
+        assert_int_equal(chunked_decode(&chunked, in, &used, &data), CHUNKED_TRAILER);
+        assert_true(text_equal(data, section));
+        assert_ptr_equal(data.data, in.data + in.length - section.length);
+        assert_int_equal(used, in.length);
+        assert_int_equal(chunked_decode(&chunked, TEXT_LITERAL(""), &used, &data), CHUNKED_END);
+        assert_int_equal(used, 0);
+        for (size_t first = 0; first < strlen(message); first++) {
+            struct decoded decoded = decode_split(text_of(message), first, 1);
+
+            assert_int_equal(decoded.result, CHUNKED_END);
+            assert_int_equal(decoded.used, strlen(message));
+            assert_true(text_equal((struct text){decoded.trailers, decoded.n_trailers}, section));
+            assert_int_equal(decoded.n_body, 1);
+        }
+    }
+}
+
+/* The size's own line is not part of the section, nor is what was bad. */
+static void test_chunked_decode_bad_trailer_outputs_untouched(void **state)
+{
+    struct chunked chunked = {0};
+    struct text data = {NULL, 0};
+    size_t used = 99;
+
+    (void)state;
+    assert_int_equal(chunked_decode(&chunked, TEXT_LITERAL("0\r\n"), &used, &data), CHUNKED_MORE);
+    assert_int_equal(used, 3);
     assert_null(data.data);
+    assert_int_equal(chunked_decode(&chunked, TEXT_LITERAL("A: b\r\nC\r\n"), &used, &data), CHUNKED_BAD);
+    assert_int_equal(used, 3);
+    assert_null(data.data);
+    assert_int_equal(chunked_decode(&chunked, TEXT_LITERAL("\r\n"), &used, &data), CHUNKED_BAD);
 }
 
 static void test_chunked_decode_after_bad_stays_bad(void **state)
@@ -299,6 +370,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_chunked_decode_every_split_same_result),
         cmocka_unit_test(test_chunked_decode_after_end_uses_nothing),
+        cmocka_unit_test(test_chunked_decode_trailer_section_handed_out),
+        cmocka_unit_test(test_chunked_decode_bad_trailer_outputs_untouched),
         cmocka_unit_test(test_chunked_decode_after_bad_stays_bad),
         cmocka_unit_test(test_chunked_decode_line_ceiling_holds),
         cmocka_unit_test(test_chunked_decode_many_extensions_accepted),

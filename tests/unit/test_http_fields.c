@@ -180,12 +180,11 @@ static void test_fields_mark_hop_by_hop_refused_list_outputs_untouched(void **st
     struct field items[] = {
         {.name = TEXT_LITERAL("Connection"), .value = TEXT_LITERAL("close, a b"), .id = FIELD_CONNECTION}};
     struct fields fields = {items, 1, 1};
-    bool close = false, keep_alive = true, upgrade = true;
+    struct connection_options options = {.keep_alive = true, .te = true};
 
     (void)state;
-    assert_false(fields_mark_hop_by_hop(&fields, &close, &keep_alive, &upgrade));
-    assert_false(close);
-    assert_true(keep_alive && upgrade);
+    assert_false(fields_mark_hop_by_hop(&fields, &options));
+    assert_true(!options.close && options.keep_alive && !options.upgrade && options.te);
 }
 
 static void test_fields_mark_hop_by_hop_options_reported(void **state)
@@ -197,15 +196,90 @@ static void test_fields_mark_hop_by_hop_options_reported(void **state)
         {.name = TEXT_LITERAL("X"), .value = TEXT_LITERAL("a")},
     };
     struct fields fields = {items, 4, 4};
-    bool close, keep_alive, upgrade;
+    struct connection_options options;
 
     (void)state;
-    assert_true(fields_mark_hop_by_hop(&fields, &close, &keep_alive, &upgrade));
-    assert_true(close && keep_alive && upgrade);
+    assert_true(fields_mark_hop_by_hop(&fields, &options));
+    assert_true(options.close && options.keep_alive && options.upgrade && !options.te);
     assert_true(items[0].drop && !items[1].drop && items[2].drop && items[3].drop);
+    items[0].value = TEXT_LITERAL("Te");
+    fields.n_items = 1;
+    assert_true(fields_mark_hop_by_hop(&fields, &options));
+    assert_true(!options.close && !options.keep_alive && !options.upgrade && options.te);
     fields.n_items = 0;
-    assert_true(fields_mark_hop_by_hop(&fields, &close, &keep_alive, &upgrade));
-    assert_false(close || keep_alive || upgrade);
+    assert_true(fields_mark_hop_by_hop(&fields, &options));
+    assert_false(options.close || options.keep_alive || options.upgrade || options.te);
+}
+
+/* Te goes in any case; Trailer stays unless the peer wants it gone. */
+static void test_fields_mark_hop_by_hop_te_dropped_trailer_kept(void **state)
+{
+    struct field items[] = {
+        {.name = TEXT_LITERAL("TE"), .value = TEXT_LITERAL("trailers"), .id = FIELD_TE},
+        {.name = TEXT_LITERAL("Trailer"), .value = TEXT_LITERAL("a"), .id = FIELD_TRAILER},
+        {.name = TEXT_LITERAL("Connection"), .value = TEXT_LITERAL("keep-alive"), .id = FIELD_CONNECTION},
+    };
+    struct fields fields = {items, 3, 3};
+    struct connection_options options;
+
+    (void)state;
+    assert_true(fields_mark_hop_by_hop(&fields, &options));
+    assert_true(items[0].drop && !items[1].drop);
+    items[2].value = TEXT_LITERAL("trailer");
+    assert_true(fields_mark_hop_by_hop(&fields, &options));
+    assert_true(items[1].drop);
+}
+
+/* Our own options are none of the 64 names. */
+static void test_fields_mark_hop_by_hop_many_names_bounded(void **state)
+{
+    char value[512];
+    size_t length = (size_t)snprintf(value, sizeof(value), "close, TE, upgrade, keep-alive");
+    struct field item = {.name = TEXT_LITERAL("Connection"), .id = FIELD_CONNECTION};
+    struct fields fields = {&item, 1, 1};
+    struct connection_options options;
+
+    (void)state;
+    for (size_t i = 0; i < 64; i++)
+        length += (size_t)snprintf(value + length, sizeof(value) - length, ",ab");
+    item.value = (struct text){value, length};
+    assert_true(fields_mark_hop_by_hop(&fields, &options));
+    snprintf(value + length, sizeof(value) - length, ",ab");
+    item.value = text_of(value);
+    assert_false(fields_mark_hop_by_hop(&fields, &options));
+}
+
+static void test_fields_parse_lines_split_until_bad_or_full(void **state)
+{
+    static const struct {
+        const char *lines;
+        bool good;
+        size_t n_fields; /* before the bad one */
+    } rows[] = {
+        {"", true, 0},
+        {"A: b\r\n", true, 1},
+        {"A: b\r\nte:\r\n", true, 2},
+        {"A: b\r\nC: d\r\nE: f\r\n", false, 2},
+        {"A: b\r\n\r\n", false, 1},
+        {"A: b\r\n c\r\n", false, 1},
+        {"A\r\n", false, 0},
+        {"A:\r\r\n", false, 0},
+        {"A:\n\r\n", false, 0},
+        {"\r\n", false, 0},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct field items[2] = {{.drop = true}, {.drop = true}};
+        struct fields fields = {items, 99, 2};
+        const char *why = fields_parse(text_of(rows[i].lines), &fields);
+
+        if (!why != rows[i].good || fields.n_items != rows[i].n_fields)
+            fail_msg("row %zu: %zu fields, %s", i, fields.n_items, why ? why : "good");
+        if (fields.n_items > 0)
+            assert_true(text_equal(items[0].name, TEXT_LITERAL("A")) && text_equal(items[0].value, TEXT_LITERAL("b")) &&
+                        items[0].id == FIELD_OTHER && !items[0].drop);
+    }
 }
 
 int main(void)
@@ -219,6 +293,9 @@ int main(void)
         cmocka_unit_test(test_text_to_length_bounds_and_digits_only),
         cmocka_unit_test(test_fields_mark_hop_by_hop_refused_list_outputs_untouched),
         cmocka_unit_test(test_fields_mark_hop_by_hop_options_reported),
+        cmocka_unit_test(test_fields_mark_hop_by_hop_te_dropped_trailer_kept),
+        cmocka_unit_test(test_fields_mark_hop_by_hop_many_names_bounded),
+        cmocka_unit_test(test_fields_parse_lines_split_until_bad_or_full),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

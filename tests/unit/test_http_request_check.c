@@ -475,6 +475,14 @@ static const struct {
     {"POST / 1\nHost: a\nUpgrade: tcp", "a", "/", ""},
     {"POST / 1\nHost: a\nConnection: upgrade", "a", "/", ""},
     {"POST / 0\nConnection: upgrade, keep-alive\nUpgrade: tcp", "localhost", "/", ""},
+    {"POST / 1\nHost: a\nTE: trailers", "a", "/", " trailers"},
+    {"POST / 1\nHost: a\nConnection: TE\nTe: gzip;q=0.5 ,,TRAILERS", "a", "/", " trailers"},
+    {"POST / 1\nHost: a\nTE: trailers ; q=1, deflate\nTE: gzip", "a", "/", " trailers"},
+    {"POST / 1\nHost: a\nTE: gzip\nTE: trailers\nConnection: upgrade, te\nUpgrade: b", "a", "/", " upgrade trailers"},
+    {"POST / 1\nHost: a\nTE:", "a", "/", ""},
+    {"POST / 1\nHost: a\nTE: gzip;trailers, trailer, xtrailers, ;trailers, \"trailers\"", "a", "/", ""},
+    {"POST / 1\nHost: a\nTrailer: trailers\nConnection: TE", "a", "/", ""},
+    {"POST / 0\nHost: a\nConnection: TE, keep-alive\nTE: trailers", "a", "/", ""},
 };
 
 static void format_findings(const struct request *request, char *out, size_t size)
@@ -483,10 +491,10 @@ static void format_findings(const struct request *request, char *out, size_t siz
 
     if (request->body == BODY_LENGTH)
         snprintf(length, sizeof(length), " length=%" PRIu64, request->content_length);
-    snprintf(out, size, "%s%s%s%s%s%s%s", length, request->body == BODY_CHUNKED ? " chunked" : "",
+    snprintf(out, size, "%s%s%s%s%s%s%s%s", length, request->body == BODY_CHUNKED ? " chunked" : "",
              request->is_head ? " head" : "", request->is_safe ? " safe" : "",
              request->expect_continue ? " expect" : "", request->close ? " close" : "",
-             request->upgrade ? " upgrade" : "");
+             request->upgrade ? " upgrade" : "", request->trailers ? " trailers" : "");
 }
 
 static void test_request_check_good_request_findings(void **state)

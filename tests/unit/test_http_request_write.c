@@ -13,6 +13,14 @@ static const struct forward unix_client = {.client_node = {"_uid-7.gid-8", 12}, 
 static const struct forward tcp_client = {.client_address = {"192.0.2.1", 9}, .client_node = {"192.0.2.1", 9}};
 static const struct forward expecting_client = {.client_node = {"unknown", 7}, .expect_continue = true};
 
+/* What may be offered: some protocols, nothing. */
+static char *const some_protocols[] = {(char[]){"websocket"}, (char[]){"h2c"}, NULL};
+static char *const no_protocols[] = {NULL};
+static const struct forward some_client = {
+    .client_node = {"_uid-7.gid-8", 12}, .request_id = {"id", 2}, .upgrade_allowed = some_protocols};
+static const struct forward no_client = {
+    .client_node = {"_uid-7.gid-8", 12}, .request_id = {"id", 2}, .upgrade_allowed = no_protocols};
+
 /* What the Unix client adds when the request is for host "h" and has nothing of the kind. */
 #define VIA "Via: 1.1 porthole\r\n"
 #define FORWARDED "Forwarded: for=_uid-7.gid-8;host=h;proto=http\r\n"
@@ -41,10 +49,38 @@ static const struct {
      "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9223372036854775807\r\n" ADDED},
     {&unix_client, "POST / 1\nHost: h\nContent-Length: 0", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n" ADDED},
     {&unix_client, "POST / 1\nHost: h\ntransfer-encoding: CHUNKED\nTrailer: a\nTE: trailers",
+     "POST / HTTP/1.1\r\nHost: h\r\nTrailer: a\r\nTransfer-Encoding: chunked\r\nConnection: TE\r\nTE: "
+     "trailers\r\n" ADDED},
+    {&unix_client, "GET / 1\nHost: h\nTrailer: a\nTE: gzip", "GET / HTTP/1.1\r\nHost: h\r\n" ADDED},
+    {&unix_client, "POST / 1\nHost: h\nContent-Length: 0\nTrailer: a\nTE:",
+     "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n" ADDED},
+    {&unix_client, "POST / 1\nHost: h\nTransfer-Encoding: chunked\nTrailer: a\nTRAILER: b, c\nConnection: TE",
+     "POST / HTTP/1.1\r\nHost: h\r\nTrailer: a\r\nTRAILER: b, c\r\nTransfer-Encoding: chunked\r\n" ADDED},
+    {&unix_client, "POST / 1\nHost: h\nTransfer-Encoding: chunked\nTrailer: a\nConnection: Trailer",
      "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n" ADDED},
+    {&unix_client, "GET / 0\nHost: h\nTE: trailers\nConnection: TE, upgrade\nUpgrade: a",
+     "GET / HTTP/1.1\r\nHost: h\r\nVia: 1.0 porthole\r\n" FORWARDED FORWARDED_HOST FORWARDED_PROTO ID "\r\n"},
+    {&unix_client, "GET / 1\nHost: h\nTE: gzip, trailers;a\nA: b",
+     "GET / HTTP/1.1\r\nHost: h\r\nA: b\r\nConnection: TE\r\nTE: trailers\r\n" ADDED},
+    {&unix_client, "GET / 1\nHost: h\nUpgrade: WebSocket\nConnection: upgrade\nSec-WebSocket-Key: k",
+     "GET / HTTP/1.1\r\nHost: h\r\nSec-WebSocket-Key: k\r\nConnection: Upgrade\r\nUpgrade: WebSocket\r\n" ADDED},
+    {&unix_client, "GET / 1\nHost: h\nUpgrade: SPDY/3.1 ,,tcp,H2C,b c\nUpgrade: \nupgrade:TLS/1.0\nConnection: Upgrade",
+     "GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1, tcp, TLS/1.0\r\n" ADDED},
+    {&unix_client, "GET / 1\nHost: h\nUpgrade: h2c\nConnection: Upgrade, HTTP2-Settings\nHTTP2-Settings: AAA",
+     "GET / HTTP/1.1\r\nHost: h\r\n" ADDED},
+    {&some_client, "GET / 1\nHost: h\nUpgrade: h2c\nConnection: Upgrade, HTTP2-Settings\nHTTP2-Settings: AAA",
+     "GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n" ADDED},
+    {&some_client,
+     "POST / 1\nHost: h\nContent-Length: 3\nUpgrade: tcp, WebSocket/13\nConnection: TE, Upgrade\nTE: Trailers",
+     "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nConnection: Upgrade, TE\r\nUpgrade: WebSocket/13\r\n"
+     "TE: trailers\r\n" ADDED},
+    {&some_client, "GET / 1\nHost: h\nUpgrade: tcp\nConnection: Upgrade\nTE: trailers",
+     "GET / HTTP/1.1\r\nHost: h\r\nConnection: TE\r\nTE: trailers\r\n" ADDED},
+    {&some_client, "GET / 1\nHost: h\nUpgrade: websocket", "GET / HTTP/1.1\r\nHost: h\r\n" ADDED},
+    {&no_client, "GET / 1\nHost: h\nUpgrade: websocket\nConnection: Upgrade", "GET / HTTP/1.1\r\nHost: h\r\n" ADDED},
     {&unix_client,
      "GET / 1\nHost: h\nConnection: close, A, upgrade\nUpgrade: b\na: c\nKeep-Alive: d\nProxy-Connection: e",
-     "GET / HTTP/1.1\r\nHost: h\r\n" ADDED},
+     "GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: b\r\n" ADDED},
     {&unix_client, "GET / 1\nHost: h\nB: c\nConnection: A\nConnection: b\nA: d", "GET / HTTP/1.1\r\nHost: h\r\n" ADDED},
     {&unix_client, "GET / 1\nHost: h\nConnection: \"a\nA: b", NULL},
     {&unix_client,
@@ -119,7 +155,8 @@ static void test_request_write_any_small_buffer_nothing_beyond(void **state)
 
     (void)state;
     assert_true(request_from_text(
-        &text, TEXT_LITERAL("POST http://h:80?q 1\nHost: h\nX-Forwarded-For: a\nContent-Length: 12\nA: b")));
+        &text, TEXT_LITERAL("POST http://h:80?q 1\nHost: h\nX-Forwarded-For: a\nContent-Length: 12\nA: b\n"
+                            "Connection: upgrade\nUpgrade: a, b\nTE: trailers")));
     assert_null(request_check(&text.request, &status));
     full = request_write(&text.request, &tcp_client, out, sizeof(out));
     assert_true(full > 0);

@@ -36,8 +36,8 @@ static void format_meaning(const struct response *response, char *out, size_t si
 
     if (response->has_content_length)
         snprintf(length, sizeof(length), "=%" PRIu64, response->content_length);
-    snprintf(out, size, "%u 1.%u %s%s%s", response->status, response->minor, bodies[response->body], length,
-             response->reusable ? " reusable" : "");
+    snprintf(out, size, "%u 1.%u %s%s%s%s", response->status, response->minor, bodies[response->body], length,
+             response->reusable ? " reusable" : "", response->upgrade ? " upgrade" : "");
 }
 
 /* The head's lines are given without the empty one. A leading "HEAD " says what it answers to. */
@@ -80,7 +80,13 @@ static const struct {
     {"HTTP/1.1 100 Continue\r\n", "100 1.1 none reusable"},
     {"HTTP/1.1 100 Continue\r\nContent-Length: 5\r\n", "100 1.1 none=5"},
     {"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n", "103 1.1 none reusable"},
-    {"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n", "101 1.1 none"},
+    {"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n", "101 1.1 none upgrade"},
+    {"HTTP/1.1 101 \r\nUpgrade: tcp\r\nConnection: a\r\nConnection: b, UPGRADE\r\n", "101 1.1 none upgrade"},
+    {"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n", "101 1.1 none"},
+    {"HTTP/1.1 101 Switching Protocols\r\nUpgrade: tcp\r\n", "101 1.1 none"},
+    {"HTTP/1.1 101 Switching Protocols\r\n", "101 1.1 none"},
+    {"HTTP/1.1 426 \r\nContent-Length: 0\r\nConnection: upgrade\r\nUpgrade: a\r\n",
+     "426 1.1 length=0 reusable upgrade"},
     {"HEAD HTTP/1.1 200 OK\r\nContent-Length: 5\r\n", "200 1.1 none=5 reusable"},
     {"HEAD HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n", "200 1.1 none reusable"},
     {"HEAD HTTP/1.1 200 OK\r\n", "200 1.1 none reusable"},
@@ -282,13 +288,14 @@ static void test_response_parse_bytes_after_head_not_used(void **state)
 static void test_response_parse_fields_in_order_with_marks(void **state)
 {
     static const struct text data =
-        LINES_ROW("Set-Cookie: a\r\nX-Hop:  b \r\nSET-COOKIE: c\r\nConnection: X-Hop, Date\r\n"
+        LINES_ROW("Trailer: t\r\nSet-Cookie: a\r\nX-Hop:  b \r\nSET-COOKIE: c\r\nConnection: X-Hop, Date\r\n"
                   "Content-Length: 1\r\nDate: d\r\nKeep-Alive:");
     static const struct {
         const char *name, *value;
         enum field_id id;
         bool drop;
     } expected[] = {
+        {"Trailer", "t", FIELD_TRAILER, false},
         {"Set-Cookie", "a", FIELD_OTHER, false},
         {"X-Hop", "b", FIELD_OTHER, true},
         {"SET-COOKIE", "c", FIELD_OTHER, false},
@@ -309,6 +316,20 @@ static void test_response_parse_fields_in_order_with_marks(void **state)
         assert_int_equal(parsed.items[i].id, expected[i].id);
         assert_int_equal(parsed.items[i].drop, expected[i].drop);
     }
+}
+
+static void test_response_parse_switching_fields_of_hop_dropped(void **state)
+{
+    static const struct text data =
+        ROW("HTTP/1.1 101 \r\nUpgrade: a\r\nSec-WebSocket-Accept: b\r\nConnection: Upgrade\r\n\r\n\x81");
+    struct parsed parsed = {0};
+
+    (void)state;
+    assert_int_equal(parse(&parsed, data, false), RESPONSE_DONE);
+    assert_true(parsed.response.upgrade);
+    assert_int_equal(parsed.used, data.length - 1);
+    assert_int_equal(parsed.response.fields.n_items, 3);
+    assert_true(parsed.items[0].drop && !parsed.items[1].drop && parsed.items[2].drop);
 }
 
 static void test_response_parse_long_status_line_refused(void **state)
@@ -336,6 +357,7 @@ int main(void)
         cmocka_unit_test(test_response_parse_byte_by_byte_same_as_whole),
         cmocka_unit_test(test_response_parse_bytes_after_head_not_used),
         cmocka_unit_test(test_response_parse_fields_in_order_with_marks),
+        cmocka_unit_test(test_response_parse_switching_fields_of_hop_dropped),
         cmocka_unit_test(test_response_parse_long_status_line_refused),
     };
 

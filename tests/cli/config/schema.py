@@ -20,6 +20,7 @@ PLACES = {
     "SOCKET_MODE": "$defs/listener/properties/mode",
     "DIRECTORY_MODE": "$defs/listener/properties/directory_mode",
     "CONNECTIONS": "$defs/listener/properties/limits/properties/connections",
+    "CONNECTIONS_PER_UID": "$defs/listener/properties/limits/properties/connections_per_uid",
     "HEADER": "$defs/listener/properties/limits/properties/header",
     "BODY": "$defs/listener/properties/limits/properties/body",
     "HEAD_TIMEOUT": "$defs/listener/properties/timeouts/properties/head",
@@ -31,6 +32,7 @@ PLACES = {
     "CONNECT_TIMEOUT": "$defs/target/properties/timeouts/properties/connect",
     "RESPONSE_TIMEOUT": "$defs/target/properties/timeouts/properties/response",
     "TARGET_IDLE_BODY": "$defs/target/properties/timeouts/properties/idle",
+    "TUNNEL_TIMEOUT": "$defs/target/properties/timeouts/properties/tunnel",
 }
 UNITS = {
     "MS": [("ms", 1), ("s", 1000), ("m", 60000), ("h", 3600000), ("d", 86400000)],

@@ -1,0 +1,144 @@
+/* Answers as libmicrohttpd sends them. */
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "proxy/serve/frontend_call.h"
+
+#define BLOCK_BYTES (64u * 1024)
+
+/* ---- streams ---- */
+
+/* The library refuses empty values; a space is the same to every reader (RFC 9110 5.5). */
+static const char *field_value(const struct field *field)
+{
+    return field->value.length ? field->value.data : " ";
+}
+
+/* The library sends the footers that a response has when its chunked body ends. */
+static void client_add_trailers(const struct client *client)
+{
+    const struct fields *trailers = exchange_trailers(client->exchange);
+
+    for (size_t i = 0; trailers && i < trailers->n_items; i++)
+        if (!trailers->items[i].drop)
+            MHD_add_response_footer(client->response, trailers->items[i].name.data, field_value(&trailers->items[i]));
+}
+
+static ssize_t client_read(void *closure, uint64_t position, char *data, size_t size)
+{
+    struct client *client = closure;
+    ssize_t n;
+
+    (void)position;
+    if (client->cut)
+        return MHD_CONTENT_READER_END_WITH_ERROR;
+    n = exchange_read(client->exchange, data, size);
+    if (n == UPSTREAM_WAIT) {
+        if (client->phase != CLIENT_WAITING)
+            client_arm(client, CLIENT_WAITING);
+        client_wait(client);
+        return 0;
+    }
+    client_stop_waiting(client);
+    client_arm(client, CLIENT_RESPONSE);
+    if (n > 0)
+        return n;
+    if (n != UPSTREAM_END)
+        return MHD_CONTENT_READER_END_WITH_ERROR;
+    client_add_trailers(client);
+    return MHD_CONTENT_READER_END_OF_STREAM;
+}
+
+/* A response whose body is not sent: HEAD, 304, 204. */
+static struct MHD_Response *client_make_empty(struct client *client, const struct answer *answer)
+{
+    struct MHD_Response *response;
+
+    if (answer->has_length)
+        return MHD_create_response_from_callback(answer->length, BLOCK_BYTES, client_read, client, NULL);
+    if (answer->status == 204 || answer->status == 205)
+        return MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
+    response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK_BYTES, client_read, client, NULL);
+    /* 0.9.75 sends the end of a chunked body after such a head; there the connection ends instead. */
+    if (response)
+        MHD_set_response_options(
+            response, client->clients->strict_parser ? MHD_RF_HEAD_ONLY_RESPONSE : MHD_RF_HTTP_1_0_COMPATIBLE_STRICT,
+            MHD_RO_END);
+    return response;
+}
+
+/* ---- tunnels ---- */
+
+/* The 101 has been sent. The tunnel gets a descriptor of its own, so that the library and its memory for the connection
+ * are rid of it at once. */
+static void frontend_on_upgrade(void *closure, struct MHD_Connection *connection, void *context, const char *early,
+                                size_t early_bytes, MHD_socket fd, struct MHD_UpgradeResponseHandle *handle)
+{
+    struct client *client = closure;
+    struct tunnel_client end = {
+        .fd = fcntl(fd, F_DUPFD_CLOEXEC, 0), .listener = client->side.listener, .uid = client_uid(client)};
+
+    (void)connection;
+    (void)context;
+    loop_remove(&client->watch);
+    if (end.fd < 0)
+        exchange_fail(client->exchange, OUTCOME_INTERNAL);
+    else if (exchange_tunnel(client->exchange, &end, (struct text){early, early_bytes}) == 0)
+        client_arm(client, CLIENT_TUNNEL);
+    MHD_upgrade_action(handle, MHD_UPGRADE_ACTION_CLOSE);
+    client->clients->dirty = true;
+}
+
+/* ---- responses ---- */
+
+static struct MHD_Response *client_make_response(struct client *client, const struct answer *answer)
+{
+    uint64_t length = answer->has_length ? answer->length : MHD_SIZE_UNKNOWN;
+
+    switch (answer->body) {
+    case ANSWER_BUFFER:
+        return MHD_create_response_from_buffer((size_t)answer->length, (void *)answer->data, MHD_RESPMEM_PERSISTENT);
+    case ANSWER_STREAM:
+        return MHD_create_response_from_callback(length, length < BLOCK_BYTES ? (size_t)length : BLOCK_BYTES,
+                                                 client_read, client, NULL);
+    case ANSWER_TUNNEL:
+        return MHD_create_response_for_upgrade(frontend_on_upgrade, client);
+    default:
+        return client_make_empty(client, answer);
+    }
+}
+
+static bool client_add_fields(struct MHD_Response *response, const struct answer *answer, bool close)
+{
+    /* First of all: a Connection field added later loses the library's own Date and framing. */
+    if (close && MHD_add_response_header(response, "Connection", "close") != MHD_YES)
+        return false;
+    for (size_t i = 0; i < answer->n_fields; i++) {
+        const struct field *field = &answer->fields[i];
+
+        if (!field->drop && MHD_add_response_header(response, field->name.data, field_value(field)) != MHD_YES)
+            return false;
+    }
+    return true;
+}
+
+enum MHD_Result frontend_tell(struct client *client, const struct answer *answer, bool close)
+{
+    struct MHD_Response *response = client_make_response(client, answer);
+    enum MHD_Result result = MHD_NO;
+
+    client_stop_waiting(client);
+    if (!response)
+        return MHD_NO;
+    client->response = response; /* the library's, as long as it reads */
+    if (client_add_fields(response, answer, close && answer->body != ANSWER_TUNNEL)) {
+        client->told = true;
+        client->told_small = answer->body == ANSWER_BUFFER && answer->length < BLOCK_BYTES;
+        client->told_run = client->clients->run;
+        client_arm(client, CLIENT_RESPONSE);
+        result = MHD_queue_response(client->connection, answer->status, response);
+    }
+    MHD_destroy_response(response);
+    return result;
+}

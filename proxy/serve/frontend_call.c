@@ -1,0 +1,266 @@
+/* Requests as libmicrohttpd calls. */
+#include <string.h>
+
+#include "proxy/base/give_back.h"
+#include "proxy/serve/frontend_call.h"
+#include "proxy/serve/raw.h"
+
+#define POOL_PER_FIELD_BYTES 72 /* libmicrohttpd's own record of a field */
+#define POOL_SLACK_BYTES 512
+#define MOST_TRAILERS 64
+
+/* ---- heads ---- */
+
+static enum MHD_Result frontend_on_field(void *closure, enum MHD_ValueKind kind, const char *name, size_t name_length,
+                                         const char *value, size_t value_length)
+{
+    struct fields *fields = closure;
+    struct field *field;
+
+    (void)kind;
+    if (fields->n_items == fields->capacity)
+        return MHD_NO;
+    field = &fields->items[fields->n_items++];
+    *field = (struct field){.name = {name, name_length}, .value = text_trim((struct text){value, value_length})};
+    field->id = field_identify(field->name);
+    return MHD_YES;
+}
+
+/* Whether the target follows the method and one space, and the version the target and one. If not, there was a NUL, and
+ * more behind it that the parser of 0.9.75 has not shown. */
+static bool client_line_is_whole(const struct client *client, struct text method, const char *version)
+{
+    return client->target == method.data + method.length + 1 && version == client->target + client->target_bytes + 1;
+}
+
+/* Whether every byte of the head is accounted for: line follows line, each ended by CRLF (two NULs by now), and an
+ * empty one ends it.
+ *
+ * The parser of 0.9.75 is lax where a stricter one in front of us is not: it takes a line that begins with a colon for
+ * the end of the head (and what follows for the next request), cuts values at a NUL, takes a bare LF for a line's end,
+ * and glues a folded line (RFC 9112 5.2) to a copy of the field's name. Each leaves its trace in where things lie. 1.0
+ * refuses all that by itself. */
+static bool client_head_is_whole(const struct client *client, const char *method, const char *version,
+                                 const struct fields *fields)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(client->connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+    const char *end = version + strlen(version);
+
+    for (size_t i = 0; i < fields->n_items; i++) {
+        if (fields->items[i].name.data != end + 2)
+            return false;
+        end = fields->items[i].value.data + strlen(fields->items[i].value.data);
+    }
+    return info && end + 4 == method + info->header_size;
+}
+
+static enum exchange_verdict client_collect_head(struct client *client, const char *method, const char *version)
+{
+    struct fields *fields = exchange_fields(client->exchange);
+    struct text method_text = text_of(method);
+    size_t head_bytes = method_text.length + client->target_bytes + sizeof("  HTTP/1.1\r\n\r\n") - 1, held_bytes;
+    /* Counts the one that found no room, too, and ends there. */
+    int n = MHD_get_connection_values_n(client->connection, MHD_HEADER_KIND, frontend_on_field, fields);
+
+    for (size_t i = 0; i < fields->n_items; i++)
+        head_bytes += fields->items[i].name.length + fields->items[i].value.length + sizeof(": \r\n") - 1;
+    if (!client_line_is_whole(client, method_text, version))
+        exchange_refuse(client->exchange, OUTCOME_MALFORMED, "a NUL or a second space in the request line");
+    if (n < 0 || (size_t)n > fields->capacity)
+        exchange_refuse(client->exchange, OUTCOME_HEADER_TOO_LARGE, "too many fields");
+    else if (!client->clients->strict_parser && !client_head_is_whole(client, method, version, fields))
+        exchange_refuse(client->exchange, OUTCOME_MALFORMED, "a line of the head is malformed");
+    held_bytes = head_bytes + (size_t)(n < 0 ? 0 : n) * POOL_PER_FIELD_BYTES + POOL_SLACK_BYTES;
+    return exchange_head(client->exchange, method_text, (unsigned)(version[7] - '0'), head_bytes,
+                         held_bytes < client->clients->pool_bytes ? client->clients->pool_bytes - held_bytes : 0);
+}
+
+static enum MHD_Result client_follow(struct client *client, enum exchange_verdict verdict)
+{
+    struct answer answer;
+
+    switch (verdict) {
+    case EXCHANGE_EXPECT:
+        client_arm(client, CLIENT_EXPECT);
+        client_suspend(client);
+        return MHD_YES;
+    case EXCHANGE_REFUSE:
+        if (!exchange_answer(client->exchange, &answer))
+            return MHD_NO;
+        return frontend_tell(client, &answer, true);
+    default:
+        client_arm(client, CLIENT_BODY);
+        return MHD_YES;
+    }
+}
+
+/* The rest of the request has a moment to come, so that the connection can go on; not one for each piece. */
+static void client_expect_early(struct client *client)
+{
+    if (client->phase != CLIENT_EARLY)
+        client_arm(client, CLIENT_EARLY);
+}
+
+static enum MHD_Result client_on_body(struct client *client, const char *data, size_t length)
+{
+    enum exchange_body_result result;
+
+    if (client->phase == CLIENT_LINGER)
+        return MHD_YES;
+    result = exchange_body(client->exchange, data, length);
+    if (client->phase == CLIENT_RELAY)
+        client_arm(client, CLIENT_RELAY);
+    else if (result == EXCHANGE_BODY_EARLY)
+        raw_answer(client);
+    else if (exchange_has_early_answer(client->exchange))
+        client_expect_early(client);
+    else
+        client_arm(client, result == EXCHANGE_BODY_FULL ? CLIENT_WAITING : CLIENT_BODY);
+    if (result == EXCHANGE_BODY_FULL)
+        client_suspend(client);
+    return MHD_YES;
+}
+
+/* The end of a request, with its trailers. */
+static void client_on_end(struct client *client)
+{
+    struct field items[MOST_TRAILERS];
+    struct fields trailers = {.items = items, .capacity = MOST_TRAILERS};
+    int n = 0;
+
+    if (exchange_is_chunked(client->exchange))
+        n = MHD_get_connection_values_n(client->connection, MHD_FOOTER_KIND, frontend_on_field, &trailers);
+    if (n > MOST_TRAILERS)
+        exchange_refuse(client->exchange, OUTCOME_HEADER_TOO_LARGE, "too many trailers");
+    exchange_body_end(client->exchange, n > 0 ? &trailers : NULL);
+}
+
+/* The parser of 0.9.75 ends the lines of chunks and trailers where another reader does not: at a bare LF, behind a bare
+ * CR, at a colon that begins a trailer line. Unlike in a head this leaves no trace; so nothing that follows such a
+ * message is taken for a request. */
+static bool client_must_close(const struct client *client)
+{
+    return !client->clients->strict_parser && exchange_is_chunked(client->exchange);
+}
+
+static enum MHD_Result client_on_request(struct client *client)
+{
+    struct answer answer;
+
+    if (client->phase == CLIENT_LINGER)
+        return MHD_NO;
+    if (!client->ended) {
+        client->ended = true;
+        client_on_end(client);
+    }
+    if (client->phase == CLIENT_RELAY) {
+        client_suspend(client);
+        return MHD_YES;
+    }
+    if (exchange_answer(client->exchange, &answer))
+        return frontend_tell(client, &answer, answer.close || client_must_close(client));
+    if (client->phase != CLIENT_WAITING)
+        client_arm(client, CLIENT_WAITING);
+    client_wait(client);
+    return MHD_YES;
+}
+
+enum MHD_Result frontend_on_call(void *closure, struct MHD_Connection *connection, const char *url, const char *method,
+                                 const char *version, const char *upload_data, size_t *upload_bytes, void **context)
+{
+    struct client *client = *context;
+
+    (void)closure;
+    (void)connection;
+    (void)url;
+    if (!client || !client->exchange || client->cut)
+        return MHD_NO;
+    if (client->phase == CLIENT_HEAD) {
+        /* The request line is the first thing in the pool. */
+        client->pool = give_back_is_block(method, client->clients->pool_bytes) ? (char *)method : NULL;
+        return client_follow(client, client_collect_head(client, method, version));
+    }
+    if (client->phase == CLIENT_EXPECT)
+        return client_follow(client, client->expect_over ? EXCHANGE_FORWARD : exchange_expectation(client->exchange));
+    /* With several chunks in its buffer the library goes on calling after a suspension: left where they are, they come
+     * again after the resume. Suspending twice would corrupt its lists. */
+    if (client->suspended)
+        return MHD_YES;
+    if (*upload_bytes > 0) {
+        size_t length = *upload_bytes;
+
+        /* Woken for another reason: what the library has read stays where it is. */
+        if (!exchange_takes_body(client->exchange)) {
+            client_suspend(client);
+            return MHD_YES;
+        }
+        *upload_bytes = 0;
+        return client_on_body(client, upload_data, length);
+    }
+    return client_on_request(client);
+}
+
+/* The request line is there: the only place where the request-target can be had as it was sent. */
+void *frontend_on_target(void *closure, const char *target, struct MHD_Connection *connection)
+{
+    struct clients *clients = closure;
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    struct client *client = info ? info->socket_context : NULL;
+    char *query;
+
+    if (!client)
+        return NULL;
+    client->exchange = exchange_new(clients->env, &client->side, text_of(target));
+    client->target = target;
+    client->target_bytes = strlen(target);
+    client->told = false;
+    client->ended = false;
+    client->told_small = false;
+    client->expect_over = false;
+    /* The deadline of a head begins with its first byte, not with its first line. */
+    if (client->phase == CLIENT_NEW)
+        client->phase = CLIENT_HEAD;
+    else if (client->phase != CLIENT_HEAD)
+        client_arm(client, CLIENT_HEAD);
+    /* The library must not parse arguments: 1.0.1 dies of one without a value at the end of the line. */
+    query = strchr(target, '?');
+    if (query)
+        query[0] = query[1] = '\0'; /* 0.9.75 has found the '?' by now: an empty string after it ends the search */
+    return client;
+}
+
+/* Whether the client was given a whole answer: ours by hand, the library's own refusal of a head or chunk (which it
+ * reports as an error), or the one that was queued. */
+static bool frontend_was_delivered(const struct client *client, enum MHD_RequestTerminationCode how)
+{
+    if (client->phase == CLIENT_LINGER)
+        return client->told;
+    if (client->phase == CLIENT_HEAD || client->phase == CLIENT_BODY || client->phase == CLIENT_EARLY)
+        return !client_has_left(client);
+    if (how == MHD_REQUEST_TERMINATED_COMPLETED_OK)
+        return true;
+    /* A small response is written whole in the run it is queued in or in the next; that it was written is noticed one
+     * run later, where a client that has read it and closed by then comes first. It was there when the response was
+     * queued, since the library looks for hang-ups before it calls us. */
+    return client->told && client->told_small && client->clients->run != client->told_run;
+}
+
+void frontend_on_completed(void *closure, struct MHD_Connection *connection, void **context,
+                           enum MHD_RequestTerminationCode how)
+{
+    struct client *client = *context;
+
+    (void)closure;
+    (void)connection;
+    if (!client)
+        return;
+    *context = NULL;
+    client_stop_waiting(client);
+    exchange_end(client->exchange, frontend_was_delivered(client, how));
+    client->exchange = NULL;
+    if (client->phase == CLIENT_LINGER || client->phase == CLIENT_TUNNEL)
+        return;
+    client->served = true;
+    client_arm(client, CLIENT_IDLE);
+}

@@ -1,0 +1,272 @@
+#include "proxy/serve/raw.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "proxy/http/body.h"
+#include "proxy/http/status.h"
+#include "proxy/http/trailers.h"
+
+#define HEAD_BYTES (20 * 1024) /* a target's largest head, and ours around it */
+#define PIECES_PER_TURN 8      /* then the next client has its turn */
+
+/* An answer that is relayed. Owned by its client. */
+struct relay {
+    struct client *client;
+    struct list ready;    /* in clients.relays, or alone */
+    struct buffer *block; /* owned: framed, and not yet taken by the client; of env->tunnels.blocks */
+    bool chunked;
+    bool ended; /* the block is the last one */
+};
+
+/* ---- heads ---- */
+
+/* "Name: value" of what is for the client. */
+static size_t raw_put_fields(const struct answer *answer, char *out, size_t size)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < answer->n_fields && n < size; i++)
+        if (!answer->fields[i].drop)
+            n += (size_t)snprintf(out + n, size - n, "%s: %s\r\n", answer->fields[i].name.data,
+                                  answer->fields[i].value.data);
+    return n;
+}
+
+/* The head of the last answer on a connection. Returns its length, 0 when it does not fit. */
+static size_t raw_put_head(const struct answer *answer, bool chunked, char *out, size_t size)
+{
+    size_t n = (size_t)snprintf(out, size, "HTTP/1.1 %u %s\r\nConnection: close\r\n", answer->status,
+                                status_phrase(answer->status));
+
+    if (chunked)
+        n += (size_t)snprintf(out + n, size - n, "Transfer-Encoding: chunked\r\n");
+    else if (answer->has_length)
+        n += (size_t)snprintf(out + n, size - n, "Content-Length: %llu\r\n", (unsigned long long)answer->length);
+    n += raw_put_fields(answer, out + n, size - n);
+    if (n + 2 >= size)
+        return 0;
+    memcpy(out + n, "\r\n", 2);
+    return n + 2;
+}
+
+/* ---- whole answers ---- */
+
+static bool raw_send(const struct client *client, const char *data, size_t length)
+{
+    return send(client->fd, data, length, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)length;
+}
+
+/* Closes our half, and takes what the client still sends for a moment, so that it reads the answer instead of a reset.
+ */
+static void raw_end(struct client *client)
+{
+    shutdown(client->fd, SHUT_WR);
+    client_arm(client, CLIENT_LINGER);
+    if (client->suspended)
+        client_wake(client);
+}
+
+void raw_tell(struct client *client, const struct answer *answer)
+{
+    char head[HEAD_BYTES];
+    size_t n = raw_put_head(answer, false, head, sizeof(head));
+
+    client->told = n > 0 && raw_send(client, head, n) &&
+                   (answer->body != ANSWER_BUFFER || answer->length == 0 ||
+                    raw_send(client, answer->data, (size_t)answer->length));
+    raw_end(client);
+}
+
+/* ---- relayed answers ---- */
+
+static struct buffer_store *raw_blocks(const struct client *client)
+{
+    return &client->clients->env->tunnels.blocks;
+}
+
+void raw_drop(struct client *client)
+{
+    struct relay *relay = client->relay;
+
+    if (!relay)
+        return;
+    client->relay = NULL;
+    list_remove(&relay->ready);
+    buffer_give(raw_blocks(client), relay->block);
+    free(relay);
+}
+
+static void raw_begin(struct client *client, const struct answer *answer)
+{
+    struct relay *relay = calloc(1, sizeof(*relay));
+    struct buffer *block = buffer_take(raw_blocks(client));
+
+    if (relay && block) {
+        relay->client = client;
+        relay->chunked = !answer->has_length && answer->chunkable;
+        list_init(&relay->ready);
+        block->end = raw_put_head(answer, relay->chunked, block->data, block->size);
+    }
+    if (!relay || !block || block->end == 0) {
+        free(relay);
+        buffer_give(raw_blocks(client), block);
+        client_cut(client);
+        return;
+    }
+    relay->block = block;
+    client->relay = relay;
+    client_arm(client, CLIENT_RELAY);
+    raw_wake(client);
+}
+
+void raw_answer(struct client *client)
+{
+    struct answer answer;
+
+    if (!exchange_answer(client->exchange, &answer))
+        client_cut(client);
+    else if (answer.body == ANSWER_STREAM)
+        raw_begin(client, &answer);
+    else
+        raw_tell(client, &answer);
+}
+
+void raw_wake(struct client *client)
+{
+    if (client->relay && list_empty(&client->relay->ready))
+        list_append(&client->clients->relays, &client->relay->ready);
+}
+
+bool raw_is_ready(const struct clients *clients)
+{
+    return !list_empty(&clients->relays);
+}
+
+/* Gives the client what is there. False when it takes no more for now, or never again. */
+static bool relay_give(struct relay *relay)
+{
+    struct client *client = relay->client;
+    struct buffer *block = relay->block;
+    ssize_t n;
+
+    do {
+        n = send(client->fd, block->data + block->start, buffer_length(block), MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (n > 0) {
+            block->start += (size_t)n;
+            client_arm(client, CLIENT_RELAY);
+        }
+        if (buffer_length(block) == 0)
+            return true;
+    } while (n >= 0 || errno == EINTR);
+    if (errno == EAGAIN) {
+        client_watch(client, EPOLLOUT);
+        return false;
+    }
+    exchange_fail(client->exchange, OUTCOME_CLIENT_GONE);
+    client_cut(client);
+    return false;
+}
+
+/* The end of the chunked coding. */
+static void relay_put_end(struct relay *relay)
+{
+    struct buffer *block = relay->block;
+    const struct fields *trailers = exchange_trailers(relay->client->exchange);
+    size_t n;
+
+    relay->ended = true;
+    if (!relay->chunked)
+        return;
+    memcpy(block->data, CHUNK_LAST, sizeof(CHUNK_LAST) - 1);
+    block->end = sizeof(CHUNK_LAST) - 1;
+    n = trailers ? trailers_write(trailers, block->data + block->end, block->size - block->end - 2) : 0;
+    if (n != SIZE_MAX)
+        block->end += n;
+    memcpy(block->data + block->end, "\r\n", 2);
+    block->end += 2;
+}
+
+/* Fills the block with the next piece, in its frame. False when there is none for now, or never will be. */
+static bool relay_take(struct relay *relay)
+{
+    struct client *client = relay->client;
+    struct buffer *block = relay->block;
+    size_t before = relay->chunked ? CHUNK_HEAD_BYTES : 0, after = relay->chunked ? 2 : 0;
+    char head[CHUNK_HEAD_BYTES];
+    ssize_t n;
+
+    block->start = block->end = 0;
+    n = exchange_read(client->exchange, block->data + before, block->size - before - after);
+    if (n == UPSTREAM_WAIT)
+        return false;
+    if (n == UPSTREAM_CUT) {
+        client_cut(client);
+        return false;
+    }
+    if (n == UPSTREAM_END) {
+        relay_put_end(relay);
+        return true;
+    }
+    block->start = before;
+    block->end = before + (size_t)n;
+    if (relay->chunked) {
+        size_t head_bytes = chunk_write_head(head, (uint64_t)n);
+
+        block->start -= head_bytes;
+        memcpy(block->data + block->start, head, head_bytes);
+        memcpy(block->data + block->end, "\r\n", 2);
+        block->end += 2;
+    }
+    return true;
+}
+
+static void relay_move(struct relay *relay)
+{
+    struct client *client = relay->client;
+
+    for (int i = 0; i < PIECES_PER_TURN; i++) {
+        if (buffer_length(relay->block) > 0 && !relay_give(relay))
+            return;
+        if (relay->ended) {
+            client->told = true;
+            raw_drop(client);
+            raw_end(client);
+            return;
+        }
+        if (!relay_take(relay))
+            return;
+    }
+    raw_wake(client);
+}
+
+void raw_turn(struct clients *clients)
+{
+    struct list now;
+
+    list_init(&now);
+    list_move(&now, &clients->relays);
+    while (!list_empty(&now)) {
+        struct relay *relay = CONTAINER_OF(list_pop(&now), struct relay, ready);
+
+        if (!relay->client->cut)
+            relay_move(relay);
+    }
+}
+
+void raw_timeout(struct client *client)
+{
+    if (client->relay && buffer_length(client->relay->block) > 0) {
+        exchange_fail(client->exchange, OUTCOME_CLIENT_STALLED);
+        client_cut(client);
+    } else if (exchange_is_receiving(client->exchange)) {
+        exchange_fail(client->exchange, OUTCOME_BODY_TIMEOUT);
+        client_cut(client);
+    } else {
+        /* It is the target that is waited for, which has deadlines of its own. */
+        client_arm(client, CLIENT_RELAY);
+    }
+}
