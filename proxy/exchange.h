@@ -106,6 +106,7 @@ struct answer {
     uint64_t length;  /* of data; of the stream, or of what HEAD or 304 stand for, when has_length */
     bool has_length;
     bool chunkable; /* the client knows the chunked coding (HTTP/1.1) */
+    bool is_head;   /* to HEAD: a body of any kind is not sent */
     bool close;     /* the connection ends after it */
 };
 

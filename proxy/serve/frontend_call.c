@@ -34,12 +34,12 @@ static bool client_line_is_whole(const struct client *client, struct text method
 }
 
 /* Whether every byte of the head is accounted for: line follows line, each ended by CRLF (two NULs by now), and an
- * empty one ends it.
+ * empty one ends it; and whether it is framed as we think.
  *
  * The parser of 0.9.75 is lax where a stricter one in front of us is not: it takes a line that begins with a colon for
  * the end of the head (and what follows for the next request), cuts values at a NUL, takes a bare LF for a line's end,
- * and glues a folded line (RFC 9112 5.2) to a copy of the field's name. Each leaves its trace in where things lie. 1.0
- * refuses all that by itself. */
+ * and glues a folded line (RFC 9112 5.2) to a copy of the field's name. Each leaves its trace in where things lie. And it
+ * does not know a coding with white space behind it, which is "chunked" to everybody else. 1.0 has none of this. */
 static bool client_head_is_whole(const struct client *client, const char *method, const char *version,
                                  const struct fields *fields)
 {
@@ -48,11 +48,15 @@ static bool client_head_is_whole(const struct client *client, const char *method
     const char *end = version + strlen(version);
 
     for (size_t i = 0; i < fields->n_items; i++) {
-        if (fields->items[i].name.data != end + 2)
+        const struct field *field = &fields->items[i];
+
+        if (field->name.data != end + 2 || end[1] != '\0')
             return false;
-        end = fields->items[i].value.data + strlen(fields->items[i].value.data);
+        end = field->value.data + strlen(field->value.data);
+        if (field->id == FIELD_TRANSFER_ENCODING && end != field->value.data + field->value.length)
+            return false;
     }
-    return info && end + 4 == method + info->header_size;
+    return info && end + 4 == method + info->header_size && memcmp(end, "\0\0\0", 4) == 0;
 }
 
 static enum exchange_verdict client_collect_head(struct client *client, const char *method, const char *version)

@@ -75,9 +75,10 @@ void raw_tell(struct client *client, const struct answer *answer)
     char head[HEAD_BYTES];
     size_t n = raw_put_head(answer, false, head, sizeof(head));
 
-    client->told = n > 0 && raw_send(client, head, n) &&
-                   (answer->body != ANSWER_BUFFER || answer->length == 0 ||
-                    raw_send(client, answer->data, (size_t)answer->length));
+    bool has_body = answer->body == ANSWER_BUFFER && answer->length > 0 && !answer->is_head;
+
+    client->told =
+        n > 0 && raw_send(client, head, n) && (!has_body || raw_send(client, answer->data, (size_t)answer->length));
     raw_end(client);
 }
 
