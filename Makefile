@@ -70,16 +70,18 @@ OBJECTS := $(SOURCES:%.c=$(BUILD)/obj/%.o)
 LIBRARY := $(BUILD)/libporthole.a
 PROGRAM := $(BUILD)/porthole
 
-# tests/unit/test_*.c are programs, other files there are a library of theirs; every .c and .cpp beside the other
-# suites is a helper program, and tests/fuzz/fuzz_*.c are fuzz targets.
+# tests/unit/test_*.c and tests/fuzz/fuzz_*.c are programs, other files there are a library of theirs; every .c and .cpp
+# beside the other suites is a helper program.
 UNIT_SOURCES := $(wildcard tests/unit/test_*.c)
 UNIT_COMMON := $(filter-out $(UNIT_SOURCES),$(wildcard tests/unit/*.c))
 HELPER_SOURCES := $(wildcard tests/http/*.c tests/cli/*.c tests/pods/*.c)
 HELPER_CXX := $(wildcard tests/http/*.cpp tests/cli/*.cpp tests/pods/*.cpp)
 FUZZ_SOURCES := $(wildcard tests/fuzz/fuzz_*.c)
-TEST_SOURCES := $(UNIT_SOURCES) $(UNIT_COMMON) $(HELPER_SOURCES) $(FUZZ_SOURCES) $(wildcard tests/bench/*.c)
+FUZZ_COMMON := $(filter-out $(FUZZ_SOURCES),$(wildcard tests/fuzz/*.c))
+TEST_SOURCES := $(UNIT_SOURCES) $(UNIT_COMMON) $(HELPER_SOURCES) $(FUZZ_SOURCES) $(FUZZ_COMMON) $(wildcard tests/bench/*.c)
 
 UNIT_LIBRARY := $(BUILD)/libunit.a
+FUZZ_LIBRARY := $(BUILD)/libfuzz.a
 UNIT_PROGRAMS := $(UNIT_SOURCES:%.c=$(BUILD)/%)
 HELPERS := $(HELPER_SOURCES:%.c=$(BUILD)/%) $(HELPER_CXX:%.cpp=$(BUILD)/%)
 FUZZERS := $(FUZZ_SOURCES:%.c=$(BUILD)/%)
@@ -119,6 +121,8 @@ $(PROGRAM): $(BUILD)/obj/cmd/main.o $(LIBRARY)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(ALL_LIBS)
 
 $(UNIT_LIBRARY): $(UNIT_COMMON:%.c=$(BUILD)/obj/%.o)
+$(FUZZ_LIBRARY): $(FUZZ_COMMON:%.c=$(BUILD)/obj/%.o)
+$(UNIT_LIBRARY) $(FUZZ_LIBRARY):
 	@rm -f $@
 	$(AR) rcs $@ $^
 
@@ -134,7 +138,7 @@ $(HELPER_CXX:%.cpp=$(BUILD)/%): $(BUILD)/%: $(BUILD)/obj/%.o
 	@mkdir -p $(@D)
 	$(CXX) $(ALL_LDFLAGS) -o $@ $^ $$($(PKG_CONFIG) --libs cpp-httplib) $(LIBS)
 
-$(FUZZERS): $(BUILD)/%: $(BUILD)/obj/%.o $(LIBRARY)
+$(FUZZERS): $(BUILD)/%: $(BUILD)/obj/%.o $(FUZZ_LIBRARY) $(LIBRARY)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(ALL_LIBS)
 
@@ -178,17 +182,17 @@ deps-test: ## The same for what the tests and checks need
 
 # --- Testing -------------------------------------------------------------------------------------------------
 
-.PHONY: check check-unit check-http check-cli check-interop check-pods check-fuzz asan ubsan tsan coverage fuzz bench
+.PHONY: check check-unit check-http check-cli check-interop check-differential check-clients check-pods check-fuzz asan ubsan tsan coverage fuzz bench
 check: deps-test ## Run every test; the last line is "N passed, N failed"
 	@$(MAKE) tests man
 	@$(MAKE) VARIANT=asan tests
 	@$(MAKE) VARIANT=fuzz fuzzers
-	@tests/run-suites.sh unit http cli interop pods http@image fuzz unit@asan http@asan cli@asan
+	@tests/run-suites.sh unit http cli interop differential clients pods http@image fuzz unit@asan http@asan cli@asan
 
-check-unit check-http check-cli check-interop check-pods: check-%: tests man
+check-unit check-http check-cli check-interop check-differential check-clients check-pods: check-%: tests man
 	@tests/run-suites.sh $*$(if $(filter-out release,$(VARIANT)),@$(VARIANT))
 
-check-fuzz: ## Run one suite (also check-unit, -http, -cli, -interop and -pods, of VARIANT, or with PORTHOLE=program)
+check-fuzz: ## Run one suite (also check-unit, -http, -cli, -interop, -differential, -clients and -pods, of VARIANT, or with PORTHOLE=program)
 	@$(MAKE) VARIANT=fuzz fuzzers
 	@tests/run-suites.sh fuzz
 

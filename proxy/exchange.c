@@ -114,6 +114,26 @@ static void exchange_on_upstream(struct upstream *upstream)
         exchange->client->wake(exchange->client);
 }
 
+/* Names and values lie in the upstream's buffer, each followed by a colon or a line end that is of no more use. */
+static void field_terminate(struct field *field)
+{
+    ((char *)field->name.data)[field->name.length] = '\0';
+    ((char *)field->value.data)[field->value.length] = '\0';
+}
+
+/* RFC 9110 15.2: not to a client of HTTP/1.0, and not into an answer. */
+static void exchange_on_interim(struct upstream *upstream)
+{
+    struct exchange *exchange = CONTAINER_OF(upstream, struct exchange, upstream);
+    struct fields *fields = &upstream->response.fields;
+
+    if (exchange->request.minor == 0 || exchange->state == EXCHANGE_ANSWERED || !exchange->client->interim)
+        return;
+    for (size_t i = 0; i < fields->n_items; i++)
+        field_terminate(&fields->items[i]);
+    exchange->client->interim(exchange->client, upstream->response.status, fields);
+}
+
 static bool exchange_keep_target(struct exchange *exchange, struct text target)
 {
     char *copy = exchange->target_inline;
@@ -149,6 +169,7 @@ struct exchange *exchange_new(struct exchange_env *env, struct exchange_client *
     memset(&exchange->request, 0, sizeof(exchange->request));
     exchange->request.fields = (struct fields){exchange->field_items, 0, UPSTREAM_MOST_FIELDS};
     upstream_init(&exchange->upstream, env->loop, &env->store, exchange_on_upstream);
+    exchange->upstream.interim = exchange_on_interim;
     if (!exchange_keep_target(exchange, target)) {
         free(exchange);
         return NULL;
@@ -442,18 +463,12 @@ static size_t exchange_head_bytes(const struct fields *fields)
     return bytes;
 }
 
-/* Names and values lie in the upstream's buffer, each followed by a colon or a line end that is of no more use. */
-static void field_terminate(struct field *field)
-{
-    ((char *)field->name.data)[field->name.length] = '\0';
-    ((char *)field->value.data)[field->value.length] = '\0';
-}
-
 /* The last decisions about the fields of a response: Trailer announces what a client without TE: trailers does not get
- * (RFC 9110 6.6.2), and a 101 names the protocol. */
+ * (RFC 9110 6.6.2), and a 101 or 426 names the protocol (RFC 9110 7.8, 15.5.22). */
 static void exchange_finish_fields(const struct exchange *exchange, struct fields *fields)
 {
     bool switched = upstream_has_switched(&exchange->upstream);
+    unsigned status = exchange->upstream.response.status;
 
     for (size_t i = 0; i < fields->n_items; i++) {
         struct field *field = &fields->items[i];
@@ -461,7 +476,7 @@ static void exchange_finish_fields(const struct exchange *exchange, struct field
         field_terminate(field);
         if (field->id == FIELD_TRAILER && !exchange->request.trailers)
             field->drop = true;
-        else if (field->id == FIELD_UPGRADE && switched)
+        else if (field->id == FIELD_UPGRADE && (switched || status == 426))
             field->drop = false;
     }
 }

@@ -50,6 +50,8 @@ struct exchange_client {
     /* Something changed: look at the exchange again (body room, answer, bytes of a body). May be called at any time
      * outside of a call into the exchange; must not call back at once. */
     void (*wake)(struct exchange_client *client);
+    /* NULL, or: tells a 1xx before the answer; must not call back. Names and values are terminated. */
+    void (*interim)(struct exchange_client *client, unsigned status, const struct fields *fields);
     const struct listener_config *listener; /* borrowed */
     struct text address;                    /* struct forward: client_address, client_node */
     struct text node;

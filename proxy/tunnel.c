@@ -3,57 +3,14 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
-#define BLOCK_BYTES (64u * 1024)
+#include "proxy/tunnel_half.h"
+
 #define MOST_SPARE_BLOCKS 4
-#define STEPS_PER_TURN 16 /* of receiving or sending a block; then the next tunnel has its turn */
 #define CLIENT_EVENTS (EPOLLIN | EPOLLRDHUP | EPOLLET)
 
-enum tunnel_side { TUNNEL_CLIENT, TUNNEL_TARGET, N_SIDES };
-
-/* One end. What epoll has said of it and system calls have not contradicted. */
-struct tunnel_end {
-    bool readable, writable;
-    bool ending; /* its end of file, or worse, is there or close behind the last bytes */
-    bool gone;   /* it has closed both ways: what is still to be given to it is for nobody */
-};
-
-/* What an end says, on its way to the other end. */
-struct tunnel_half {
-    struct buffer *kept; /* owned: received and not yet taken; NULL when there is nothing */
-    bool ended;          /* nothing more will be received */
-    bool closed;         /* and the taker has been told so; or it takes no more */
-    uint64_t bytes;      /* taken */
-};
-
-struct tunnel {
-    struct tunnels *tunnels;
-    struct list link;          /* in tunnels.list */
-    struct list ready;         /* in tunnels.ready, or alone */
-    struct snapshot *snapshot; /* a reference */
-    struct tunnel_client client;
-    struct source source; /* the client's */
-    struct target *target;
-    struct ticket ticket;          /* while connecting */
-    struct connection *connection; /* NULL while connecting */
-    struct timer timer;
-    struct instant moved; /* the last bytes, either way */
-    struct instant begun;
-    struct tunnel_end ends[N_SIDES];
-    struct tunnel_half halves[N_SIDES]; /* by the side that speaks */
-    enum outcome outcome;
-    struct access_entry entry; /* its texts are in `texts` */
-    char texts[];
-};
-
-static enum tunnel_side tunnel_other(enum tunnel_side side)
-{
-    return side == TUNNEL_CLIENT ? TUNNEL_TARGET : TUNNEL_CLIENT;
-}
-
-/* ---- ends ---- */
+/* ---- events ---- */
 
 static void tunnel_get_ready(struct tunnel *tunnel)
 {
@@ -86,170 +43,6 @@ static void tunnel_on_target(void *closure, uint32_t events)
     tunnel_on_events(closure, TUNNEL_TARGET, events);
 }
 
-static ssize_t tunnel_recv(struct tunnel *tunnel, enum tunnel_side side, void *data, size_t size)
-{
-    ssize_t n;
-
-    if (side == TUNNEL_TARGET)
-        return channel_recv(&tunnel->connection->channel, data, size);
-    do
-        n = recv(tunnel->client.fd, data, size, 0);
-    while (n < 0 && errno == EINTR);
-    return n < 0 ? -errno : n;
-}
-
-static ssize_t tunnel_send(struct tunnel *tunnel, enum tunnel_side side, const void *data, size_t length)
-{
-    ssize_t n;
-
-    if (side == TUNNEL_TARGET)
-        return channel_send(&tunnel->connection->channel, data, length);
-    do
-        n = send(tunnel->client.fd, data, length, MSG_NOSIGNAL);
-    while (n < 0 && errno == EINTR);
-    return n < 0 ? -errno : n;
-}
-
-/* Tells an end that nothing more will come. Below TLS this is an end of file without a close_notify: libcurl has no
- * half-close, and the other direction must stay open. */
-static void tunnel_shut(const struct tunnel *tunnel, enum tunnel_side side)
-{
-    shutdown(side == TUNNEL_CLIENT ? tunnel->client.fd : tunnel->connection->channel.fd, SHUT_WR);
-}
-
-static bool tunnel_is_plain(const struct tunnel *tunnel, enum tunnel_side side)
-{
-    return side == TUNNEL_CLIENT || !tunnel->connection->channel.tls;
-}
-
-/* ---- halves ---- */
-
-static void half_drop_kept(struct tunnel *tunnel, struct tunnel_half *half)
-{
-    buffer_give(&tunnel->tunnels->blocks, half->kept);
-    half->kept = NULL;
-}
-
-/* The taker takes no more: what the speaker still says is not received any longer. */
-static void half_break(struct tunnel *tunnel, struct tunnel_half *half)
-{
-    half_drop_kept(tunnel, half);
-    half->ended = half->closed = true;
-}
-
-static void tunnel_blame(struct tunnel *tunnel, enum tunnel_side side)
-{
-    if (tunnel->outcome == OUTCOME_TUNNELED)
-        tunnel->outcome = side == TUNNEL_CLIENT ? OUTCOME_CLIENT_GONE : OUTCOME_TARGET_RESET;
-}
-
-/* Gives the taker what is kept. False when it cannot go on now. */
-static bool half_give(struct tunnel *tunnel, enum tunnel_side from)
-{
-    enum tunnel_side to = tunnel_other(from);
-    struct tunnel_half *half = &tunnel->halves[from];
-    struct buffer *kept = half->kept;
-    ssize_t n;
-
-    if (!tunnel->ends[to].writable)
-        return false;
-    n = tunnel_send(tunnel, to, kept->data + kept->start, buffer_length(kept));
-    if (n == -EAGAIN) {
-        tunnel->ends[to].writable = false;
-        return false;
-    }
-    if (n < 0) {
-        tunnel_blame(tunnel, to);
-        half_break(tunnel, half);
-        return false;
-    }
-    half->bytes += (uint64_t)n;
-    counter_add(from == TUNNEL_CLIENT ? &tunnel->tunnels->metrics->tunnel_received_bytes
-                                      : &tunnel->tunnels->metrics->tunnel_sent_bytes,
-                (uint64_t)n);
-    kept->start += (size_t)n;
-    if (buffer_length(kept) == 0)
-        half_drop_kept(tunnel, half);
-    return true;
-}
-
-/* Receives a block. False when nothing came. */
-static bool half_take(struct tunnel *tunnel, enum tunnel_side from)
-{
-    struct tunnel_end *end = &tunnel->ends[from];
-    struct tunnel_half *half = &tunnel->halves[from];
-    struct buffer *block = buffer_take(&tunnel->tunnels->blocks);
-    ssize_t n;
-
-    if (!block) {
-        tunnel->outcome = OUTCOME_INTERNAL;
-        half_break(tunnel, half);
-        return false;
-    }
-    n = tunnel_recv(tunnel, from, block->data, block->size);
-    if (n > 0) {
-        block->end = (size_t)n;
-        half->kept = block;
-        /* There was no more than that; should more have come since, epoll says so. But an end of file may have been
-         * reported together with these bytes. */
-        if ((size_t)n < block->size && !end->ending && tunnel_is_plain(tunnel, from))
-            end->readable = false;
-        return true;
-    }
-    buffer_give(&tunnel->tunnels->blocks, block);
-    end->readable = false;
-    if (n == -EAGAIN)
-        return false;
-    half->ended = true;
-    if (n < 0) {
-        end->gone = true;
-        tunnel_blame(tunnel, from);
-    }
-    return true;
-}
-
-/* Moves what one end says, a few blocks at most. */
-static void half_move(struct tunnel *tunnel, enum tunnel_side from)
-{
-    struct tunnel_half *half = &tunnel->halves[from];
-
-    for (int i = 0; i < STEPS_PER_TURN && !half->closed; i++) {
-        if (half->kept && !half_give(tunnel, from))
-            return;
-        if (half->kept)
-            continue;
-        if (half->ended) {
-            tunnel_shut(tunnel, tunnel_other(from));
-            half->closed = true;
-        } else if (!tunnel->ends[from].readable || !half_take(tunnel, from)) {
-            return;
-        }
-    }
-}
-
-/* What is still to be given to an end that has gone is for nobody. */
-static void half_bury(struct tunnel *tunnel, enum tunnel_side gone)
-{
-    struct tunnel_half *half = &tunnel->halves[tunnel_other(gone)];
-
-    if (!tunnel->ends[gone].gone || !tunnel->halves[gone].closed || half->closed)
-        return;
-    if (half->kept)
-        tunnel_blame(tunnel, gone);
-    half_break(tunnel, half);
-}
-
-static bool half_has_more(const struct tunnel *tunnel, enum tunnel_side from)
-{
-    const struct tunnel_half *half = &tunnel->halves[from];
-
-    if (half->closed)
-        return false;
-    if (half->kept)
-        return tunnel->ends[tunnel_other(from)].writable;
-    return half->ended || tunnel->ends[from].readable;
-}
-
 /* ---- life ---- */
 
 static void tunnel_report(struct tunnel *tunnel)
@@ -272,7 +65,7 @@ static void tunnel_free(struct tunnel *tunnel)
     timer_disarm(&tunnel->timer);
     target_withdraw(&tunnel->ticket);
     for (int i = 0; i < N_SIDES; i++)
-        half_drop_kept(tunnel, &tunnel->halves[i]);
+        half_drop(tunnel, &tunnel->halves[i]);
     if (tunnel->connection)
         target_give(tunnel->target, tunnel->connection, false);
     loop_remove(&tunnel->source);
@@ -312,8 +105,8 @@ static void tunnel_on_timer(struct timer *timer)
 /* Asks for exactly those events that something waits for. */
 static int tunnel_watch(struct tunnel *tunnel)
 {
-    bool client_is_full = tunnel->halves[TUNNEL_TARGET].kept && !tunnel->ends[TUNNEL_CLIENT].writable;
-    bool target_is_full = tunnel->halves[TUNNEL_CLIENT].kept && !tunnel->ends[TUNNEL_TARGET].writable;
+    bool client_is_full = half_holds(&tunnel->halves[TUNNEL_TARGET]) && !tunnel->ends[TUNNEL_CLIENT].writable;
+    bool target_is_full = half_holds(&tunnel->halves[TUNNEL_CLIENT]) && !tunnel->ends[TUNNEL_TARGET].writable;
     int r = loop_modify(&tunnel->source, CLIENT_EVENTS | (client_is_full ? EPOLLOUT : 0));
 
     return r < 0 ? r : connection_want_write(tunnel->connection, target_is_full);
@@ -402,6 +195,11 @@ static struct tunnel *tunnel_new(struct tunnels *tunnels, const struct tunnel_cl
     return tunnel;
 }
 
+static bool address_is_local(enum address_kind kind)
+{
+    return kind == ADDRESS_UNIX || kind == ADDRESS_ABSTRACT;
+}
+
 /* 0 or -ENOMEM. */
 static int half_keep(struct tunnel *tunnel, enum tunnel_side from, struct text early)
 {
@@ -423,6 +221,8 @@ static int half_keep(struct tunnel *tunnel, enum tunnel_side from, struct text e
 static void tunnel_connected(struct tunnel *tunnel, struct connection *connection)
 {
     tunnel->connection = connection;
+    tunnel->spliceable = address_is_local(tunnel->client.listener->bind.kind) &&
+                         address_is_local(tunnel->target->config->endpoints[0].kind);
     tunnel->ends[TUNNEL_TARGET].ending = connection->ended;
     connection_use(connection, tunnel_on_target, tunnel);
     counter_add(&tunnel->tunnels->metrics->tunnels, 1);
@@ -493,7 +293,8 @@ int tunnel_open(struct tunnels *tunnels, const struct tunnel_client *client, str
 
 void tunnels_init(struct tunnels *tunnels, size_t early_bytes)
 {
-    buffer_store_init(&tunnels->blocks, early_bytes > BLOCK_BYTES ? early_bytes : BLOCK_BYTES, MOST_SPARE_BLOCKS);
+    buffer_store_init(&tunnels->blocks, early_bytes > TUNNEL_BLOCK_BYTES ? early_bytes : TUNNEL_BLOCK_BYTES,
+                      MOST_SPARE_BLOCKS);
     list_init(&tunnels->list);
     list_init(&tunnels->ready);
     tunnels->n_tunnels = 0;
@@ -509,4 +310,5 @@ void tunnels_deinit(struct tunnels *tunnels)
 {
     tunnels_cut_all(tunnels);
     buffer_store_deinit(&tunnels->blocks);
+    pipe_store_deinit(&tunnels->pipes);
 }

@@ -13,6 +13,7 @@
 #include "config/snapshot.h"
 #include "proxy/base/buffer.h"
 #include "proxy/base/loop.h"
+#include "proxy/base/pipe.h"
 #include "proxy/report/access_log.h"
 #include "proxy/report/metrics.h"
 #include "proxy/target/target.h"
@@ -35,6 +36,7 @@ struct tunnels {
                    uid_t uid); /* a client's connection is over */
     void *closure;
     struct buffer_store blocks;
+    struct pipe_store pipes;
     struct list list;  /* of tunnel */
     struct list ready; /* of tunnel: to be turned */
     size_t n_tunnels;

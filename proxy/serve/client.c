@@ -128,6 +128,11 @@ static void client_on_wake(struct exchange_client *side)
     client_wake(client);
 }
 
+static void client_on_interim(struct exchange_client *side, unsigned status, const struct fields *fields)
+{
+    raw_interim(CONTAINER_OF(side, struct client, side), status, fields);
+}
+
 void client_wait(struct client *client)
 {
     struct clients *clients = client->clients;
@@ -335,6 +340,7 @@ struct client *client_new(struct clients *clients, int fd, const struct listener
         snprintf(client->node, sizeof(client->node), strchr(peer->address, ':') ? "\"[%s]\"" : "%s", peer->address);
     peer_format(peer, client->peer_text, sizeof(client->peer_text));
     client->side = (struct exchange_client){.wake = client_on_wake,
+                                            .interim = client_on_interim,
                                             .listener = listener,
                                             .address = text_of(client->peer.address),
                                             .node = text_of(client->node),

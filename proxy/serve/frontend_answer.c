@@ -114,6 +114,9 @@ static bool client_add_fields(struct MHD_Response *response, const struct answer
     /* First of all: a Connection field added later loses the library's own Date and framing. */
     if (close && MHD_add_response_header(response, "Connection", "close") != MHD_YES)
         return false;
+    /* What it wants to be upgraded to is for this hop (RFC 9110 7.8). */
+    if (answer->status == 426 && MHD_add_response_header(response, "Connection", "Upgrade") != MHD_YES)
+        return false;
     for (size_t i = 0; i < answer->n_fields; i++) {
         const struct field *field = &answer->fields[i];
 

@@ -38,8 +38,8 @@ static bool client_line_is_whole(const struct client *client, struct text method
  *
  * The parser of 0.9.75 is lax where a stricter one in front of us is not: it takes a line that begins with a colon for
  * the end of the head (and what follows for the next request), cuts values at a NUL, takes a bare LF for a line's end,
- * and glues a folded line (RFC 9112 5.2) to a copy of the field's name. Each leaves its trace in where things lie. And it
- * does not know a coding with white space behind it, which is "chunked" to everybody else. 1.0 has none of this. */
+ * and glues a folded line (RFC 9112 5.2) to a copy of the field's name. Each leaves its trace in where things lie. And
+ * it does not know a coding with white space behind it, which is "chunked" to everybody else. 1.0 has none of this. */
 static bool client_head_is_whole(const struct client *client, const char *method, const char *version,
                                  const struct fields *fields)
 {
@@ -126,6 +126,23 @@ static enum MHD_Result client_on_body(struct client *client, const char *data, s
     return MHD_YES;
 }
 
+/* Whether trailers lie as they came. The parser of 0.9.75 glues a folded line to a copy of the field's name, and cuts
+ * values at a NUL. */
+static bool client_trailers_are_whole(const struct fields *trailers)
+{
+    const char *end = NULL;
+
+    for (size_t i = 0; i < trailers->n_items; i++) {
+        const struct field *field = &trailers->items[i];
+        const char *name_end = field->name.data + field->name.length;
+
+        if (end ? field->name.data != end + 2 : name_end >= field->value.data)
+            return false;
+        end = field->value.data + strlen(field->value.data);
+    }
+    return true;
+}
+
 /* The end of a request, with its trailers. */
 static void client_on_end(struct client *client)
 {
@@ -137,6 +154,8 @@ static void client_on_end(struct client *client)
         n = MHD_get_connection_values_n(client->connection, MHD_FOOTER_KIND, frontend_on_field, &trailers);
     if (n > MOST_TRAILERS)
         exchange_refuse(client->exchange, OUTCOME_HEADER_TOO_LARGE, "too many trailers");
+    else if (!client->clients->strict_parser && !client_trailers_are_whole(&trailers))
+        exchange_refuse(client->exchange, OUTCOME_MALFORMED, "a trailer line is malformed");
     exchange_body_end(client->exchange, n > 0 ? &trailers : NULL);
 }
 

@@ -24,16 +24,18 @@ struct relay {
 
 /* ---- heads ---- */
 
-/* "Name: value" of what is for the client. */
-static size_t raw_put_fields(const struct answer *answer, char *out, size_t size)
+/* "Name: value" of what is for the client, and the empty line. Returns the length, 0 when it does not fit. */
+static size_t raw_put_fields(const struct field *fields, size_t n_fields, char *out, size_t size)
 {
     size_t n = 0;
 
-    for (size_t i = 0; i < answer->n_fields && n < size; i++)
-        if (!answer->fields[i].drop)
-            n += (size_t)snprintf(out + n, size - n, "%s: %s\r\n", answer->fields[i].name.data,
-                                  answer->fields[i].value.data);
-    return n;
+    for (size_t i = 0; i < n_fields && n < size; i++)
+        if (!fields[i].drop)
+            n += (size_t)snprintf(out + n, size - n, "%s: %s\r\n", fields[i].name.data, fields[i].value.data);
+    if (n + 2 >= size)
+        return 0;
+    memcpy(out + n, "\r\n", 2);
+    return n + 2;
 }
 
 /* The head of the last answer on a connection. Returns its length, 0 when it does not fit. */
@@ -41,16 +43,14 @@ static size_t raw_put_head(const struct answer *answer, bool chunked, char *out,
 {
     size_t n = (size_t)snprintf(out, size, "HTTP/1.1 %u %s\r\nConnection: close\r\n", answer->status,
                                 status_phrase(answer->status));
+    size_t fields_bytes;
 
     if (chunked)
         n += (size_t)snprintf(out + n, size - n, "Transfer-Encoding: chunked\r\n");
     else if (answer->has_length)
         n += (size_t)snprintf(out + n, size - n, "Content-Length: %llu\r\n", (unsigned long long)answer->length);
-    n += raw_put_fields(answer, out + n, size - n);
-    if (n + 2 >= size)
-        return 0;
-    memcpy(out + n, "\r\n", 2);
-    return n + 2;
+    fields_bytes = raw_put_fields(answer->fields, answer->n_fields, out + n, size - n);
+    return fields_bytes ? n + fields_bytes : 0;
 }
 
 /* ---- whole answers ---- */
@@ -68,6 +68,19 @@ static void raw_end(struct client *client)
     client_arm(client, CLIENT_LINGER);
     if (client->suspended)
         client_wake(client);
+}
+
+/* The answer before it has left the library whole, so that nothing can come in between. */
+void raw_interim(struct client *client, unsigned status, const struct fields *fields)
+{
+    char head[HEAD_BYTES];
+    size_t n = (size_t)snprintf(head, sizeof(head), "HTTP/1.1 %u %s\r\n", status, status_phrase(status));
+    size_t fields_bytes = raw_put_fields(fields->items, fields->n_items, head + n, sizeof(head) - n);
+
+    if (fields_bytes == 0 || raw_send(client, head, n + fields_bytes))
+        return;
+    exchange_fail(client->exchange, OUTCOME_CLIENT_STALLED);
+    client_cut(client);
 }
 
 void raw_tell(struct client *client, const struct answer *answer)

@@ -8,6 +8,8 @@
 
 #include "proxy/serve/client.h"
 
+/* Sends an interim response; one that does not go out whole cuts the client. */
+void raw_interim(struct client *client, unsigned status, const struct fields *fields);
 /* Sends a whole answer that lies in memory. */
 void raw_tell(struct client *client, const struct answer *answer);
 /* Tells the exchange's answer, or begins to relay it; cuts the client when there is none. */

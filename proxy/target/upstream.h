@@ -84,6 +84,7 @@ struct upstream {
 
     struct instant started, connected, answered; /* for the log; 0 when not reached */
 
+    void (*interim)(struct upstream *upstream); /* NULL, or: `response` is a 1xx other than 100 and 101 */
     void (*changed)(struct upstream *upstream); /* the exchange looks again; never called from inside a call of ours
                                                    that the exchange made */
 };

@@ -304,7 +304,7 @@ static void upstream_head_done(struct upstream *upstream, size_t head_bytes)
     upstream_gather_body(upstream);
 }
 
-/* An interim response (RFC 9110 15.2): 100 is news for a client that expects it, the others end here. */
+/* An interim response (RFC 9110 15.2): 100 is news for a client that expects it, others are passed on. */
 static void upstream_interim(struct upstream *upstream, size_t head_bytes)
 {
     if (++upstream->n_interim > MOST_INTERIM) {
@@ -313,6 +313,8 @@ static void upstream_interim(struct upstream *upstream, size_t head_bytes)
     }
     if (upstream->response.status == 100)
         upstream->continue_seen = true;
+    else if (upstream->interim)
+        upstream->interim(upstream);
     upstream->in->start += head_bytes;
     upstream->scanned = 0;
 }
