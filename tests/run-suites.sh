@@ -78,8 +78,9 @@ run_vtc() { # FILE...
     fi
 }
 
-# One fuzz target counts as one test. What it finds worth keeping goes to build/fuzz/corpus, not into the tree.
-run_fuzzer() { # PROGRAM
+# Runs a fuzz target and says ok, or what went wrong. What it finds worth keeping goes to build/fuzz/corpus, not into the
+# tree.
+fuzz() { # PROGRAM
     local name=${1##*/fuzz_} log found seeds=()
     log=$logs/fuzz_$name.log
     found=$PORTHOLE_BUILD/corpus/$name
@@ -93,12 +94,32 @@ run_fuzzer() { # PROGRAM
     if timeout -k 10 $((${FUZZ_SECONDS:-5} + 120)) "$1" "-max_total_time=${FUZZ_SECONDS:-5}" -timeout=10 \
         -rss_limit_mb=1024 "-artifact_prefix=$logs/" -print_final_stats=1 "$found" "${seeds[@]}" >"$log" 2>&1 </dev/null &&
         grep -q '^stat::number_of_executed_units' "$log"; then
-        count 1 0 0
+        echo ok
     else
-        count 0 1 0
         echo "  FAILED $suite/fuzz_$name, see $log"
         grep -v '^#' "$log" | tail -n 40 | sed 's/^/    /'
     fi
+}
+
+# One fuzz target counts as one test; there are as many at once as processors.
+run_fuzzers() { # PROGRAM...
+    local program_file verdict
+    for program_file in "$@"; do
+        while [ "$(jobs -rp | wc -l)" -ge "$jobs" ]; do
+            wait -n
+        done
+        fuzz "$program_file" >"$logs/${program_file##*/}.verdict" &
+    done
+    wait
+    for program_file in "$@"; do
+        verdict=$(cat "$logs/${program_file##*/}.verdict")
+        if [ "$verdict" = ok ]; then
+            count 1 0 0
+        else
+            count 0 1 0
+            echo "$verdict"
+        fi
+    done
 }
 
 # Finds the program built from a source. A suite whose programs were not built must not pass.
@@ -112,17 +133,18 @@ built() { # SOURCE
 }
 
 run_files() { # NAME: everything of that suite
-    local file program_file vtc=()
+    local file program_file vtc=() fuzzers=()
     for file in "$tests/$1"/*; do
         case ${file##*/} in
         test_*.c) built "$file" && run_tap "${file##*/}" 300 env CMOCKA_MESSAGE_OUTPUT=TAP "$program_file" ;;
-        fuzz_*.c) built "$file" && run_fuzzer "$program_file" ;;
+        fuzz_*.c) built "$file" && fuzzers+=("$program_file") ;;
         test_*.sh) run_tap "${file##*/}" 1800 "$file" ;;
         *.bats) run_tap "${file##*/}" 900 bats --tap "$file" ;;
         *.vtc) vtc+=("$file") ;;
         esac
     done
     [ ${#vtc[@]} -eq 0 ] || run_vtc "${vtc[@]}"
+    [ ${#fuzzers[@]} -eq 0 ] || run_fuzzers "${fuzzers[@]}"
 }
 
 count_sanitizer_reports() {
