@@ -69,7 +69,7 @@ struct route_config {
     char *path_prefix; /* NULL: any. On segment boundaries: "/a" and "/a/" match "/a/b", "/a" also "/a" */
     char **methods;    /* NULL-terminated, case-sensitive; NULL: any */
     bool path_ambiguity_allow;
-    char **upgrade; /* NULL-terminated protocol names in lower case, without versions; NULL: any but "h2c" */
+    char **upgrade; /* NULL-terminated protocol names in lower case, without versions; NULL: see http/upgrade.h */
     enum route_action action;
     const struct target_config *target; /* ROUTE_TARGET; in the same snapshot */
     struct {

@@ -375,9 +375,12 @@ enum exchange_verdict exchange_expectation(struct exchange *exchange)
 {
     if (!exchange->request.expect_continue || exchange->request.body == BODY_NONE)
         return EXCHANGE_FORWARD;
-    if (exchange_failed(exchange) || upstream_has_response(&exchange->upstream))
+    if (exchange_failed(exchange))
         return EXCHANGE_REFUSE;
-    return exchange->upstream.continue_seen ? EXCHANGE_FORWARD : EXCHANGE_EXPECT;
+    /* A 101 before its time at least says that the request is wanted. */
+    if (exchange->upstream.continue_seen || exchange->upstream.response_half == UPSTREAM_RESPONSE_SWITCHED)
+        return EXCHANGE_FORWARD;
+    return upstream_has_response(&exchange->upstream) ? EXCHANGE_REFUSE : EXCHANGE_EXPECT;
 }
 
 static bool exchange_is_forwarding(const struct exchange *exchange)
@@ -446,7 +449,7 @@ void exchange_flush_unsent(struct exchange_env *env)
         struct exchange *exchange = CONTAINER_OF(link, struct exchange, unsent);
 
         upstream_flush(&exchange->upstream);
-        if (exchange_failed(exchange))
+        if (exchange_failed(exchange) || exchange_has_early_answer(exchange))
             exchange->client->wake(exchange->client);
     }
 }

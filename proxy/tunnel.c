@@ -1,8 +1,11 @@
 #include "proxy/tunnel.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "proxy/tunnel_half.h"
@@ -24,8 +27,6 @@ static void tunnel_on_events(struct tunnel *tunnel, enum tunnel_side side, uint3
 
     if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
         end->readable = true;
-    if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
-        end->ending = true;
     if (events & (EPOLLHUP | EPOLLERR))
         end->gone = true;
     if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
@@ -130,6 +131,14 @@ static void tunnel_turn(struct tunnel *tunnel)
         tunnel_get_ready(tunnel);
 }
 
+/* While connecting: the client has gone, and has left nothing that could still be delivered. */
+static bool tunnel_is_forsaken(const struct tunnel *tunnel)
+{
+    char byte;
+
+    return tunnel->ends[TUNNEL_CLIENT].gone && recv(tunnel->client.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0;
+}
+
 void tunnels_turn(struct tunnels *tunnels)
 {
     struct list now;
@@ -142,7 +151,7 @@ void tunnels_turn(struct tunnels *tunnels)
 
         if (tunnel->connection)
             tunnel_turn(tunnel);
-        else if (tunnel->ends[TUNNEL_CLIENT].gone)
+        else if (tunnel_is_forsaken(tunnel))
             tunnel_end(tunnel, OUTCOME_CLIENT_GONE);
     }
 }
@@ -163,6 +172,15 @@ static void tunnel_keep_entry(struct tunnel *tunnel, const struct access_entry *
         texts[i]->data = at;
         at += texts[i]->length;
     }
+}
+
+/* Bytes go on as they come: what Nagle's algorithm would wait for is not ours to know. */
+static void tunnel_send_at_once(int fd)
+{
+    int on = 1;
+
+    if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) < 0)
+        log_debug("a tunnel's client goes on with delays: %s", strerror(errno));
 }
 
 /* NULL when out of memory; the descriptor is closed then. */
@@ -192,6 +210,8 @@ static struct tunnel *tunnel_new(struct tunnels *tunnels, const struct tunnel_cl
     list_append(&tunnels->list, &tunnel->link);
     tunnels->n_tunnels++;
     tunnel_keep_entry(tunnel, entry);
+    if (client->listener->bind.kind == ADDRESS_TCP)
+        tunnel_send_at_once(client->fd);
     return tunnel;
 }
 
@@ -223,7 +243,7 @@ static void tunnel_connected(struct tunnel *tunnel, struct connection *connectio
     tunnel->connection = connection;
     tunnel->spliceable = address_is_local(tunnel->client.listener->bind.kind) &&
                          address_is_local(tunnel->target->config->endpoints[0].kind);
-    tunnel->ends[TUNNEL_TARGET].ending = connection->ended;
+    tunnel->ends[TUNNEL_TARGET].gone = connection->gone;
     connection_use(connection, tunnel_on_target, tunnel);
     counter_add(&tunnel->tunnels->metrics->tunnels, 1);
     timer_arm(tunnel->tunnels->loop, &tunnel->timer, tunnel->target->config->tunnel_timeout_ms);
@@ -258,8 +278,8 @@ static void tunnel_on_ticket(struct ticket *ticket, struct connection *connectio
 {
     struct tunnel *tunnel = CONTAINER_OF(ticket, struct tunnel, ticket);
 
-    tunnel->entry.connect_us = (int64_t)instant_elapsed_us(tunnel->begun, loop_now(tunnel->tunnels->loop));
     if (connection) {
+        tunnel->entry.connect_us = (int64_t)instant_elapsed_us(tunnel->begun, loop_now(tunnel->tunnels->loop));
         tunnel_connected(tunnel, connection);
         return;
     }

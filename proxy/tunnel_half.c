@@ -43,11 +43,6 @@ static void tunnel_shut(const struct tunnel *tunnel, enum tunnel_side side)
     shutdown(tunnel_fd(tunnel, side), SHUT_WR);
 }
 
-static bool tunnel_is_plain(const struct tunnel *tunnel, enum tunnel_side side)
-{
-    return side == TUNNEL_CLIENT || !tunnel->connection->channel.tls;
-}
-
 /* ---- halves ---- */
 
 void half_drop(struct tunnel *tunnel, struct tunnel_half *half)
@@ -132,10 +127,10 @@ static ssize_t half_splice(struct tunnel *tunnel, enum tunnel_side from)
     return n;
 }
 
-/* Receives a block. */
+/* Receives a block. A short one does not mean that there is no more: a passed descriptor (unix(7)) or an urgent mark
+ * (tcp(7)) ends a receive, too. */
 static ssize_t half_recv(struct tunnel *tunnel, enum tunnel_side from)
 {
-    struct tunnel_end *end = &tunnel->ends[from];
     struct tunnel_half *half = &tunnel->halves[from];
     struct buffer *block = buffer_take(&tunnel->tunnels->blocks);
     ssize_t n;
@@ -150,10 +145,6 @@ static ssize_t half_recv(struct tunnel *tunnel, enum tunnel_side from)
     block->end = (size_t)n;
     half->kept = block;
     half->bulk = (size_t)n == block->size && tunnel->spliceable;
-    /* There was no more than that; should more have come since, epoll says so. But an end of file may have been
-     * reported together with these bytes. */
-    if ((size_t)n < block->size && !end->ending && tunnel_is_plain(tunnel, from))
-        end->readable = false;
     return n;
 }
 

@@ -11,8 +11,7 @@ enum tunnel_side { TUNNEL_CLIENT, TUNNEL_TARGET, N_SIDES };
 /* One end. What epoll has said of it and system calls have not contradicted. */
 struct tunnel_end {
     bool readable, writable;
-    bool ending; /* its end of file, or worse, is there or close behind the last bytes */
-    bool gone;   /* it has closed both ways: what is still to be given to it is for nobody */
+    bool gone; /* it has closed both ways: what is still to be given to it is for nobody */
 };
 
 /* What an end says, on its way to the other end. */

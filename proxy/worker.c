@@ -28,6 +28,7 @@ struct door {
     int fd;                               /* owned: a duplicate of the listener's, -1 */
     atomic_int next_fd;                   /* owned: what to change to, from another thread; -1 */
     struct source source;
+    bool starved;       /* paused for want of descriptors, which somebody's leaving does not end at once */
     uint64_t n_refused; /* peers */
     struct instant next_refused_line;
     struct timer pause; /* while accepting is suspended: a limit, or no descriptors left */
@@ -162,6 +163,7 @@ static bool door_accept_one(struct door *door)
         log_error("cannot accept on %s: %s; trying again in %d ms", door->config->name, strerror(errno),
                   ACCEPT_PAUSE_MS);
         door_pause(door);
+        door->starved = true;
     }
     return false;
 }
@@ -180,6 +182,7 @@ static void door_open(struct door *door)
     int r;
 
     timer_disarm(&door->pause);
+    door->starved = false;
     if (door->source.loop || door->fd < 0)
         return;
     r = loop_add(door->worker->loop, &door->source, door->fd, EPOLLIN | EPOLLEXCLUSIVE, door_on_ready);
@@ -193,7 +196,7 @@ static void worker_on_client_left(void *closure, const struct listener_config *c
     struct door *door = &worker->doors[config->index];
 
     crowd_leave(door_crowd(door), config, uid);
-    if (timer_armed(&door->pause) && !worker->env.stopping)
+    if (timer_armed(&door->pause) && !door->starved && !worker->env.stopping)
         door_open(door);
 }
 

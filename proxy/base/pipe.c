@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define MOST_PIPES 64 /* a pipe is two descriptors and as much kernel memory as it holds */
+#define MOST_PIPES 16 /* a pipe is two descriptors and as much kernel memory as it holds */
 #define MOST_SPARE 2
 
 static void pipe_close(struct pipe_store *store, struct pipe *pipe)

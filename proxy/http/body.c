@@ -59,6 +59,12 @@ static enum chunked_state chunked_skip(struct chunked *chunked, char c, enum byt
     return stay;
 }
 
+/* A byte of the trailer section's structure, which counts, too. */
+static enum chunked_state chunked_pass(struct chunked *chunked, enum chunked_state next)
+{
+    return ++chunked->n_line_bytes > CHUNKED_MAX_LINE_BYTES ? CHUNKED_FAILED : next;
+}
+
 /* The LF that ends a chunk's first line. */
 static enum chunked_state chunked_begin_data(struct chunked *chunked)
 {
@@ -87,15 +93,16 @@ static enum chunked_state chunked_step(struct chunked *chunked, char c)
     case CHUNKED_DATA_LF:
         return c == '\n' ? CHUNKED_SIZE : CHUNKED_FAILED;
     case CHUNKED_TRAILERS:
-        return c == '\r' ? CHUNKED_END_LF : chunked_skip(chunked, c, BYTE_TOKEN, CHUNKED_NAME);
+        return c == '\r' ? chunked_pass(chunked, CHUNKED_END_LF) : chunked_skip(chunked, c, BYTE_TOKEN, CHUNKED_NAME);
     case CHUNKED_NAME:
-        return c == ':' ? CHUNKED_VALUE : chunked_skip(chunked, c, BYTE_TOKEN, CHUNKED_NAME);
+        return c == ':' ? chunked_pass(chunked, CHUNKED_VALUE) : chunked_skip(chunked, c, BYTE_TOKEN, CHUNKED_NAME);
     case CHUNKED_VALUE:
-        return c == '\r' ? CHUNKED_VALUE_LF : chunked_skip(chunked, c, BYTE_VALUE, CHUNKED_VALUE);
+        return c == '\r' ? chunked_pass(chunked, CHUNKED_VALUE_LF)
+                         : chunked_skip(chunked, c, BYTE_VALUE, CHUNKED_VALUE);
     case CHUNKED_VALUE_LF:
-        return c == '\n' ? CHUNKED_TRAILERS : CHUNKED_FAILED;
+        return c == '\n' ? chunked_pass(chunked, CHUNKED_TRAILERS) : CHUNKED_FAILED;
     case CHUNKED_END_LF:
-        return c == '\n' ? CHUNKED_ENDED : CHUNKED_FAILED;
+        return c == '\n' ? chunked_pass(chunked, CHUNKED_ENDED) : CHUNKED_FAILED;
     case CHUNKED_IN_DATA:
     case CHUNKED_ENDED:
     case CHUNKED_FAILED:

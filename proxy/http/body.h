@@ -29,7 +29,7 @@ enum chunked_result {
 };
 
 /* Takes some of `in`. Strict: CRLF line ends, 1 to 16 hex digits below 2^63 without padding, extensions and trailers
- * without control bytes, at most 16 KiB of extensions on a line and of names and values of trailers in all. The trailer
+ * without control bytes, at most 16 KiB of extensions on a line and of trailer section in all. The trailer
  * section is handed out as it is, up to and with the empty line that ends it, which every message has; its syntax is
  * checked, its meaning is not (proxy/http/trailers.h). How the message is split over calls makes no difference to what
  * is handed out in all, unless it turns out bad. After BAD it stays BAD, after END it stays END and uses nothing. On

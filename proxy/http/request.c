@@ -332,6 +332,21 @@ struct request_seen {
 };
 
 /* Copies what is the client's to say. */
+/* Whether every quoted string (RFC 9110 5.6.4) ends within the value, so that a line of ours behind it stays outside
+ * when a recipient joins them. */
+static bool text_is_quoted_well(struct text s)
+{
+    bool quoted = false;
+
+    for (size_t i = 0; i < s.length; i++) {
+        if (s.data[i] == '"')
+            quoted = !quoted;
+        else if (s.data[i] == '\\' && quoted)
+            i++;
+    }
+    return !quoted;
+}
+
 static void request_write_fields(const struct request *request, const struct forward *forward,
                                  struct head_writer *writer, struct request_seen *ret_seen)
 {
@@ -345,6 +360,10 @@ static void request_write_fields(const struct request *request, const struct for
             continue;
         case FIELD_TRAILER:
             if (request->body != BODY_CHUNKED)
+                continue;
+            break;
+        case FIELD_FORWARDED:
+            if (!text_is_quoted_well(field->value))
                 continue;
             break;
         case FIELD_X_FORWARDED_FOR:

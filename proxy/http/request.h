@@ -56,16 +56,17 @@ struct forward {
     bool expect_continue;       /* forward Expect: 100-continue */
 
     /* Protocols that may be offered to the target: names in lower case, terminated by NULL, borrowed; NULL means any
-     * but "h2c". See proxy/http/upgrade.h. */
+     * that does not carry HTTP. See proxy/http/upgrade.h. */
     char *const *upgrade_allowed;
 };
 
 /* Writes the head for the target: origin-form, HTTP/1.1, Host (empty when the client gave none), the forwardable fields
- * in their order (Trailer only with a chunked body), framing, what is offered to this hop, Via and Forwarded (a line of
- * ours after the client's), X-Forwarded-For (for TCP peers one line with the client's and ours, otherwise kept),
- * X-Forwarded-Host and -Proto (kept, or set when absent), X-Request-Id. The hop is offered the protocols of the
- * client's Upgrade that are allowed and the trailers that the client takes, with a Connection field that names both;
- * without them none is written (HTTP/1.1 is persistent). Returns the length, or 0 when `size` bytes are not enough. */
+ * in their order (Trailer only with a chunked body, Forwarded only if its quotes are closed), framing, what is offered
+ * to this hop, Via and Forwarded (a line of ours after the client's), X-Forwarded-For (for TCP peers one line with the
+ * client's and ours, otherwise kept), X-Forwarded-Host and -Proto (kept, or set when absent), X-Request-Id. The hop is
+ * offered the protocols of the client's Upgrade that are allowed and the trailers that the client takes, with a
+ * Connection field that names both; without them none is written (HTTP/1.1 is persistent). Returns the length, or 0
+ * when `size` bytes are not enough. */
 size_t request_write(const struct request *request, const struct forward *forward, char *out, size_t size);
 
 /* A client's X-Request-Id that may be passed on: the only one, 1..128 bytes of token characters; else empty. */

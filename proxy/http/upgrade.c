@@ -25,10 +25,17 @@ static bool upgrade_split(struct text element, struct upgrade_protocol *ret)
     return element.data[n] == '/' && text_is_token(ret->version);
 }
 
+/* HTTP again, in another version or behind TLS (RFC 2817): its requests would go past all that looks at requests. */
+static bool upgrade_carries_requests(struct text name)
+{
+    return text_equal_nocase(name, TEXT_LITERAL("http")) || text_equal_nocase(name, TEXT_LITERAL("tls")) ||
+           (name.length >= 2 && text_equal_nocase((struct text){name.data, 2}, TEXT_LITERAL("h2")));
+}
+
 static bool upgrade_is_allowed(struct text name, char *const *allowed)
 {
     if (!allowed)
-        return !text_equal_nocase(name, TEXT_LITERAL("h2c"));
+        return !upgrade_carries_requests(name);
     for (; *allowed; allowed++)
         if (text_equal_nocase(name, text_of(*allowed)))
             return true;

@@ -6,7 +6,8 @@
 #include "proxy/http/request.h"
 
 /* `allowed`, here and below, are names without version, in lower case, terminated by NULL. NULL itself allows every
- * protocol but "h2c": HTTP/2 in the clear would carry requests past all that looks at them, so it must be named.
+ * protocol but those that carry requests past all that looks at them, which must be named: "http", "tls" and whatever
+ * begins with "h2" ("h2c" is HTTP/2 in the clear).
  * Elements that are not token ["/" token] are never offered, nor is anything unless request->upgrade. */
 
 /* A walk over what a request offers; begins as {request, allowed}. */

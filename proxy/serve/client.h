@@ -20,6 +20,7 @@ struct clients {
     struct list list;         /* of client */
     size_t n_clients;
     unsigned run;        /* counts the library's runs */
+    unsigned n_calls;    /* counts the library's calls */
     size_t n_waiting;    /* unsuspended, for their exchange */
     bool dirty;          /* something was made ready since the last run */
     bool about_to_sleep; /* during the run in which waiters suspend themselves */
@@ -28,6 +29,7 @@ struct clients {
     struct list relays;  /* of relay: to be moved on (raw.h) */
     void (*suspend)(struct client *client); /* the library's */
     void (*resume)(struct client *client);
+    void (*expire)(struct client *client); /* makes the library close a connection on which it sees nothing */
 };
 
 /* What a client's timer waits for.

@@ -1,5 +1,6 @@
 #include "proxy/serve/frontend.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,11 +12,13 @@
 
 #define POOL_LEAST_BYTES (32u * 1024)
 #define RUNS_MOST 3
+#define FUTILE_RUNS_MOST 1000 /* a head may take some hundred, a KiB at a time */
 
 struct frontend {
     struct MHD_Daemon *daemon;
     struct source source; /* the daemon's epoll descriptor */
     struct clients clients;
+    unsigned n_futile;     /* runs without news and without a call, in a row */
     struct client *adding; /* between frontend_add and the library's notification */
 };
 
@@ -36,6 +39,12 @@ static void frontend_resume(struct client *client)
     MHD_resume_connection(client->connection);
 }
 
+/* The library looks at such a connection in every run. */
+static void frontend_expire(struct client *client)
+{
+    MHD_set_connection_option(client->connection, MHD_CONNECTION_OPTION_TIMEOUT, 1u);
+}
+
 static size_t frontend_keep_escapes(void *closure, struct MHD_Connection *connection, char *s)
 {
     (void)closure;
@@ -53,6 +62,7 @@ static void frontend_on_connection(void *closure, struct MHD_Connection *connect
     if (what == MHD_CONNECTION_NOTIFY_STARTED) {
         struct client *client = frontend->adding;
 
+        assert(client);
         client->connection = connection;
         *context = client;
         frontend->adding = NULL;
@@ -104,17 +114,25 @@ static void frontend_on_ready(struct source *source, uint32_t events)
 
 static void frontend_run(struct frontend *frontend)
 {
+    unsigned n_calls = frontend->clients.n_calls;
+
+    frontend->n_futile = frontend->clients.dirty ? 0 : frontend->n_futile + 1;
     frontend->clients.run++;
     frontend->clients.dirty = false;
     MHD_run(frontend->daemon);
+    if (frontend->clients.n_calls != n_calls)
+        frontend->n_futile = 0;
 }
 
-/* The library has more to do by itself, not counting those who wait for their exchange. */
+/* The library has more to do by itself, not counting those who wait for their exchange. 0.9.75 also says so, for ever,
+ * when a line of a chunked body does not fit its memory: after some runs without a call it is not believed any more,
+ * until something happens. */
 static bool frontend_has_more(const struct frontend *frontend)
 {
     MHD_UNSIGNED_LONG_LONG ms;
 
-    return frontend->clients.n_waiting == 0 && MHD_get_timeout(frontend->daemon, &ms) == MHD_YES && ms == 0;
+    return frontend->clients.n_waiting == 0 && frontend->n_futile < FUTILE_RUNS_MOST &&
+           MHD_get_timeout(frontend->daemon, &ms) == MHD_YES && ms == 0;
 }
 
 bool frontend_is_busy(const struct frontend *frontend)
@@ -159,8 +177,11 @@ static void frontend_panic(void *closure, const char *file, unsigned line, const
 
 static struct MHD_Daemon *frontend_start_daemon(struct frontend *frontend)
 {
-    unsigned flags =
-        MHD_USE_EPOLL | MHD_USE_TURBO | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE | MHD_USE_NO_LISTEN_SOCKET;
+    unsigned flags = MHD_USE_EPOLL | MHD_USE_TURBO | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE |
+                     MHD_USE_NO_LISTEN_SOCKET | (frontend->clients.strict_parser ? MHD_USE_NO_THREAD_SAFETY : 0);
+    /* The same library file name stands for both generations: it is the one at hand that counts, not the header's. */
+    enum MHD_OPTION strictness =
+        frontend->clients.strict_parser ? MHD_OPTION_CLIENT_DISCIPLINE_LVL : MHD_OPTION_STRICT_FOR_CLIENT;
     struct MHD_OptionItem options[] = {
         {MHD_OPTION_URI_LOG_CALLBACK, (intptr_t)frontend_on_target, &frontend->clients},
         {MHD_OPTION_UNESCAPE_CALLBACK, (intptr_t)frontend_keep_escapes, NULL},
@@ -168,17 +189,10 @@ static struct MHD_Daemon *frontend_start_daemon(struct frontend *frontend)
         {MHD_OPTION_NOTIFY_CONNECTION, (intptr_t)frontend_on_connection, frontend},
         {MHD_OPTION_CONNECTION_MEMORY_LIMIT, (intptr_t)frontend->clients.pool_bytes, NULL},
         {MHD_OPTION_CONNECTION_LIMIT, 1000000, NULL},
-#if MHD_VERSION >= 0x00097707
-        {MHD_OPTION_CLIENT_DISCIPLINE_LVL, 1, NULL},
-#else
-        {MHD_OPTION_STRICT_FOR_CLIENT, 0, NULL},
-#endif
+        {strictness, frontend->clients.strict_parser ? 1 : 0, NULL},
         {MHD_OPTION_END, 0, NULL},
     };
 
-#if MHD_VERSION >= 0x00097707
-    flags |= MHD_USE_NO_THREAD_SAFETY;
-#endif
     MHD_set_panic_func(frontend_panic, NULL);
     return MHD_start_daemon(flags, 0, NULL, NULL, frontend_on_call, frontend, MHD_OPTION_ARRAY, options,
                             MHD_OPTION_END);
@@ -208,6 +222,7 @@ struct frontend *frontend_new(struct exchange_env *env, struct error *error)
     clients_init(&frontend->clients, env);
     frontend->clients.suspend = frontend_suspend;
     frontend->clients.resume = frontend_resume;
+    frontend->clients.expire = frontend_expire;
     frontend->source = (struct source)SOURCE_INIT;
     frontend->clients.pool_bytes = frontend_pool_bytes(env->snapshot);
     frontend->clients.strict_parser = strcmp(MHD_get_version(), "0.9.77") >= 0;

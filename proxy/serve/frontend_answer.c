@@ -31,6 +31,7 @@ static ssize_t client_read(void *closure, uint64_t position, char *data, size_t 
     ssize_t n;
 
     (void)position;
+    client->clients->n_calls++;
     if (client->cut)
         return MHD_CONTENT_READER_END_WITH_ERROR;
     n = exchange_read(client->exchange, data, size);
@@ -109,13 +110,22 @@ static struct MHD_Response *client_make_response(struct client *client, const st
     }
 }
 
+/* What a 426 wants to be upgraded to is for this hop (RFC 9110 7.8). */
+static bool answer_names_protocol(const struct answer *answer)
+{
+    for (size_t i = 0; i < answer->n_fields; i++)
+        if (answer->fields[i].id == FIELD_UPGRADE && !answer->fields[i].drop)
+            return true;
+    return false;
+}
+
 static bool client_add_fields(struct MHD_Response *response, const struct answer *answer, bool close)
 {
     /* First of all: a Connection field added later loses the library's own Date and framing. */
     if (close && MHD_add_response_header(response, "Connection", "close") != MHD_YES)
         return false;
-    /* What it wants to be upgraded to is for this hop (RFC 9110 7.8). */
-    if (answer->status == 426 && MHD_add_response_header(response, "Connection", "Upgrade") != MHD_YES)
+    if (answer->status == 426 && answer_names_protocol(answer) &&
+        MHD_add_response_header(response, "Connection", "Upgrade") != MHD_YES)
         return false;
     for (size_t i = 0; i < answer->n_fields; i++) {
         const struct field *field = &answer->fields[i];

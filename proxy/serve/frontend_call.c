@@ -106,6 +106,14 @@ static void client_expect_early(struct client *client)
         client_arm(client, CLIENT_EARLY);
 }
 
+/* The request has moved on beside its answer, or has failed, which the relay must learn. */
+static void client_relay_on(struct client *client)
+{
+    client_arm(client, CLIENT_RELAY);
+    if (exchange_failed(client->exchange))
+        raw_wake(client);
+}
+
 static enum MHD_Result client_on_body(struct client *client, const char *data, size_t length)
 {
     enum exchange_body_result result;
@@ -114,7 +122,7 @@ static enum MHD_Result client_on_body(struct client *client, const char *data, s
         return MHD_YES;
     result = exchange_body(client->exchange, data, length);
     if (client->phase == CLIENT_RELAY)
-        client_arm(client, CLIENT_RELAY);
+        client_relay_on(client);
     else if (result == EXCHANGE_BODY_EARLY)
         raw_answer(client);
     else if (exchange_has_early_answer(client->exchange))
@@ -130,17 +138,37 @@ static enum MHD_Result client_on_body(struct client *client, const char *data, s
  * values at a NUL. */
 static bool client_trailers_are_whole(const struct fields *trailers)
 {
-    const char *end = NULL;
+    const char *end = NULL; /* of the line before */
 
     for (size_t i = 0; i < trailers->n_items; i++) {
         const struct field *field = &trailers->items[i];
         const char *name_end = field->name.data + field->name.length;
 
-        if (end ? field->name.data != end + 2 : name_end >= field->value.data)
+        if (end ? field->name.data != end + 2 || end[1] != '\0' : name_end >= field->value.data)
             return false;
         end = field->value.data + strlen(field->value.data);
     }
-    return true;
+    return memcmp(end, "\0\0\0", 4) == 0;
+}
+
+/* When a trailer section comes in pieces, 0.9.75 begins it with the last field of the head once more. */
+static void client_drop_echo(const struct client *client, struct fields *trailers)
+{
+    const struct fields *head = exchange_fields(client->exchange);
+
+    if (head->n_items == 0 || trailers->items[0].name.data != head->items[head->n_items - 1].name.data)
+        return;
+    trailers->items++;
+    trailers->n_items--;
+}
+
+static void client_check_trailers(struct client *client, struct fields *trailers)
+{
+    if (client->clients->strict_parser)
+        return;
+    client_drop_echo(client, trailers);
+    if (trailers->n_items > 0 && !client_trailers_are_whole(trailers))
+        exchange_refuse(client->exchange, OUTCOME_MALFORMED, "a trailer line is malformed");
 }
 
 /* The end of a request, with its trailers. */
@@ -154,8 +182,8 @@ static void client_on_end(struct client *client)
         n = MHD_get_connection_values_n(client->connection, MHD_FOOTER_KIND, frontend_on_field, &trailers);
     if (n > MOST_TRAILERS)
         exchange_refuse(client->exchange, OUTCOME_HEADER_TOO_LARGE, "too many trailers");
-    else if (!client->clients->strict_parser && !client_trailers_are_whole(&trailers))
-        exchange_refuse(client->exchange, OUTCOME_MALFORMED, "a trailer line is malformed");
+    else if (n > 0)
+        client_check_trailers(client, &trailers);
     exchange_body_end(client->exchange, n > 0 ? &trailers : NULL);
 }
 
@@ -178,6 +206,7 @@ static enum MHD_Result client_on_request(struct client *client)
         client_on_end(client);
     }
     if (client->phase == CLIENT_RELAY) {
+        client_relay_on(client);
         client_suspend(client);
         return MHD_YES;
     }
@@ -197,6 +226,8 @@ enum MHD_Result frontend_on_call(void *closure, struct MHD_Connection *connectio
     (void)closure;
     (void)connection;
     (void)url;
+    if (client)
+        client->clients->n_calls++;
     if (!client || !client->exchange || client->cut)
         return MHD_NO;
     if (client->phase == CLIENT_HEAD) {
@@ -234,6 +265,7 @@ void *frontend_on_target(void *closure, const char *target, struct MHD_Connectio
 
     if (!client)
         return NULL;
+    clients->n_calls++;
     client->exchange = exchange_new(clients->env, &client->side, text_of(target));
     client->target = target;
     client->target_bytes = strlen(target);
@@ -279,6 +311,10 @@ void frontend_on_completed(void *closure, struct MHD_Connection *connection, voi
     if (!client)
         return;
     *context = NULL;
+    client->clients->n_calls++;
+    /* The library closes such a connection only in its next run, and does not ask for one. */
+    if (how != MHD_REQUEST_TERMINATED_COMPLETED_OK)
+        client->clients->dirty = true;
     client_stop_waiting(client);
     exchange_end(client->exchange, frontend_was_delivered(client, how));
     client->exchange = NULL;

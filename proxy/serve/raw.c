@@ -70,17 +70,21 @@ static void raw_end(struct client *client)
         client_wake(client);
 }
 
-/* The answer before it has left the library whole, so that nothing can come in between. */
+/* The answer before it has left the library whole, so that nothing can come in between. What has no room now is not
+ * worth waiting for; half of it would be the end. The exchange is left alone: this is called from where its answer is
+ * parsed. */
 void raw_interim(struct client *client, unsigned status, const struct fields *fields)
 {
     char head[HEAD_BYTES];
     size_t n = (size_t)snprintf(head, sizeof(head), "HTTP/1.1 %u %s\r\n", status, status_phrase(status));
     size_t fields_bytes = raw_put_fields(fields->items, fields->n_items, head + n, sizeof(head) - n);
+    ssize_t sent;
 
-    if (fields_bytes == 0 || raw_send(client, head, n + fields_bytes))
+    if (fields_bytes == 0)
         return;
-    exchange_fail(client->exchange, OUTCOME_CLIENT_STALLED);
-    client_cut(client);
+    sent = send(client->fd, head, n + fields_bytes, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent > 0 && (size_t)sent < n + fields_bytes)
+        client_cut(client);
 }
 
 void raw_tell(struct client *client, const struct answer *answer)
@@ -121,7 +125,9 @@ static void raw_begin(struct client *client, const struct answer *answer)
 
     if (relay && block) {
         relay->client = client;
-        relay->chunked = !answer->has_length && answer->chunkable;
+        /* Should the library find fault with a chunk of the request it writes an answer of its own: into chunks it does
+         * not fit, but with a length it could be taken for content. */
+        relay->chunked = answer->chunkable && (!answer->has_length || exchange_is_chunked(client->exchange));
         list_init(&relay->ready);
         block->end = raw_put_head(answer, relay->chunked, block->data, block->size);
     }
@@ -273,7 +279,9 @@ void raw_turn(struct clients *clients)
 
 void raw_timeout(struct client *client)
 {
-    if (client->relay && buffer_length(client->relay->block) > 0) {
+    if (exchange_failed(client->exchange)) {
+        client_cut(client);
+    } else if (client->relay && buffer_length(client->relay->block) > 0) {
         exchange_fail(client->exchange, OUTCOME_CLIENT_STALLED);
         client_cut(client);
     } else if (exchange_is_receiving(client->exchange)) {

@@ -8,7 +8,7 @@
 
 #include "proxy/serve/client.h"
 
-/* Sends an interim response; one that does not go out whole cuts the client. */
+/* Sends an interim response, unless the client has no room for it. Never ends the exchange. */
 void raw_interim(struct client *client, unsigned status, const struct fields *fields);
 /* Sends a whole answer that lies in memory. */
 void raw_tell(struct client *client, const struct answer *answer);

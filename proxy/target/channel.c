@@ -31,18 +31,27 @@ ssize_t channel_send(struct channel *channel, const void *data, size_t length)
     return channel_tls_result(curl_easy_send(channel->tls, data, length, &n), &n);
 }
 
+/* A short receive means that nothing more is there, unless it ended at descriptors that were passed (unix(7)): there is
+ * no room for them, which shows. */
+static ssize_t channel_recv_message(struct channel *channel, struct iovec *parts, size_t n_parts, size_t size)
+{
+    struct msghdr message = {.msg_iov = parts, .msg_iovlen = n_parts};
+    ssize_t n;
+
+    do
+        n = recvmsg(channel->fd, &message, 0);
+    while (n < 0 && errno == EINTR);
+    channel->maybe_more = n == (ssize_t)size || (n > 0 && (message.msg_flags & MSG_CTRUNC));
+    return n < 0 ? -errno : n;
+}
+
 ssize_t channel_recv(struct channel *channel, void *data, size_t size)
 {
+    struct iovec part = {data, size};
     size_t n = 0;
-    ssize_t r;
 
-    if (!channel->tls) {
-        do
-            r = recv(channel->fd, data, size, 0);
-        while (r < 0 && errno == EINTR);
-        channel->maybe_more = r == (ssize_t)size;
-        return r < 0 ? -errno : r;
-    }
+    if (!channel->tls)
+        return channel_recv_message(channel, &part, 1, size);
     return channel_tls_result(curl_easy_recv(channel->tls, data, size, &n), &n);
 }
 
@@ -67,16 +76,10 @@ static ssize_t channel_recv_parts_tls(struct channel *channel, char *data, size_
 ssize_t channel_recv_parts(struct channel *channel, void *data, size_t size, void *extra, size_t extra_size)
 {
     struct iovec parts[2] = {{data, size}, {extra, extra_size}};
-    struct msghdr message = {.msg_iov = parts, .msg_iovlen = ARRAY_LENGTH(parts)};
-    ssize_t n;
 
     if (channel->tls)
         return channel_recv_parts_tls(channel, data, size, extra, extra_size);
-    do
-        n = recvmsg(channel->fd, &message, 0);
-    while (n < 0 && errno == EINTR);
-    channel->maybe_more = n == (ssize_t)(size + extra_size);
-    return n < 0 ? -errno : n;
+    return channel_recv_message(channel, parts, ARRAY_LENGTH(parts), size + extra_size);
 }
 
 bool channel_is_silent(struct channel *channel)

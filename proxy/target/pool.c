@@ -28,12 +28,25 @@ static void connection_on_event(struct source *source, uint32_t events)
 
     if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
         connection->ended = true;
+    if (events & (EPOLLHUP | EPOLLERR))
+        connection->gone = true;
     if (connection->fn) {
         connection->fn(connection->closure, events);
         return;
     }
     pool_unlink(connection);
     connection_close(connection);
+}
+
+void pool_drop_oldest(struct pool *pool)
+{
+    struct connection *oldest;
+
+    if (list_empty(&pool->idle))
+        return;
+    oldest = CONTAINER_OF(pool->idle.previous, struct connection, link);
+    pool_unlink(oldest);
+    connection_close(oldest);
 }
 
 static void pool_on_timer(struct timer *timer)
@@ -127,12 +140,8 @@ void pool_give(struct connection *connection, bool reusable)
         connection_close(connection);
         return;
     }
-    if (pool->n_idle == pool->most_idle) {
-        struct connection *oldest = CONTAINER_OF(pool->idle.previous, struct connection, link);
-
-        pool_unlink(oldest);
-        connection_close(oldest);
-    }
+    if (pool->n_idle == pool->most_idle)
+        pool_drop_oldest(pool);
     connection->n_exchanges++;
     connection->idle_since = loop_now(pool->loop);
     list_prepend(&pool->idle, &connection->link);

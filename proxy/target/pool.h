@@ -25,6 +25,7 @@ struct connection {
     struct channel channel;
     struct source source; /* registered once, edge-triggered: EPOLLIN | EPOLLRDHUP, EPOLLOUT only on demand */
     struct instant idle_since;
+    bool gone;            /* it has closed both, or the connection broke */
     bool ended;           /* the target has closed its side: edge-triggered, so it is told only once */
     uint32_t n_exchanges; /* carried so far; above 0 the connection may have died idle */
     connection_fn *fn;    /* the user's; NULL while idle */
@@ -50,6 +51,8 @@ void pool_deinit(struct pool *pool);
 struct connection *pool_adopt(struct pool *pool, struct channel *channel);
 /* The most recently used idle connection, now busy; NULL when there is none. */
 struct connection *pool_take(struct pool *pool);
+/* Closes the connection that has been idle for longest; harmless when there is none. */
+void pool_drop_oldest(struct pool *pool);
 /* Who gets the events from now on. */
 void connection_use(struct connection *connection, connection_fn *fn, void *closure);
 /* Asks for (or stops asking for) EPOLLOUT. 0 or a negative errno. */

@@ -101,7 +101,10 @@ enum connect_result target_ask(struct target *target, struct ticket *ticket, boo
         *ret_connection = pool_take(&target->pool);
         if (*ret_connection)
             return CONNECT_DONE;
+    } else if (target->n_open >= target->most_open) {
+        pool_drop_oldest(&target->pool);
     }
+    ticket->fresh = fresh;
     if (target->n_open < target->most_open)
         return target_connect(target, ticket, ret_connection, ret_outcome, ret_errno);
     list_init(&ticket->link);
@@ -134,14 +137,18 @@ void target_withdraw(struct ticket *ticket)
 static void target_serve_queue(struct target *target)
 {
     while (!list_empty(&target->queue)) {
-        struct connection *connection = pool_take(&target->pool);
+        struct ticket *ticket = CONTAINER_OF(target->queue.next, struct ticket, link);
+        struct connection *connection = ticket->fresh ? NULL : pool_take(&target->pool);
         enum outcome outcome = OUTCOME_FORWARDED;
-        struct ticket *ticket;
         int error_number = 0;
 
-        if (!connection && target->n_open >= target->most_open)
+        if (!connection && target->n_open >= target->most_open) {
+            /* Whose place then goes to the first in the queue. */
+            if (ticket->fresh)
+                pool_drop_oldest(&target->pool);
             return;
-        ticket = CONTAINER_OF(list_pop(&target->queue), struct ticket, link);
+        }
+        list_remove(&ticket->link);
         timer_disarm(&ticket->timer);
         if (!connection && target_connect(target, ticket, &connection, &outcome, &error_number) == CONNECT_WAIT)
             continue;

@@ -24,6 +24,7 @@ struct ticket {
     struct target *target;   /* NULL when nothing is asked for */
     struct attempt *attempt; /* while connecting */
     struct timer timer;      /* while queued */
+    bool fresh;              /* no idle connection will do */
     /* Called once when the answer was not immediate. connection is the owner's now, or NULL and outcome says why. */
     void (*fn)(struct ticket *ticket, struct connection *connection, enum outcome outcome, int error_number);
 };
@@ -34,7 +35,7 @@ void target_init(struct target *target, const struct target_config *config, stru
 void target_deinit(struct target *target);
 
 /* Asks for a connection: CONNECT_DONE with *ret_connection, CONNECT_WAIT (ticket->fn will be called), or
- * CONNECT_FAILED. With `fresh` no idle connection is taken. */
+ * CONNECT_FAILED. With `fresh` no idle connection is taken, but one may have to give up its place. */
 enum connect_result target_ask(struct target *target, struct ticket *ticket, bool fresh,
                                struct connection **ret_connection, enum outcome *ret_outcome,
                                int *ret_errno) WARN_UNUSED;

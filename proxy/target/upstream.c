@@ -39,6 +39,16 @@ void upstream_watch(struct upstream *upstream, uint64_t ms)
     timer_arm(upstream->loop, &upstream->timer, ms);
 }
 
+/* The target has taken everything: from here on it is the client that is waited for, unless a piece of an early answer
+ * is. */
+static void upstream_unwatch(struct upstream *upstream)
+{
+    if (upstream->body_awaited)
+        upstream_watch(upstream, upstream->target->config->idle_timeout_ms);
+    else
+        timer_disarm(&upstream->timer);
+}
+
 void upstream_init(struct upstream *upstream, struct loop *loop, struct upstream_store *store,
                    void (*changed)(struct upstream *upstream))
 {
@@ -179,10 +189,11 @@ static void upstream_send_failed(struct upstream *upstream, int error_number)
         upstream_receive_head(upstream);
         if (upstream->retried != retried || upstream->failure != OUTCOME_PENDING)
             return;
-        if (upstream->response_half == UPSTREAM_RESPONSE_AWAITED) {
-            upstream_lost(upstream, error_number);
-            return;
-        }
+    }
+    /* Without an answer, or with a 101 to a request that it does not want any more. */
+    if (upstream->response_half == UPSTREAM_RESPONSE_AWAITED || upstream->response_half == UPSTREAM_RESPONSE_SWITCHED) {
+        upstream_lost(upstream, error_number);
+        return;
     }
     upstream->request_abandoned = true;
     upstream_drop_out(upstream);
@@ -237,9 +248,8 @@ void upstream_flush(struct upstream *upstream)
         return;
     if (upstream->request_half == UPSTREAM_REQUEST_HEAD)
         upstream->request_half = UPSTREAM_REQUEST_BODY;
-    /* The target has taken everything: from here on it is the client that is waited for. */
     if (upstream->request_half == UPSTREAM_REQUEST_BODY)
-        timer_disarm(&upstream->timer);
+        upstream_unwatch(upstream);
     if (upstream->request_ended && upstream->request_half == UPSTREAM_REQUEST_BODY)
         upstream_request_sent(upstream);
 }
@@ -379,7 +389,7 @@ void upstream_send_body(struct upstream *upstream, const char *data, size_t leng
         }
         taken += (size_t)n;
     }
-    timer_disarm(&upstream->timer);
+    upstream_unwatch(upstream);
 }
 
 /* The last chunk, the trailer section and the empty line (RFC 9112 7.1.2). */

@@ -73,6 +73,7 @@ struct upstream {
     struct chunked chunked;
     struct buffer *trailers;  /* owned; the trailer section as it came, when the client wants it; else NULL */
     uint64_t remaining_bytes; /* BODY_LENGTH */
+    bool body_awaited;        /* somebody waits for the next piece of the body */
     bool body_in_buffer;      /* the whole decoded body is in `in` */
     bool continue_seen;       /* a 100 came */
     unsigned n_interim;       /* 1xx responses so far */
@@ -84,7 +85,8 @@ struct upstream {
 
     struct instant started, connected, answered; /* for the log; 0 when not reached */
 
-    void (*interim)(struct upstream *upstream); /* NULL, or: `response` is a 1xx other than 100 and 101 */
+    void (*interim)(
+        struct upstream *upstream); /* NULL, or: `response` is a 1xx other than 100 and 101; must not end it */
     void (*changed)(struct upstream *upstream); /* the exchange looks again; never called from inside a call of ours
                                                    that the exchange made */
 };

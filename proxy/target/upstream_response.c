@@ -92,6 +92,7 @@ static ssize_t upstream_body_broke(struct upstream *upstream, int error_number)
 
 static void upstream_body_waits(struct upstream *upstream)
 {
+    upstream->body_awaited = true;
     upstream_watch(upstream, upstream->target->config->idle_timeout_ms);
 }
 
@@ -204,6 +205,7 @@ ssize_t upstream_read(struct upstream *upstream, char *data, size_t size)
         return UPSTREAM_END;
     }
     timer_disarm(&upstream->timer);
+    upstream->body_awaited = false;
     switch (upstream->response.body) {
     case BODY_LENGTH:
         n = upstream_read_length(upstream, data, size);
@@ -311,12 +313,12 @@ static void upstream_interim(struct upstream *upstream, size_t head_bytes)
         upstream_bad(upstream, "too many interim responses");
         return;
     }
+    upstream->in->start += head_bytes;
+    upstream->scanned = 0;
     if (upstream->response.status == 100)
         upstream->continue_seen = true;
     else if (upstream->interim)
         upstream->interim(upstream);
-    upstream->in->start += head_bytes;
-    upstream->scanned = 0;
 }
 
 /* 101 Switching Protocols (RFC 9110 7.8, 15.2.2). A request of which something is still to be sent keeps its deadline.

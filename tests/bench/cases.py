@@ -18,12 +18,13 @@ MAX_WAIT_S = 60
 class Case:
     name: str
     title: str
-    kind: str  # load, h2load, memory, ready
+    kind: str  # load, h2load, memory, ready; tunnel, tunnel-memory (tunnel.py)
     path: str = "/bytes/100"
     connections: int = 0
     upload: int = -1
     size: int = 0  # bytes of body per request that count as transferred
     idle: str = ""  # memory: used or fresh
+    via: str = ""  # tunnel: stream or upgrade
 
 
 CASES = {case.name: case for case in [
@@ -55,14 +56,18 @@ class Bench:
     window_ms: int
     warm_ms: int
     h2load_requests: int
+    tunnel_socket: str = ""  # of the tunnels' target
+    tunnels: object = None  # see tunnel.py
 
 
 class Blast:
     """A blast process that stops at the marks of its protocol."""
 
+    program = BLAST
+
     def __init__(self, bench, arguments):
         self.bench = bench
-        self.process = bench.processes.start([BLAST, *map(str, arguments)], bench.load_cpu, text=True, bufsize=1,
+        self.process = bench.processes.start([self.program, *map(str, arguments)], bench.load_cpu, text=True, bufsize=1,
                                              stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def line(self, while_waiting=lambda: None):

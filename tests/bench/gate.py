@@ -6,6 +6,8 @@ usage: gate.py build/bench/summary.json; exit status 1 unless all of them are me
 import json
 import sys
 
+import tunnel
+
 OURS = ("porthole", "porthole-static")
 
 
@@ -21,6 +23,10 @@ GOALS = [
     ("CPU for 100 MiB up", 1.15, "x HAProxy", lambda s, p: _times(s, p, "up100m", "haproxy")),
     ("RSS, 1,000 idle connections", 16, "MiB", lambda s, p: s["idle1000"][p]["rss_kib"] / 1024),
     ("RSS, 1,000 silent connections", 16, "MiB", lambda s, p: s["fresh1000"][p]["rss_kib"] / 1024),
+    ("CPU per GB through a tunnel, median of all shapes", 1.0, "x HAProxy in tcp mode", tunnel.typical),
+    ("CPU per GB through a tunnel, the worst shape", 1.0, "x HAProxy in tcp mode", tunnel.worst),
+    ("RSS per idle stream", 8, "KiB", lambda s, p: s["streams1000"][p]["kib_each"]),
+    ("RSS per idle upgrade", 8, "KiB", lambda s, p: s["upgrades1000"][p]["kib_each"]),
     ("exec to first served request", 10, "ms", lambda s, p: s["ready"][p]["ready_ms"]),
 ]
 

@@ -126,6 +126,10 @@ class Proxy:
                                  for part in self.command[1:]]
         self.env = dict(os.environ, HOME=own, XDG_DATA_HOME=own, XDG_CONFIG_HOME=own, **self.environment)
 
+    def is_ready(self):
+        """Makes a request; OSError or HTTPException while it cannot be served."""
+        UnixConnection(self.socket).get("/bytes/100")
+
     def clear(self):
         """A socket left over by an earlier process would keep nginx from starting."""
         if os.path.exists(self.socket):
@@ -137,7 +141,7 @@ class Proxy:
         deadline = time.monotonic() + 10
         while True:
             try:
-                UnixConnection(self.socket).get("/bytes/100")
+                self.is_ready()
                 break
             except (OSError, http.client.HTTPException) as error:
                 if time.monotonic() > deadline or self.process.poll() is not None:
@@ -209,7 +213,7 @@ def contestants(extra_binaries, extra_configs):
         Proxy("caddy", "caddy.json", ["caddy", "run", "--config", "@CONFIG@"], ["caddy", "version"],
               {"GOMAXPROCS": "1"}),
         Proxy("haproxy-64k", "haproxy-64k.cfg", ["haproxy", "-db", "-f", "@CONFIG@"], ["haproxy", "-v"],
-              only_cases=("down100m", "up100m")),
+              only_cases=("down100m", "up100m", "stream1", "stream16", "stream1echo", "stream16echo")),
     ]
     by_name = {proxy.name: proxy for proxy in proxies}
     for name, what in extra_configs.items():

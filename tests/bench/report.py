@@ -10,6 +10,7 @@ import time
 
 import gate
 import procs
+import tunnel
 from cases import CASES
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -122,6 +123,20 @@ def ready_section(summary, cases):
                            "ready_ms"))
 
 
+def tunnel_section(summary, _cases):
+    def one(title, text, header, kind, columns, metric):
+        rows = tunnel.rows(summary, kind, columns, metric, number)
+        return f"## {title}\n\n{text}\n\n{table(header + ['/ haproxy tcp'], rows)}\n\n" if rows else ""
+
+    return one("Tunnels", "Bytes through a stream listener, and through an upgrade of HTTP; an echo counts both ways. HAProxy's "
+               "streams are mode tcp, and the last column is the ratio of CPU to these.",
+               ["case, proxy", "CPU ms/GB", "GB/s", "CPU busy %"], "tunnel",
+               [("cpu_s_per_gb", 1000, 1), ("gb_per_s", 1, 2), ("busy", 100, 0)], "cpu_s_per_gb") + one(
+               "Idle tunnels", "1,000 of them, each of which has moved a few bytes both ways.",
+               ["case, proxy", "KiB each", "RSS MiB", "anonymous MiB"], "tunnel-memory",
+               [("kib_each", 1, 2), ("rss_kib", 1 / 1024, 1), ("anon_kib", 1 / 1024, 1)], "kib_each")
+
+
 def remarks(summary):
     """What a reader must know before believing the figures."""
     found = []
@@ -195,7 +210,7 @@ def write(out, samples, contestants, cases, command, started, arguments):
     summary = {case.name: {name: summary[case.name][name] for name in names if name in summary[case.name]}
                for case in cases}  # in the order of the options, not of the first round
     sections = "".join( [gate_section(summary)] + [
-        make(summary, cases) for make in (small_section, body_section, memory_section, ready_section)])
+        make(summary, cases) for make in (small_section, body_section, memory_section, tunnel_section, ready_section)])
     notes = remarks(summary)
     about = [f"- Machine: {procs.machine()}", f"- Load average at the end: {os.getloadavg()[0]:.2f}",
              f"- Command: `{command}`",

@@ -26,6 +26,7 @@ import time
 
 import proxies
 import report
+import tunnel
 from cases import CASES, Bench, measure
 
 OUT = f"{proxies.ROOT}/build/bench"
@@ -84,7 +85,8 @@ def rounds_of(case, arguments):
     """Starting is quick and varies much, memory hardly varies."""
     if case.kind == "ready":
         return 5 if arguments.quick else max(11, arguments.rounds)
-    return min(arguments.rounds, 1 if arguments.quick else 3) if case.kind == "memory" else arguments.rounds
+    is_memory = case.kind in ("memory", "tunnel-memory")
+    return min(arguments.rounds, 1 if arguments.quick else 3) if is_memory else arguments.rounds
 
 
 def make_bench(arguments, processes, directory):
@@ -110,6 +112,8 @@ def run_round(bench, number, contestants, cases, arguments, samples):
         for proxy in order:
             if proxy.only_cases and case.name not in proxy.only_cases:
                 continue
+            if case.name in tunnel.NAMES and not bench.tunnels.of(proxy):
+                continue
             if case.kind in ("load", "h2load") and not proxy.process:
                 proxy.start(bench.processes, bench.proxy_cpu)
             sample = measure(bench, proxy, case)
@@ -117,6 +121,7 @@ def run_round(bench, number, contestants, cases, arguments, samples):
             report.progress(number, case, proxy)
     for proxy in order:  # new processes in the next round: how memory happens to lie is part of what varies
         proxy.stop(bench.processes)
+    bench.tunnels.stop()
 
 
 def run(arguments, contestants, cases, directory, processes):
@@ -127,6 +132,7 @@ def run(arguments, contestants, cases, directory, processes):
         proxies.verify(proxy, bench.backend_socket, proxies.BIG // (10 if arguments.quick else 1))
         proxy.stop(processes)
     print(f"verified: {', '.join(proxy.name for proxy in contestants)}")
+    tunnel.Tunnels(bench)
     samples = []
     for number in range(max(rounds_of(case, arguments) for case in cases)):
         run_round(bench, number, contestants, cases, arguments, samples)

@@ -1,11 +1,11 @@
 #!/bin/sh
-# Measures porthole beside nginx, HAProxy and Caddy: builds the two tools, which need nothing of porthole, and hands
+# Measures porthole beside nginx, HAProxy and Caddy: builds the three tools, which need nothing of porthole, and hands
 # over to run.py, which explains itself (tests/bench/run.sh --help). QUICK=1 in the environment asks for the short form.
 set -eu
 
 cd "$(dirname "$0")/../.."
 mkdir -p build/bench
-for tool in backend blast; do
+for tool in backend blast tunnel; do
     if [ -z "$(find build/bench/$tool -newer tests/bench/$tool.c -newer tests/bench/wire.h 2>/dev/null)" ]; then
         ${CC:-cc} -std=c11 -D_GNU_SOURCE -O2 -Wall -Wextra -I. -o build/bench/$tool tests/bench/$tool.c
     fi

@@ -22,6 +22,13 @@ def is_sanitized():
     return b"__asan_init" in data or b"__tsan_init" in data
 
 
+def has_lax_parser():
+    """With libmicrohttpd 0.9.75 a request in the chunked coding ends its connection: its parser of chunks and trailers is
+    too lax to trust what follows."""
+    done = subprocess.run([PROGRAM, "version"], capture_output=True, text=True, timeout=20, check=True)
+    return "libmicrohttpd 0." in done.stdout
+
+
 def need_plain_build():
     if is_sanitized():
         raise tap.Skip("a sanitizer's memory is not porthole's")
@@ -112,6 +119,24 @@ class Porthole(Background):
                 found[path] = os.stat(path).st_ino
         return found
 
+    @staticmethod
+    def _try(listener):
+        """OSError while nobody listens. A stream's target would see our connection, so the kernel's tables are asked."""
+        kind, _, rest = listener["bind"].partition(":")
+        if "stream" not in listener:
+            wire.connect(listener["bind"]).close()
+        elif kind == "tcp":
+            port = f":{int(rest.rpartition(':')[2]):04X} "
+            with open("/proc/net/tcp", encoding="ascii") as f:
+                if not any(port in line[:22] and line.split()[3] == "0A" for line in f):
+                    raise ConnectionRefusedError(rest)
+        elif rest.startswith("@"):
+            with open("/proc/net/unix", encoding="utf-8") as f:
+                if not any(line.rstrip().endswith(" " + rest) and line.split()[3] == "00010000" for line in f):
+                    raise ConnectionRefusedError(rest)
+        else:
+            os.stat(rest)  # the path is there once it is served
+
     def _await_ready(self, listeners, before):
         end = time.monotonic() + 10
         while True:
@@ -121,7 +146,7 @@ class Porthole(Background):
             if all(not before or after.get(path) != inode for path, inode in before.items()):
                 try:
                     for listener in listeners:
-                        wire.connect(listener["bind"]).close()
+                        self._try(listener)
                     break
                 except OSError:
                     pass
@@ -152,18 +177,25 @@ class Porthole(Background):
                 pass
         return names
 
+    def n_fds_without_pipes(self):
+        """Tunnels keep a few empty pipes for those that come: a bounded number, which is asserted here."""
+        names = self.fd_names()
+        n_pipes = sum(name.startswith("pipe:") for name in names)
+        assert n_pipes <= 64, f"{n_pipes} pipes are open"
+        return len(names) - n_pipes
+
     def remember_fds(self):
         """Call it while nobody is connected."""
         time.sleep(0.1)
-        self.base_fds = self.n_fds()
+        self.base_fds = self.n_fds_without_pipes()
 
     def check_fds(self, seconds=5):
         """Nothing is left open that was not open before. Idle connections to targets count, so their idle_timeout
         must be short."""
         try:
-            peers.until(lambda: self.n_fds() <= self.base_fds, seconds)
+            peers.until(lambda: self.n_fds_without_pipes() <= self.base_fds, seconds)
         except AssertionError:
-            raise AssertionError(f"{self.n_fds()} descriptors, not {self.base_fds}: {self.fd_names()}") from None
+            raise AssertionError(f"{self.n_fds_without_pipes()} descriptors, not {self.base_fds}: {self.fd_names()}") from None
 
     def entries(self, request=None):
         """The access log's, all or those of a request-target."""

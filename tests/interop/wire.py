@@ -94,17 +94,17 @@ class Request:
 
 
 class Response:
-    """As a client reads it; 1xx are counted and passed over."""
+    """As a client reads it; 1xx are counted and passed over, but for 101, behind which there is no HTTP."""
 
     def __init__(self, wire, method="GET", body=True):
         self.n_interim = -1
         self.status = 100
-        while self.status < 200:
+        while self.status < 200 and self.status != 101:
             self.n_interim += 1
             self.version, status, _, *_ = wire.line().split(" ", 2) + [""]
             self.status = int(status)
             self.fields = wire.fields()
-        bodyless = method == "HEAD" or self.status in (204, 304)
+        bodyless = method == "HEAD" or self.status in (101, 204, 304)
         self.body = None if not body else b"" if bodyless else wire.body(self.fields, until_close=True)
 
 

@@ -22,6 +22,15 @@ static void rig_on_wake(struct exchange_client *client)
     CONTAINER_OF(client, struct rig, client)->n_wakes++;
 }
 
+static void rig_on_left(void *closure, const struct listener_config *listener, uid_t uid)
+{
+    struct rig *rig = closure;
+
+    assert_ptr_equal(listener, &rig->listener);
+    rig->n_left++;
+    rig->left_uid = uid;
+}
+
 static void rig_listen(struct rig *rig)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -46,7 +55,8 @@ static void rig_configure(struct rig *rig)
                                                 .connections_idle_timeout_ms = RIG_PATIENCE_MS,
                                                 .connect_timeout_ms = RIG_PATIENCE_MS,
                                                 .response_timeout_ms = RIG_PATIENCE_MS,
-                                                .idle_timeout_ms = RIG_PATIENCE_MS};
+                                                .idle_timeout_ms = RIG_PATIENCE_MS,
+                                                .tunnel_timeout_ms = RIG_PATIENCE_MS};
     rig->route = (struct route_config){.name = "front#1",
                                        .action = ROUTE_TARGET,
                                        .target = &rig->target_config,
@@ -58,6 +68,7 @@ static void rig_configure(struct rig *rig)
                                              .timeout_body_ms = RIG_PATIENCE_MS,
                                              .timeout_idle_ms = RIG_PATIENCE_MS,
                                              .limit_connections = 16,
+                                             .limit_connections_per_uid = 16,
                                              .routes = &rig->route,
                                              .n_routes = 1};
     rig->snapshot = (struct snapshot){.references = 1,
@@ -81,14 +92,19 @@ int rig_setup(void **state)
     log_configure(LOG_LEVEL_ERROR, LOG_FORMAT_PLAIN); /* opens a descriptor of its own */
     rig->descriptors = fixture_count_descriptors();
     rig->target_fd = -1;
+    rig->client_fd = -1;
     rig_listen(rig);
     rig_configure(rig);
     rig->loop = loop_new();
     rig->connector = connector_new(rig->loop);
     assert_non_null(rig->connector);
     target_init(&rig->target, &rig->target_config, rig->connector, rig->loop, 1);
-    rig->env = (struct exchange_env){
-        .loop = rig->loop, .snapshot = &rig->snapshot, .targets = &rig->target, .metrics = &rig->metrics};
+    rig->env = (struct exchange_env){.loop = rig->loop,
+                                     .snapshot = &rig->snapshot,
+                                     .targets = &rig->target,
+                                     .metrics = &rig->metrics,
+                                     .client_left = rig_on_left,
+                                     .closure = rig};
     assert_int_equal(exchange_env_init(&rig->env), 0);
     *state = rig;
     return 0;
@@ -100,12 +116,15 @@ int rig_teardown(void **state)
     bool clean;
 
     exchange_end(rig->exchange, false);
+    tunnels_cut_all(&rig->env.tunnels);
     target_deinit(&rig->target);
     clean = rig->target.n_open == 0 && list_empty(&rig->target.queue) && rig->snapshot.references == 1;
     connector_free(rig->connector);
     exchange_env_deinit(&rig->env);
     loop_free(rig->loop);
     rig_close(rig);
+    if (rig->client_fd >= 0)
+        close(rig->client_fd);
     rig_stop_listening(rig);
     rmdir(rig->directory);
     clean = clean && fixture_count_descriptors() == rig->descriptors;
@@ -113,15 +132,21 @@ int rig_teardown(void **state)
     return clean ? 0 : -1;
 }
 
+static int rig_round(struct rig *rig, int ms)
+{
+    bool busy = tunnels_are_ready(&rig->env.tunnels);
+    int n = loop_run_once(rig->loop, busy ? 0 : ms);
+
+    assert_true(n >= 0);
+    tunnels_turn(&rig->env.tunnels);
+    return busy || n > 0;
+}
+
 void rig_turn(struct rig *rig)
 {
-    int n;
-
     exchange_flush_unsent(&rig->env);
-    for (int i = 0; (n = loop_run_once(rig->loop, 0)) != 0; i++) {
-        assert_true(n > 0);
+    for (int i = 0; rig_round(rig, 0); i++)
         assert_true(i < RIG_TURNS_MOST);
-    }
 }
 
 void rig_pass_ms(struct rig *rig, unsigned ms)
@@ -129,7 +154,7 @@ void rig_pass_ms(struct rig *rig, unsigned ms)
     struct instant end = instant_add_ms(instant_now(), ms);
 
     while (instant_before(instant_now(), end))
-        assert_true(loop_run_once(rig->loop, 1) >= 0);
+        rig_round(rig, 1);
 }
 
 void rig_await_wake(struct rig *rig)
@@ -138,9 +163,20 @@ void rig_await_wake(struct rig *rig)
     unsigned before = rig->n_wakes;
 
     while (rig->n_wakes == before) {
-        assert_true(loop_run_once(rig->loop, 10) >= 0);
+        rig_round(rig, 10);
         if (!instant_before(instant_now(), end))
             fail_msg("the client was never woken");
+    }
+}
+
+void rig_await_outcome(struct rig *rig, enum outcome outcome)
+{
+    struct instant end = instant_add_ms(instant_now(), RIG_PATIENCE_MS);
+
+    while (rig_count(rig, outcome) == 0) {
+        rig_round(rig, 10);
+        if (!instant_before(instant_now(), end))
+            fail_msg("%s was never counted", outcome_info(outcome)->name);
     }
 }
 
@@ -180,6 +216,17 @@ enum exchange_body_result rig_send_body(struct rig *rig, const char *data)
 void rig_finish_request(struct rig *rig)
 {
     exchange_body_end(rig->exchange, NULL);
+    rig_turn(rig);
+}
+
+void rig_finish_request_with(struct rig *rig, const char *trailers)
+{
+    struct request_text text;
+    char head[2048];
+
+    assert_true(snprintf(head, sizeof(head), "GET / 1\n%s", trailers) < (int)sizeof(head));
+    assert_true(request_from_text(&text, text_of(head)));
+    exchange_body_end(rig->exchange, &text.request.fields);
     rig_turn(rig);
 }
 
@@ -237,6 +284,17 @@ const char *rig_field(const struct rig *rig, const char *name)
             return field->value.data;
     }
     return NULL;
+}
+
+struct tunnel_client rig_make_client(struct rig *rig)
+{
+    int ends[2];
+
+    if (rig->client_fd >= 0)
+        close(rig->client_fd);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), 0);
+    rig->client_fd = ends[1];
+    return (struct tunnel_client){.fd = ends[0], .listener = &rig->listener, .uid = 7};
 }
 
 void rig_one_exchange(struct rig *rig)

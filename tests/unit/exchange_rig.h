@@ -29,6 +29,9 @@ struct rig {
     struct exchange_env env;
     struct exchange_client client;
     unsigned n_wakes;
+    int client_fd;             /* owned; the client's end of a tunnel, non-blocking, -1 */
+    unsigned n_left;           /* tunnels whose client has been counted out */
+    uid_t left_uid;            /* the last of them */
     struct exchange *exchange; /* the one under test; NULL between */
     enum exchange_verdict verdict;
     struct answer answer;
@@ -43,12 +46,14 @@ struct rig {
 int rig_setup(void **state);
 int rig_teardown(void **state);
 
-/* Runs the loop until it has nothing to do. */
+/* Runs the loop, and the tunnels, until they have nothing to do. */
 void rig_turn(struct rig *rig);
 /* Runs the loop until the client has been woken again; fails when it is not. */
 void rig_await_wake(struct rig *rig);
 /* Runs the loop for so long. */
 void rig_pass_ms(struct rig *rig, unsigned ms);
+/* Runs the loop until this outcome has been counted; fails when it never is. */
+void rig_await_outcome(struct rig *rig, enum outcome outcome);
 
 /* ---- the client ---- */
 
@@ -57,6 +62,8 @@ enum exchange_verdict rig_begin(struct rig *rig, const char *head);
 enum exchange_body_result rig_send_body(struct rig *rig, const char *data);
 /* Ends the request and lets the loop run. */
 void rig_finish_request(struct rig *rig);
+/* The same with trailers ("X-A:b\nX-C:d"), which must live until then. */
+void rig_finish_request_with(struct rig *rig, const char *trailers);
 /* The answer must be there. */
 void rig_take_answer(struct rig *rig);
 /* Takes the body, whichever kind it is, in pieces of at most `piece` bytes, until UPSTREAM_WAIT, _END or _CUT, which it
@@ -66,6 +73,9 @@ ssize_t rig_take_body(struct rig *rig, size_t piece);
 void rig_end(struct rig *rig, bool delivered, enum outcome outcome);
 /* The value of an answer's field that the client is told, NULL when it is not there. */
 const char *rig_field(const struct rig *rig, const char *name);
+/* Makes the two ends of a client that is to have a tunnel: the test's is rig->client_fd, the other one is returned. A
+ * client made before is closed. */
+struct tunnel_client rig_make_client(struct rig *rig);
 /* A whole GET over the target's present connection (or a new one), which stays with the target. */
 void rig_one_exchange(struct rig *rig);
 

@@ -374,6 +374,100 @@ static void test_access_log_reader_that_left_is_survived(void **state)
     access_log_free(log);
 }
 
+/* ---- what is worth a line ---- */
+
+static void test_access_log_wants_every_outcome(void **state)
+{
+    struct pipe_end *end = *state;
+    struct access_log *log = log_open(end->path, LOG_FORMAT_PLAIN);
+
+    log_configure(LOG_LEVEL_ERROR, LOG_FORMAT_PLAIN);
+    for (int i = 0; i < N_OUTCOMES; i++) {
+        struct access_entry entry = entry_example();
+        char name[64];
+
+        assert_true(access_log_wants(log, (enum outcome)i));
+        entry.outcome = (enum outcome)i;
+        access_log_report(log, &entry);
+        access_log_flush(log);
+        pipe_read(end, 0);
+        snprintf(name, sizeof(name), " outcome=\"%s\" ", outcome_info(entry.outcome)->name);
+        assert_non_null(strstr(end->data, name));
+    }
+    access_log_free(log);
+}
+
+/* The error log's output is a pipe from group setup on. */
+static int error_log_fd = -1;
+
+static int redirect_error_log(void **state)
+{
+    int real_stderr = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+    int ends[2];
+
+    (void)state;
+    if (real_stderr < 0 || pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0 || dup2(ends[1], STDERR_FILENO) < 0)
+        return -1;
+    log_configure(LOG_LEVEL_ERROR, LOG_FORMAT_PLAIN); /* opens a descriptor of its own */
+    if (dup2(real_stderr, STDERR_FILENO) < 0)
+        return -1;
+    close(real_stderr);
+    close(ends[1]);
+    error_log_fd = ends[0];
+    return 0;
+}
+
+/* What a report without an access log writes to the error log. */
+static const char *error_log_of(enum log_level level, const struct access_entry *entry)
+{
+    static char written[8192];
+    ssize_t n;
+
+    log_configure(level, LOG_FORMAT_PLAIN);
+    access_log_report(NULL, entry);
+    log_configure(LOG_LEVEL_ERROR, LOG_FORMAT_PLAIN);
+    n = read(error_log_fd, written, sizeof(written) - 1);
+    written[n > 0 ? n : 0] = '\0';
+    return written;
+}
+
+/* Without an access log the error log tells of what failed: a client's fault only to who wants to know much. */
+static void test_access_log_that_is_off_leaves_failures_to_the_error_log(void **state)
+{
+    struct access_entry entry = entry_example();
+
+    (void)state;
+    for (int i = 0; i < N_OUTCOMES; i++) {
+        enum fault fault = outcome_info((enum outcome)i)->fault;
+        bool at_info = fault != FAULT_NONE, at_warn = at_info && fault != FAULT_CLIENT;
+        const char *line;
+
+        entry.outcome = (enum outcome)i;
+        line = error_log_of(LOG_LEVEL_INFO, &entry);
+        assert_int_equal(*line != '\0', at_info);
+        if (at_info) {
+            assert_non_null(strstr(line, outcome_info(entry.outcome)->name));
+            assert_non_null(strstr(line, at_warn ? " warn " : " info "));
+            assert_non_null(strstr(line, "id-1"));
+        }
+        assert_int_equal(*error_log_of(LOG_LEVEL_WARN, &entry) != '\0', at_warn);
+        log_configure(LOG_LEVEL_WARN, LOG_FORMAT_PLAIN);
+        assert_int_equal(access_log_wants(NULL, entry.outcome), at_warn);
+        log_configure(LOG_LEVEL_INFO, LOG_FORMAT_PLAIN);
+        assert_int_equal(access_log_wants(NULL, entry.outcome), at_info);
+    }
+    log_configure(LOG_LEVEL_ERROR, LOG_FORMAT_PLAIN);
+}
+
+/* A stream's entry has no method, no request and no route. */
+static void test_access_log_that_is_off_takes_an_entry_without_texts(void **state)
+{
+    struct access_entry entry = {.outcome = OUTCOME_TARGET_RESET, .connect_us = -1, .first_byte_us = -1};
+
+    (void)state;
+    assert_non_null(strstr(error_log_of(LOG_LEVEL_WARN, &entry), "target_reset"));
+}
+
 #define PIPE_TEST(name) cmocka_unit_test_setup_teardown(name, pipe_setup, pipe_teardown)
 
 int main(void)
@@ -391,7 +485,10 @@ int main(void)
         cmocka_unit_test(test_access_log_file_is_appended_to),
         cmocka_unit_test(test_access_log_that_cannot_be_opened_says_so),
         PIPE_TEST(test_access_log_reader_that_left_is_survived),
+        PIPE_TEST(test_access_log_wants_every_outcome),
+        cmocka_unit_test(test_access_log_that_is_off_leaves_failures_to_the_error_log),
+        cmocka_unit_test(test_access_log_that_is_off_takes_an_entry_without_texts),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, redirect_error_log, NULL);
 }

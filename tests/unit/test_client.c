@@ -11,160 +11,11 @@
 
 #include <cmocka.h>
 
-#include "proxy/serve/frontend.h"
-#include "tests/unit/exchange_rig.h"
+#include "tests/unit/client_rig.h"
 
 #define GET "GET /a HTTP/1.1\r\nHost: a\r\n\r\n"
 #define POST_HEAD "POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 10000000\r\n\r\n"
 #define OK "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-
-struct front {
-    struct rig *rig;
-    struct frontend *frontend;
-    int fd; /* the client's end, non-blocking */
-    unsigned n_closed;
-    size_t n_data;
-    char data[RIG_BYTES]; /* what the client received, terminated */
-};
-
-static void front_on_left(void *closure, const struct listener_config *listener, uid_t uid)
-{
-    struct front *front = closure;
-
-    assert_ptr_equal(listener, &front->rig->listener);
-    assert_int_equal(uid, 7);
-    front->n_closed++;
-}
-
-static void front_connect(struct front *front)
-{
-    struct peer peer = {.is_unix = true, .uid = 7, .gid = 8};
-    int ends[2];
-
-    if (front->fd >= 0)
-        close(front->fd);
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), 0);
-    front->fd = ends[1];
-    front->n_data = 0;
-    front->data[0] = '\0';
-    assert_int_equal(frontend_add(front->frontend, ends[0], &front->rig->listener, &peer), 0);
-}
-
-/* With the settings that the test made in the rig. */
-static void front_open(struct front *front)
-{
-    struct error error = ERROR_INIT;
-
-    front->rig->env.client_left = front->rig->env.tunnels.closed = front_on_left;
-    front->rig->env.closure = front->rig->env.tunnels.closure = front;
-    front->frontend = frontend_new(&front->rig->env, &error);
-    if (!front->frontend)
-        fail_msg("%s", error.message);
-    front_connect(front);
-}
-
-static int front_setup(void **state)
-{
-    struct front *front = calloc(1, sizeof(*front));
-
-    assert_non_null(front);
-    front->fd = -1;
-    *state = front;
-    return rig_setup((void **)&front->rig);
-}
-
-static int front_teardown(void **state)
-{
-    struct front *front = *state;
-    int r;
-
-    frontend_free(front->frontend);
-    if (front->fd >= 0)
-        close(front->fd);
-    r = rig_teardown((void **)&front->rig);
-    free(front);
-    return r;
-}
-
-/* As a worker does, at most `ms` of sleep. */
-static int front_round(struct front *front, int ms)
-{
-    bool busy = frontend_is_busy(front->frontend);
-    int n = loop_run_once(front->rig->loop, busy ? 0 : ms);
-
-    assert_true(n >= 0);
-    frontend_turn(front->frontend, n == 0);
-    tunnels_turn(&front->rig->env.tunnels);
-    exchange_flush_unsent(&front->rig->env);
-    return busy || n > 0;
-}
-
-static void front_receive(struct front *front)
-{
-    ssize_t n;
-
-    while ((n = recv(front->fd, front->data + front->n_data, sizeof(front->data) - 1 - front->n_data, 0)) > 0)
-        front->n_data += (size_t)n;
-    front->data[front->n_data] = '\0';
-}
-
-static void front_settle(struct front *front)
-{
-    for (int i = 0; front_round(front, 0); i++)
-        assert_true(i < 10000);
-}
-
-static void front_say(struct front *front, const char *data)
-{
-    assert_int_equal(send(front->fd, data, strlen(data), MSG_NOSIGNAL), strlen(data));
-    front_settle(front);
-}
-
-static void front_expect(struct front *front, const char *first, const char *last)
-{
-    front_settle(front);
-    front_receive(front);
-    if (strncmp(front->data, first, strlen(first)) != 0 || front->n_data < strlen(last) ||
-        strcmp(front->data + front->n_data - strlen(last), last) != 0)
-        fail_msg("expected '%s...%s', got '%s'", first, last, front->data);
-    front->n_data = 0;
-}
-
-static void front_expect_closed(struct front *front)
-{
-    char byte;
-
-    assert_int_equal(recv(front->fd, &byte, 1, 0), 0);
-    assert_int_equal(front->n_closed, 1);
-    assert_int_equal(frontend_clients(front->frontend)->n_clients, 0);
-}
-
-/* Waits for an outcome to be counted; the client reads what there is meanwhile if it is told to. */
-static void front_await(struct front *front, enum outcome outcome)
-{
-    struct instant end = instant_add_ms(instant_now(), RIG_PATIENCE_MS / 2);
-
-    while (rig_count(front->rig, outcome) == 0) {
-        front_round(front, 5);
-        if (!instant_before(instant_now(), end))
-            fail_msg("%s was never counted", outcome_info(outcome)->name);
-    }
-    for (int i = 0; i < RIG_PATIENCE_MS && front->n_closed == 0; i++)
-        front_round(front, 1);
-}
-
-static void front_reach_target(struct front *front, const char *request)
-{
-    front_say(front, request);
-    rig_accept(front->rig);
-    assert_true(rig_receive(front->rig) > 0);
-}
-
-static void target_say(struct front *front, const char *data)
-{
-    assert_int_equal(send(front->rig->target_fd, data, strlen(data), MSG_NOSIGNAL), strlen(data));
-    front_settle(front);
-}
 
 static void test_client_is_served_again_and_again(void **state)
 {
@@ -177,7 +28,7 @@ static void test_client_is_served_again_and_again(void **state)
             rig_accept(front->rig);
         rig_expect_request(front->rig, "GET /a HTTP/1.1\r\n", "\r\n\r\n");
         assert_non_null(strstr(front->rig->received, "Forwarded: for=_uid-7.gid-8;host=a;proto=http\r\n"));
-        target_say(front, OK);
+        front_target_say(front, OK);
         front_expect(front, "HTTP/1.1 200 OK\r\n", "\r\n\r\nok");
     }
     assert_int_equal(rig_count(front->rig, OUTCOME_FORWARDED), 3);
@@ -197,7 +48,7 @@ static void test_client_with_large_header_limit_is_served(void **state)
     snprintf(request, 50000, "GET /a HTTP/1.1\r\nHost: a\r\nX: %040000d\r\n\r\n", 0);
     front_reach_target(front, request);
     assert_true(front->rig->n_received > 40000);
-    target_say(front, OK);
+    front_target_say(front, OK);
     front_expect(front, "HTTP/1.1 200 OK\r\n", "ok");
     free(request);
 }
@@ -224,7 +75,7 @@ static void test_client_that_has_finished_sending_gets_its_answer(void **state)
     front_reach_target(front, GET);
     assert_int_equal(shutdown(front->fd, SHUT_WR), 0);
     front_settle(front);
-    target_say(front, OK);
+    front_target_say(front, OK);
     front_expect(front, "HTTP/1.1 200 OK\r\n", "ok");
     assert_int_equal(rig_count(front->rig, OUTCOME_FORWARDED), 1);
 }
@@ -271,11 +122,6 @@ static void test_client_that_stops_its_body_gets_408(void **state)
     assert_int_equal(rig_receive(front->rig), -1);
 }
 
-static enum client_phase front_phase(struct front *front)
-{
-    return CONTAINER_OF(frontend_clients(front->frontend)->list.next, struct client, link)->phase;
-}
-
 /* Back-pressure stops the client's clock; once the target has taken everything, it is the client's turn again. */
 static void test_client_that_stops_its_body_after_back_pressure_gets_408(void **state)
 {
@@ -306,7 +152,7 @@ static void test_client_that_takes_nothing_is_cut(void **state)
     front->rig->listener.timeout_body_ms = 100;
     front_open(front);
     front_reach_target(front, GET);
-    target_say(front, "HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n");
+    front_target_say(front, "HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n");
     while (send(front->rig->target_fd, piece, sizeof(piece), MSG_NOSIGNAL) > 0)
         front_settle(front);
     front_await(front, OUTCOME_CLIENT_STALLED);
@@ -321,7 +167,7 @@ static void test_client_idle_for_too_long_is_closed(void **state)
     front->rig->listener.timeout_idle_ms = 60;
     front_open(front);
     front_reach_target(front, GET);
-    target_say(front, OK);
+    front_target_say(front, OK);
     front_expect(front, "HTTP/1.1 200 OK\r\n", "ok");
     for (int i = 0; i < RIG_PATIENCE_MS && front->n_closed == 0; i++)
         front_round(front, 1);
@@ -337,14 +183,14 @@ static void test_client_idle_longer_than_a_second_is_served(void **state)
 
     front_open(front);
     front_reach_target(front, GET);
-    target_say(front, OK);
+    front_target_say(front, OK);
     front_expect(front, "HTTP/1.1 200 OK\r\n", "ok");
     end = instant_add_ms(instant_now(), 1200); /* its memory has been given back */
     while (instant_before(instant_now(), end))
         front_round(front, 10);
     front_say(front, GET);
     rig_expect_request(front->rig, "GET /a HTTP/1.1\r\nHost: a\r\n", "\r\n\r\n");
-    target_say(front, OK);
+    front_target_say(front, OK);
     front_expect(front, "HTTP/1.1 200 OK\r\n", "ok");
 }
 
@@ -354,7 +200,7 @@ static void test_client_truncated_answer_is_cut_before_its_end(void **state)
 
     front_open(front);
     front_reach_target(front, GET);
-    target_say(front, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
+    front_target_say(front, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
     rig_close(front->rig);
     front_await(front, OUTCOME_TARGET_TRUNCATED);
     front_receive(front);
@@ -398,7 +244,7 @@ static void test_client_stop_lets_idle_ones_go_and_finishes_the_others(void **st
     clients_stop(frontend_clients(front->frontend));
     front_settle(front);
     assert_int_equal(front->n_closed, 0);
-    target_say(front, OK);
+    front_target_say(front, OK);
     front_expect(front, "HTTP/1.1 200 OK\r\n", "ok");
     front_await(front, OUTCOME_FORWARDED);
     front_expect_closed(front);
@@ -415,6 +261,96 @@ static void test_client_cut_all_is_stopped(void **state)
     assert_int_equal(front->n_closed, 1);
     assert_int_equal(front->rig->target.n_open, 0);
     assert_int_equal(rig_receive(front->rig), -1);
+}
+
+/* ---- tunnels ---- */
+
+#define UPGRADE "GET /a HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n"
+#define SWITCHED "HTTP/1.1 101 S\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n"
+
+/* The client is the tunnel's: the library has nothing left, but its listener still counts it. */
+static void test_client_becomes_a_tunnel_and_is_counted_out_with_it(void **state)
+{
+    struct front *front = *state;
+
+    front_open(front);
+    front_reach_target(front, UPGRADE);
+    front_target_say(front, SWITCHED "welcome");
+    front_expect(front, "HTTP/1.1 101 Switching Protocols\r\n", "\r\n\r\nwelcome");
+    assert_non_null(strstr(front->data, "\r\nUpgrade: echo\r\n"));
+    assert_int_equal(frontend_clients(front->frontend)->n_clients, 0);
+    assert_int_equal(front->rig->env.tunnels.n_tunnels, 1);
+    assert_int_equal(front->n_closed, 0);
+    front_say(front, "hello");
+    rig_expect_request(front->rig, "hello", "hello");
+    close(front->fd);
+    front->fd = -1;
+    front_await(front, OUTCOME_TUNNELED);
+    assert_int_equal(front->n_closed, 1);
+    assert_int_equal(front->rig->target.n_open, 0);
+}
+
+/* An impatient client does not wait for the 101. */
+static void test_client_that_speaks_behind_its_upgrade_is_heard_by_the_tunnel(void **state)
+{
+    struct front *front = *state;
+
+    front_open(front);
+    front_reach_target(front, UPGRADE "early");
+    assert_null(strstr(front->rig->received, "early"));
+    front_say(front, " bird");
+    front_target_say(front, SWITCHED);
+    front_expect(front, "HTTP/1.1 101 ", "\r\n\r\n");
+    rig_expect_request(front->rig, "early bird", "early bird");
+}
+
+static void test_client_whose_upgrade_is_declined_goes_on_with_http(void **state)
+{
+    struct front *front = *state;
+
+    front_open(front);
+    front_reach_target(front, UPGRADE);
+    front_target_say(front, OK);
+    front_expect(front, "HTTP/1.1 200 OK\r\n", "\r\n\r\nok");
+    front_say(front, GET);
+    rig_expect_request(front->rig, "GET /a HTTP/1.1\r\n", "\r\n\r\n");
+    front_target_say(front, OK);
+    front_expect(front, "HTTP/1.1 200 OK\r\n", "\r\n\r\nok");
+    assert_int_equal(rig_count(front->rig, OUTCOME_FORWARDED), 2);
+}
+
+static void test_client_that_leaves_before_its_switch_is_gone(void **state)
+{
+    struct front *front = *state;
+
+    front_open(front);
+    front_reach_target(front, UPGRADE);
+    close(front->fd);
+    front->fd = -1;
+    front_await(front, OUTCOME_CLIENT_GONE);
+    assert_int_equal(front->n_closed, 1);
+    assert_int_equal(front->rig->env.tunnels.n_tunnels, 0);
+    assert_int_equal(front->rig->target.n_open, 0);
+}
+
+/* The client's deadlines are not the tunnel's. */
+static void test_client_that_became_a_tunnel_has_no_deadline_of_its_own(void **state)
+{
+    struct front *front = *state;
+    struct instant end;
+
+    front->rig->listener.timeout_head_ms = front->rig->listener.timeout_body_ms = front->rig->listener.timeout_idle_ms =
+        300;
+    front->rig->target_config.idle_timeout_ms = front->rig->target_config.response_timeout_ms = 300;
+    front_open(front);
+    front_reach_target(front, UPGRADE);
+    front_target_say(front, SWITCHED);
+    end = instant_add_ms(instant_now(), 900);
+    while (instant_before(instant_now(), end))
+        front_round(front, 10);
+    front_say(front, "still here");
+    rig_expect_request(front->rig, "still here", "here");
+    assert_int_equal(front->n_closed, 0);
 }
 
 #define FRONT_TEST(name) cmocka_unit_test_setup_teardown(name, front_setup, front_teardown)
@@ -438,6 +374,11 @@ int main(void)
         FRONT_TEST(test_client_garbage_gets_400_and_reaches_nobody),
         FRONT_TEST(test_client_stop_lets_idle_ones_go_and_finishes_the_others),
         FRONT_TEST(test_client_cut_all_is_stopped),
+        FRONT_TEST(test_client_becomes_a_tunnel_and_is_counted_out_with_it),
+        FRONT_TEST(test_client_that_speaks_behind_its_upgrade_is_heard_by_the_tunnel),
+        FRONT_TEST(test_client_whose_upgrade_is_declined_goes_on_with_http),
+        FRONT_TEST(test_client_that_leaves_before_its_switch_is_gone),
+        FRONT_TEST(test_client_that_became_a_tunnel_has_no_deadline_of_its_own),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -310,11 +310,11 @@ static void test_chunked_decode_line_ceiling_holds(void **state)
     assert_int_equal(decode_filled("1;", 16384, "\r\na\r\n0\r\n\r\n"), CHUNKED_END);
     assert_int_equal(decode_filled("1;", 16385, "\r\na\r\n0\r\n\r\n"), CHUNKED_BAD);
     assert_int_equal(decode_filled("1;", 1 << 20, ""), CHUNKED_BAD);
-    assert_int_equal(decode_filled("0\r\n", 16384, ":\r\n\r\n"), CHUNKED_END);
-    assert_int_equal(decode_filled("0\r\n", 16385, ":\r\n\r\n"), CHUNKED_BAD);
-    assert_int_equal(decode_filled("0\r\nA:", 16383, "\r\n\r\n"), CHUNKED_END);
-    assert_int_equal(decode_filled("0\r\nA:b\r\nC:", 16382, "\r\n\r\n"), CHUNKED_BAD);
-    assert_int_equal(decode_filled("0\r\nA:b\r\nC:", 16381, "\r\n\r\n"), CHUNKED_END);
+    assert_int_equal(decode_filled("0\r\n", 16379, ":\r\n\r\n"), CHUNKED_END);
+    assert_int_equal(decode_filled("0\r\n", 16380, ":\r\n\r\n"), CHUNKED_BAD);
+    assert_int_equal(decode_filled("0\r\nA:", 16378, "\r\n\r\n"), CHUNKED_END);
+    assert_int_equal(decode_filled("0\r\nA:b\r\nC:", 16374, "\r\n\r\n"), CHUNKED_BAD);
+    assert_int_equal(decode_filled("0\r\nA:b\r\nC:", 16373, "\r\n\r\n"), CHUNKED_END);
 }
 
 /* A long stream whose chunks carry small extensions goes on for ever. */

@@ -64,8 +64,8 @@ static const struct {
      "GET / HTTP/1.1\r\nHost: h\r\nA: b\r\nConnection: TE\r\nTE: trailers\r\n" ADDED},
     {&unix_client, "GET / 1\nHost: h\nUpgrade: WebSocket\nConnection: upgrade\nSec-WebSocket-Key: k",
      "GET / HTTP/1.1\r\nHost: h\r\nSec-WebSocket-Key: k\r\nConnection: Upgrade\r\nUpgrade: WebSocket\r\n" ADDED},
-    {&unix_client, "GET / 1\nHost: h\nUpgrade: SPDY/3.1 ,,tcp,H2C,b c\nUpgrade: \nupgrade:TLS/1.0\nConnection: Upgrade",
-     "GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1, tcp, TLS/1.0\r\n" ADDED},
+    {&unix_client, "GET / 1\nHost: h\nUpgrade: SPDY/3.1 ,,tcp,H2C,b c\nUpgrade: \nupgrade:TLS/1.0, IRC/1.0\nConnection: Upgrade",
+     "GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1, tcp, IRC/1.0\r\n" ADDED},
     {&unix_client, "GET / 1\nHost: h\nUpgrade: h2c\nConnection: Upgrade, HTTP2-Settings\nHTTP2-Settings: AAA",
      "GET / HTTP/1.1\r\nHost: h\r\n" ADDED},
     {&some_client, "GET / 1\nHost: h\nUpgrade: h2c\nConnection: Upgrade, HTTP2-Settings\nHTTP2-Settings: AAA",
@@ -121,6 +121,9 @@ static const struct {
     {&tcp_client, "GET / 1\nHost: h\nX-Forwarded-For: a, b\nA: z\nx-forwarded-for:\nX-FORWARDED-FOR: c",
      "GET / HTTP/1.1\r\nHost: h\r\nA: z\r\n" VIA TCP_FORWARDED
      "X-Forwarded-For: a, b, c, 192.0.2.1\r\n" FORWARDED_HOST FORWARDED_PROTO "\r\n"},
+    /* an open quote would swallow our element */
+    {&unix_client, "GET / 1\nHost: h\nForwarded: for=\"a\\\"\nForwarded: for=\"b;\\\"c\"",
+     "GET / HTTP/1.1\r\nHost: h\r\nForwarded: for=\"b;\\\"c\"\r\n" ADDED},
     {&tcp_client, "GET / 1\nHost: h\nx-forwarded-proto: https\nX-Forwarded-Host:",
      "GET / HTTP/1.1\r\nHost: h\r\nx-forwarded-proto: https\r\nX-Forwarded-Host: \r\n" VIA TCP_FORWARDED
      "X-Forwarded-For: 192.0.2.1\r\n\r\n"},

@@ -70,12 +70,56 @@ static void test_list_remove_twice_is_harmless(void **state)
     assert_true(list_empty(&head));
 }
 
+static void test_list_move_takes_all_in_their_order(void **state)
+{
+    (void)state;
+    for (int n = 0; n <= 4; n++) {
+        struct list from = LIST_INIT(from), to = LIST_INIT(to);
+        struct item items[4] = {{.value = 0}};
+
+        for (int i = 0; i < n; i++) {
+            items[i].value = i;
+            list_append(&from, &items[i].link);
+        }
+        list_move(&to, &from);
+        assert_true(list_empty(&from));
+        assert_int_equal(list_empty(&to), n == 0);
+        for (int i = 0; i < n; i++)
+            assert_int_equal(list_pop_value(&to), i);
+        assert_true(list_empty(&to));
+        assert_ptr_equal(to.previous, &to);
+    }
+}
+
+/* What joins the old list meanwhile is not in the new one, and a member may leave the new one by itself. */
+static void test_list_move_leaves_two_lists_that_both_work(void **state)
+{
+    struct list from = LIST_INIT(from), to = LIST_INIT(to);
+    struct item items[4] = {{.value = 1}, {.value = 2}, {.value = 3}, {.value = 4}};
+
+    (void)state;
+    for (int i = 0; i < 3; i++)
+        list_append(&from, &items[i].link);
+    list_move(&to, &from);
+    list_init(&items[3].link);
+    list_append(&from, &items[3].link);
+    list_remove(&items[1].link);
+    assert_false(list_linked(&items[1].link));
+    assert_int_equal(list_pop_value(&to), 1);
+    assert_int_equal(list_pop_value(&to), 3);
+    assert_int_equal(list_pop_value(&to), -1);
+    assert_int_equal(list_pop_value(&from), 4);
+    assert_true(list_empty(&from));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_list_keeps_the_order_of_insertion),
         cmocka_unit_test(test_list_member_knows_whether_it_is_linked),
         cmocka_unit_test(test_list_remove_twice_is_harmless),
+        cmocka_unit_test(test_list_move_takes_all_in_their_order),
+        cmocka_unit_test(test_list_move_leaves_two_lists_that_both_work),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -189,22 +189,25 @@ static void test_target_gone_fails_the_whole_queue(void **state)
 static void test_target_withdrawn_while_connecting_frees_its_place(void **state)
 {
     struct rig *rig = *state;
-    struct asker connecting, queued;
+    struct asker busy, connecting, queued;
 
     assert_int_equal(listen(rig->listen_fd, 0), 0);
     rig->target_config.connections_max = 2;
     reset(rig);
-    assert_int_equal(ask(rig, &queued, false), CONNECT_DONE);
-    give(rig, &queued, true);
+    assert_int_equal(ask(rig, &busy, false), CONNECT_DONE);
     assert_int_equal(ask(rig, &connecting, true), CONNECT_WAIT);
     assert_int_equal(rig->target.n_open, 2);
-    assert_int_equal(ask(rig, &queued, true), CONNECT_WAIT);
+    assert_int_equal(ask(rig, &queued, false), CONNECT_WAIT);
+    assert_false(list_empty(&rig->target.queue));
     target_withdraw(&connecting.ticket);
     target_withdraw(&connecting.ticket);
-    assert_int_equal(queued.outcome, OUTCOME_FORWARDED); /* with the idle one */
+    assert_true(list_empty(&rig->target.queue)); /* it is connecting now, in that place */
+    assert_int_equal(rig->target.n_open, 2);
+    target_withdraw(&queued.ticket);
     assert_int_equal(rig->target.n_open, 1);
-    give(rig, &queued, true);
+    give(rig, &busy, true);
     assert_int_equal(connecting.outcome, OUTCOME_PENDING);
+    assert_int_equal(queued.outcome, OUTCOME_PENDING);
 }
 
 static void test_target_withdraw_without_a_question_is_harmless(void **state)
@@ -215,7 +218,8 @@ static void test_target_withdraw_without_a_question_is_harmless(void **state)
     target_withdraw(&asker.ticket);
 }
 
-static void test_target_queue_moves_when_an_idle_connection_of_nobody_dies(void **state)
+/* Who must have a new connection does not wait for an idle one to die, and is not given one. */
+static void test_target_fresh_takes_the_place_of_an_idle_one(void **state)
 {
     struct rig *rig = *state;
     struct asker first, second;
@@ -225,12 +229,25 @@ static void test_target_queue_moves_when_an_idle_connection_of_nobody_dies(void 
     assert_int_equal(ask(rig, &first, false), CONNECT_DONE);
     rig_accept(rig);
     give(rig, &first, true);
-    /* fresh: the idle one is in the way until the target closes it */
+    assert_int_equal(ask(rig, &second, true), CONNECT_DONE);
+    assert_int_equal(second.connection->n_exchanges, 0);
+    assert_int_equal(rig->target.n_open, 1);
+    give(rig, &second, true);
+}
+
+static void test_target_fresh_in_the_queue_stays_fresh(void **state)
+{
+    struct rig *rig = *state;
+    struct asker first, second;
+
+    rig->target_config.connections_max = 1;
+    reset(rig);
+    assert_int_equal(ask(rig, &first, false), CONNECT_DONE);
     assert_int_equal(ask(rig, &second, true), CONNECT_WAIT);
-    rig_close(rig);
-    rig_turn(rig);
+    give(rig, &first, true);
     assert_int_equal(second.outcome, OUTCOME_FORWARDED);
     assert_int_equal(second.connection->n_exchanges, 0);
+    assert_int_equal(rig->target.n_open, 1);
     give(rig, &second, true);
 }
 
@@ -247,7 +264,8 @@ int main(void)
         RIG_TEST(test_target_gone_fails_the_whole_queue),
         RIG_TEST(test_target_withdrawn_while_connecting_frees_its_place),
         RIG_TEST(test_target_withdraw_without_a_question_is_harmless),
-        RIG_TEST(test_target_queue_moves_when_an_idle_connection_of_nobody_dies),
+        RIG_TEST(test_target_fresh_takes_the_place_of_an_idle_one),
+        RIG_TEST(test_target_fresh_in_the_queue_stays_fresh),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

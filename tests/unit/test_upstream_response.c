@@ -308,6 +308,192 @@ static void test_response_chunked_that_fills_a_piece_with_bytes_after_its_end_is
     assert_int_equal(rig->target.pool.n_idle, 0);
 }
 
+/* Receiving stops behind bytes with which a descriptor is passed; the next client must not get what is left. */
+static void test_response_with_bytes_behind_a_passed_descriptor_is_not_reused(void **state)
+{
+    static char answer[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
+    static const char more[] = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil";
+    struct rig *rig = *state;
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control = {.bytes = {0}};
+    struct iovec part = {answer, sizeof(answer) - 1};
+    struct msghdr message = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+    int passed = STDERR_FILENO;
+
+    control.header.cmsg_level = SOL_SOCKET;
+    control.header.cmsg_type = SCM_RIGHTS;
+    control.header.cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(&control.header), &passed, sizeof(passed));
+    begin_get(rig);
+    assert_int_equal(sendmsg(rig->target_fd, &message, MSG_NOSIGNAL), sizeof(answer) - 1);
+    rig_send(rig, more);
+    rig_take_answer(rig);
+    rig_take_body(rig, 100);
+    assert_string_equal(rig->body, "hi");
+    rig_end(rig, true, OUTCOME_FORWARDED);
+    rig_turn(rig);
+    assert_int_equal(rig->target.pool.n_idle, 0);
+}
+
+/* ---- trailers ---- */
+
+#define GET_TE "GET / 1\nHost: a\nTE: trailers"
+
+/* What the client is told behind the body, as lines; "" for none. */
+static const char *trailers_of(struct rig *rig)
+{
+    static char lines[4096];
+    const struct fields *fields = exchange_trailers(rig->exchange);
+    size_t n = 0;
+
+    lines[0] = '\0';
+    for (size_t i = 0; fields && i < fields->n_items; i++)
+        if (!fields->items[i].drop)
+            n += (size_t)snprintf(lines + n, sizeof(lines) - n, "%s=%s\n", fields->items[i].name.data,
+                                  fields->items[i].value.data);
+    return lines;
+}
+
+#define TRAILED                                                                           \
+    "HTTP/1.1 200 OK\r\nTrailer: T\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n" \
+    "T: u \r\nContent-Length: 5\r\nCookie: a\r\nEmpty:\r\nT: again\r\n\r\n"
+
+static void test_response_trailers_are_kept_for_who_wants_them(void **state)
+{
+    static const char *const heads[] = {GET_TE, "GET / 1\nHost: a", "GET / 1\nHost: a\nTE: gzip"};
+    struct rig *rig = *state;
+
+    for (size_t i = 0; i < ARRAY_LENGTH(heads); i++) {
+        begin(rig, heads[i]);
+        rig_send(rig, TRAILED);
+        rig_take_answer(rig);
+        /* With trailers a body cannot leave by its length, however short it is. */
+        assert_int_equal(rig->answer.body, i == 0 ? ANSWER_STREAM : ANSWER_BUFFER);
+        if (i == 0)
+            assert_string_equal(rig_field(rig, "trailer"), "T");
+        else
+            assert_null(rig_field(rig, "trailer"));
+        assert_int_equal(rig_take_body(rig, 100), UPSTREAM_END);
+        assert_string_equal(rig->body, "hi");
+        assert_string_equal(trailers_of(rig), i == 0 ? "T=u\nEmpty=\nT=again\n" : "");
+        assert_int_equal(rig->target.pool.n_idle, 1);
+        rig_end(rig, true, OUTCOME_FORWARDED);
+    }
+}
+
+static void test_response_trailers_cut_anywhere_are_the_same(void **state)
+{
+    static const char trailed[] = TRAILED;
+    struct rig *rig = *state;
+    size_t length = strlen(trailed);
+
+    for (size_t cut = 1; cut < length; cut++) {
+        begin(rig, GET_TE);
+        rig_send_bytes(rig, trailed, cut);
+        rig->n_body = 0;
+        if (exchange_answer(rig->exchange, &rig->answer)) {
+            assert_int_equal(rig_take_body(rig, 7), UPSTREAM_WAIT);
+            rig_send_bytes(rig, &trailed[cut], length - cut);
+        } else {
+            rig_send_bytes(rig, &trailed[cut], length - cut);
+            rig_take_answer(rig);
+        }
+        assert_int_equal(rig_take_body(rig, 7), UPSTREAM_END);
+        assert_string_equal(rig->body, "hi");
+        assert_string_equal(trailers_of(rig), "T=u\nEmpty=\nT=again\n");
+        assert_int_equal(rig->target.pool.n_idle, 1);
+        rig_end(rig, true, OUTCOME_FORWARDED);
+    }
+}
+
+static void test_response_empty_trailer_section_leaves_the_body_short(void **state)
+{
+    struct rig *rig = *state;
+
+    begin(rig, GET_TE);
+    rig_send(rig, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n");
+    rig_take_answer(rig);
+    assert_int_equal(rig->answer.body, ANSWER_BUFFER);
+    assert_string_equal(trailers_of(rig), "");
+    rig_end(rig, true, OUTCOME_FORWARDED);
+}
+
+/* Over the ceiling the body is as good as cut off, whether the client wants its trailers or not. */
+static void test_response_trailers_over_their_ceiling_cut_the_body(void **state)
+{
+    static const char *const heads[] = {GET_TE, "GET / 1\nHost: a"};
+    struct rig *rig = *state;
+    char *trailers = malloc(20000);
+
+    assert_non_null(trailers);
+    for (size_t i = 0; i < ARRAY_LENGTH(heads); i++) {
+        begin(rig, heads[i]);
+        rig_send(rig, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n");
+        rig_take_answer(rig);
+        assert_int_equal(rig_take_body(rig, 100), UPSTREAM_WAIT);
+        snprintf(trailers, 20000, "0\r\nT: %017000d\r\n\r\n", 0);
+        rig_send(rig, trailers);
+        assert_int_equal(rig_take_body(rig, 10000), UPSTREAM_CUT);
+        rig_end(rig, false, OUTCOME_TARGET_TRUNCATED);
+        assert_int_equal(rig->target.n_open, 0);
+        rig_close(rig);
+    }
+    free(trailers);
+}
+
+static void test_response_trailers_just_below_their_ceiling_arrive(void **state)
+{
+    struct rig *rig = *state;
+    char *trailers = malloc(20000);
+    const struct fields *fields;
+
+    assert_non_null(trailers);
+    begin(rig, GET_TE);
+    rig_send(rig, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n");
+    rig_take_answer(rig);
+    assert_int_equal(rig_take_body(rig, 100), UPSTREAM_WAIT);
+    snprintf(trailers, 20000, "0\r\nT: %016300d\r\n\r\n", 0);
+    rig_send(rig, trailers);
+    assert_int_equal(rig_take_body(rig, 1000), UPSTREAM_END);
+    fields = exchange_trailers(rig->exchange);
+    assert_non_null(fields);
+    assert_int_equal(fields->n_items, 1);
+    assert_int_equal(fields->items[0].value.length, 16300);
+    rig_end(rig, true, OUTCOME_FORWARDED);
+    free(trailers);
+}
+
+/* The same section is good for both, or for neither. */
+static void test_response_many_small_trailers_do_not_depend_on_who_asks(void **state)
+{
+    static const char *const heads[] = {"GET / 1\nHost: a", GET_TE};
+    struct rig *rig = *state;
+    char *trailers = malloc(40000);
+    ssize_t ends[2];
+    int n = snprintf(trailers, 40000, "0\r\n");
+
+    assert_non_null(trailers);
+    for (int i = 0; i < 4000; i++)
+        n += snprintf(trailers + n, 40000 - (size_t)n, "a:b\r\n");
+    snprintf(trailers + n, 40000 - (size_t)n, "\r\n");
+    for (size_t i = 0; i < ARRAY_LENGTH(heads); i++) {
+        begin(rig, heads[i]);
+        rig_send(rig, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n");
+        rig_take_answer(rig);
+        assert_int_equal(rig_take_body(rig, 100), UPSTREAM_WAIT);
+        rig_send(rig, trailers);
+        ends[i] = rig_take_body(rig, 1000);
+        rig_end(rig, ends[i] == UPSTREAM_END, ends[i] == UPSTREAM_END ? OUTCOME_FORWARDED : OUTCOME_TARGET_TRUNCATED);
+        if (ends[i] != UPSTREAM_END)
+            rig_close(rig);
+    }
+    free(trailers);
+    assert_int_equal(ends[0], ends[1]);
+}
+
 /* ---- endless news ---- */
 
 #define NEWS "HTTP/1.1 102 On it\r\n\r\n"
@@ -383,6 +569,13 @@ int main(void)
         RIG_TEST(test_response_that_fills_the_buffer_with_bytes_after_its_end_is_not_reused),
         RIG_TEST(test_response_chunked_that_fills_a_piece_with_bytes_after_its_end_is_not_reused),
         RIG_TEST(test_response_flood_of_interim_responses_does_not_hold_the_loop),
+        RIG_TEST(test_response_with_bytes_behind_a_passed_descriptor_is_not_reused),
+        RIG_TEST(test_response_trailers_are_kept_for_who_wants_them),
+        RIG_TEST(test_response_trailers_cut_anywhere_are_the_same),
+        RIG_TEST(test_response_empty_trailer_section_leaves_the_body_short),
+        RIG_TEST(test_response_trailers_over_their_ceiling_cut_the_body),
+        RIG_TEST(test_response_trailers_just_below_their_ceiling_arrive),
+        RIG_TEST(test_response_many_small_trailers_do_not_depend_on_who_asks),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,153 @@
+#include "tests/unit/client_rig.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static void front_on_left(void *closure, const struct listener_config *listener, uid_t uid)
+{
+    struct front *front = closure;
+
+    assert_ptr_equal(listener, &front->rig->listener);
+    assert_int_equal(uid, 7);
+    front->n_closed++;
+}
+
+void front_connect(struct front *front)
+{
+    struct peer peer = {.is_unix = true, .uid = 7, .gid = 8};
+    int ends[2];
+
+    if (front->fd >= 0)
+        close(front->fd);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), 0);
+    front->fd = ends[1];
+    front->n_data = 0;
+    front->data[0] = '\0';
+    assert_int_equal(frontend_add(front->frontend, ends[0], &front->rig->listener, &peer), 0);
+}
+
+/* With the settings that the test made in the rig. */
+void front_open(struct front *front)
+{
+    struct error error = ERROR_INIT;
+
+    front->rig->env.client_left = front->rig->env.tunnels.closed = front_on_left;
+    front->rig->env.closure = front->rig->env.tunnels.closure = front;
+    front->frontend = frontend_new(&front->rig->env, &error);
+    if (!front->frontend)
+        fail_msg("%s", error.message);
+    front_connect(front);
+}
+
+int front_setup(void **state)
+{
+    struct front *front = calloc(1, sizeof(*front));
+
+    assert_non_null(front);
+    front->fd = -1;
+    *state = front;
+    return rig_setup((void **)&front->rig);
+}
+
+int front_teardown(void **state)
+{
+    struct front *front = *state;
+    int r;
+
+    frontend_free(front->frontend);
+    if (front->fd >= 0)
+        close(front->fd);
+    r = rig_teardown((void **)&front->rig);
+    free(front);
+    return r;
+}
+
+/* As a worker does, at most `ms` of sleep. */
+int front_round(struct front *front, int ms)
+{
+    bool busy = frontend_is_busy(front->frontend);
+    int n = loop_run_once(front->rig->loop, busy ? 0 : ms);
+
+    assert_true(n >= 0);
+    frontend_turn(front->frontend, n == 0);
+    tunnels_turn(&front->rig->env.tunnels);
+    exchange_flush_unsent(&front->rig->env);
+    return busy || n > 0;
+}
+
+void front_receive(struct front *front)
+{
+    ssize_t n;
+
+    while ((n = recv(front->fd, front->data + front->n_data, sizeof(front->data) - 1 - front->n_data, 0)) > 0)
+        front->n_data += (size_t)n;
+    front->data[front->n_data] = '\0';
+}
+
+void front_settle(struct front *front)
+{
+    for (int i = 0; front_round(front, 0); i++)
+        assert_true(i < 10000);
+}
+
+void front_say(struct front *front, const char *data)
+{
+    assert_int_equal(send(front->fd, data, strlen(data), MSG_NOSIGNAL), strlen(data));
+    front_settle(front);
+}
+
+void front_expect(struct front *front, const char *first, const char *last)
+{
+    front_settle(front);
+    front_receive(front);
+    if (strncmp(front->data, first, strlen(first)) != 0 || front->n_data < strlen(last) ||
+        strcmp(front->data + front->n_data - strlen(last), last) != 0)
+        fail_msg("expected '%s...%s', got '%s'", first, last, front->data);
+    front->n_data = 0;
+}
+
+void front_expect_closed(struct front *front)
+{
+    char byte;
+
+    assert_int_equal(recv(front->fd, &byte, 1, 0), 0);
+    assert_int_equal(front->n_closed, 1);
+    assert_int_equal(frontend_clients(front->frontend)->n_clients, 0);
+}
+
+void front_await(struct front *front, enum outcome outcome)
+{
+    struct instant end = instant_add_ms(instant_now(), RIG_PATIENCE_MS / 2);
+
+    while (rig_count(front->rig, outcome) == 0) {
+        front_round(front, 5);
+        if (!instant_before(instant_now(), end))
+            fail_msg("%s was never counted", outcome_info(outcome)->name);
+    }
+    for (int i = 0; i < RIG_PATIENCE_MS && front->n_closed == 0; i++)
+        front_round(front, 1);
+}
+
+void front_reach_target(struct front *front, const char *request)
+{
+    front_say(front, request);
+    rig_accept(front->rig);
+    assert_true(rig_receive(front->rig) > 0);
+}
+
+void front_target_say(struct front *front, const char *data)
+{
+    assert_int_equal(send(front->rig->target_fd, data, strlen(data), MSG_NOSIGNAL), strlen(data));
+    front_settle(front);
+}
+
+enum client_phase front_phase(struct front *front)
+{
+    return CONTAINER_OF(frontend_clients(front->frontend)->list.next, struct client, link)->phase;
+}

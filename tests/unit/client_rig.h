@@ -1,0 +1,47 @@
+/* A client on a socket pair, the frontend that serves it, and behind that the rig with its target. */
+#ifndef PORTHOLE_TESTS_CLIENT_RIG_H
+#define PORTHOLE_TESTS_CLIENT_RIG_H
+
+#include "proxy/serve/frontend.h"
+#include "tests/unit/exchange_rig.h"
+
+struct front {
+    struct rig *rig;
+    struct frontend *frontend;
+    int fd; /* the client's end, non-blocking */
+    unsigned n_closed;
+    size_t n_data;
+    char data[RIG_BYTES]; /* what the client received, terminated */
+};
+
+/* cmocka's setup and teardown; *state is a struct front. Settings in the rig may be changed before front_open. */
+int front_setup(void **state);
+int front_teardown(void **state);
+
+/* Starts the frontend and connects. */
+void front_open(struct front *front);
+/* Connects anew; the client before is closed. */
+void front_connect(struct front *front);
+/* The client's phase; there must be one client. */
+enum client_phase front_phase(struct front *front);
+
+/* As a worker does, at most `ms` of sleep. Whether anything was to be done. */
+int front_round(struct front *front, int ms);
+/* Goes on until there is nothing to do. */
+void front_settle(struct front *front);
+/* Waits for an outcome to be counted, and for the client's connection to be over then. */
+void front_await(struct front *front, enum outcome outcome);
+
+/* The client sends. */
+void front_say(struct front *front, const char *data);
+/* Appends what is there to front->data. */
+void front_receive(struct front *front);
+/* Receives, and expects all there is to have this beginning and this end. */
+void front_expect(struct front *front, const char *first, const char *last);
+void front_expect_closed(struct front *front);
+/* Sends a request that the target must get. */
+void front_reach_target(struct front *front, const char *request);
+/* The target sends. */
+void front_target_say(struct front *front, const char *data);
+
+#endif
