@@ -10,6 +10,8 @@ struct status_row {
 };
 
 static const struct status_row status_table[] = {
+    {102, "Processing"},
+    {103, "Early Hints"},
     {200, "OK"},
     {201, "Created"},
     {202, "Accepted"},

@@ -73,7 +73,11 @@ static void frontend_on_connection(void *closure, struct MHD_Connection *connect
         struct exchange_env *env = frontend->clients.env;
         uid_t uid = client_uid(client);
         bool goes_on = client->phase == CLIENT_TUNNEL;
+        void *request = client;
 
+        /* 1.0.1 forgets to tell of the end when a chunk line does not fit its memory. */
+        if (client->exchange)
+            frontend_on_completed(closure, connection, &request, MHD_REQUEST_TERMINATED_WITH_ERROR);
         client_free(client);
         *context = NULL;
         if (!goes_on)

@@ -191,6 +191,18 @@ static bool is_said_twice(const struct pair *pair, struct text heard)
            memcmp(heard.data + response->start, heard.data + response->head_end, n) == 0;
 }
 
+/* A relayed answer into which the library wrote its own refusal of the request's chunks: only a client whose chunks are
+ * malformed gets that, and it sees that the answer is broken. */
+static bool is_refused_in_relay(const struct pair *pair, struct text heard)
+{
+    static const char refusal[] = "HTTP/1.1 4";
+    const struct wire_message *request = &pair->request, *response = &pair->response;
+
+    return request->has_head && request->framing == WIRE_CHUNKED && request->state != WIRE_WHOLE &&
+           response->has_head && response->framing == WIRE_CHUNKED && wire_lists(response, "connection", "close") &&
+           memmem(heard.data + response->head_end, heard.length - response->head_end, refusal, sizeof(refusal) - 1);
+}
+
 /* Whether a message whose end two readers may see in different places is the last one that counts. */
 static void read_request_of_client(struct text said, size_t at, struct wire_message *ret_request, bool *ret_last)
 {
@@ -220,6 +232,10 @@ static void read_client(const struct world_end *end, struct view *view)
         read_final(heard, heard_at, end->ended, view, pair);
         if (is_said_twice(pair, heard)) {
             pair->response.has_head = false;
+            return;
+        }
+        if (pair->response.state == WIRE_BROKEN && is_refused_in_relay(pair, heard)) {
+            pair->response.state = WIRE_PARTIAL;
             return;
         }
         if (pair->response.state == WIRE_BROKEN)
