@@ -47,6 +47,10 @@ need_test() {
     need catatonit test -x /usr/bin/catatonit -o -x /usr/libexec/podman/catatonit
     need netavark test -x /usr/lib/podman/netavark
     need aardvark-dns test -x /usr/lib/podman/aardvark-dns
+    need 'docker-cli|docker.io' program docker
+    need busybox-static test -x /bin/busybox -o -x /usr/bin/busybox
+    need nodejs program node
+    need npm program npm
     need libcmocka-dev library cmocka
     need libcpp-httplib-dev header httplib.h
     need python3 test -x /usr/bin/python3
