@@ -1,5 +1,6 @@
 #include "proxy/tunnel_half.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <sys/socket.h>
 
@@ -72,6 +73,7 @@ static ssize_t half_send(struct tunnel *tunnel, struct tunnel_half *half, enum t
 
     if (half->piped)
         return pipe_drain(half->piped, tunnel_fd(tunnel, to));
+    assert(half->kept);
     n = tunnel_send(tunnel, to, half->kept->data + half->kept->start, buffer_length(half->kept));
     if (n > 0)
         half->kept->start += (size_t)n;

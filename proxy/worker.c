@@ -114,10 +114,12 @@ static int door_serve(struct door *door, int fd, const struct peer *peer)
     struct worker *worker = door->worker;
     struct tunnel_client client = {.fd = fd, .listener = door->config, .uid = peer->uid};
     char text[80];
+    size_t n;
 
     if (!door->config->stream)
         return frontend_add(worker->frontend, fd, door->config, peer);
-    return exchange_stream(&worker->env, &client, (struct text){text, peer_format(peer, text, sizeof(text))});
+    n = peer_format(peer, text, sizeof(text));
+    return exchange_stream(&worker->env, &client, (struct text){text, n});
 }
 
 static void door_take(struct door *door, int fd)
