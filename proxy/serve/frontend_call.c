@@ -148,7 +148,7 @@ static bool client_trailers_are_whole(const struct fields *trailers)
             return false;
         end = field->value.data + strlen(field->value.data);
     }
-    return memcmp(end, "\0\0\0", 4) == 0;
+    return !end || memcmp(end, "\0\0\0", 4) == 0;
 }
 
 /* When a trailer section comes in pieces, 0.9.75 begins it with the last field of the head once more. */
