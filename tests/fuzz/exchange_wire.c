@@ -438,7 +438,7 @@ static size_t skip_empty_lines(struct text said, size_t at)
 {
     while (at < said.length && strchr("\r\n", said.data[at])) {
         if (said.data[at] == '\0')
-            while (at < said.length && said.data[at] != '\r' && said.data[at] != '\n')
+            while (at < said.length && said.data[at] != '\n')
                 at++;
         else
             at++;
