@@ -1,54 +1,18 @@
 #include "proxy/exchange.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <unistd.h>
 
-#include "proxy/http/status.h"
+#include "proxy/exchange_parts.h"
 #include "proxy/http/trailers.h"
 #include "proxy/route.h"
 
 #define MOST_SPARE 64
-#define TARGET_INLINE_BYTES 512
-#define ID_BYTES 32
-#define PIECE_BYTES (34 * 1024) /* of a body, chunk head included */
-#define PROBLEM_BYTES 640
+#define PIECE_BYTES (34 * 1024)       /* of a body, chunk head included */
 #define DISCARD_MOST_BYTES (1u << 20) /* of a body nobody wants, for the sake of a connection that stays usable */
-
-enum exchange_state { EXCHANGE_NEW, EXCHANGE_RECEIVING, EXCHANGE_WAITING, EXCHANGE_ANSWERED };
-
-struct exchange {
-    struct exchange_env *env; /* borrowed */
-    struct exchange_client *client;
-    struct snapshot *snapshot;        /* a reference */
-    const struct route_config *route; /* NULL until one is found */
-    enum exchange_state state;
-    enum outcome failure;    /* ours or the client's; the target's is the upstream's */
-    const char *reason;      /* static detail of the failure */
-    unsigned status;         /* told to the client; 0 before */
-    unsigned refused_status; /* where it is more precise than the outcome's; 0 otherwise */
-    bool request_ended;      /* the client has sent all of it */
-    bool answer_is_ours;     /* a problem or a route's own response, not the target's */
-    bool close;              /* after the answer */
-    bool tunneled;           /* what follows is a tunnel's to report */
-    size_t room_bytes;       /* for a response head */
-    uint64_t received_bytes, sent_bytes, discarded_bytes;
-    struct instant begun;
-    struct text target; /* the request-target: target_inline, or owned memory when longer */
-    struct forward forward;
-    struct list unsent; /* in env.unsent */
-    struct exchange *next_spare;
-    char id[ID_BYTES];
-    struct request request;
-    struct field own_field; /* Content-Type of an answer of ours */
-    char problem[PROBLEM_BYTES];
-    char target_inline[TARGET_INLINE_BYTES];
-    struct upstream upstream;
-    struct field field_items[UPSTREAM_MOST_FIELDS];
-};
 
 /* ---- environment ---- */
 
@@ -114,26 +78,6 @@ static void exchange_on_upstream(struct upstream *upstream)
         exchange->client->wake(exchange->client);
 }
 
-/* Names and values lie in the upstream's buffer, each followed by a colon or a line end that is of no more use. */
-static void field_terminate(struct field *field)
-{
-    ((char *)field->name.data)[field->name.length] = '\0';
-    ((char *)field->value.data)[field->value.length] = '\0';
-}
-
-/* RFC 9110 15.2: not to a client of HTTP/1.0, and not into an answer. */
-static void exchange_on_interim(struct upstream *upstream)
-{
-    struct exchange *exchange = CONTAINER_OF(upstream, struct exchange, upstream);
-    struct fields *fields = &upstream->response.fields;
-
-    if (exchange->request.minor == 0 || exchange->state == EXCHANGE_ANSWERED || !exchange->client->interim)
-        return;
-    for (size_t i = 0; i < fields->n_items; i++)
-        field_terminate(&fields->items[i]);
-    exchange->client->interim(exchange->client, upstream->response.status, fields);
-}
-
 static bool exchange_keep_target(struct exchange *exchange, struct text target)
 {
     char *copy = exchange->target_inline;
@@ -183,7 +127,7 @@ struct fields *exchange_fields(struct exchange *exchange)
     return &exchange->request.fields;
 }
 
-/* ---- failures and answers of our own ---- */
+/* ---- failures ---- */
 
 void exchange_fail(struct exchange *exchange, enum outcome outcome)
 {
@@ -191,11 +135,6 @@ void exchange_fail(struct exchange *exchange, enum outcome outcome)
         return;
     exchange->failure = outcome;
     upstream_deinit(&exchange->upstream);
-}
-
-static enum outcome exchange_failure(const struct exchange *exchange)
-{
-    return exchange->failure != OUTCOME_PENDING ? exchange->failure : exchange->upstream.failure;
 }
 
 bool exchange_failed(const struct exchange *exchange)
@@ -212,56 +151,6 @@ void exchange_refuse(struct exchange *exchange, enum outcome outcome, const char
         exchange->state = EXCHANGE_WAITING;
     if (outcome_info(outcome)->fault == FAULT_CLIENT && outcome != OUTCOME_NO_ROUTE)
         exchange->close = true;
-}
-
-static unsigned exchange_problem_status(const struct exchange *exchange, const struct outcome_info *info)
-{
-    if (exchange->refused_status)
-        return exchange->refused_status;
-    if (info->status)
-        return info->status;
-    /* An outcome of a body that breaks off, before anything was told. */
-    return exchange_failure(exchange) == OUTCOME_TARGET_STALLED ? 504 : info->fault == FAULT_TARGET ? 502 : 500;
-}
-
-/* RFC 9457. Nothing of the request is repeated but its id, which consists of token characters. */
-static void exchange_answer_problem(struct exchange *exchange, struct answer *answer)
-{
-    const struct outcome_info *info = outcome_info(exchange_failure(exchange));
-    unsigned status = exchange_problem_status(exchange, info);
-    struct text id = exchange->forward.request_id;
-    int n = snprintf(exchange->problem, sizeof(exchange->problem),
-                     "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%u,\"outcome\":\"%s\",\"detail\":\"%s\","
-                     "\"request_id\":\"%.*s\"}\n",
-                     status_phrase(status), status, info->name, info->sentence, (int)id.length, id.data ? id.data : "");
-
-    exchange->answer_is_ours = true;
-    exchange->own_field =
-        (struct field){.name = TEXT_LITERAL("Content-Type"), .value = TEXT_LITERAL("application/problem+json")};
-    *answer = (struct answer){.status = status,
-                              .fields = &exchange->own_field,
-                              .n_fields = 1,
-                              .body = ANSWER_BUFFER,
-                              .data = exchange->problem,
-                              .length = (uint64_t)n,
-                              .has_length = true};
-}
-
-static void exchange_answer_respond(struct exchange *exchange, struct answer *answer)
-{
-    const struct route_config *route = exchange->route;
-    bool may_have_body = route->respond.status != 204 && route->respond.status != 304;
-
-    exchange->answer_is_ours = true;
-    exchange->own_field =
-        (struct field){.name = TEXT_LITERAL("Content-Type"), .value = text_of(route->respond.content_type)};
-    *answer = (struct answer){.status = route->respond.status,
-                              .fields = &exchange->own_field,
-                              .n_fields = route->respond.body_length > 0 ? 1 : 0,
-                              .body = may_have_body ? ANSWER_BUFFER : ANSWER_NONE,
-                              .data = route->respond.body,
-                              .length = route->respond.body_length,
-                              .has_length = may_have_body};
 }
 
 /* ---- the request ---- */
@@ -383,11 +272,6 @@ enum exchange_verdict exchange_expectation(struct exchange *exchange)
     return upstream_has_response(&exchange->upstream) ? EXCHANGE_REFUSE : EXCHANGE_EXPECT;
 }
 
-static bool exchange_is_forwarding(const struct exchange *exchange)
-{
-    return exchange->route && exchange->route->action == ROUTE_TARGET && exchange->failure == OUTCOME_PENDING;
-}
-
 bool exchange_takes_body(const struct exchange *exchange)
 {
     return !exchange_is_forwarding(exchange) || upstream_takes_body(&exchange->upstream);
@@ -452,174 +336,6 @@ void exchange_flush_unsent(struct exchange_env *env)
         if (exchange_failed(exchange) || exchange_has_early_answer(exchange))
             exchange->client->wake(exchange->client);
     }
-}
-
-/* ---- the response ---- */
-
-static size_t exchange_head_bytes(const struct fields *fields)
-{
-    size_t bytes = 160; /* status line, Date, framing and Connection, generously */
-
-    for (size_t i = 0; i < fields->n_items; i++)
-        if (!fields->items[i].drop)
-            bytes += fields->items[i].name.length + fields->items[i].value.length + 4;
-    return bytes;
-}
-
-/* The last decisions about the fields of a response: Trailer announces what a client without TE: trailers does not get
- * (RFC 9110 6.6.2), and a 101 or 426 names the protocol (RFC 9110 7.8, 15.5.22). */
-static void exchange_finish_fields(const struct exchange *exchange, struct fields *fields)
-{
-    bool switched = upstream_has_switched(&exchange->upstream);
-    unsigned status = exchange->upstream.response.status;
-
-    for (size_t i = 0; i < fields->n_items; i++) {
-        struct field *field = &fields->items[i];
-
-        field_terminate(field);
-        if (field->id == FIELD_TRAILER && !exchange->request.trailers)
-            field->drop = true;
-        else if (field->id == FIELD_UPGRADE && (switched || status == 426))
-            field->drop = false;
-    }
-}
-
-static void exchange_answer_forward(struct exchange *exchange, struct answer *answer)
-{
-    struct upstream *upstream = &exchange->upstream;
-    const struct response *response = &upstream->response;
-
-    exchange_finish_fields(exchange, &upstream->response.fields);
-    *answer = (struct answer){.status = response->status,
-                              .fields = response->fields.items,
-                              .n_fields = response->fields.n_items,
-                              .body = ANSWER_STREAM,
-                              .length = response->content_length,
-                              .has_length = response->has_content_length};
-    if (upstream_has_switched(upstream)) {
-        answer->body = ANSWER_TUNNEL;
-    } else if (response->body == BODY_NONE) {
-        answer->body = ANSWER_NONE;
-    } else if (upstream->body_in_buffer) {
-        answer->body = ANSWER_BUFFER;
-        answer->data = upstream->in->data + upstream->in->start;
-        answer->length = buffer_length(upstream->in);
-        answer->has_length = true;
-        exchange->sent_bytes = answer->length;
-    }
-}
-
-bool exchange_answer(struct exchange *exchange, struct answer *ret_answer)
-{
-    struct upstream *upstream = &exchange->upstream;
-
-    if (!exchange_failed(exchange) && exchange_is_forwarding(exchange)) {
-        if (!upstream_has_response(upstream))
-            return false;
-        /* The target agreed before it had taken all of the request. */
-        if (upstream->response_half == UPSTREAM_RESPONSE_SWITCHED && !upstream_has_switched(upstream))
-            return false;
-        if (exchange_head_bytes(&upstream->response.fields) > exchange->room_bytes)
-            exchange_refuse(exchange, OUTCOME_RESPONSE_HEAD_TOO_LARGE, NULL);
-    }
-    if (exchange_failed(exchange))
-        exchange_answer_problem(exchange, ret_answer);
-    else if (exchange->route->action == ROUTE_RESPOND)
-        exchange_answer_respond(exchange, ret_answer);
-    else
-        exchange_answer_forward(exchange, ret_answer);
-    exchange->status = ret_answer->status;
-    ret_answer->chunkable = exchange->request.minor == 1;
-    ret_answer->is_head = exchange->request.is_head;
-    ret_answer->close = exchange->close || exchange->env->stopping;
-    exchange->state = EXCHANGE_ANSWERED;
-    return true;
-}
-
-bool exchange_has_early_answer(const struct exchange *exchange)
-{
-    enum upstream_response_half half = exchange->upstream.response_half;
-
-    return exchange->state == EXCHANGE_RECEIVING &&
-           (exchange_failed(exchange) || (exchange_is_forwarding(exchange) &&
-                                          (half == UPSTREAM_RESPONSE_BODY || half == UPSTREAM_RESPONSE_COMPLETE)));
-}
-
-bool exchange_is_told(const struct exchange *exchange)
-{
-    const struct upstream *upstream = &exchange->upstream;
-
-    if (exchange->state != EXCHANGE_ANSWERED)
-        return false;
-    return exchange->answer_is_ours || upstream->body_in_buffer ||
-           (upstream->response_half == UPSTREAM_RESPONSE_COMPLETE && buffer_length(upstream->in) == 0);
-}
-
-ssize_t exchange_read(struct exchange *exchange, char *data, size_t size)
-{
-    ssize_t n = exchange->failure == OUTCOME_PENDING ? upstream_read(&exchange->upstream, data, size) : UPSTREAM_CUT;
-
-    if (n > 0)
-        exchange->sent_bytes += (uint64_t)n;
-    return n;
-}
-
-const struct fields *exchange_trailers(struct exchange *exchange)
-{
-    struct upstream *upstream = &exchange->upstream;
-    struct text section = upstream_trailers(upstream);
-    struct fields *fields = &upstream->response.fields;
-
-    /* The head has been told: its fields make room. Syntax has been checked by the decoder. */
-    *fields = (struct fields){.items = upstream->field_items, .capacity = UPSTREAM_MOST_FIELDS};
-    if (section.length == 0 || trailers_parse(section, fields))
-        return NULL;
-    for (size_t i = 0; i < fields->n_items; i++)
-        field_terminate(&fields->items[i]);
-    return fields;
-}
-
-/* ---- tunnels ---- */
-
-static void exchange_describe(const struct exchange *exchange, enum outcome outcome, struct access_entry *entry);
-
-int exchange_tunnel(struct exchange *exchange, const struct tunnel_client *client, struct text early)
-{
-    struct exchange_env *env = exchange->env;
-    struct upstream *upstream = &exchange->upstream;
-    struct connection *connection;
-    struct text target_early;
-    struct access_entry entry;
-    int r;
-
-    if (exchange_failed(exchange)) {
-        close(client->fd);
-        return -ECANCELED;
-    }
-    exchange_describe(exchange, OUTCOME_TUNNELED, &entry);
-    connection = upstream_take_connection(upstream, &target_early);
-    r = tunnel_join(&env->tunnels, client, upstream->target, connection, exchange->snapshot, &entry, exchange->begun,
-                    early, target_early);
-    if (r < 0)
-        exchange_fail(exchange, OUTCOME_INTERNAL);
-    else
-        exchange->tunneled = true;
-    return r;
-}
-
-int exchange_stream(struct exchange_env *env, const struct tunnel_client *client, struct text peer)
-{
-    const struct target_config *target = client->listener->stream;
-    char id[ID_BYTES];
-    struct access_entry entry = {.request_id = {id, ID_BYTES},
-                                 .listener = text_of(client->listener->name),
-                                 .upstream = text_of(target->name),
-                                 .peer = peer,
-                                 .connect_us = -1,
-                                 .first_byte_us = -1};
-
-    exchange_make_id(env, id);
-    return tunnel_open(&env->tunnels, client, &env->targets[target->index], env->snapshot, &entry);
 }
 
 /* ---- the end ---- */
@@ -706,4 +422,45 @@ void exchange_end(struct exchange *exchange, bool delivered)
     exchange->next_spare = env->spare;
     env->spare = exchange;
     env->n_spare++;
+}
+
+/* ---- tunnels ---- */
+
+int exchange_tunnel(struct exchange *exchange, const struct tunnel_client *client, struct text early)
+{
+    struct exchange_env *env = exchange->env;
+    struct upstream *upstream = &exchange->upstream;
+    struct connection *connection;
+    struct text target_early;
+    struct access_entry entry;
+    int r;
+
+    if (exchange_failed(exchange)) {
+        close(client->fd);
+        return -ECANCELED;
+    }
+    exchange_describe(exchange, OUTCOME_TUNNELED, &entry);
+    connection = upstream_take_connection(upstream, &target_early);
+    r = tunnel_join(&env->tunnels, client, upstream->target, connection, exchange->snapshot, &entry, exchange->begun,
+                    early, target_early);
+    if (r < 0)
+        exchange_fail(exchange, OUTCOME_INTERNAL);
+    else
+        exchange->tunneled = true;
+    return r;
+}
+
+int exchange_stream(struct exchange_env *env, const struct tunnel_client *client, struct text peer)
+{
+    const struct target_config *target = client->listener->stream;
+    char id[ID_BYTES];
+    struct access_entry entry = {.request_id = {id, ID_BYTES},
+                                 .listener = text_of(client->listener->name),
+                                 .upstream = text_of(target->name),
+                                 .peer = peer,
+                                 .connect_us = -1,
+                                 .first_byte_us = -1};
+
+    exchange_make_id(env, id);
+    return tunnel_open(&env->tunnels, client, &env->targets[target->index], env->snapshot, &entry);
 }
