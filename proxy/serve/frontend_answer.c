@@ -147,7 +147,8 @@ enum MHD_Result frontend_tell(struct client *client, const struct answer *answer
     client->response = response; /* the library's, as long as it reads */
     if (client_add_fields(response, answer, close && answer->body != ANSWER_TUNNEL)) {
         client->told = true;
-        client->told_small = answer->body == ANSWER_BUFFER && answer->length < BLOCK_BYTES;
+        client->told_small =
+            answer->body == ANSWER_NONE || (answer->body == ANSWER_BUFFER && answer->length < BLOCK_BYTES);
         client->told_run = client->clients->run;
         client_arm(client, CLIENT_RESPONSE);
         result = MHD_queue_response(client->connection, answer->status, response);

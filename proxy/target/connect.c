@@ -31,6 +31,7 @@ struct watch {
     struct list link;
     struct source source;
     struct connector *connector;
+    CURL *easy; /* whose descriptor it is */
 };
 
 /* One connection being made. */
@@ -110,7 +111,6 @@ static int connector_set_watch(CURL *easy, curl_socket_t fd, int what, void *clo
     struct watch *watch = fd_closure;
     uint32_t events = 0;
 
-    (void)easy;
     if (what == CURL_POLL_REMOVE) {
         if (watch)
             watch_free(watch);
@@ -131,6 +131,7 @@ static int connector_set_watch(CURL *easy, curl_socket_t fd, int what, void *clo
     if (!watch)
         return 0;
     watch->connector = connector;
+    watch->easy = easy;
     watch->source = (struct source)SOURCE_INIT;
     list_init(&watch->link);
     if (loop_add(connector->loop, &watch->source, fd, events, connector_on_ready) < 0) {
@@ -344,9 +345,23 @@ static int attempt_add_handle(struct attempt *attempt, uint64_t timeout_ms)
 
 /* ---- ending ---- */
 
+/* libcurl closes the descriptor of an unfinished attempt before it says so; by then it may be another thread's. */
+static void attempt_unwatch(const struct attempt *attempt)
+{
+    struct list *watches = &attempt->connector->watches;
+
+    for (struct list *link = watches->next; link != watches; link = link->next) {
+        struct watch *watch = CONTAINER_OF(link, struct watch, link);
+
+        if (watch->easy == attempt->easy)
+            loop_remove(&watch->source);
+    }
+}
+
 static void attempt_drop_handle(struct attempt *attempt)
 {
     if (attempt->easy) {
+        attempt_unwatch(attempt);
         curl_multi_remove_handle(attempt->connector->multi, attempt->easy);
         connector_give_handle(attempt->connector, attempt->easy);
         attempt->easy = NULL;
