@@ -1,5 +1,6 @@
 /* Requests as libmicrohttpd calls. */
 #include <string.h>
+#include <sys/socket.h>
 
 #include "proxy/base/give_back.h"
 #include "proxy/serve/frontend_call.h"
@@ -312,9 +313,11 @@ void frontend_on_completed(void *closure, struct MHD_Connection *connection, voi
         return;
     *context = NULL;
     client->clients->n_calls++;
-    /* The library closes such a connection only in its next run, and does not ask for one. */
-    if (how != MHD_REQUEST_TERMINATED_COMPLETED_OK)
+    /* The library closes such a connection when it next looks at it, for which there must be a reason. */
+    if (how != MHD_REQUEST_TERMINATED_COMPLETED_OK) {
+        shutdown(client->fd, SHUT_RDWR);
         client->clients->dirty = true;
+    }
     client_stop_waiting(client);
     exchange_end(client->exchange, frontend_was_delivered(client, how));
     client->exchange = NULL;

@@ -170,6 +170,9 @@ static bool cursor_ends_line(const struct cursor *cursor, const char *at, size_t
         return false;
     if (at[1] == '\n' && (at[0] == '\0' || (at_start && at[0] == ':')))
         return true;
+    /* A NUL, CR LF, and LF by itself: as long as two line ends. */
+    if (at_start ? cursor->at >= 2 && memcmp(at - 2, "\0\r\n\n", 4) == 0 : left >= 4 && memcmp(at, "\0\r\n\n", 4) == 0)
+        return true;
     return left >= 4 && at[0] == '\n' && (at[1] == '\0' || at[1] == ':') && (at[2] == '\0' || at[2] == '\r') &&
            at[3] == '\n';
 }

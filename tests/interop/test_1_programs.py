@@ -177,15 +177,17 @@ def httplib_server(context):
         assert (got.status, got.body, got.fields["x-method"]) == (200, body, method), (method, got.status)
     head = wire.exchange(porthole.address, "HEAD", "/echo")
     assert head.status == 200 and head.body == b""
-    with wire.client(porthole.address) as kept:
-        for size in (0, 1, 999, 1_000_000):
-            body = pattern(size)
-            kept.send(wire.head("POST", "/chunked", "Transfer-Encoding: chunked"))
-            for begin in range(0, size, 70_000):
-                kept.send(wire.chunk(body[begin : begin + 70_000]))
-            kept.send(b"0\r\n\r\n")
-            got = wire.Response(kept)
-            assert got.status == 200 and got.body == body, (size, got.status)
+    kept = wire.client(porthole.address)
+    for size in (0, 1, 999, 1_000_000):
+        body = pattern(size)
+        kept.send(wire.head("POST", "/chunked", "Transfer-Encoding: chunked"))
+        for begin in range(0, size, 70_000):
+            kept.send(wire.chunk(body[begin : begin + 70_000]))
+        kept.send(b"0\r\n\r\n")
+        got = wire.Response(kept)
+        assert got.status == 200 and got.body == body, (size, got.status)
+        kept = wire.again(kept, got, porthole.address)
+    kept.close()
     got = wire.exchange(porthole.address, target="/stream/5000000")
     assert got.body == (b"abcdefghijklmnopqrstuvwxyz" * 192308)[:5_000_000]
 
@@ -249,21 +251,23 @@ def try_through(address):
         got = wire.exchange(address, method, "/a%2Bb?c=d", body=body)
         assert (got.status, got.body, got.fields["x-method"]) == (200, body, method), (method, got.status, got.body[:300])
         assert got.fields["x-target"] == "/a%2Bb?c=d", got.fields
-    with wire.client(address) as kept:
-        for i in range(30):
-            body = pattern(i * 5003)
-            lines = ["X-Answer: chunked"] if i % 2 else []
-            if i % 3:
-                kept.send(wire.head("POST", f"/{i}", f"Content-Length: {len(body)}", *lines) + body)
-            else:
-                kept.send(wire.head("POST", f"/{i}", "Transfer-Encoding: chunked", *lines))
-                kept.send((wire.chunk(body) if body else b"") + b"0\r\n\r\n")
-            got = wire.Response(kept)
-            assert got.status == 200 and got.body == body, (i, got.status)
-        kept.send(wire.head("HEAD", "/head"))
-        assert wire.Response(kept, "HEAD").status == 200
-        kept.send(wire.head("GET", "/after"))
-        assert wire.Response(kept).status == 200
+    kept = wire.client(address)
+    for i in range(30):
+        body = pattern(i * 5003)
+        lines = ["X-Answer: chunked"] if i % 2 else []
+        if i % 3:
+            kept.send(wire.head("POST", f"/{i}", f"Content-Length: {len(body)}", *lines) + body)
+        else:
+            kept.send(wire.head("POST", f"/{i}", "Transfer-Encoding: chunked", *lines))
+            kept.send((wire.chunk(body) if body else b"") + b"0\r\n\r\n")
+        got = wire.Response(kept)
+        assert got.status == 200 and got.body == body, (i, got.status)
+        kept = wire.again(kept, got, address)
+    kept.send(wire.head("HEAD", "/head"))
+    assert wire.Response(kept, "HEAD").status == 200
+    kept.send(wire.head("GET", "/after"))
+    assert wire.Response(kept).status == 200
+    kept.close()
     big = pattern(4_000_000)
     assert wire.exchange(address, "POST", "/big", body=big).body == big
 

@@ -136,6 +136,14 @@ def answer(body=b"", *lines, status="200 OK"):
     return "\r\n".join([f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *lines, "", ""]).encode("latin-1") + body
 
 
+def again(end, got, address):
+    """The connection for the next request: the same one, unless the answer said that it ends."""
+    if got.fields.get("connection", "").lower() != "close":
+        return end
+    end.close()
+    return client(address)
+
+
 def exchange(address, method="GET", target="/", *lines, body=b"", timeout=10):
     """One request on a connection of its own."""
     if body:
