@@ -313,14 +313,14 @@ void frontend_on_completed(void *closure, struct MHD_Connection *connection, voi
         return;
     *context = NULL;
     client->clients->n_calls++;
+    client_stop_waiting(client);
+    exchange_end(client->exchange, frontend_was_delivered(client, how));
+    client->exchange = NULL;
     /* The library closes such a connection when it next looks at it, for which there must be a reason. */
     if (how != MHD_REQUEST_TERMINATED_COMPLETED_OK) {
         shutdown(client->fd, SHUT_RDWR);
         client->clients->dirty = true;
     }
-    client_stop_waiting(client);
-    exchange_end(client->exchange, frontend_was_delivered(client, how));
-    client->exchange = NULL;
     if (client->phase == CLIENT_LINGER || client->phase == CLIENT_TUNNEL)
         return;
     client->served = true;
