@@ -10,54 +10,10 @@
 
 #include <cmocka.h>
 
-#include "tests/unit/exchange_rig.h"
+#include "tests/unit/upstream_fixture.h"
 
-#define PIECE_BYTES 30000
-#define OK "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 #define POST_5 "POST /a 1\nHost: a\nContent-Length: 5"
 #define POST_BIG "POST /a 1\nHost: a\nContent-Length: 100000000"
-
-static char piece[PIECE_BYTES + 1];
-
-static int upstream_group_setup(void **state)
-{
-    (void)state;
-    memset(piece, 'x', PIECE_BYTES);
-    return 0;
-}
-
-static void begin_post(struct rig *rig, const char *head)
-{
-    assert_int_equal(rig_begin(rig, head), EXCHANGE_FORWARD);
-}
-
-static void expect_ok(struct rig *rig)
-{
-    rig_take_answer(rig);
-    assert_int_equal(rig->answer.status, 200);
-    assert_int_equal(rig_take_body(rig, 100), UPSTREAM_END);
-    assert_string_equal(rig->body, "ok");
-    rig_end(rig, true, OUTCOME_FORWARDED);
-}
-
-static void expect_status(struct rig *rig, unsigned status, enum outcome outcome)
-{
-    rig_take_answer(rig);
-    assert_int_equal(rig->answer.status, status);
-    rig_end(rig, true, outcome);
-}
-
-/* Sends pieces until the target's socket is full. */
-static size_t fill_target(struct rig *rig)
-{
-    size_t n = 0;
-
-    do {
-        n += PIECE_BYTES;
-        assert_true(n < 10000000);
-    } while (rig_send_body(rig, piece) == EXCHANGE_BODY_MORE);
-    return n;
-}
 
 /* ---- reused connections ---- */
 
@@ -83,14 +39,14 @@ static void test_upstream_reused_closed_before_the_request_is_retried(void **sta
     for (size_t i = 0; i < ARRAY_LENGTH(heads); i++) {
         rig_one_exchange(rig);
         rig_close(rig);
-        begin_post(rig, heads[i]);
+        upstream_begin_post(rig, heads[i]);
         if (i >= 2)
             assert_int_equal(rig_send_body(rig, "hello"), EXCHANGE_BODY_MORE);
         rig_finish_request(rig);
         rig_accept(rig);
         rig_expect_request(rig, i == 0 ? "GET /a " : i == 1 ? "DELETE /a " : "POST /a ", ends[i]);
-        rig_send(rig, OK);
-        expect_ok(rig);
+        rig_send(rig, UPSTREAM_OK);
+        upstream_expect_ok(rig);
     }
 }
 
@@ -99,14 +55,14 @@ static void test_upstream_reused_closed_with_the_request_unread_is_retried(void 
     struct rig *rig = *state;
 
     rig_one_exchange(rig);
-    begin_post(rig, "DELETE /a 1\nHost: a");
+    upstream_begin_post(rig, "DELETE /a 1\nHost: a");
     rig_finish_request(rig);
     rig_close(rig); /* with the request in its queue: a reset */
     rig_turn(rig);
     rig_accept(rig);
     rig_expect_request(rig, "DELETE /a ", "\r\n\r\n");
-    rig_send(rig, OK);
-    expect_ok(rig);
+    rig_send(rig, UPSTREAM_OK);
+    upstream_expect_ok(rig);
 }
 
 static void test_upstream_reused_closed_with_a_body_unread_is_not_retried(void **state)
@@ -114,13 +70,13 @@ static void test_upstream_reused_closed_with_a_body_unread_is_not_retried(void *
     struct rig *rig = *state;
 
     rig_one_exchange(rig);
-    begin_post(rig, POST_5);
+    upstream_begin_post(rig, POST_5);
     rig_send_body(rig, "hello");
     rig_finish_request(rig);
     rig_close(rig);
     rig_turn(rig);
     assert_false(rig_has_connection(rig));
-    expect_status(rig, 502, OUTCOME_TARGET_RESET);
+    upstream_expect_status(rig, 502, OUTCOME_TARGET_RESET);
 }
 
 static void test_upstream_reused_closed_after_reading_is_not_retried(void **state)
@@ -130,7 +86,7 @@ static void test_upstream_reused_closed_after_reading_is_not_retried(void **stat
 
     for (size_t i = 0; i < ARRAY_LENGTH(heads); i++) {
         rig_one_exchange(rig);
-        begin_post(rig, heads[i]);
+        upstream_begin_post(rig, heads[i]);
         if (i == 2)
             rig_send_body(rig, "hello");
         rig_finish_request(rig);
@@ -138,7 +94,7 @@ static void test_upstream_reused_closed_after_reading_is_not_retried(void **stat
         rig_close(rig);
         rig_turn(rig);
         assert_false(rig_has_connection(rig));
-        expect_status(rig, 502, OUTCOME_TARGET_CLOSED);
+        upstream_expect_status(rig, 502, OUTCOME_TARGET_CLOSED);
         assert_int_equal(rig->target.n_open, 0);
     }
 }
@@ -148,7 +104,7 @@ static void test_upstream_second_failure_is_final(void **state)
     struct rig *rig = *state;
 
     rig_one_exchange(rig);
-    begin_post(rig, "GET /a 1\nHost: a");
+    upstream_begin_post(rig, "GET /a 1\nHost: a");
     rig_finish_request(rig);
     rig_close(rig);
     rig_turn(rig);
@@ -156,7 +112,7 @@ static void test_upstream_second_failure_is_final(void **state)
     rig_close(rig);
     rig_turn(rig);
     assert_false(rig_has_connection(rig));
-    expect_status(rig, 502, OUTCOME_TARGET_RESET);
+    upstream_expect_status(rig, 502, OUTCOME_TARGET_RESET);
 }
 
 static void test_upstream_retry_that_finds_nobody_says_so(void **state)
@@ -166,10 +122,10 @@ static void test_upstream_retry_that_finds_nobody_says_so(void **state)
     rig_one_exchange(rig);
     rig_close(rig);
     rig_stop_listening(rig);
-    begin_post(rig, POST_5);
+    upstream_begin_post(rig, POST_5);
     rig_send_body(rig, "hello");
     rig_finish_request(rig);
-    expect_status(rig, 503, OUTCOME_TARGET_ABSENT);
+    upstream_expect_status(rig, 503, OUTCOME_TARGET_ABSENT);
 }
 
 static void test_upstream_retry_takes_a_fresh_connection_before_an_idle_one(void **state)
@@ -178,7 +134,7 @@ static void test_upstream_retry_takes_a_fresh_connection_before_an_idle_one(void
     struct exchange *first;
     int fd;
 
-    begin_post(rig, "GET /1 1\nHost: a");
+    upstream_begin_post(rig, "GET /1 1\nHost: a");
     rig_finish_request(rig);
     rig_accept(rig);
     fd = rig->target_fd;
@@ -189,17 +145,17 @@ static void test_upstream_retry_takes_a_fresh_connection_before_an_idle_one(void
     assert_int_equal(dup2(fd, rig->target_fd), rig->target_fd);
     close(fd);
     rig_receive(rig);
-    rig_send(rig, OK);
+    rig_send(rig, UPSTREAM_OK);
     exchange_end(first, true);
     assert_int_equal(rig->target.pool.n_idle, 1); /* the other end of one of them is gone with dup2 */
-    begin_post(rig, "GET /2 1\nHost: a");
+    upstream_begin_post(rig, "GET /2 1\nHost: a");
     rig_finish_request(rig);
     rig_close(rig);
     rig_turn(rig);
     rig_accept(rig);
     rig_expect_request(rig, "GET /2 ", "\r\n\r\n");
-    rig_send(rig, OK);
-    expect_ok(rig);
+    rig_send(rig, UPSTREAM_OK);
+    upstream_expect_ok(rig);
 }
 
 /* ---- bodies ---- */
@@ -208,7 +164,7 @@ static void test_upstream_head_travels_with_the_first_piece(void **state)
 {
     struct rig *rig = *state;
 
-    begin_post(rig, POST_5);
+    upstream_begin_post(rig, POST_5);
     rig_accept(rig);
     assert_int_equal(rig_receive(rig), 0);
     assert_int_equal(exchange_body(rig->exchange, "hel", 3), EXCHANGE_BODY_MORE);
@@ -217,30 +173,30 @@ static void test_upstream_head_travels_with_the_first_piece(void **state)
     rig_expect_request(rig, "lo", "lo");
     rig_finish_request(rig);
     rig_finish_request(rig);
-    rig_send(rig, OK);
-    expect_ok(rig);
+    rig_send(rig, UPSTREAM_OK);
+    upstream_expect_ok(rig);
 }
 
 static void test_upstream_head_without_a_piece_is_sent_at_the_end_of_the_round(void **state)
 {
     struct rig *rig = *state;
 
-    begin_post(rig, POST_5);
+    upstream_begin_post(rig, POST_5);
     exchange_flush_unsent(&rig->env);
     rig_accept(rig);
     rig_expect_request(rig, "POST /a ", "\r\n\r\n");
     rig_send_body(rig, "hello");
     rig_expect_request(rig, "hello", "hello");
     rig_finish_request(rig);
-    rig_send(rig, OK);
-    expect_ok(rig);
+    rig_send(rig, UPSTREAM_OK);
+    upstream_expect_ok(rig);
 }
 
 static void test_upstream_chunked_pieces_are_chunks(void **state)
 {
     struct rig *rig = *state;
 
-    begin_post(rig, "POST /a 1\nHost: a\nTransfer-Encoding: chunked");
+    upstream_begin_post(rig, "POST /a 1\nHost: a\nTransfer-Encoding: chunked");
     rig_send_body(rig, "hello, world, 17!");
     rig_accept(rig);
     rig_expect_request(rig, "POST /a ", "\r\n\r\n11\r\nhello, world, 17!\r\n");
@@ -249,20 +205,20 @@ static void test_upstream_chunked_pieces_are_chunks(void **state)
     rig_expect_request(rig, "1\r\nx\r\n", "1\r\nx\r\n");
     rig_finish_request(rig);
     rig_expect_request(rig, "0\r\n\r\n", "0\r\n\r\n");
-    rig_send(rig, OK);
-    expect_ok(rig);
+    rig_send(rig, UPSTREAM_OK);
+    upstream_expect_ok(rig);
 }
 
 static void test_upstream_empty_chunked_body_has_its_end(void **state)
 {
     struct rig *rig = *state;
 
-    begin_post(rig, "POST /a 1\nHost: a\nTransfer-Encoding: chunked");
+    upstream_begin_post(rig, "POST /a 1\nHost: a\nTransfer-Encoding: chunked");
     rig_finish_request(rig);
     rig_accept(rig);
     rig_expect_request(rig, "POST /a ", "\r\n\r\n0\r\n\r\n");
-    rig_send(rig, OK);
-    expect_ok(rig);
+    rig_send(rig, UPSTREAM_OK);
+    upstream_expect_ok(rig);
 }
 
 /* Every byte arrives once and in order, whatever the target takes at a time. */
@@ -271,8 +227,8 @@ static void test_upstream_full_target_holds_the_client_until_it_reads(void **sta
     struct rig *rig = *state;
     size_t n_sent, n_received = 0;
 
-    begin_post(rig, POST_BIG);
-    n_sent = fill_target(rig);
+    upstream_begin_post(rig, POST_BIG);
+    n_sent = upstream_fill_target(rig);
     rig_accept(rig);
     for (unsigned round = 0; round < 3; round++) {
         unsigned wakes = rig->n_wakes;
@@ -285,7 +241,7 @@ static void test_upstream_full_target_holds_the_client_until_it_reads(void **sta
         }
         assert_true(rig->n_wakes > wakes);
         assert_int_equal(n_received, n_sent);
-        n_sent += fill_target(rig);
+        n_sent += upstream_fill_target(rig);
     }
     exchange_fail(rig->exchange, OUTCOME_CLIENT_GONE);
     rig_end(rig, false, OUTCOME_CLIENT_GONE);
@@ -296,10 +252,10 @@ static void test_upstream_target_that_never_reads_times_out(void **state)
     struct rig *rig = *state;
 
     rig->target_config.idle_timeout_ms = 20;
-    begin_post(rig, POST_BIG);
-    fill_target(rig);
+    upstream_begin_post(rig, POST_BIG);
+    upstream_fill_target(rig);
     rig_await_wake(rig);
-    expect_status(rig, 504, OUTCOME_RESPONSE_TIMEOUT);
+    upstream_expect_status(rig, 504, OUTCOME_RESPONSE_TIMEOUT);
 }
 
 /* Between two pieces the client is what is waited for, and it has a deadline of its own. */
@@ -308,8 +264,8 @@ static void test_upstream_client_pause_after_a_full_target_is_not_the_targets_fa
     struct rig *rig = *state;
 
     rig->target_config.idle_timeout_ms = 40;
-    begin_post(rig, POST_BIG);
-    fill_target(rig);
+    upstream_begin_post(rig, POST_BIG);
+    upstream_fill_target(rig);
     rig_accept(rig);
     while (rig_receive(rig) > 0)
         rig_turn(rig);
@@ -323,8 +279,8 @@ static void test_upstream_full_target_that_sends_news_wakes_nobody(void **state)
 {
     struct rig *rig = *state;
 
-    begin_post(rig, POST_BIG);
-    fill_target(rig);
+    upstream_begin_post(rig, POST_BIG);
+    upstream_fill_target(rig);
     rig_accept(rig);
     for (int i = 0; i < 3; i++) {
         unsigned wakes = rig->n_wakes;
@@ -347,9 +303,9 @@ static void test_upstream_body_over_the_limit_is_refused(void **state)
 
     rig->listener.limit_body_bytes = 4;
     assert_int_equal(rig_begin(rig, POST_5), EXCHANGE_REFUSE);
-    expect_status(rig, 413, OUTCOME_BODY_TOO_LARGE);
+    upstream_expect_status(rig, 413, OUTCOME_BODY_TOO_LARGE);
     assert_false(rig_has_connection(rig));
-    begin_post(rig, "POST /a 1\nHost: a\nTransfer-Encoding: chunked");
+    upstream_begin_post(rig, "POST /a 1\nHost: a\nTransfer-Encoding: chunked");
     assert_int_equal(rig_send_body(rig, "four"), EXCHANGE_BODY_MORE);
     rig_accept(rig);
     assert_int_equal(rig_send_body(rig, "!"), EXCHANGE_BODY_EARLY);
@@ -369,14 +325,14 @@ static void test_upstream_early_answer_discards_the_rest_up_to_a_mebibyte(void *
     struct rig *rig = *state;
     size_t n = 0;
 
-    begin_post(rig, POST_BIG);
-    rig_send_body(rig, piece);
+    upstream_begin_post(rig, POST_BIG);
+    rig_send_body(rig, upstream_piece);
     rig_accept(rig);
     rig_receive(rig);
     rig_send(rig, "HTTP/1.1 403 No\r\nContent-Length: 2\r\n\r\nno");
     assert_int_equal(rig_receive(rig), -1); /* nobody will read the rest: not reusable */
-    while (rig_send_body(rig, piece) == EXCHANGE_BODY_MORE) {
-        n += PIECE_BYTES;
+    while (rig_send_body(rig, upstream_piece) == EXCHANGE_BODY_MORE) {
+        n += UPSTREAM_PIECE_BYTES;
         assert_true(n <= 1u << 20);
     }
     assert_true(n > 1000000);
@@ -392,12 +348,12 @@ static void test_upstream_early_answer_of_a_target_that_leaves_counts(void **sta
 {
     struct rig *rig = *state;
 
-    begin_post(rig, POST_BIG);
-    rig_send_body(rig, piece);
+    upstream_begin_post(rig, POST_BIG);
+    rig_send_body(rig, upstream_piece);
     rig_accept(rig);
     assert_int_equal(write(rig->target_fd, "HTTP/1.1 413 Big\r\nContent-Length: 2\r\n\r\nno", 41), 41);
     rig_close(rig);
-    assert_int_equal(rig_send_body(rig, piece), EXCHANGE_BODY_MORE);
+    assert_int_equal(rig_send_body(rig, upstream_piece), EXCHANGE_BODY_MORE);
     rig_finish_request(rig);
     rig_take_answer(rig);
     assert_int_equal(rig->answer.status, 413);
@@ -410,15 +366,15 @@ static void test_upstream_early_answer_in_two_pieces_to_a_full_target_arrives(vo
 {
     struct rig *rig = *state;
 
-    begin_post(rig, POST_BIG);
-    fill_target(rig);
+    upstream_begin_post(rig, POST_BIG);
+    upstream_fill_target(rig);
     rig_accept(rig);
     rig_send(rig, "HTTP/1.1 413 Too ");
     assert_false(exchange_has_early_answer(rig->exchange));
     rig_send(rig, "Large\r\nContent-Length: 3\r\n\r\nno\n");
     assert_true(exchange_has_early_answer(rig->exchange));
-    assert_int_equal(rig_send_body(rig, piece), EXCHANGE_BODY_MORE);
-    expect_status(rig, 413, OUTCOME_FORWARDED);
+    assert_int_equal(rig_send_body(rig, upstream_piece), EXCHANGE_BODY_MORE);
+    upstream_expect_status(rig, 413, OUTCOME_FORWARDED);
 }
 
 /* Neither side moves any more: the target waits for its answer to be read, we for it to read. */
@@ -427,8 +383,8 @@ static void test_upstream_streaming_answer_of_a_full_target_stalls(void **state)
     struct rig *rig = *state;
 
     rig->target_config.idle_timeout_ms = 40;
-    begin_post(rig, POST_BIG);
-    fill_target(rig);
+    upstream_begin_post(rig, POST_BIG);
+    upstream_fill_target(rig);
     rig_accept(rig);
     rig_send(rig, "HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\nxxx");
     rig_pass_ms(rig, 400);
@@ -440,13 +396,13 @@ static void test_upstream_target_that_stops_reading_and_says_nothing_is_502(void
 {
     struct rig *rig = *state;
 
-    begin_post(rig, POST_BIG);
-    rig_send_body(rig, piece);
+    upstream_begin_post(rig, POST_BIG);
+    rig_send_body(rig, upstream_piece);
     rig_accept(rig);
     rig_receive(rig);
     rig_close(rig);
-    assert_int_equal(rig_send_body(rig, piece), EXCHANGE_BODY_MORE); /* discarded */
-    expect_status(rig, 502, OUTCOME_TARGET_CLOSED);
+    assert_int_equal(rig_send_body(rig, upstream_piece), EXCHANGE_BODY_MORE); /* discarded */
+    upstream_expect_status(rig, 502, OUTCOME_TARGET_CLOSED);
 }
 
 /* ---- expectations ---- */
@@ -473,8 +429,8 @@ static void test_upstream_expectation_agreed(void **state)
     rig_send_body(rig, "hello");
     rig_finish_request(rig);
     rig_expect_request(rig, "hello", "hello");
-    rig_send(rig, OK);
-    expect_ok(rig);
+    rig_send(rig, UPSTREAM_OK);
+    upstream_expect_ok(rig);
 }
 
 static void test_upstream_expectation_refused(void **state)
@@ -484,7 +440,7 @@ static void test_upstream_expectation_refused(void **state)
     begin_expecting(rig);
     rig_send(rig, "HTTP/1.1 417 No\r\nContent-Length: 0\r\n\r\n");
     assert_int_equal(exchange_expectation(rig->exchange), EXCHANGE_REFUSE);
-    expect_status(rig, 417, OUTCOME_FORWARDED);
+    upstream_expect_status(rig, 417, OUTCOME_FORWARDED);
     assert_int_equal(rig->target.n_open, 0);
 }
 
@@ -496,8 +452,8 @@ static void test_upstream_expectation_of_an_impatient_client(void **state)
     rig_send_body(rig, "hello");
     rig_finish_request(rig);
     rig_expect_request(rig, "hello", "hello");
-    rig_send(rig, "HTTP/1.1 100 Continue\r\n\r\n" OK);
-    expect_ok(rig);
+    rig_send(rig, "HTTP/1.1 100 Continue\r\n\r\n" UPSTREAM_OK);
+    upstream_expect_ok(rig);
     assert_int_equal(rig->target.pool.n_idle, 1);
 }
 
@@ -509,10 +465,10 @@ static void test_upstream_expectation_of_a_lost_target_is_refused(void **state)
     rig_close(rig);
     rig_turn(rig);
     assert_int_equal(exchange_expectation(rig->exchange), EXCHANGE_REFUSE);
-    expect_status(rig, 502, OUTCOME_TARGET_CLOSED);
+    upstream_expect_status(rig, 502, OUTCOME_TARGET_CLOSED);
     rig_stop_listening(rig);
     assert_int_equal(rig_begin(rig, EXPECTING), EXCHANGE_REFUSE);
-    expect_status(rig, 503, OUTCOME_TARGET_ABSENT);
+    upstream_expect_status(rig, 503, OUTCOME_TARGET_ABSENT);
 }
 
 #define RIG_TEST(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)

@@ -9,52 +9,7 @@
 
 #include <cmocka.h>
 
-#include "tests/unit/exchange_rig.h"
-
-#define PIECE_BYTES 30000
-#define OK "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-
-static char piece[PIECE_BYTES + 1];
-
-static int upstream_group_setup(void **state)
-{
-    (void)state;
-    memset(piece, 'x', PIECE_BYTES);
-    return 0;
-}
-
-static void begin_post(struct rig *rig, const char *head)
-{
-    assert_int_equal(rig_begin(rig, head), EXCHANGE_FORWARD);
-}
-
-static void expect_ok(struct rig *rig)
-{
-    rig_take_answer(rig);
-    assert_int_equal(rig->answer.status, 200);
-    assert_int_equal(rig_take_body(rig, 100), UPSTREAM_END);
-    assert_string_equal(rig->body, "ok");
-    rig_end(rig, true, OUTCOME_FORWARDED);
-}
-
-static void expect_status(struct rig *rig, unsigned status, enum outcome outcome)
-{
-    rig_take_answer(rig);
-    assert_int_equal(rig->answer.status, status);
-    rig_end(rig, true, outcome);
-}
-
-/* Sends pieces until the target's socket is full. */
-static size_t fill_target(struct rig *rig)
-{
-    size_t n = 0;
-
-    do {
-        n += PIECE_BYTES;
-        assert_true(n < 10000000);
-    } while (rig_send_body(rig, piece) == EXCHANGE_BODY_MORE);
-    return n;
-}
+#include "tests/unit/upstream_fixture.h"
 
 /* ---- trailers ---- */
 
@@ -64,25 +19,25 @@ static void test_upstream_trailers_of_a_request_follow_its_last_chunk(void **sta
 {
     struct rig *rig = *state;
 
-    begin_post(rig, POST_CHUNKED);
+    upstream_begin_post(rig, POST_CHUNKED);
     rig_send_body(rig, "hello");
     rig_finish_request_with(rig, "X-Sum: 1 \nHost: evil\nContent-Length:3\nAuthorization:a\nEmpty:");
     rig_accept(rig);
     rig_expect_request(rig, "POST /a ", "\r\n\r\n5\r\nhello\r\n0\r\nX-Sum: 1\r\nEmpty: \r\n\r\n");
-    rig_send(rig, OK);
-    expect_ok(rig);
+    rig_send(rig, UPSTREAM_OK);
+    upstream_expect_ok(rig);
 }
 
 static void test_upstream_trailers_without_a_body_travel_with_the_head(void **state)
 {
     struct rig *rig = *state;
 
-    begin_post(rig, POST_CHUNKED);
+    upstream_begin_post(rig, POST_CHUNKED);
     rig_finish_request_with(rig, "X-Sum:1");
     rig_accept(rig);
     rig_expect_request(rig, "POST /a ", "\r\n\r\n0\r\nX-Sum: 1\r\n\r\n");
-    rig_send(rig, OK);
-    expect_ok(rig);
+    rig_send(rig, UPSTREAM_OK);
+    upstream_expect_ok(rig);
 }
 
 /* The target never learns that this was all. */
@@ -92,7 +47,7 @@ static void test_upstream_bad_trailers_break_the_request_off(void **state)
     struct rig *rig = *state;
 
     for (size_t i = 0; i < ARRAY_LENGTH(trailers); i++) {
-        begin_post(rig, POST_CHUNKED);
+        upstream_begin_post(rig, POST_CHUNKED);
         rig_send_body(rig, "hello");
         rig_accept(rig);
         rig_finish_request_with(rig, trailers[i]);
@@ -149,7 +104,7 @@ static void test_upstream_switches_when_the_target_agrees(void **state)
     struct rig *rig = *state;
 
     for (size_t i = 0; i < ARRAY_LENGTH(answers); i++) {
-        begin_post(rig, GET_UPGRADING);
+        upstream_begin_post(rig, GET_UPGRADING);
         rig_finish_request(rig);
         rig_accept(rig);
         rig_expect_request(rig, "GET /a ", "\r\n\r\n");
@@ -166,7 +121,7 @@ static void test_upstream_switch_cut_anywhere_is_the_same(void **state)
     size_t length = strlen(switched);
 
     for (size_t cut = 1; cut < length; cut += 5) {
-        begin_post(rig, GET_UPGRADING);
+        upstream_begin_post(rig, GET_UPGRADING);
         rig_finish_request(rig);
         rig_accept(rig);
         rig_receive(rig);
@@ -194,12 +149,12 @@ static void test_upstream_switch_that_was_not_offered_is_refused(void **state)
     struct rig *rig = *state;
 
     for (size_t i = 0; i < ARRAY_LENGTH(rows); i++) {
-        begin_post(rig, rows[i].head);
+        upstream_begin_post(rig, rows[i].head);
         rig_finish_request(rig);
         rig_accept(rig);
         rig_receive(rig);
         rig_send(rig, rows[i].answer);
-        expect_status(rig, 502, OUTCOME_BAD_RESPONSE);
+        upstream_expect_status(rig, 502, OUTCOME_BAD_RESPONSE);
         assert_int_equal(rig->target.n_open, 0);
     }
 }
@@ -209,7 +164,7 @@ static void test_upstream_switch_waits_for_the_end_of_the_request(void **state)
 {
     struct rig *rig = *state;
 
-    begin_post(rig, POST_UPGRADING);
+    upstream_begin_post(rig, POST_UPGRADING);
     rig_send_body(rig, "he");
     rig_accept(rig);
     rig_expect_request(rig, "POST /a ", "\r\n\r\nhe");
@@ -230,8 +185,8 @@ static void test_upstream_switch_waits_until_the_request_was_sent(void **state)
     struct rig *rig = *state;
     unsigned wakes;
 
-    begin_post(rig, POST_CHUNKED "\n" UPGRADING);
-    fill_target(rig);
+    upstream_begin_post(rig, POST_CHUNKED "\n" UPGRADING);
+    upstream_fill_target(rig);
     rig_accept(rig);
     rig_finish_request(rig);
     rig_send(rig, SWITCHED);
@@ -248,13 +203,13 @@ static void test_upstream_switch_of_a_target_that_takes_no_more_times_out(void *
     struct rig *rig = *state;
 
     rig->target_config.idle_timeout_ms = 40;
-    begin_post(rig, POST_CHUNKED "\n" UPGRADING);
-    fill_target(rig);
+    upstream_begin_post(rig, POST_CHUNKED "\n" UPGRADING);
+    upstream_fill_target(rig);
     rig_accept(rig);
     rig_finish_request(rig);
     rig_send(rig, SWITCHED);
     rig_await_wake(rig);
-    expect_status(rig, 504, OUTCOME_RESPONSE_TIMEOUT);
+    upstream_expect_status(rig, 504, OUTCOME_RESPONSE_TIMEOUT);
 }
 
 /* It agreed, and left before it had the request. */
@@ -262,7 +217,7 @@ static void test_upstream_switch_of_a_target_that_leaves_in_mid_request_fails(vo
 {
     struct rig *rig = *state;
 
-    begin_post(rig, POST_UPGRADING);
+    upstream_begin_post(rig, POST_UPGRADING);
     rig_send_body(rig, "he");
     rig_accept(rig);
     rig_receive(rig);
