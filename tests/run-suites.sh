@@ -8,6 +8,7 @@
 #              TESTS         where the suites are (default: tests)
 #              LOG_DIR       logs (default: build/log)
 #              FUZZ_SECONDS  for each fuzz target (default: 5)
+#              FUZZ_SEED     of its random numbers, so that the same program does the same again (default: another each time)
 # Tests see PORTHOLE, PORTHOLE_BUILD (helper programs are in its tests/SUITE) and TESTDIR (tests/), all absolute.
 # Whatever crashes, hangs or tells nothing has failed. So has a suite during which a sanitizer wrote a report.
 set -u
@@ -91,7 +92,7 @@ fuzz() { # PROGRAM
     if [ -e "$tests/fuzz/$name.dict" ]; then
         seeds+=("-dict=$tests/fuzz/$name.dict")
     fi
-    if timeout -k 10 $((${FUZZ_SECONDS:-5} + 120)) "$1" "-max_total_time=${FUZZ_SECONDS:-5}" -timeout=10 \
+    if timeout -k 10 $((${FUZZ_SECONDS:-5} + 120)) "$1" "-max_total_time=${FUZZ_SECONDS:-5}" -timeout=10 "-seed=${FUZZ_SEED:-0}" \
         -rss_limit_mb=1024 "-artifact_prefix=$logs/" -print_final_stats=1 "$found" "${seeds[@]}" >"$log" 2>&1 </dev/null &&
         grep -q '^stat::number_of_executed_units' "$log"; then
         echo ok

@@ -193,13 +193,13 @@ static bool is_said_twice(const struct pair *pair, struct text heard)
 
 /* A relayed answer into which the library wrote its own refusal of the request's chunks: only a client whose chunks are
  * malformed gets that, and it sees that the answer is broken. */
-static bool is_refused_in_relay(const struct pair *pair, struct text heard)
+static bool is_refused_in_relay(const struct pair *pair, struct text heard, bool last)
 {
     static const char refusal[] = "HTTP/1.1 4";
     const struct wire_message *request = &pair->request, *response = &pair->response;
 
-    return request->has_head && request->framing == WIRE_CHUNKED && request->state != WIRE_WHOLE &&
-           response->has_head && response->framing == WIRE_CHUNKED && wire_lists(response, "connection", "close") &&
+    return request->has_head && request->framing == WIRE_CHUNKED && last && response->has_head &&
+           response->framing == WIRE_CHUNKED && wire_lists(response, "connection", "close") &&
            memmem(heard.data + response->head_end, heard.length - response->head_end, refusal, sizeof(refusal) - 1);
 }
 
@@ -234,7 +234,7 @@ static void read_client(const struct world_end *end, struct view *view)
             pair->response.has_head = false;
             return;
         }
-        if (pair->response.state == WIRE_BROKEN && is_refused_in_relay(pair, heard)) {
+        if (pair->response.state == WIRE_BROKEN && is_refused_in_relay(pair, heard, last)) {
             pair->response.state = WIRE_PARTIAL;
             return;
         }
