@@ -272,7 +272,7 @@ static bool address_any_takes(const char *bind, const char *host)
 
 bool address_reaches(const struct address *endpoint, const struct address *bind)
 {
-    bool is_host = endpoint->kind != ADDRESS_UNIX && endpoint->kind != ADDRESS_ABSTRACT;
+    bool is_host = !address_is_unix(endpoint->kind);
     char *a, *b;
     bool same;
 

@@ -25,6 +25,11 @@ enum address_kind {
     ADDRESS_HTTPS,    /* https://host:port, targets only */
 };
 
+static inline bool address_is_unix(enum address_kind kind)
+{
+    return kind == ADDRESS_UNIX || kind == ADDRESS_ABSTRACT;
+}
+
 /* One address, as written and taken apart. */
 struct address {
     enum address_kind kind;

@@ -215,11 +215,6 @@ static struct tunnel *tunnel_new(struct tunnels *tunnels, const struct tunnel_cl
     return tunnel;
 }
 
-static bool address_is_local(enum address_kind kind)
-{
-    return kind == ADDRESS_UNIX || kind == ADDRESS_ABSTRACT;
-}
-
 /* 0 or -ENOMEM. */
 static int half_keep(struct tunnel *tunnel, enum tunnel_side from, struct text early)
 {
@@ -241,8 +236,8 @@ static int half_keep(struct tunnel *tunnel, enum tunnel_side from, struct text e
 static void tunnel_connected(struct tunnel *tunnel, struct connection *connection)
 {
     tunnel->connection = connection;
-    tunnel->spliceable = address_is_local(tunnel->client.listener->bind.kind) &&
-                         address_is_local(tunnel->target->config->endpoints[0].kind);
+    tunnel->spliceable = address_is_unix(tunnel->client.listener->bind.kind) &&
+                         address_is_unix(tunnel->target->config->endpoints[0].kind);
     tunnel->ends[TUNNEL_TARGET].gone = connection->gone;
     connection_use(connection, tunnel_on_target, tunnel);
     counter_add(&tunnel->tunnels->metrics->tunnels, 1);

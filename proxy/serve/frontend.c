@@ -69,7 +69,6 @@ static void frontend_on_connection(void *closure, struct MHD_Connection *connect
     } else if (*context) {
         struct client *client = *context;
         const struct listener_config *listener = client->side.listener;
-
         struct exchange_env *env = frontend->clients.env;
         uid_t uid = client_uid(client);
         bool goes_on = client->phase == CLIENT_TUNNEL;

@@ -7,11 +7,13 @@
 #include <sys/socket.h>
 
 #include "proxy/http/body.h"
+#include "proxy/http/head_writer.h"
 #include "proxy/http/status.h"
 #include "proxy/http/trailers.h"
 
 #define HEAD_BYTES (20 * 1024) /* a target's largest head, and ours around it */
-#define PIECES_PER_TURN 8      /* then the next client has its turn */
+#define STATUS_LINE_BYTES 80
+#define PIECES_PER_TURN 8 /* then the next client has its turn */
 
 /* An answer that is relayed. Owned by its client. */
 struct relay {
@@ -24,33 +26,40 @@ struct relay {
 
 /* ---- heads ---- */
 
-/* "Name: value" of what is for the client, and the empty line. Returns the length, 0 when it does not fit. */
-static size_t raw_put_fields(const struct field *fields, size_t n_fields, char *out, size_t size)
+static void raw_put_status(struct head_writer *writer, unsigned status)
 {
-    size_t n = 0;
+    char line[STATUS_LINE_BYTES];
+    int n = snprintf(line, sizeof(line), "HTTP/1.1 %u %s\r\n", status, status_phrase(status));
 
-    for (size_t i = 0; i < n_fields && n < size; i++)
+    head_put(writer, (struct text){line, (size_t)n});
+}
+
+/* What is for the client, and the empty line. Returns the length of the whole head, 0 when it does not fit. */
+static size_t raw_put_fields(struct head_writer *writer, const struct field *fields, size_t n_fields)
+{
+    for (size_t i = 0; i < n_fields; i++)
         if (!fields[i].drop)
-            n += (size_t)snprintf(out + n, size - n, "%s: %s\r\n", fields[i].name.data, fields[i].value.data);
-    if (n + 2 >= size)
-        return 0;
-    memcpy(out + n, "\r\n", 2);
-    return n + 2;
+            head_put_field(writer, fields[i].name, fields[i].value);
+    HEAD_PUT(writer, "\r\n");
+    return writer->full ? 0 : writer->length;
 }
 
 /* The head of the last answer on a connection. Returns its length, 0 when it does not fit. */
 static size_t raw_put_head(const struct answer *answer, bool chunked, char *out, size_t size)
 {
-    size_t n = (size_t)snprintf(out, size, "HTTP/1.1 %u %s\r\nConnection: close\r\n", answer->status,
-                                status_phrase(answer->status));
-    size_t fields_bytes;
+    struct head_writer writer = {.out = out, .size = size};
+    char digits[24];
+    int n;
 
-    if (chunked)
-        n += (size_t)snprintf(out + n, size - n, "Transfer-Encoding: chunked\r\n");
-    else if (answer->has_length)
-        n += (size_t)snprintf(out + n, size - n, "Content-Length: %llu\r\n", (unsigned long long)answer->length);
-    fields_bytes = raw_put_fields(answer->fields, answer->n_fields, out + n, size - n);
-    return fields_bytes ? n + fields_bytes : 0;
+    raw_put_status(&writer, answer->status);
+    HEAD_PUT(&writer, "Connection: close\r\n");
+    if (chunked) {
+        HEAD_PUT(&writer, "Transfer-Encoding: chunked\r\n");
+    } else if (answer->has_length) {
+        n = snprintf(digits, sizeof(digits), "%llu", (unsigned long long)answer->length);
+        head_put_field(&writer, TEXT_LITERAL("Content-Length"), (struct text){digits, (size_t)n});
+    }
+    return raw_put_fields(&writer, answer->fields, answer->n_fields);
 }
 
 /* ---- whole answers ---- */
@@ -76,14 +85,16 @@ static void raw_end(struct client *client)
 void raw_interim(struct client *client, unsigned status, const struct fields *fields)
 {
     char head[HEAD_BYTES];
-    size_t n = (size_t)snprintf(head, sizeof(head), "HTTP/1.1 %u %s\r\n", status, status_phrase(status));
-    size_t fields_bytes = raw_put_fields(fields->items, fields->n_items, head + n, sizeof(head) - n);
+    struct head_writer writer = {.out = head, .size = sizeof(head)};
+    size_t length;
     ssize_t sent;
 
-    if (fields_bytes == 0)
+    raw_put_status(&writer, status);
+    length = raw_put_fields(&writer, fields->items, fields->n_items);
+    if (length == 0)
         return;
-    sent = send(client->fd, head, n + fields_bytes, MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (sent > 0 && (size_t)sent < n + fields_bytes)
+    sent = send(client->fd, head, length, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent > 0 && (size_t)sent < length)
         client_cut(client);
 }
 
@@ -91,7 +102,6 @@ void raw_tell(struct client *client, const struct answer *answer)
 {
     char head[HEAD_BYTES];
     size_t n = raw_put_head(answer, false, head, sizeof(head));
-
     bool has_body = answer->body == ANSWER_BUFFER && answer->length > 0 && !answer->is_head;
 
     client->told =

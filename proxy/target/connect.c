@@ -465,7 +465,7 @@ static void attempt_on_backoff(struct timer *timer)
  * sees that it is none, and then has no errno to tell (Curl_socket_connect_result, 7.88 to 8.14). */
 static int attempt_connect_errno(struct attempt *attempt)
 {
-    bool is_unix = attempt->endpoint->kind == ADDRESS_UNIX || attempt->endpoint->kind == ADDRESS_ABSTRACT;
+    bool is_unix = address_is_unix(attempt->endpoint->kind);
     long number = 0;
 
     curl_easy_getinfo(attempt->easy, CURLINFO_OS_ERRNO, &number);

@@ -123,9 +123,7 @@ static void upstream_open(struct upstream *upstream, bool fresh);
 
 static bool upstream_is_unix(const struct upstream *upstream)
 {
-    enum address_kind kind = upstream->target->config->endpoints[0].kind;
-
-    return kind == ADDRESS_UNIX || kind == ADDRESS_ABSTRACT;
+    return address_is_unix(upstream->target->config->endpoints[0].kind);
 }
 
 /* Whether the target cannot have acted on what was sent over a kept-alive connection that turned out dead.

@@ -198,6 +198,18 @@ def house(context, route=None, listener=None, timeouts=None, connections=None, k
     return porthole, board
 
 
+def hold_back(context, tunnel, way, size):
+    """A reader that stops stops its writer, and not the other direction; then all bytes arrive."""
+    sender, reader = (tunnel.client, tunnel.target) if way == "up" else (tunnel.target, tunnel.client)
+    stopped_at, wait = blocked_sender(sender, 24 << 20, size)
+    context.note(f"{way}: the writer stopped after {stopped_at} bytes")
+    for _ in range(10):
+        reader.send(b"meanwhile")
+        assert sender.exactly(9) == b"meanwhile"
+    take_pattern(reader, size, end=False)
+    wait()
+
+
 def check_end(porthole, n, outcomes="tunneled", request="/tunnel"):
     """All of them are over, in the log and in the process."""
     porthole.check_outcomes(request, n, outcomes, 10)

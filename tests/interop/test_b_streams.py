@@ -136,14 +136,7 @@ def back_pressure(context, porthole, board):
     size = 64 << 20
     for way in ("up", "down"):
         with join(porthole, board) as tunnel, Memory(porthole):
-            sender, reader = (tunnel.client, tunnel.target) if way == "up" else (tunnel.target, tunnel.client)
-            stopped_at, wait = ends.blocked_sender(sender, 24 << 20, size)
-            context.note(f"{way}: the writer stopped after {stopped_at} bytes")
-            for _ in range(10):
-                reader.send(b"meanwhile")
-                assert sender.exactly(9) == b"meanwhile"
-            ends.take_pattern(reader, size, end=False)
-            wait()
+            ends.hold_back(context, tunnel, way, size)
     check_end(porthole, 2, request=STREAMED)
 
 

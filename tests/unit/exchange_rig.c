@@ -387,3 +387,21 @@ uint64_t rig_count(const struct rig *rig, enum outcome outcome)
 {
     return counter_read(&rig->metrics.outcomes[outcome]);
 }
+
+void rig_send_with_descriptor(int fd, const char *data, size_t length)
+{
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control = {.bytes = {0}};
+    struct iovec part = {(void *)data, length};
+    struct msghdr message = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+    int passed = STDERR_FILENO;
+
+    control.header.cmsg_level = SOL_SOCKET;
+    control.header.cmsg_type = SCM_RIGHTS;
+    control.header.cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(&control.header), &passed, sizeof(passed));
+    assert_int_equal(sendmsg(fd, &message, MSG_NOSIGNAL), length);
+}

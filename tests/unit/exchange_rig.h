@@ -96,4 +96,9 @@ void rig_stop_listening(struct rig *rig);
 
 uint64_t rig_count(const struct rig *rig, enum outcome outcome);
 
+/* Sends bytes together with a descriptor (unix(7), SCM_RIGHTS): receiving stops behind them, however much more there
+ * is.
+ */
+void rig_send_with_descriptor(int fd, const char *data, size_t length);
+
 #endif

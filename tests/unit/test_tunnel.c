@@ -251,25 +251,6 @@ static void test_tunnel_holds_no_memory_while_nothing_moves(void **state)
 
 /* ---- turns ---- */
 
-/* Sends a byte together with a descriptor: receiving stops behind it, however much more there is. */
-static void send_with_descriptor(int fd, char byte)
-{
-    union {
-        struct cmsghdr header;
-        char bytes[CMSG_SPACE(sizeof(int))];
-    } control = {.bytes = {0}};
-    struct iovec part = {&byte, 1};
-    struct msghdr message = {
-        .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
-    int passed = STDERR_FILENO;
-
-    control.header.cmsg_level = SOL_SOCKET;
-    control.header.cmsg_type = SCM_RIGHTS;
-    control.header.cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(&control.header), &passed, sizeof(passed));
-    assert_int_equal(sendmsg(fd, &message, MSG_NOSIGNAL), 1);
-}
-
 /* A tunnel with very much to do goes to the end of the line, again and again. */
 static void test_tunnel_with_much_to_do_has_its_turn_and_no_more(void **state)
 {
@@ -278,7 +259,7 @@ static void test_tunnel_with_much_to_do_has_its_turn_and_no_more(void **state)
 
     tunnel_begin_open(rig);
     for (int i = 0; i < 60; i++)
-        send_with_descriptor(rig->client_fd, 'x');
+        rig_send_with_descriptor(rig->client_fd, "x", 1);
     assert_int_equal(shutdown(rig->client_fd, SHUT_WR), 0);
     assert_true(loop_run_once(rig->loop, 0) > 0);
     while (tunnels_are_ready(&rig->env.tunnels)) {
@@ -301,9 +282,9 @@ static void test_tunnel_bytes_behind_a_passed_descriptor_arrive(void **state)
     struct rig *rig = *state;
 
     tunnel_begin_open(rig);
-    send_with_descriptor(rig->client_fd, 'a');
+    rig_send_with_descriptor(rig->client_fd, "a", 1);
     assert_int_equal(send(rig->client_fd, "bc", 2, 0), 2);
-    send_with_descriptor(rig->target_fd, '1');
+    rig_send_with_descriptor(rig->target_fd, "1", 1);
     assert_int_equal(send(rig->target_fd, "23", 2, 0), 2);
     rig_turn(rig);
     end_expect(rig->target_fd, "abc");

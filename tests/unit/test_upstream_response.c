@@ -314,21 +314,9 @@ static void test_response_with_bytes_behind_a_passed_descriptor_is_not_reused(vo
     static char answer[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
     static const char more[] = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil";
     struct rig *rig = *state;
-    union {
-        struct cmsghdr header;
-        char bytes[CMSG_SPACE(sizeof(int))];
-    } control = {.bytes = {0}};
-    struct iovec part = {answer, sizeof(answer) - 1};
-    struct msghdr message = {
-        .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
-    int passed = STDERR_FILENO;
 
-    control.header.cmsg_level = SOL_SOCKET;
-    control.header.cmsg_type = SCM_RIGHTS;
-    control.header.cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(&control.header), &passed, sizeof(passed));
     begin_get(rig);
-    assert_int_equal(sendmsg(rig->target_fd, &message, MSG_NOSIGNAL), sizeof(answer) - 1);
+    rig_send_with_descriptor(rig->target_fd, answer, sizeof(answer) - 1);
     rig_send(rig, more);
     rig_take_answer(rig);
     rig_take_body(rig, 100);
