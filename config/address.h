@@ -3,9 +3,30 @@
 #define PORTHOLE_CONFIG_ADDRESS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
-#include "config/snapshot.h"
 #include "proxy/base/error.h"
+
+enum address_kind {
+    ADDRESS_UNIX,     /* unix:/path */
+    ADDRESS_ABSTRACT, /* unix:@name */
+    ADDRESS_TCP,      /* tcp:host:port, listeners and the targets of streams */
+    ADDRESS_HTTP,     /* http://host:port, targets only */
+    ADDRESS_HTTPS,    /* https://host:port, targets only */
+};
+
+static inline bool address_is_unix(enum address_kind kind)
+{
+    return kind == ADDRESS_UNIX || kind == ADDRESS_ABSTRACT;
+}
+
+/* One address, as written and taken apart. */
+struct address {
+    enum address_kind kind;
+    char *text;    /* as the user wrote it, after ${} expansion */
+    char *name;    /* path; abstract name without '@'; or host, IPv6 without brackets */
+    uint16_t port; /* host order; 80 or 443 when an http(s) URL has none; 0 for Unix sockets */
+};
 
 enum address_use { ADDRESS_TO_BIND, ADDRESS_TO_REACH };
 

@@ -12,31 +12,11 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "config/address.h"
 #include "proxy/base/log.h"
 
 #define SIZE_UNLIMITED UINT64_MAX
 #define OWNER_UNCHANGED ((uint32_t)-1)
-
-enum address_kind {
-    ADDRESS_UNIX,     /* unix:/path */
-    ADDRESS_ABSTRACT, /* unix:@name */
-    ADDRESS_TCP,      /* tcp:host:port, listeners and the targets of streams */
-    ADDRESS_HTTP,     /* http://host:port, targets only */
-    ADDRESS_HTTPS,    /* https://host:port, targets only */
-};
-
-static inline bool address_is_unix(enum address_kind kind)
-{
-    return kind == ADDRESS_UNIX || kind == ADDRESS_ABSTRACT;
-}
-
-/* One address, as written and taken apart. */
-struct address {
-    enum address_kind kind;
-    char *text;    /* as the user wrote it, after ${} expansion */
-    char *name;    /* path; abstract name without '@'; or host, IPv6 without brackets */
-    uint16_t port; /* host order; 80 or 443 when an http(s) URL has none; 0 for Unix sockets */
-};
 
 /* One entry of peers.allow: everything that is given must match. */
 struct peer_rule {

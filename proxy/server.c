@@ -12,8 +12,8 @@
 #include <unistd.h>
 
 #include "proxy/base/loop.h"
-#include "proxy/serve/listener.h"
-#include "proxy/target/connect.h"
+#include "proxy/listen/listener.h"
+#include "proxy/reach/connect.h"
 #include "proxy/worker.h"
 
 #define LOOK_MS 2000 /* what inotify cannot see: a directory that was replaced, a successor that died */

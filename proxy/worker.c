@@ -11,9 +11,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "proxy/exchange.h"
+#include "proxy/exchange/exchange.h"
 #include "proxy/serve/frontend.h"
-#include "proxy/serve/peer.h"
+#include "proxy/listen/peer.h"
 
 #define ACCEPT_MOST 16 /* per wake-up, so that accepting never starves those who are in */
 #define ACCEPT_PAUSE_MS 100

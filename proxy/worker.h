@@ -5,8 +5,8 @@
 #include "config/snapshot.h"
 #include "proxy/base/error.h"
 #include "proxy/report/metrics.h"
-#include "proxy/serve/crowd.h"
-#include "proxy/serve/listener.h"
+#include "proxy/listen/crowd.h"
+#include "proxy/listen/listener.h"
 
 struct worker;
 

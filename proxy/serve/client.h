@@ -9,8 +9,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "proxy/exchange.h"
-#include "proxy/serve/peer.h"
+#include "proxy/exchange/exchange.h"
+#include "proxy/listen/peer.h"
 
 struct client;
 

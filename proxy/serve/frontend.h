@@ -10,9 +10,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "proxy/exchange.h"
+#include "proxy/exchange/exchange.h"
 #include "proxy/serve/client.h"
-#include "proxy/serve/peer.h"
+#include "proxy/listen/peer.h"
 
 struct frontend;
 

@@ -2,7 +2,7 @@
 
 setup() {
     house=$BATS_TEST_TMPDIR
-    mkdir -p "$house"/{config,cmd,proxy/base,proxy/http,proxy/report,proxy/target,proxy/serve}
+    mkdir -p "$house"/{config,cmd,proxy/base,proxy/http,proxy/report,proxy/reach,proxy/listen,proxy/tunnel,proxy/exchange,proxy/serve}
     echo '#include "proxy/server.h"' >"$house/cmd/run.c"
 }
 
@@ -36,13 +36,17 @@ refuses() {
 @test "layers: a back-edge is refused on every floor" {
     refuses proxy/base/loop.c '"config/snapshot.h"'
     refuses proxy/base/loop.h '"proxy/http/fields.h"'
-    refuses config/load.c '"proxy/http/path.h"'
+    refuses proxy/http/path.c '"config/snapshot.h"'
+    refuses config/load.c '"proxy/report/outcome.h"'
     refuses config/load.c '"cmd/run.h"'
     refuses proxy/http/head.c '"proxy/report/outcome.h"'
-    refuses proxy/report/metrics.c '"proxy/target/pool.h"'
-    refuses proxy/target/upstream.c '"proxy/exchange.h"'
-    refuses proxy/exchange.c '"proxy/serve/frontend.h"'
-    refuses proxy/route.def '"proxy/worker.h"'
+    refuses proxy/report/metrics.c '"proxy/reach/pool.h"'
+    refuses proxy/reach/upstream.c '"proxy/exchange/exchange.h"'
+    refuses proxy/reach/upstream.c '"proxy/listen/listener.h"'
+    refuses proxy/listen/acceptor.c '"proxy/tunnel/tunnel.h"'
+    refuses proxy/tunnel/tunnel.c '"proxy/exchange/exchange.h"'
+    refuses proxy/exchange/exchange.c '"proxy/serve/frontend.h"'
+    refuses proxy/exchange/route.def '"proxy/worker.h"'
     refuses proxy/serve/frontend.c '"proxy/worker.h"'
     refuses proxy/worker.c '"proxy/server.h"'
     refuses proxy/server.c '"cmd/run.h"'
@@ -52,9 +56,12 @@ refuses() {
     accepts cmd/demo.c '"proxy/server.h"'
     accepts proxy/server.c '"proxy/worker.h"'
     accepts proxy/worker.c '"proxy/serve/frontend.h"'
-    accepts proxy/serve/frontend.c '"proxy/exchange.h"'
-    accepts proxy/exchange.c '"proxy/target/upstream.h"'
-    accepts proxy/target/pool.c '"config/snapshot.h"'
+    accepts proxy/serve/frontend.c '"proxy/exchange/exchange.h"'
+    accepts proxy/exchange/exchange.c '"proxy/tunnel/tunnel.h"'
+    accepts proxy/tunnel/tunnel.c '"proxy/listen/admission.h"'
+    accepts proxy/exchange/exchange.c '"proxy/reach/upstream.h"'
+    accepts proxy/reach/pool.c '"config/snapshot.h"'
+    accepts config/route.c '"proxy/http/path.h"'
     accepts config/load.c '"proxy/base/error.h"'
 }
 
@@ -64,15 +71,15 @@ refuses() {
 
 @test "layers: each library stays behind its fence" {
     accepts proxy/serve/frontend.c '<microhttpd.h>'
-    accepts proxy/target/connect.c '<curl/curl.h>'
-    accepts proxy/target/channel.c '<curl/curl.h>'
-    accepts proxy/target/health.c '<curl/curl.h>'
+    accepts proxy/reach/connect.c '<curl/curl.h>'
+    accepts proxy/reach/channel.c '<curl/curl.h>'
+    accepts proxy/reach/health.c '<curl/curl.h>'
     accepts cmd/probe.c '<curl/curl.h>'
     accepts config/load.c '<jansson.h>'
-    refuses proxy/serve/listener.c '<microhttpd.h>'
-    refuses proxy/exchange.c '<microhttpd.h>'
-    refuses proxy/target/pool.c '<curl/curl.h>'
-    refuses proxy/exchange.c '<curl/multi.h>'
+    refuses proxy/listen/listener.c '<microhttpd.h>'
+    refuses proxy/exchange/exchange.c '<microhttpd.h>'
+    refuses proxy/reach/pool.c '<curl/curl.h>'
+    refuses proxy/exchange/exchange.c '<curl/multi.h>'
     refuses proxy/report/access_log.c '<jansson.h>'
 }
 

@@ -14,10 +14,10 @@
 #include <unistd.h>
 
 #include "config/load.h"
-#include "proxy/exchange.h"
+#include "proxy/exchange/exchange.h"
 #include "proxy/serve/frontend.h"
-#include "proxy/serve/peer.h"
-#include "proxy/target/connect.h"
+#include "proxy/listen/peer.h"
+#include "proxy/reach/connect.h"
 
 #define CLOCK_BEGINS_NS UINT64_C(1000000000000)
 #define BEAT_MS 1000

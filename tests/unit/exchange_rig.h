@@ -6,7 +6,7 @@
 
 #include <stddef.h>
 
-#include "proxy/exchange.h"
+#include "proxy/exchange/exchange.h"
 
 #define RIG_BYTES (1u << 20)
 #define RIG_PATIENCE_MS 10000 /* for what must happen, on a busy machine too */

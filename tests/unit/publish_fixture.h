@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 
-#include "proxy/serve/listener.h"
+#include "proxy/listen/listener.h"
 
 #define FIXTURE_STRANGER 65534 /* a uid and gid that own nothing of ours */
 

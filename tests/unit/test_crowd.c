@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "proxy/serve/crowd.h"
+#include "proxy/listen/crowd.h"
 
 #define N_ROUNDS 100000
 #define N_UIDS 5

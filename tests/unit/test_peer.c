@@ -15,7 +15,7 @@
 #include <cmocka.h>
 
 #include "proxy/base/error.h"
-#include "proxy/serve/peer.h"
+#include "proxy/listen/peer.h"
 
 #define STRANGER_UID 1234
 #define STRANGER_GID 2345

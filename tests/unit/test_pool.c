@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "proxy/target/pool.h"
+#include "proxy/reach/pool.h"
 #include "tests/unit/publish_fixture.h"
 
 #define MOST_PAIRS 8

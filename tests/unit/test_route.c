@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "proxy/base/error.h"
-#include "proxy/route.h"
+#include "proxy/exchange/route.h"
 
 #define NONE (-1)
 #define AMBIGUOUS (-2)

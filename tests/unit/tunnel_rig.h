@@ -2,7 +2,7 @@
 #ifndef PORTHOLE_TESTS_TUNNEL_RIG_H
 #define PORTHOLE_TESTS_TUNNEL_RIG_H
 
-#include "proxy/tunnel_half.h"
+#include "proxy/tunnel/tunnel_half.h"
 #include "tests/unit/exchange_rig.h"
 
 /* What a stream's tunnel is opened with. */

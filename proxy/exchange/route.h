@@ -1,0 +1,16 @@
+/* Routes: which one a request takes. Pure, on the snapshot. */
+#ifndef PORTHOLE_EXCHANGE_ROUTE_H
+#define PORTHOLE_EXCHANGE_ROUTE_H
+
+#include "config/snapshot.h"
+#include "proxy/http/request.h"
+
+enum route_result { ROUTE_FOUND, ROUTE_NONE, ROUTE_AMBIGUOUS };
+
+/* Finds the first route of the listener that matches. The path is looked into only where some route has a condition on
+ * it; one that could mean something else to the target is ROUTE_AMBIGUOUS unless a route with path_ambiguity "allow"
+ * takes it. `scratch` holds the path as matching sees it: as many bytes as request->origin. */
+enum route_result route_find(const struct listener_config *listener, const struct request *request, char *scratch,
+                             const struct route_config **ret_route);
+
+#endif

@@ -1,0 +1,61 @@
+/* Listeners: publishing a socket and taking it away again (DESIGN: "Publishing a socket").
+ *
+ * A Unix socket is bound under a temporary name inside a mode-0700 directory of our own beside its place, gets
+ * owner and mode, has them checked, listens, and is then renamed over its path; so the path is never absent and
+ * never open to the wrong process. Everything is done relative to a descriptor of the directory (through
+ * /proc/self/fd), so a path may be longer than sockaddr_un. Publishers of one directory exclude each other by flock on
+ * it. */
+#ifndef PORTHOLE_LISTEN_LISTENER_H
+#define PORTHOLE_LISTEN_LISTENER_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "config/snapshot.h"
+#include "proxy/base/error.h"
+
+/* A listening socket and, for a Unix path, the file it was published as. Owned by the server (main thread);
+ * workers borrow the descriptor. */
+struct listener {
+    const struct listener_config *config; /* borrowed from the snapshot the server holds */
+    int fd;                               /* owned; non-blocking, close-on-exec; -1 when closed */
+    int directory_fd;                     /* owned; O_DIRECTORY, -1 unless ADDRESS_UNIX */
+    char *file_name;                      /* owned; last component of the path, NULL unless ADDRESS_UNIX */
+    dev_t device;                         /* of the published file: what is still ours */
+    ino_t inode;
+    bool published;
+};
+
+enum listener_place {
+    LISTENER_OURS,     /* our file is at the path (always for abstract and TCP) */
+    LISTENER_ABSENT,   /* nothing is there: somebody removed it */
+    LISTENER_REPLACED, /* something else is there: another process took over */
+};
+
+/* Publishes. With takeover a living process at the path is replaced; without, it is -EADDRINUSE.
+ * Errors say what to do (uid, gid, mode of what is in the way). On failure nothing is left behind and what was
+ * at the path is untouched. */
+int listener_publish(const struct listener_config *config, bool takeover, struct listener **ret_listener,
+                     struct error *error) WARN_UNUSED;
+
+/* Publishes the same, still open, descriptor's replacement after LISTENER_ABSENT: makes a new socket at the path and
+ * stores its descriptor in the listener; the old one is returned for the caller to drain and close. Negative errno on
+ * failure, with the listener as it was. */
+int listener_publish_again(struct listener *listener, struct error *error) WARN_UNUSED;
+
+/* What is at the path now. */
+enum listener_place listener_look(const struct listener *listener);
+
+/* After LISTENER_REPLACED: whether what is there is a socket that somebody serves, as after a takeover. */
+bool listener_is_succeeded(const struct listener *listener);
+
+/* Closes the descriptor: whoever still tries to connect is refused. Harmless twice. */
+void listener_close(struct listener *listener);
+
+/* Unlinks the file if, and only if, it is still ours. The descriptor stays open: the backlog can be drained. */
+void listener_withdraw(struct listener *listener);
+
+/* Withdraws, closes and frees. Takes NULL. */
+void listener_free(struct listener *listener);
+
+#endif

@@ -1,0 +1,142 @@
+#include "proxy/listen/peer.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#define PEER_FEW_GROUPS 64
+
+/* A peer's supplementary groups, read when first asked for. */
+struct peer_groups {
+    gid_t few[PEER_FEW_GROUPS];
+    gid_t *many;  /* owned; NULL while `few` is enough */
+    size_t n_ids; /* in whichever holds them */
+    bool read;
+};
+
+static int peer_read_tcp(int fd, struct peer *peer)
+{
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+        struct sockaddr_storage storage;
+    } address = {.any = {.sa_family = AF_UNSPEC}};
+    socklen_t length = sizeof(address);
+    const void *ip;
+
+    if (getpeername(fd, &address.any, &length) < 0)
+        return -errno;
+    if (address.any.sa_family == AF_INET) {
+        ip = &address.v4.sin_addr;
+        peer->port = ntohs(address.v4.sin_port);
+    } else if (address.any.sa_family == AF_INET6) {
+        ip = &address.v6.sin6_addr;
+        peer->port = ntohs(address.v6.sin6_port);
+    } else {
+        return -EAFNOSUPPORT;
+    }
+    if (!inet_ntop(address.any.sa_family, ip, peer->address, sizeof(peer->address)))
+        return -errno;
+    return 0;
+}
+
+int peer_read(int fd, struct peer *ret_peer)
+{
+    struct peer peer = {.uid = (uid_t)-1, .gid = (gid_t)-1};
+    struct ucred credentials;
+    socklen_t length = sizeof(int);
+    int domain;
+    int r;
+
+    if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &length) < 0)
+        return -errno;
+    if (domain == AF_UNIX) {
+        length = sizeof(credentials);
+        if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &length) < 0)
+            return -errno;
+        peer.is_unix = true;
+        peer.uid = credentials.uid;
+        peer.gid = credentials.gid;
+        peer.pid = credentials.pid;
+    } else {
+        r = peer_read_tcp(fd, &peer);
+        if (r < 0)
+            return r;
+    }
+    *ret_peer = peer;
+    return 0;
+}
+
+/* Leaves the groups empty when they cannot be read: nothing matches them then. */
+static void peer_read_groups(int fd, struct peer_groups *groups)
+{
+    socklen_t length = sizeof(groups->few);
+
+    groups->read = true;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups->few, &length) == 0) {
+        groups->n_ids = length / sizeof(gid_t);
+        return;
+    }
+    if (errno != ERANGE) /* ERANGE: length is now what is needed, at most NGROUPS_MAX of them */
+        return;
+    groups->many = malloc(length);
+    if (groups->many && getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups->many, &length) == 0)
+        groups->n_ids = length / sizeof(gid_t);
+}
+
+static bool peer_has_group(const struct peer *peer, int fd, gid_t gid, struct peer_groups *groups)
+{
+    const gid_t *ids;
+
+    if (peer->gid == gid)
+        return true;
+    if (!groups->read)
+        peer_read_groups(fd, groups);
+    ids = groups->many ? groups->many : groups->few;
+    for (size_t i = 0; i < groups->n_ids; i++)
+        if (ids[i] == gid)
+            return true;
+    return false;
+}
+
+bool peer_is_allowed(const struct peer *peer, int fd, const struct peer_rule *rules, size_t n_rules)
+{
+    struct peer_groups groups;
+    bool allowed = n_rules == 0;
+
+    if (allowed || !peer->is_unix || peer->uid == (uid_t)-1)
+        return allowed;
+    groups.many = NULL;
+    groups.n_ids = 0;
+    groups.read = false;
+    for (size_t i = 0; i < n_rules && !allowed; i++) {
+        const struct peer_rule *rule = &rules[i];
+
+        /* A rule without a condition would let everybody in; it is no rule. */
+        allowed = (rule->has_uid || rule->has_gid) && (!rule->has_uid || rule->uid == peer->uid) &&
+                  (!rule->has_gid || peer_has_group(peer, fd, rule->gid, &groups));
+    }
+    free(groups.many);
+    return allowed;
+}
+
+size_t peer_format(const struct peer *peer, char *out, size_t size)
+{
+    int length;
+
+    if (size == 0)
+        return 0;
+    if (peer->is_unix)
+        length = snprintf(out, size, "unix:uid=%u,gid=%u", peer->uid, peer->gid);
+    else
+        length = snprintf(out, size, strchr(peer->address, ':') ? "[%s]:%u" : "%s:%u", peer->address, peer->port);
+    if (length < 0) {
+        *out = '\0';
+        return 0;
+    }
+    return (size_t)length < size ? (size_t)length : size - 1;
+}

@@ -1,0 +1,63 @@
+/* Connections to one target's endpoint in one worker: idle ones kept for the next exchange.
+ *
+ *      connect            taken by an exchange           idle
+ *   ------------> BUSY  <------------------------->  IDLE ---> closed: target closed it, too many, too old
+ */
+#ifndef PORTHOLE_REACH_POOL_H
+#define PORTHOLE_REACH_POOL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "proxy/base/list.h"
+#include "proxy/base/loop.h"
+#include "proxy/reach/connect.h"
+
+struct connection;
+
+/* Events of a connection that an exchange holds. */
+typedef void connection_fn(void *closure, uint32_t events);
+
+/* One connection to an endpoint. Owned by its user while busy, by the pool while idle. */
+struct connection {
+    struct list link;  /* in pool.idle while idle */
+    struct pool *pool; /* borrowed */
+    struct channel channel;
+    struct source source; /* registered once, edge-triggered: EPOLLIN | EPOLLRDHUP, EPOLLOUT only on demand */
+    struct instant idle_since;
+    bool gone;            /* it has closed both, or the connection broke */
+    bool ended;           /* the target has closed its side: edge-triggered, so it is told only once */
+    uint32_t n_exchanges; /* carried so far; above 0 the connection may have died idle */
+    connection_fn *fn;    /* the user's; NULL while idle */
+    void *closure;
+};
+
+struct pool {
+    struct loop *loop;
+    struct list idle; /* most recently used first */
+    uint32_t n_idle, most_idle;
+    uint64_t idle_timeout_ms;
+    struct timer timer;                /* armed while something is idle */
+    void (*closed)(struct pool *pool); /* told whenever a connection has been closed; the owner counts */
+};
+
+void pool_init(struct pool *pool, struct loop *loop, uint32_t most_idle, uint64_t idle_timeout_ms,
+               void (*closed)(struct pool *pool));
+/* Closes everything that is idle. */
+void pool_deinit(struct pool *pool);
+
+/* Makes a connection of a channel, which it takes over in any case. Busy, held by the caller. NULL when out of memory.
+ */
+struct connection *pool_adopt(struct pool *pool, struct channel *channel);
+/* The most recently used idle connection, now busy; NULL when there is none. */
+struct connection *pool_take(struct pool *pool);
+/* Closes the connection that has been idle for longest; harmless when there is none. */
+void pool_drop_oldest(struct pool *pool);
+/* Who gets the events from now on. */
+void connection_use(struct connection *connection, connection_fn *fn, void *closure);
+/* Asks for (or stops asking for) EPOLLOUT. 0 or a negative errno. */
+int connection_want_write(struct connection *connection, bool want) WARN_UNUSED;
+/* Gives a busy connection back: kept idle if `reusable` and there is room, else closed. */
+void pool_give(struct connection *connection, bool reusable);
+
+#endif

@@ -1,0 +1,329 @@
+#include "proxy/tunnel/tunnel.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "proxy/tunnel/tunnel_half.h"
+
+#define MOST_SPARE_BLOCKS 4
+#define CLIENT_EVENTS (EPOLLIN | EPOLLRDHUP | EPOLLET)
+
+/* ---- events ---- */
+
+static void tunnel_get_ready(struct tunnel *tunnel)
+{
+    if (list_empty(&tunnel->ready))
+        list_append(&tunnel->tunnels->ready, &tunnel->ready);
+}
+
+static void tunnel_on_events(struct tunnel *tunnel, enum tunnel_side side, uint32_t events)
+{
+    struct tunnel_end *end = &tunnel->ends[side];
+
+    if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+        end->readable = true;
+    if (events & (EPOLLHUP | EPOLLERR))
+        end->gone = true;
+    if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
+        end->writable = true;
+    tunnel_get_ready(tunnel);
+}
+
+static void tunnel_on_client(struct source *source, uint32_t events)
+{
+    tunnel_on_events(CONTAINER_OF(source, struct tunnel, source), TUNNEL_CLIENT, events);
+}
+
+static void tunnel_on_target(void *closure, uint32_t events)
+{
+    tunnel_on_events(closure, TUNNEL_TARGET, events);
+}
+
+/* ---- life ---- */
+
+static void tunnel_report(struct tunnel *tunnel)
+{
+    struct access_entry *entry = &tunnel->entry;
+
+    entry->time = wall_time_now();
+    entry->outcome = tunnel->outcome;
+    entry->received_bytes += tunnel->halves[TUNNEL_CLIENT].bytes; /* behind a request's body */
+    entry->sent_bytes += tunnel->halves[TUNNEL_TARGET].bytes;
+    entry->total_us = instant_elapsed_us(tunnel->begun, instant_now());
+    counter_add(&tunnel->tunnels->metrics->outcomes[tunnel->outcome], 1);
+    access_log_report(tunnel->tunnels->access_log, entry);
+}
+
+static void tunnel_free(struct tunnel *tunnel)
+{
+    struct tunnels *tunnels = tunnel->tunnels;
+
+    timer_disarm(&tunnel->timer);
+    target_withdraw(&tunnel->ticket);
+    for (int i = 0; i < N_SIDES; i++)
+        half_drop(tunnel, &tunnel->halves[i]);
+    if (tunnel->connection)
+        target_give(tunnel->target, tunnel->connection, false);
+    loop_remove(&tunnel->source);
+    close(tunnel->client.fd);
+    list_remove(&tunnel->link);
+    list_remove(&tunnel->ready);
+    tunnels->n_tunnels--;
+    snapshot_unref(tunnel->snapshot);
+    free(tunnel);
+}
+
+static void tunnel_end(struct tunnel *tunnel, enum outcome outcome)
+{
+    struct tunnels *tunnels = tunnel->tunnels;
+    struct tunnel_client client = tunnel->client;
+
+    if (tunnel->outcome == OUTCOME_TUNNELED)
+        tunnel->outcome = outcome;
+    tunnel_report(tunnel);
+    tunnel_free(tunnel);
+    tunnels->closed(tunnels->closure, client.listener, client.uid);
+}
+
+static void tunnel_on_timer(struct timer *timer)
+{
+    struct tunnel *tunnel = CONTAINER_OF(timer, struct tunnel, timer);
+    struct loop *loop = tunnel->tunnels->loop;
+    uint64_t idle_ms = instant_elapsed_us(tunnel->moved, loop_now(loop)) / 1000;
+
+    /* Armed once, not with every byte. */
+    if (idle_ms < tunnel->target->config->tunnel_timeout_ms)
+        timer_arm(loop, timer, tunnel->target->config->tunnel_timeout_ms - idle_ms);
+    else
+        tunnel_end(tunnel, OUTCOME_TUNNEL_IDLE);
+}
+
+/* Asks for exactly those events that something waits for. */
+static int tunnel_watch(struct tunnel *tunnel)
+{
+    bool client_is_full = half_holds(&tunnel->halves[TUNNEL_TARGET]) && !tunnel->ends[TUNNEL_CLIENT].writable;
+    bool target_is_full = half_holds(&tunnel->halves[TUNNEL_CLIENT]) && !tunnel->ends[TUNNEL_TARGET].writable;
+    int r = loop_modify(&tunnel->source, CLIENT_EVENTS | (client_is_full ? EPOLLOUT : 0));
+
+    return r < 0 ? r : connection_want_write(tunnel->connection, target_is_full);
+}
+
+static void tunnel_turn(struct tunnel *tunnel)
+{
+    uint64_t before = tunnel->halves[TUNNEL_CLIENT].bytes + tunnel->halves[TUNNEL_TARGET].bytes;
+
+    for (enum tunnel_side side = 0; side < N_SIDES; side++)
+        half_move(tunnel, side);
+    for (enum tunnel_side side = 0; side < N_SIDES; side++)
+        half_bury(tunnel, side);
+    if (tunnel->halves[TUNNEL_CLIENT].bytes + tunnel->halves[TUNNEL_TARGET].bytes != before)
+        tunnel->moved = loop_now(tunnel->tunnels->loop);
+    if (tunnel->halves[TUNNEL_CLIENT].closed && tunnel->halves[TUNNEL_TARGET].closed)
+        tunnel_end(tunnel, OUTCOME_TUNNELED);
+    else if (tunnel_watch(tunnel) < 0)
+        tunnel_end(tunnel, OUTCOME_INTERNAL);
+    else if (half_has_more(tunnel, TUNNEL_CLIENT) || half_has_more(tunnel, TUNNEL_TARGET))
+        tunnel_get_ready(tunnel);
+}
+
+/* While connecting: the client has gone, and has left nothing that could still be delivered. */
+static bool tunnel_is_forsaken(const struct tunnel *tunnel)
+{
+    char byte;
+
+    return tunnel->ends[TUNNEL_CLIENT].gone && recv(tunnel->client.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0;
+}
+
+void tunnels_turn(struct tunnels *tunnels)
+{
+    struct list now;
+
+    /* Those that get ready meanwhile have their turn in the next round. */
+    list_init(&now);
+    list_move(&now, &tunnels->ready);
+    while (!list_empty(&now)) {
+        struct tunnel *tunnel = CONTAINER_OF(list_pop(&now), struct tunnel, ready);
+
+        if (tunnel->connection)
+            tunnel_turn(tunnel);
+        else if (tunnel_is_forsaken(tunnel))
+            tunnel_end(tunnel, OUTCOME_CLIENT_GONE);
+    }
+}
+
+/* ---- beginning ---- */
+
+/* A copy of what the log will say; the names of listener, route and target live in the snapshot. */
+static void tunnel_keep_entry(struct tunnel *tunnel, const struct access_entry *entry)
+{
+    struct text *const texts[] = {&tunnel->entry.request_id, &tunnel->entry.method, &tunnel->entry.target,
+                                  &tunnel->entry.peer};
+    char *at = tunnel->texts;
+
+    tunnel->entry = *entry;
+    for (size_t i = 0; i < ARRAY_LENGTH(texts); i++) {
+        if (texts[i]->length > 0)
+            memcpy(at, texts[i]->data, texts[i]->length);
+        texts[i]->data = at;
+        at += texts[i]->length;
+    }
+}
+
+/* Bytes go on as they come: what Nagle's algorithm would wait for is not ours to know. */
+static void tunnel_send_at_once(int fd)
+{
+    int on = 1;
+
+    if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) < 0)
+        log_debug("a tunnel's client goes on with delays: %s", strerror(errno));
+}
+
+/* NULL when out of memory; the descriptor is closed then. */
+static struct tunnel *tunnel_new(struct tunnels *tunnels, const struct tunnel_client *client, struct target *target,
+                                 struct snapshot *snapshot, const struct access_entry *entry)
+{
+    size_t texts_bytes = entry->request_id.length + entry->method.length + entry->target.length + entry->peer.length;
+    struct tunnel *tunnel = calloc(1, sizeof(*tunnel) + texts_bytes);
+
+    if (!tunnel) {
+        close(client->fd);
+        return NULL;
+    }
+    tunnel->tunnels = tunnels;
+    tunnel->snapshot = snapshot_ref(snapshot);
+    tunnel->client = *client;
+    tunnel->source = (struct source)SOURCE_INIT;
+    tunnel->target = target;
+    tunnel->outcome = OUTCOME_TUNNELED;
+    tunnel->moved = loop_now(tunnels->loop);
+    tunnel->begun = tunnel->moved;
+    tunnel->ends[TUNNEL_CLIENT] = (struct tunnel_end){.writable = true};
+    /* Its connection may have been reported readable to somebody else. */
+    tunnel->ends[TUNNEL_TARGET] = (struct tunnel_end){.writable = true, .readable = true};
+    timer_init(&tunnel->timer, tunnel_on_timer);
+    list_init(&tunnel->ready);
+    list_append(&tunnels->list, &tunnel->link);
+    tunnels->n_tunnels++;
+    tunnel_keep_entry(tunnel, entry);
+    if (client->listener->bind.kind == ADDRESS_TCP)
+        tunnel_send_at_once(client->fd);
+    return tunnel;
+}
+
+/* 0 or -ENOMEM. */
+static int half_keep(struct tunnel *tunnel, enum tunnel_side from, struct text early)
+{
+    struct buffer *block;
+
+    if (early.length == 0)
+        return 0;
+    block = buffer_take(&tunnel->tunnels->blocks);
+    if (!block || buffer_room(block) < early.length) {
+        buffer_give(&tunnel->tunnels->blocks, block);
+        return -ENOMEM;
+    }
+    memcpy(block->data, early.data, early.length);
+    block->end = early.length;
+    tunnel->halves[from].kept = block;
+    return 0;
+}
+
+static void tunnel_connected(struct tunnel *tunnel, struct connection *connection)
+{
+    tunnel->connection = connection;
+    tunnel->spliceable = address_is_unix(tunnel->client.listener->bind.kind) &&
+                         address_is_unix(tunnel->target->config->endpoints[0].kind);
+    tunnel->ends[TUNNEL_TARGET].gone = connection->gone;
+    connection_use(connection, tunnel_on_target, tunnel);
+    counter_add(&tunnel->tunnels->metrics->tunnels, 1);
+    timer_arm(tunnel->tunnels->loop, &tunnel->timer, tunnel->target->config->tunnel_timeout_ms);
+    tunnel_get_ready(tunnel);
+}
+
+int tunnel_join(struct tunnels *tunnels, const struct tunnel_client *client, struct target *target,
+                struct connection *connection, struct snapshot *snapshot, const struct access_entry *entry,
+                struct instant begun, struct text from_client, struct text from_target)
+{
+    struct tunnel *tunnel = tunnel_new(tunnels, client, target, snapshot, entry);
+    int r;
+
+    if (!tunnel) {
+        target_give(target, connection, false);
+        return -ENOMEM;
+    }
+    tunnel->begun = begun;
+    tunnel_connected(tunnel, connection);
+    r = half_keep(tunnel, TUNNEL_CLIENT, from_client);
+    if (r == 0)
+        r = half_keep(tunnel, TUNNEL_TARGET, from_target);
+    if (r == 0)
+        r = loop_add(tunnels->loop, &tunnel->source, client->fd, CLIENT_EVENTS, tunnel_on_client);
+    if (r < 0)
+        tunnel_free(tunnel);
+    return r;
+}
+
+static void tunnel_on_ticket(struct ticket *ticket, struct connection *connection, enum outcome outcome,
+                             int error_number)
+{
+    struct tunnel *tunnel = CONTAINER_OF(ticket, struct tunnel, ticket);
+
+    if (connection) {
+        tunnel->entry.connect_us = (int64_t)instant_elapsed_us(tunnel->begun, loop_now(tunnel->tunnels->loop));
+        tunnel_connected(tunnel, connection);
+        return;
+    }
+    tunnel->entry.reason = error_number ? strerrordesc_np(error_number) : NULL;
+    tunnel_end(tunnel, outcome);
+}
+
+int tunnel_open(struct tunnels *tunnels, const struct tunnel_client *client, struct target *target,
+                struct snapshot *snapshot, const struct access_entry *entry)
+{
+    struct tunnel *tunnel = tunnel_new(tunnels, client, target, snapshot, entry);
+    struct connection *connection = NULL;
+    enum outcome outcome = OUTCOME_INTERNAL;
+    int r, error_number = 0;
+
+    if (!tunnel)
+        return -ENOMEM;
+    r = loop_add(tunnels->loop, &tunnel->source, client->fd, CLIENT_EVENTS, tunnel_on_client);
+    if (r < 0) {
+        tunnel_free(tunnel);
+        return r;
+    }
+    tunnel->ticket.fn = tunnel_on_ticket;
+    /* Never an idle one: what a target says first, it says on a connection of its own. */
+    if (target_ask(target, &tunnel->ticket, true, &connection, &outcome, &error_number) != CONNECT_WAIT)
+        tunnel_on_ticket(&tunnel->ticket, connection, outcome, error_number);
+    return 0;
+}
+
+/* ---- all of them ---- */
+
+void tunnels_init(struct tunnels *tunnels, size_t early_bytes)
+{
+    buffer_store_init(&tunnels->blocks, early_bytes > TUNNEL_BLOCK_BYTES ? early_bytes : TUNNEL_BLOCK_BYTES,
+                      MOST_SPARE_BLOCKS);
+    list_init(&tunnels->list);
+    list_init(&tunnels->ready);
+    tunnels->n_tunnels = 0;
+}
+
+void tunnels_cut_all(struct tunnels *tunnels)
+{
+    while (!list_empty(&tunnels->list))
+        tunnel_end(CONTAINER_OF(tunnels->list.next, struct tunnel, link), OUTCOME_STOPPED);
+}
+
+void tunnels_deinit(struct tunnels *tunnels)
+{
+    tunnels_cut_all(tunnels);
+    buffer_store_deinit(&tunnels->blocks);
+    pipe_store_deinit(&tunnels->pipes);
+}

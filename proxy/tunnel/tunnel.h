@@ -1,0 +1,73 @@
+/* Tunnels: bytes after HTTP (101 Switching Protocols, RFC 9110 7.8), and the connections of stream listeners.
+ *
+ *   CONNECTING ---> OPEN ---> (both halves over, idle, broken, or cut)
+ *
+ * A tunnel is two halves, one for each direction: what an end says is given to the other end, its end of file too
+ * (half-close), and an end that does not take what it is given holds the other one back. A half holds memory only while
+ * it has bytes that its taker has not taken; so an idle tunnel costs its record and two descriptors. */
+#ifndef PORTHOLE_TUNNEL_TUNNEL_H
+#define PORTHOLE_TUNNEL_TUNNEL_H
+
+#include <sys/types.h>
+
+#include "config/snapshot.h"
+#include "proxy/base/buffer.h"
+#include "proxy/base/loop.h"
+#include "proxy/base/pipe.h"
+#include "proxy/report/access_log.h"
+#include "proxy/report/metrics.h"
+#include "proxy/reach/target.h"
+
+struct tunnel;
+
+/* Whose descriptor it is; what the listener's owner counts by. */
+struct tunnel_client {
+    int fd; /* non-blocking, -1: none */
+    const struct listener_config *listener;
+    uid_t uid; /* (uid_t)-1 on TCP */
+};
+
+/* All tunnels of one worker, and what they share. Embedded in the exchange_env. */
+struct tunnels {
+    struct loop *loop; /* borrowed, like the next three */
+    struct metrics *metrics;
+    struct access_log *access_log; /* NULL: none */
+    void (*closed)(void *closure, const struct listener_config *listener,
+                   uid_t uid); /* a client's connection is over */
+    void *closure;
+    struct buffer_store blocks;
+    struct pipe_store pipes;
+    struct list list;  /* of tunnel */
+    struct list ready; /* of tunnel: to be turned */
+    size_t n_tunnels;
+};
+
+/* loop, metrics, access_log, closed and closure have been set. A block holds at least `early_bytes`. */
+void tunnels_init(struct tunnels *tunnels, size_t early_bytes);
+/* Cuts all. */
+void tunnels_deinit(struct tunnels *tunnels);
+
+/* Joins a client with a target's connection that have left HTTP. `entry` is what the access log says of the exchange
+ * (texts are copied; time, outcome, reason, byte counts and duration are filled in at the end). from_client and
+ * from_target have been received already: at most a block each, copied. Takes over client->fd and the connection, also
+ * on failure, which is 0 or a negative errno; then `closed` is not told. Holds a reference to the snapshot. */
+int tunnel_join(struct tunnels *tunnels, const struct tunnel_client *client, struct target *target,
+                struct connection *connection, struct snapshot *snapshot, const struct access_entry *entry,
+                struct instant begun, struct text from_client, struct text from_target) WARN_UNUSED;
+
+/* Joins the client of a stream listener with its target, to which a connection is opened first. The same contract. */
+int tunnel_open(struct tunnels *tunnels, const struct tunnel_client *client, struct target *target,
+                struct snapshot *snapshot, const struct access_entry *entry) WARN_UNUSED;
+
+/* Whether tunnels_turn has something to do, so that the loop must not sleep. */
+static inline bool tunnels_are_ready(const struct tunnels *tunnels)
+{
+    return !list_empty(&tunnels->ready);
+}
+
+/* Moves what can be moved; once per round of the loop. */
+void tunnels_turn(struct tunnels *tunnels);
+/* Ends every tunnel, with outcome STOPPED. */
+void tunnels_cut_all(struct tunnels *tunnels);
+
+#endif
