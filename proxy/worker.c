@@ -12,8 +12,8 @@
 #include <unistd.h>
 
 #include "proxy/exchange/exchange.h"
-#include "proxy/serve/frontend.h"
 #include "proxy/listen/peer.h"
+#include "proxy/serve/frontend.h"
 
 #define ACCEPT_MOST 16 /* per wake-up, so that accepting never starves those who are in */
 #define ACCEPT_PAUSE_MS 100

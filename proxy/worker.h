@@ -4,9 +4,9 @@
 
 #include "config/snapshot.h"
 #include "proxy/base/error.h"
-#include "proxy/report/metrics.h"
 #include "proxy/listen/crowd.h"
 #include "proxy/listen/listener.h"
+#include "proxy/report/metrics.h"
 
 struct worker;
 

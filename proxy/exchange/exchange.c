@@ -7,8 +7,8 @@
 #include <unistd.h>
 
 #include "proxy/exchange/parts.h"
-#include "proxy/http/trailers.h"
 #include "proxy/exchange/route.h"
+#include "proxy/http/trailers.h"
 
 #define MOST_SPARE 64
 #define PIECE_BYTES (34 * 1024)       /* of a body, chunk head included */

@@ -13,9 +13,9 @@
 #include "config/snapshot.h"
 #include "proxy/base/loop.h"
 #include "proxy/http/request.h"
+#include "proxy/reach/upstream.h"
 #include "proxy/report/access_log.h"
 #include "proxy/report/metrics.h"
-#include "proxy/reach/upstream.h"
 #include "proxy/tunnel/tunnel.h"
 
 struct exchange;

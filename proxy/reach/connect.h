@@ -13,8 +13,8 @@
 
 #include "config/snapshot.h"
 #include "proxy/base/loop.h"
-#include "proxy/report/outcome.h"
 #include "proxy/reach/channel.h"
+#include "proxy/report/outcome.h"
 
 struct connector;
 struct attempt;

@@ -5,9 +5,9 @@
 #include "config/snapshot.h"
 #include "proxy/base/list.h"
 #include "proxy/base/loop.h"
-#include "proxy/report/outcome.h"
 #include "proxy/reach/connect.h"
 #include "proxy/reach/pool.h"
+#include "proxy/report/outcome.h"
 
 struct target {
     const struct target_config *config; /* borrowed from the snapshot the worker holds */

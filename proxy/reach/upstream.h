@@ -21,8 +21,8 @@
 #include "proxy/http/body.h"
 #include "proxy/http/request.h"
 #include "proxy/http/response.h"
-#include "proxy/report/outcome.h"
 #include "proxy/reach/target.h"
+#include "proxy/report/outcome.h"
 
 #define UPSTREAM_MOST_FIELDS 128
 

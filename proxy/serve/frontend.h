@@ -11,8 +11,8 @@
 #include <stddef.h>
 
 #include "proxy/exchange/exchange.h"
-#include "proxy/serve/client.h"
 #include "proxy/listen/peer.h"
+#include "proxy/serve/client.h"
 
 struct frontend;
 

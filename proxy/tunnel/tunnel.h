@@ -14,9 +14,9 @@
 #include "proxy/base/buffer.h"
 #include "proxy/base/loop.h"
 #include "proxy/base/pipe.h"
+#include "proxy/reach/target.h"
 #include "proxy/report/access_log.h"
 #include "proxy/report/metrics.h"
-#include "proxy/reach/target.h"
 
 struct tunnel;
 

@@ -15,9 +15,9 @@
 
 #include "config/load.h"
 #include "proxy/exchange/exchange.h"
-#include "proxy/serve/frontend.h"
 #include "proxy/listen/peer.h"
 #include "proxy/reach/connect.h"
+#include "proxy/serve/frontend.h"
 
 #define CLOCK_BEGINS_NS UINT64_C(1000000000000)
 #define BEAT_MS 1000
