@@ -1,13 +1,9 @@
 #include "proxy/http/request.h"
 
-#include <arpa/inet.h>
-
+#include "proxy/http/authority.h"
 #include "proxy/http/bytes.h"
-#include "proxy/http/head_writer.h"
-#include "proxy/http/upgrade.h"
 
 #define REQUEST_MAX_ID_BYTES 128
-#define REQUEST_MAX_PORT 65535
 
 /* What the walk over the fields found for the later checks. */
 struct request_facts {
@@ -120,70 +116,6 @@ static const char *request_check_framing(struct request *request, const struct r
     return NULL;
 }
 
-/* RFC 3986 3.2.2 reg-name (IPv4 addresses are among them). An escape of a character that needs none is a second
- * spelling of the same name, which a route by host would not know: refused. */
-static bool request_is_reg_name(struct text s)
-{
-    while (s.length > 0) {
-        size_t used = text_span(s, BYTE_REG_NAME);
-
-        if (used == 0) {
-            int byte = s.data[0] == '%' ? text_unescape(s) : -1;
-
-            if (byte < 0 || byte_is((char)byte, BYTE_UNRESERVED))
-                return false;
-            used = 3;
-        }
-        s = text_skip(s, used);
-    }
-    return true;
-}
-
-/* RFC 3986 3.2.2 IPv6address. IPvFuture is refused: no such version exists. */
-static bool request_is_ipv6(struct text s)
-{
-    char terminated[INET6_ADDRSTRLEN];
-    struct in6_addr address;
-
-    if (s.length >= sizeof(terminated) || memchr(s.data, '\0', s.length))
-        return false;
-    memcpy(terminated, s.data, s.length);
-    terminated[s.length] = '\0';
-    return inet_pton(AF_INET6, terminated, &address) == 1;
-}
-
-/* ":" and a port that may be empty (RFC 3986 3.2.3), or nothing at all. */
-static bool request_is_port_suffix(struct text s)
-{
-    uint64_t port;
-
-    if (s.length == 0)
-        return true;
-    if (s.data[0] != ':')
-        return false;
-    return s.length == 1 || (text_to_length(text_skip(s, 1), &port) && port <= REQUEST_MAX_PORT);
-}
-
-/* uri-host [ ":" port ] with a host that isn't empty. Userinfo fails: '@' is in no host. */
-static bool request_is_authority(struct text s)
-{
-    const char *end;
-    size_t n;
-
-    if (s.length == 0)
-        return false;
-    if (s.data[0] == '[') {
-        end = memchr(s.data, ']', s.length);
-        if (!end)
-            return false;
-        n = (size_t)(end - s.data);
-        return request_is_ipv6((struct text){s.data + 1, n - 1}) && request_is_port_suffix(text_skip(s, n + 1));
-    }
-    end = memchr(s.data, ':', s.length);
-    n = end ? (size_t)(end - s.data) : s.length;
-    return n > 0 && request_is_reg_name((struct text){s.data, n}) && request_is_port_suffix(text_skip(s, n));
-}
-
 /* RFC 9112 3.2: HTTP/1.1 asks for exactly one Host. It may be empty (a client whose URI has no authority
  * sends that), but not an empty host with a port. Where HTTP/1.0 has none, the target gets "localhost", as curl sends
  * over a Unix socket: many servers refuse an empty one. */
@@ -195,7 +127,7 @@ static const char *request_check_host(struct request *request, const struct requ
     /* cpp-httplib up to 0.15 sends the path of the socket it called: there is no authority to preserve. */
     if (request->local && facts->host->value.length > 0 && facts->host->value.data[0] == '/')
         return NULL;
-    if (facts->host->value.length > 0 && !request_is_authority(facts->host->value))
+    if (facts->host->value.length > 0 && !authority_is_valid(facts->host->value))
         return "Host is not a host with an optional port";
     request->authority = facts->host->value;
     return NULL;
@@ -224,7 +156,7 @@ static const char *request_check_absolute(struct request *request)
     if (n == 0)
         return "the request-target is neither in origin-form nor an http URI";
     request->authority = (struct text){rest.data, n};
-    if (!request_is_authority(request->authority))
+    if (!authority_is_valid(request->authority))
         return "the authority of the request-target is not a host with an optional port";
     request->origin = text_skip(rest, n);
     if (request->origin.length == 0) /* RFC 9112 3.2.1, 3.2.4 */
@@ -302,189 +234,4 @@ struct text request_given_id(const struct request *request)
         id = field->value;
     }
     return id;
-}
-
-static void head_put_number(struct head_writer *writer, uint64_t n)
-{
-    char digits[20];
-    size_t i = sizeof(digits);
-
-    do
-        digits[--i] = (char)('0' + n % 10);
-    while (n /= 10);
-    head_put(writer, (struct text){digits + i, sizeof(digits) - i});
-}
-
-static void request_write_line(const struct request *request, struct head_writer *writer)
-{
-    head_put(writer, request->method);
-    HEAD_PUT(writer, " ");
-    if (request->origin.data[0] == '?') /* from "http://host?query" */
-        HEAD_PUT(writer, "/");
-    head_put(writer, request->origin);
-    HEAD_PUT(writer, " HTTP/1.1\r\n");
-    head_put_field(writer, TEXT_LITERAL("Host"), request->authority);
-}
-
-/* Which fields of our own the client's head already has. */
-struct request_seen {
-    bool forwarded_host, forwarded_proto, forwarded_for;
-};
-
-/* Copies what is the client's to say. */
-/* Whether every quoted string (RFC 9110 5.6.4) ends within the value, so that a line of ours behind it stays outside
- * when a recipient joins them. */
-static bool text_is_quoted_well(struct text s)
-{
-    bool quoted = false;
-
-    for (size_t i = 0; i < s.length; i++) {
-        if (s.data[i] == '"')
-            quoted = !quoted;
-        else if (s.data[i] == '\\' && quoted)
-            i++;
-    }
-    return !quoted;
-}
-
-static void request_write_fields(const struct request *request, const struct forward *forward,
-                                 struct head_writer *writer, struct request_seen *ret_seen)
-{
-    for (size_t i = 0; i < request->fields.n_items; i++) {
-        const struct field *field = &request->fields.items[i];
-
-        switch (field->id) {
-        case FIELD_HOST:
-        case FIELD_EXPECT:
-        case FIELD_X_REQUEST_ID:
-            continue;
-        case FIELD_TRAILER:
-            if (request->body != BODY_CHUNKED)
-                continue;
-            break;
-        case FIELD_FORWARDED:
-            if (!text_is_quoted_well(field->value))
-                continue;
-            break;
-        case FIELD_X_FORWARDED_FOR:
-            ret_seen->forwarded_for = true;
-            if (forward->client_address.length > 0)
-                continue;
-            break;
-        case FIELD_X_FORWARDED_HOST:
-            ret_seen->forwarded_host = true;
-            break;
-        case FIELD_X_FORWARDED_PROTO:
-            ret_seen->forwarded_proto = true;
-            break;
-        default:
-            break;
-        }
-        if (!field->drop)
-            head_put_field(writer, field->name, field->value);
-    }
-}
-
-static void request_write_framing(const struct request *request, const struct forward *forward,
-                                  struct head_writer *writer)
-{
-    if (request->body == BODY_CHUNKED) {
-        HEAD_PUT(writer, "Transfer-Encoding: chunked\r\n");
-    } else if (request->body == BODY_LENGTH) {
-        HEAD_PUT(writer, "Content-Length: ");
-        head_put_number(writer, request->content_length);
-        HEAD_PUT(writer, "\r\n");
-    }
-    if (forward->expect_continue)
-        HEAD_PUT(writer, "Expect: 100-continue\r\n");
-}
-
-/* The fields of this hop, RFC 9110 7.6.1, 7.8 and 10.1.4. */
-static void request_write_offers(const struct request *request, const struct forward *forward,
-                                 struct head_writer *writer)
-{
-    struct upgrade_offers offers = {request, forward->upgrade_allowed, 0, {NULL, 0}};
-    struct text protocol;
-
-    if (upgrade_next_offer(&offers, &protocol)) {
-        head_put(writer, request->trailers ? TEXT_LITERAL("Connection: Upgrade, TE\r\nUpgrade: ")
-                                           : TEXT_LITERAL("Connection: Upgrade\r\nUpgrade: "));
-        head_put(writer, protocol);
-        while (upgrade_next_offer(&offers, &protocol)) {
-            HEAD_PUT(writer, ", ");
-            head_put(writer, protocol);
-        }
-        HEAD_PUT(writer, "\r\n");
-    } else if (request->trailers) {
-        HEAD_PUT(writer, "Connection: TE\r\n");
-    }
-    if (request->trailers)
-        HEAD_PUT(writer, "TE: trailers\r\n");
-}
-
-/* One line for all: few readers of this field join several. */
-static void request_write_forwarded_for(const struct request *request, bool seen, struct text client_address,
-                                        struct head_writer *writer)
-{
-    if (client_address.length == 0)
-        return;
-    HEAD_PUT(writer, "X-Forwarded-For: ");
-    for (size_t i = 0; seen && i < request->fields.n_items; i++) {
-        const struct field *field = &request->fields.items[i];
-
-        if (field->id != FIELD_X_FORWARDED_FOR || field->value.length == 0)
-            continue;
-        head_put(writer, field->value);
-        HEAD_PUT(writer, ", ");
-    }
-    head_put(writer, client_address);
-    HEAD_PUT(writer, "\r\n");
-}
-
-/* RFC 7239 4; a value that isn't a token is quoted. Nothing in an authority needs escaping. */
-static void request_write_forwarded(const struct request *request, const struct forward *forward,
-                                    struct head_writer *writer)
-{
-    HEAD_PUT(writer, "Forwarded: for=");
-    head_put(writer, forward->client_node);
-    if (request->authority.length > 0) {
-        struct text quote = text_is_token(request->authority) ? TEXT_LITERAL("") : TEXT_LITERAL("\"");
-
-        HEAD_PUT(writer, ";host=");
-        head_put(writer, quote);
-        head_put(writer, request->authority);
-        head_put(writer, quote);
-    }
-    HEAD_PUT(writer, ";proto=http\r\n");
-}
-
-/* What we have to say about where the request comes from. */
-static void request_write_origin(const struct request *request, const struct forward *forward,
-                                 const struct request_seen *seen, struct head_writer *writer)
-{
-    head_put(writer,
-             request->minor == 0 ? TEXT_LITERAL("Via: 1.0 porthole\r\n") : TEXT_LITERAL("Via: 1.1 porthole\r\n"));
-    request_write_forwarded(request, forward, writer);
-    request_write_forwarded_for(request, seen->forwarded_for, forward->client_address, writer);
-    if (!seen->forwarded_host && request->authority.length > 0)
-        head_put_field(writer, TEXT_LITERAL("X-Forwarded-Host"), request->authority);
-    if (!seen->forwarded_proto)
-        HEAD_PUT(writer, "X-Forwarded-Proto: http\r\n");
-    if (forward->request_id.length > 0)
-        head_put_field(writer, TEXT_LITERAL("X-Request-Id"), forward->request_id);
-}
-
-size_t request_write(const struct request *request, const struct forward *forward, char *out, size_t size)
-{
-    struct head_writer writer = {.out = out, .size = size};
-    struct request_seen seen = {0};
-
-    request_write_line(request, &writer);
-    request_write_fields(request, forward, &writer, &seen);
-    request_write_framing(request, forward, &writer);
-    if (request->upgrade || request->trailers)
-        request_write_offers(request, forward, &writer);
-    request_write_origin(request, forward, &seen, &writer);
-    HEAD_PUT(&writer, "\r\n");
-    return writer.full ? 0 : writer.length;
 }

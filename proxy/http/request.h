@@ -1,4 +1,4 @@
-/* Requests: the checks that RFC 9110 and RFC 9112 ask for, and the head that goes to the target. Pure. */
+/* Requests: the checks that RFC 9110 and RFC 9112 ask for. Pure. */
 #ifndef PORTHOLE_HTTP_REQUEST_H
 #define PORTHOLE_HTTP_REQUEST_H
 
@@ -44,30 +44,9 @@ struct request {
  * characters are refused too); Content-Length more than once, not a number below 2^63, or beside Transfer-Encoding;
  * Transfer-Encoding repeated, not exactly "chunked", or in HTTP/1.0; a Connection that is not a list of tokens; an
  * Expect other than 100-continue (417); a minor version above 1 (505); CONNECT (501); authority-form, schemes other
- * than http and https, userinfo; "*" but for OPTIONS; a fragment. Values are trimmed in place. request_write,
+ * than http and https, userinfo; "*" but for OPTIONS; a fragment. Values are trimmed in place. forward_write,
  * request_given_id and path_view expect a request that was found good. */
 const char *request_check(struct request *request, unsigned *ret_status);
-
-/* What we say about the client in the forwarded head. */
-struct forward {
-    struct text client_address; /* IP address without port for TCP peers, empty for Unix sockets */
-    struct text client_node;    /* RFC 7239 node, never empty: "192.0.2.1", "\"[2001:db8::1]\"", "_uid-1000.gid-1000" */
-    struct text request_id;     /* empty: no X-Request-Id is written */
-    bool expect_continue;       /* forward Expect: 100-continue */
-
-    /* Protocols that may be offered to the target: names in lower case, terminated by NULL, borrowed; NULL means any
-     * that does not carry HTTP. See proxy/http/upgrade.h. */
-    char *const *upgrade_allowed;
-};
-
-/* Writes the head for the target: origin-form, HTTP/1.1, Host (empty when the client gave none), the forwardable fields
- * in their order (Trailer only with a chunked body, Forwarded only if its quotes are closed), framing, what is offered
- * to this hop, Via and Forwarded (a line of ours after the client's), X-Forwarded-For (for TCP peers one line with the
- * client's and ours, otherwise kept), X-Forwarded-Host and -Proto (kept, or set when absent), X-Request-Id. The hop is
- * offered the protocols of the client's Upgrade that are allowed and the trailers that the client takes, with a
- * Connection field that names both; without them none is written (HTTP/1.1 is persistent). Returns the length, or 0
- * when `size` bytes are not enough. */
-size_t request_write(const struct request *request, const struct forward *forward, char *out, size_t size);
 
 /* A client's X-Request-Id that may be passed on: the only one, 1..128 bytes of token characters; else empty. */
 struct text request_given_id(const struct request *request);

@@ -170,7 +170,7 @@ static bool upstream_write_head(struct upstream *upstream)
         upstream_fail(upstream, OUTCOME_INTERNAL, ENOMEM, NULL);
         return false;
     }
-    upstream->out->end = request_write(upstream->request, upstream->forward, upstream->out->data, upstream->out->size);
+    upstream->out->end = forward_write(upstream->request, upstream->forward, upstream->out->data, upstream->out->size);
     upstream->head_bytes = upstream->out->end;
     if (upstream->head_bytes > 0)
         return true;

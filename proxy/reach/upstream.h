@@ -19,7 +19,7 @@
 #include "proxy/base/buffer.h"
 #include "proxy/base/loop.h"
 #include "proxy/http/body.h"
-#include "proxy/http/request.h"
+#include "proxy/http/forward.h"
 #include "proxy/http/response.h"
 #include "proxy/reach/target.h"
 #include "proxy/report/outcome.h"

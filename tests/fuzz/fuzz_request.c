@@ -83,13 +83,13 @@ static void check_forwarded(const struct request *request, const struct forward 
     struct field items[HTTP_TEXT_FIELDS + 12];
     struct request again = {.fields = {items, 0, HTTP_TEXT_FIELDS + 12}};
     static char large[1 << 20];
-    size_t length = request_write(request, forward, large, sizeof(large));
+    size_t length = forward_write(request, forward, large, sizeof(large));
     char *exact = malloc(length);
     unsigned status;
 
     assert(exact && length > 0);
-    assert(request_write(request, forward, exact, length - 1) == 0);
-    assert(request_write(request, forward, exact, length) == length && memcmp(exact, large, length) == 0);
+    assert(forward_write(request, forward, exact, length - 1) == 0);
+    assert(forward_write(request, forward, exact, length) == length && memcmp(exact, large, length) == 0);
     read_head((struct text){exact, length}, &again);
     assert(!request_check(&again, &status));
     check_meaning(&again, request, forward);

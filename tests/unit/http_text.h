@@ -3,7 +3,7 @@
 #ifndef PORTHOLE_TESTS_HTTP_TEXT_H
 #define PORTHOLE_TESTS_HTTP_TEXT_H
 
-#include "proxy/http/request.h"
+#include "proxy/http/forward.h"
 
 #define HTTP_TEXT_FIELDS 64
 

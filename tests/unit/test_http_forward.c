@@ -1,4 +1,4 @@
-/* request_write: the bytes that go to the target. */
+/* forward_write: the bytes that go to the target. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -130,7 +130,7 @@ static const struct {
      "X-Forwarded-For: 192.0.2.1\r\n\r\n"},
 };
 
-static void test_request_write_checked_request_exact_bytes(void **state)
+static void test_forward_write_checked_request_exact_bytes(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -144,13 +144,13 @@ static void test_request_write_checked_request_exact_bytes(void **state)
             assert_null(rows[i].expected);
             continue;
         }
-        length = request_write(&text.request, rows[i].forward, out, sizeof(out));
+        length = forward_write(&text.request, rows[i].forward, out, sizeof(out));
         if (!text_equal((struct text){out, length}, text_of(rows[i].expected)))
             fail_msg("row %zu:\n%.*s\nexpected:\n%s", i, (int)length, out, rows[i].expected);
     }
 }
 
-static void test_request_write_any_small_buffer_nothing_beyond(void **state)
+static void test_forward_write_any_small_buffer_nothing_beyond(void **state)
 {
     struct request_text text;
     char out[1024];
@@ -162,11 +162,11 @@ static void test_request_write_any_small_buffer_nothing_beyond(void **state)
         &text, TEXT_LITERAL("POST http://h:80?q 1\nHost: h\nX-Forwarded-For: a\nContent-Length: 12\nA: b\n"
                             "Connection: upgrade\nUpgrade: a, b\nTE: trailers")));
     assert_null(request_check(&text.request, &status));
-    full = request_write(&text.request, &tcp_client, out, sizeof(out));
+    full = forward_write(&text.request, &tcp_client, out, sizeof(out));
     assert_true(full > 0);
     for (size_t size = 0; size <= full; size++) {
         memset(out, '#', sizeof(out));
-        assert_int_equal(request_write(&text.request, &tcp_client, out, size), size < full ? 0 : full);
+        assert_int_equal(forward_write(&text.request, &tcp_client, out, size), size < full ? 0 : full);
         assert_int_equal(out[size], '#');
     }
 }
@@ -174,8 +174,8 @@ static void test_request_write_any_small_buffer_nothing_beyond(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_request_write_checked_request_exact_bytes),
-        cmocka_unit_test(test_request_write_any_small_buffer_nothing_beyond),
+        cmocka_unit_test(test_forward_write_checked_request_exact_bytes),
+        cmocka_unit_test(test_forward_write_any_small_buffer_nothing_beyond),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

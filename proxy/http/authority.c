@@ -1,0 +1,70 @@
+#include "proxy/http/authority.h"
+
+#include <arpa/inet.h>
+
+#include "proxy/http/bytes.h"
+
+#define AUTHORITY_MAX_PORT 65535
+
+/* RFC 3986 3.2.2 reg-name (IPv4 addresses are among them). An escape of a character that needs none is a second
+ * spelling of the same name, which a route by host would not know: refused. */
+static bool authority_is_reg_name(struct text s)
+{
+    while (s.length > 0) {
+        size_t used = text_span(s, BYTE_REG_NAME);
+
+        if (used == 0) {
+            int byte = s.data[0] == '%' ? text_unescape(s) : -1;
+
+            if (byte < 0 || byte_is((char)byte, BYTE_UNRESERVED))
+                return false;
+            used = 3;
+        }
+        s = text_skip(s, used);
+    }
+    return true;
+}
+
+/* RFC 3986 3.2.2 IPv6address. IPvFuture is refused: no such version exists. */
+static bool authority_is_ipv6(struct text s)
+{
+    char terminated[INET6_ADDRSTRLEN];
+    struct in6_addr address;
+
+    if (s.length >= sizeof(terminated) || memchr(s.data, '\0', s.length))
+        return false;
+    memcpy(terminated, s.data, s.length);
+    terminated[s.length] = '\0';
+    return inet_pton(AF_INET6, terminated, &address) == 1;
+}
+
+/* ":" and a port that may be empty (RFC 3986 3.2.3), or nothing at all. */
+static bool authority_is_port_suffix(struct text s)
+{
+    uint64_t port;
+
+    if (s.length == 0)
+        return true;
+    if (s.data[0] != ':')
+        return false;
+    return s.length == 1 || (text_to_length(text_skip(s, 1), &port) && port <= AUTHORITY_MAX_PORT);
+}
+
+bool authority_is_valid(struct text s)
+{
+    const char *end;
+    size_t n;
+
+    if (s.length == 0)
+        return false;
+    if (s.data[0] == '[') {
+        end = memchr(s.data, ']', s.length);
+        if (!end)
+            return false;
+        n = (size_t)(end - s.data);
+        return authority_is_ipv6((struct text){s.data + 1, n - 1}) && authority_is_port_suffix(text_skip(s, n + 1));
+    }
+    end = memchr(s.data, ':', s.length);
+    n = end ? (size_t)(end - s.data) : s.length;
+    return n > 0 && authority_is_reg_name((struct text){s.data, n}) && authority_is_port_suffix(text_skip(s, n));
+}
