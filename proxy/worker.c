@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "proxy/base/mailbox.h"
 #include "proxy/exchange/exchange.h"
 #include "proxy/listen/peer.h"
 #include "proxy/serve/frontend.h"
@@ -18,7 +19,21 @@
 #define ACCEPT_MOST 16 /* per wake-up, so that accepting never starves those who are in */
 #define ACCEPT_PAUSE_MS 100
 #define BEAT_MS 1000
-#define OFFER_PATIENCE_MS 1000
+
+/* What other threads ask of a worker. */
+enum worker_request {
+    WORKER_STOP,            /* take what is in the backlogs, then no more; a deadline for the rest */
+    WORKER_DEADLINE,        /* a stop has another deadline */
+    WORKER_CHANGE_LISTENER, /* turn to another descriptor, when the old one's backlog is empty */
+};
+
+struct worker_message {
+    struct message message;
+    enum worker_request request;
+    uint64_t deadline_ms; /* WORKER_STOP, WORKER_DEADLINE */
+    size_t listener;      /* WORKER_CHANGE_LISTENER: its index */
+    int fd;               /* owned; the same */
+};
 
 /* One listener as a worker sees it. */
 struct door {
@@ -26,7 +41,6 @@ struct door {
     const struct listener_config *config; /* borrowed from the snapshot */
     bool leaving;                         /* its backlog is being emptied for the last time */
     int fd;                               /* owned: a duplicate of the listener's, -1 */
-    atomic_int next_fd;                   /* owned: what to change to, from another thread; -1 */
     struct source source;
     bool starved;       /* paused for want of descriptors, which somebody's leaving does not end at once */
     uint64_t n_refused; /* peers */
@@ -47,9 +61,10 @@ struct worker {
     int most_client_fd; /* accepting pauses when clients get this far */
     struct timer beat, deadline;
     pthread_t thread;
-    bool started, finished;
-    atomic_bool stop_asked, doors_changed;
-    atomic_uint_fast64_t stop_ms;
+    bool started;
+    struct mailbox mailbox;
+    struct worker_message stop, deadline_change; /* a stop must not fail for want of memory */
+    bool stop_posted, deadline_posted;           /* the main thread's: each goes once */
 };
 
 /* ---- accepting ---- */
@@ -222,44 +237,13 @@ static void door_empty(struct door *door)
     door->leaving = false;
 }
 
-/* Serves what is left in the old backlog, then turns to the new descriptor. */
-static void door_change(struct door *door)
+/* Serves what is left in the old backlog, then turns to the new descriptor, which is taken over. */
+static void door_change(struct door *door, int fd)
 {
-    int fd = atomic_exchange(&door->next_fd, -1);
-
-    if (fd < 0)
-        return;
     door_empty(door);
     door->fd = fd;
     if (!door->worker->env.stopping)
         door_open(door);
-}
-
-static int door_offer(struct door *door, int listener_fd)
-{
-    int fd = fcntl(listener_fd, F_DUPFD_CLOEXEC, 0);
-
-    if (fd < 0)
-        return -errno;
-    /* One that the worker has not taken yet may have clients in its backlog: the worker is given the time to take it.
-     */
-    for (int i = 0; i < OFFER_PATIENCE_MS && atomic_load(&door->next_fd) >= 0; i++)
-        usleep(1000);
-    fd = atomic_exchange(&door->next_fd, fd);
-    if (fd >= 0)
-        close(fd);
-    return 0;
-}
-
-int worker_change_listener(struct worker *worker, size_t index)
-{
-    int r = door_offer(&worker->doors[index], worker->setup.listeners[index]->fd);
-
-    if (r == 0) {
-        atomic_store(&worker->doors_changed, true);
-        loop_wake(worker->loop);
-    }
-    return r;
 }
 
 /* ---- stopping ---- */
@@ -273,11 +257,9 @@ static void worker_on_deadline(struct timer *timer)
 }
 
 /* What has connected before the path was withdrawn is in the backlog and must be served. */
-static void worker_begin_stop(struct worker *worker)
+static void worker_begin_stop(struct worker *worker, uint64_t deadline_ms)
 {
-    timer_arm(worker->loop, &worker->deadline, atomic_load(&worker->stop_ms));
-    if (worker->env.stopping)
-        return;
+    timer_arm(worker->loop, &worker->deadline, deadline_ms);
     worker->env.stopping = true;
     for (size_t i = 0; i < worker->snapshot->n_listeners; i++)
         door_empty(&worker->doors[i]);
@@ -285,11 +267,82 @@ static void worker_begin_stop(struct worker *worker)
     clients_stop(frontend_clients(worker->frontend));
 }
 
+/* ---- what other threads ask ---- */
+
+static void worker_message_free(struct message *message)
+{
+    struct worker_message *asked = CONTAINER_OF(message, struct worker_message, message);
+
+    if (asked->fd >= 0)
+        close(asked->fd);
+    free(asked);
+}
+
+/* Of a message that is embedded in the worker. */
+static void worker_message_keep(struct message *message)
+{
+    (void)message;
+}
+
+static void worker_heed_one(struct worker *worker, struct worker_message *asked)
+{
+    switch (asked->request) {
+    case WORKER_STOP:
+        worker_begin_stop(worker, asked->deadline_ms);
+        break;
+    case WORKER_DEADLINE:
+        timer_disarm(&worker->deadline);
+        timer_arm(worker->loop, &worker->deadline, asked->deadline_ms);
+        break;
+    case WORKER_CHANGE_LISTENER:
+        door_change(&worker->doors[asked->listener], asked->fd);
+        asked->fd = -1;
+        break;
+    }
+    asked->message.drop(&asked->message);
+}
+
+static void worker_heed(struct worker *worker)
+{
+    struct message *message;
+
+    while ((message = mailbox_take(&worker->mailbox)))
+        worker_heed_one(worker, CONTAINER_OF(message, struct worker_message, message));
+}
+
 void worker_stop(struct worker *worker, uint64_t deadline_ms)
 {
-    atomic_store(&worker->stop_ms, deadline_ms);
-    atomic_store(&worker->stop_asked, true);
-    loop_wake(worker->loop);
+    struct worker_message *asked = worker->stop_posted ? &worker->deadline_change : &worker->stop;
+    bool *posted = worker->stop_posted ? &worker->deadline_posted : &worker->stop_posted;
+
+    if (*posted)
+        return;
+    *posted = true;
+    *asked = (struct worker_message){.message.drop = worker_message_keep,
+                                     .request = asked == &worker->stop ? WORKER_STOP : WORKER_DEADLINE,
+                                     .deadline_ms = deadline_ms,
+                                     .fd = -1};
+    mailbox_post(&worker->mailbox, &asked->message);
+}
+
+int worker_change_listener(struct worker *worker, size_t index)
+{
+    struct worker_message *asked = malloc(sizeof(*asked));
+    int fd;
+
+    if (!asked)
+        return -ENOMEM;
+    fd = fcntl(worker->setup.listeners[index]->fd, F_DUPFD_CLOEXEC, 0);
+    if (fd < 0) {
+        int r = -errno;
+
+        free(asked);
+        return r;
+    }
+    *asked = (struct worker_message){
+        .message.drop = worker_message_free, .request = WORKER_CHANGE_LISTENER, .listener = index, .fd = fd};
+    mailbox_post(&worker->mailbox, &asked->message);
+    return 0;
 }
 
 /* ---- the thread ---- */
@@ -300,16 +353,6 @@ static void worker_on_beat(struct timer *timer)
 
     frontend_beat(worker->frontend);
     timer_arm(worker->loop, &worker->beat, BEAT_MS);
-}
-
-/* What other threads have asked for since the last round. */
-static void worker_heed(struct worker *worker)
-{
-    if (atomic_exchange_explicit(&worker->doors_changed, false, memory_order_acquire))
-        for (size_t i = 0; i < worker->snapshot->n_listeners; i++)
-            door_change(&worker->doors[i]);
-    if (atomic_exchange_explicit(&worker->stop_asked, false, memory_order_acquire))
-        worker_begin_stop(worker);
 }
 
 static bool worker_is_done(const struct worker *worker)
@@ -350,6 +393,7 @@ static void *worker_main(void *closure)
         tunnels_turn(&worker->env.tunnels);
         exchange_flush_unsent(&worker->env);
     }
+    mailbox_close(&worker->mailbox);
     worker->setup.stopped(worker->setup.closure);
     return NULL;
 }
@@ -384,11 +428,8 @@ static int worker_make_doors(struct worker *worker)
     if (!worker->doors)
         return -ENOMEM;
     for (size_t i = 0; i < n; i++) {
-        worker->doors[i] = (struct door){.worker = worker,
-                                         .config = &worker->snapshot->listeners[i],
-                                         .fd = -1,
-                                         .next_fd = -1,
-                                         .source = SOURCE_INIT};
+        worker->doors[i] =
+            (struct door){.worker = worker, .config = &worker->snapshot->listeners[i], .fd = -1, .source = SOURCE_INIT};
         timer_init(&worker->doors[i].pause, door_on_pause);
     }
     return 0;
@@ -415,6 +456,7 @@ static int worker_make(struct worker *worker, struct error *error)
     worker->loop = loop_new();
     if (!worker->loop)
         return error_set(error, -errno, "cannot make an event loop: %s", strerror(errno));
+    mailbox_init(&worker->mailbox, worker->loop);
     r = worker_make_targets(worker);
     if (r == 0)
         r = worker_make_doors(worker);
@@ -465,11 +507,9 @@ void worker_free(struct worker *worker)
     frontend_free(worker->frontend);
     if (worker->env.path_scratch)
         tunnels_cut_all(&worker->env.tunnels);
-    for (size_t i = 0; worker->doors && i < worker->snapshot->n_listeners; i++) {
+    mailbox_deinit(&worker->mailbox);
+    for (size_t i = 0; worker->doors && i < worker->snapshot->n_listeners; i++)
         door_close(&worker->doors[i]);
-        if (atomic_load(&worker->doors[i].next_fd) >= 0)
-            close(atomic_load(&worker->doors[i].next_fd));
-    }
     for (size_t i = 0; worker->targets && i < worker->snapshot->n_targets; i++)
         if (worker->targets[i].config)
             target_deinit(&worker->targets[i]);

@@ -23,11 +23,11 @@ struct worker_setup {
 /* Makes a worker; its thread starts with worker_start. NULL with the error set. */
 struct worker *worker_new(const struct worker_setup *setup, struct error *error);
 int worker_start(struct worker *worker, struct error *error) WARN_UNUSED;
-/* From any thread: takes what is in the backlogs, then no more; finishes exchanges until deadline_ms from now, cuts the
- * rest. */
+/* From the thread that made it: takes what is in the backlogs, then no more; finishes exchanges until deadline_ms from
+ * now, cuts the rest. A second time: another deadline; later ones do nothing. */
 void worker_stop(struct worker *worker, uint64_t deadline_ms);
-/* From any thread: a listener was published again; what is in its old backlog is still served. 0 or a negative errno.
- */
+/* From any thread: a listener was published again; what is in its old backlog is still served. What several ask for is
+ * done in their order. 0 or a negative errno. */
 int worker_change_listener(struct worker *worker, size_t index) WARN_UNUSED;
 /* Waits for the thread and frees. Takes NULL. */
 void worker_free(struct worker *worker);
