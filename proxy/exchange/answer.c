@@ -17,16 +17,20 @@ static unsigned exchange_problem_status(const struct exchange *exchange, const s
     return exchange_failure(exchange) == OUTCOME_TARGET_STALLED ? 504 : info->fault == FAULT_TARGET ? 502 : 500;
 }
 
-/* RFC 9457. Nothing of the request is repeated but its id, which consists of token characters. */
+/* RFC 9457. Nothing of the request is repeated but its id. */
 static void exchange_answer_problem(struct exchange *exchange, struct answer *answer)
 {
     const struct outcome_info *info = outcome_info(exchange_failure(exchange));
     unsigned status = exchange_problem_status(exchange, info);
-    struct text id = exchange->forward.request_id;
-    int n = snprintf(exchange->problem, sizeof(exchange->problem),
-                     "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%u,\"outcome\":\"%s\",\"detail\":\"%s\","
-                     "\"request_id\":\"%.*s\"}\n",
-                     status_phrase(status), status, info->name, info->sentence, (int)id.length, id.data ? id.data : "");
+    struct text given = exchange->forward.request_id;
+    char id[2 * REQUEST_ID_MOST_BYTES + 1]; /* of visible ASCII only quote and backslash are escaped, with one byte */
+    int n;
+
+    id[log_escape(id, sizeof(id), given.data ? given.data : "", given.length)] = '\0';
+    n = snprintf(exchange->problem, sizeof(exchange->problem),
+                 "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%u,\"outcome\":\"%s\",\"detail\":\"%s\","
+                 "\"request_id\":\"%s\"}\n",
+                 status_phrase(status), status, info->name, info->sentence, id);
 
     exchange->answer_is_ours = true;
     exchange->own_field =

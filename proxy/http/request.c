@@ -3,8 +3,6 @@
 #include "proxy/http/authority.h"
 #include "proxy/http/bytes.h"
 
-#define REQUEST_MAX_ID_BYTES 128
-
 /* What the walk over the fields found for the later checks. */
 struct request_facts {
     const struct field *host; /* NULL when not there, like the next two */
@@ -229,7 +227,8 @@ struct text request_given_id(const struct request *request)
 
         if (field->id != FIELD_X_REQUEST_ID)
             continue;
-        if (id.length > 0 || field->value.length > REQUEST_MAX_ID_BYTES || !text_is_token(field->value))
+        if (id.length > 0 || field->value.length == 0 || field->value.length > REQUEST_ID_MOST_BYTES ||
+            text_span(field->value, BYTE_VISIBLE) != field->value.length)
             return (struct text){"", 0};
         id = field->value;
     }

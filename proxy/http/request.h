@@ -48,7 +48,11 @@ struct request {
  * request_given_id and path_view expect a request that was found good. */
 const char *request_check(struct request *request, unsigned *ret_status);
 
-/* A client's X-Request-Id that may be passed on: the only one, 1..128 bytes of token characters; else empty. */
+#define REQUEST_ID_MOST_BYTES 256
+
+/* A client's X-Request-Id, which is passed on as it came: the only one, 1 to REQUEST_ID_MOST_BYTES bytes of visible
+ * ASCII (0x21 to 0x7e); else empty. Of several none counts: logs on either side could name different ones. It may hold
+ * quotes and backslashes, so whoever prints it escapes it. */
 struct text request_given_id(const struct request *request);
 
 #endif

@@ -9,12 +9,15 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "proxy/http/request.h"
+
 /* What a pipe takes in one piece (PIPE_BUF), so that lines of several writers never mix. */
 #define LINE_BYTES 4096
-/* Of that: keys, numbers, time and outcome; seven escaped texts, cut; and the request-target, cut. */
+/* Of that: keys, numbers, time and outcome; the id, whole; six escaped texts, cut; and the request-target, cut. */
 #define OTHER_BYTES 640
+#define ID_BYTES (2 * REQUEST_ID_MOST_BYTES + 1)
 #define TEXT_BYTES 240
-#define TARGET_BYTES (LINE_BYTES - OTHER_BYTES - 7 * TEXT_BYTES)
+#define TARGET_BYTES (LINE_BYTES - OTHER_BYTES - ID_BYTES - 6 * TEXT_BYTES)
 
 /* A line being written: never more than size - 1 bytes, so that there is always room for a newline. */
 struct line {
@@ -87,7 +90,8 @@ static void line_time(struct line *line, struct wall_time at)
 
 static void line_entry(struct line *line, const struct access_entry *entry)
 {
-    line_text(line, "id", entry->request_id);
+    line_key(line, "id");
+    line_quoted(line, entry->request_id, ID_BYTES);
     line_text(line, "listener", entry->listener);
     line_text(line, "peer", entry->peer);
     line_text(line, "method", entry->method);

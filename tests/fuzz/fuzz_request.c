@@ -118,6 +118,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     tcp_client.expect_continue = text.request.expect_continue;
     check_forwarded(&text.request, &unix_client);
     check_forwarded(&text.request, &tcp_client);
-    assert(request_given_id(&text.request).length <= 128);
+    assert(request_given_id(&text.request).length <= REQUEST_ID_MOST_BYTES);
     return 0;
 }
