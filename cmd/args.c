@@ -6,56 +6,11 @@
 #include <string.h>
 
 #include "cmd/cmd.h"
+#include "config/value.h"
+#include "proxy/base/words.h"
 
 #define ARGS_LONGEST_NAME 32
-#define ARGS_NEAR 2 /* typing mistakes that are still understood */
 #define ARGS_LONGEST_DURATION_MS (24u * 3600u * 1000u)
-
-static size_t args_min(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
-/* Insertions, deletions and replacements from a to b (Levenshtein); b has at most ARGS_LONGEST_NAME bytes. */
-static size_t args_distance(const char *a, const char *b)
-{
-    size_t row[ARGS_LONGEST_NAME + 1];
-    size_t length = strlen(b);
-
-    for (size_t j = 0; j <= length; j++)
-        row[j] = j;
-    for (size_t i = 1; a[i - 1]; i++) {
-        size_t diagonal = row[0];
-
-        row[0] = i;
-        for (size_t j = 1; j <= length; j++) {
-            size_t replaced = diagonal + (a[i - 1] != b[j - 1]);
-
-            diagonal = row[j];
-            row[j] = args_min(replaced, args_min(row[j], row[j - 1]) + 1);
-        }
-    }
-    return row[length];
-}
-
-const char *cmd_nearest(const char *typed, const char *const *names)
-{
-    const char *nearest = NULL;
-    size_t least = ARGS_NEAR + 1;
-
-    if (strlen(typed) > ARGS_LONGEST_NAME)
-        return NULL;
-    for (; *names; names++) {
-        size_t distance = args_distance(typed, *names);
-
-        /* A word of which nothing is left is no mistake in typing. */
-        if (distance < least && distance < strlen(*names)) {
-            least = distance;
-            nearest = *names;
-        }
-    }
-    return nearest;
-}
 
 int cmd_usage_error(const char *verb, const char *format, ...)
 {
@@ -123,7 +78,7 @@ static void args_complain(const struct cmd_args *args, int r)
         names[i] = args->verb->options[i].name;
     typed += strspn(typed, "-");
     snprintf(name, sizeof(name), "%.*s", (int)strcspn(typed, "="), typed);
-    nearest = cmd_nearest(name, names);
+    nearest = words_nearest(name, names);
     cmd_usage_error(verb, "unknown option '--%s'%s%s%s", name, nearest ? "; did you mean '--" : "",
                     nearest ? nearest : "", nearest ? "'?" : "");
 }
@@ -157,26 +112,10 @@ char **cmd_args_operands(struct cmd_args *args, int n)
 
 int cmd_parse_duration(const char *text, uint64_t *ret_ms)
 {
-    static const struct {
-        const char *unit;
-        uint64_t ms;
-    } units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}};
-    char *end;
-    uint64_t n;
+    uint64_t ms;
 
-    if (*text < '0' || *text > '9')
+    if (value_parse(text, UNIT_MS, &ms) != VALUE_OK || ms > ARGS_LONGEST_DURATION_MS)
         return -EINVAL;
-    errno = 0;
-    n = strtoull(text, &end, 10);
-    if (errno != 0)
-        return -EINVAL;
-    for (size_t i = 0; i < ARRAY_LENGTH(units); i++) {
-        if (strcmp(end, units[i].unit) != 0)
-            continue;
-        if (n > ARGS_LONGEST_DURATION_MS / units[i].ms)
-            return -EINVAL;
-        *ret_ms = n * units[i].ms;
-        return 0;
-    }
-    return -EINVAL;
+    *ret_ms = ms;
+    return 0;
 }

@@ -71,10 +71,7 @@ char **cmd_args_operands(struct cmd_args *args, int n) WARN_UNUSED;
 /* Writes one line about wrong usage, with a pointer to the verb's --help, and returns CMD_USAGE. */
 int cmd_usage_error(const char *verb, const char *format, ...) PRINTF_LIKE(2, 3);
 
-/* The one of a NULL-terminated list that a person who typed `typed` may have meant, or NULL. */
-const char *cmd_nearest(const char *typed, const char *const *names);
-
-/* "250ms", "5s", "1m", "2h" in milliseconds, at most a day. 0 or -EINVAL. */
+/* A duration as the configuration has them, in milliseconds, at most a day. 0 or -EINVAL. */
 int cmd_parse_duration(const char *text, uint64_t *ret_ms) WARN_UNUSED;
 
 int cmd_run(int argc, char **argv);

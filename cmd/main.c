@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cmd/cmd.h"
+#include "proxy/base/words.h"
 
 #define MAIN_MAX_VERBS 16
 
@@ -50,7 +51,7 @@ static int main_unknown_verb(const char *name)
 
     for (size_t i = 0; i < MAIN_MAX_VERBS && cmd_verbs[i].name; i++)
         names[i + 2] = cmd_verbs[i].name;
-    nearest = cmd_nearest(name, names);
+    nearest = words_nearest(name, names);
     return cmd_usage_error(NULL, "unknown %s '%s'%s%s%s", *name == '-' ? "option" : "verb", name,
                            nearest ? "; did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "");
 }

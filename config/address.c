@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/un.h>
 
-#include "config/problem.h"
+#include "proxy/base/words.h"
 
 /* sockaddr_un without the leading NUL of an abstract name. */
 #define ADDRESS_ABSTRACT_MAX (sizeof(((struct sockaddr_un *)0)->sun_path) - 1)
@@ -39,7 +39,7 @@ static int address_check_component(const char *component, size_t length, struct 
 {
     if (length <= NAME_MAX)
         return 0;
-    error_set(error, -EINVAL, "the path component \"%s\" has %zu bytes; the system allows %d", PROBLEM_SHOW(component),
+    error_set(error, -EINVAL, "the path component \"%s\" has %zu bytes; the system allows %d", WORDS_SHOW(component),
               length, NAME_MAX);
     return 1;
 }
@@ -112,7 +112,7 @@ static int address_check_host(const char *host, bool bracketed, enum address_use
     if (bracketed) {
         if (inet_pton(AF_INET6, host, &ignored) == 1)
             return 0;
-        error_set(error, -EINVAL, "\"[%s]\" is not an IPv6 address", PROBLEM_SHOW(host));
+        error_set(error, -EINVAL, "\"[%s]\" is not an IPv6 address", WORDS_SHOW(host));
         return 1;
     }
     if (length == 0)
@@ -124,7 +124,7 @@ static int address_check_host(const char *host, bool bracketed, enum address_use
     if (length > ADDRESS_HOST_MAX ||
         strspn(host, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_") != length ||
         (strspn(host, "0123456789.") == length && inet_pton(AF_INET, host, &ignored) != 1)) {
-        error_set(error, -EINVAL, "\"%s\" is not a host name or an IPv4 address", PROBLEM_SHOW(host));
+        error_set(error, -EINVAL, "\"%s\" is not a host name or an IPv4 address", WORDS_SHOW(host));
         return 1;
     }
     return 0;
@@ -155,7 +155,7 @@ static int address_parse_host(char *rest, enum address_use use, struct address *
     if (!port && address->port == 0)
         return address_refuse(error, "the port is missing; write tcp:HOST:PORT");
     if (port && !address_parse_port(port, &address->port)) {
-        error_set(error, -EINVAL, "\"%s\" is not a port; expected 1 to 65535", PROBLEM_SHOW(port));
+        error_set(error, -EINVAL, "\"%s\" is not a port; expected 1 to 65535", WORDS_SHOW(port));
         return 1;
     }
     address->name = strdup(host);
@@ -168,7 +168,7 @@ static int address_refuse_scheme(const char *text, enum address_use use, struct 
     if (strncmp(text, "fd:", 3) == 0)
         return address_refuse(error, "fd:NAME is not supported by this version");
     if (text[0] == '/' || text[0] == '@') {
-        error_set(error, -EINVAL, "write unix:%s", PROBLEM_SHOW(text));
+        error_set(error, -EINVAL, "write unix:%s", WORDS_SHOW(text));
         return 1;
     }
     if (use == ADDRESS_TO_BIND)

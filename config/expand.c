@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config/problem.h"
+#include "proxy/base/words.h"
 
 #define EXPAND_NAME_CHARACTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_"
 
@@ -54,7 +54,7 @@ static bool expand_reference(struct expansion *expansion, const char *inside, si
     if (!value) {
         reader_problem(expansion->reader, expansion->at,
                        "the environment variable %s is not set, and no default is given (\"${%s:-default}\")",
-                       PROBLEM_SHOW(name), PROBLEM_SHOW(name));
+                       WORDS_SHOW(name), WORDS_SHOW(name));
         return false;
     }
     return expand_write(expansion, value, strlen(value));

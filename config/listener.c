@@ -3,9 +3,9 @@
 
 #include "config/address.h"
 #include "config/owner.h"
-#include "config/problem.h"
 #include "config/sections.h"
 #include "proxy/base/list.h"
+#include "proxy/base/words.h"
 
 static void listener_config_read_bind(struct reader *reader, const struct place *at, const json_t *value,
                                       const struct key *key UNUSED, void *out)
@@ -15,7 +15,7 @@ static void listener_config_read_bind(struct reader *reader, const struct place 
     int r = text ? address_parse(text, ADDRESS_TO_BIND, out, &error) : 0;
 
     if (r > 0)
-        reader_problem(reader, at, "\"%s\": %s", PROBLEM_SHOW(text), error.message);
+        reader_problem(reader, at, "\"%s\": %s", WORDS_SHOW(text), error.message);
     else if (r < 0)
         reader->failure = r;
 }
@@ -175,7 +175,7 @@ static void listener_config_check_file_keys(struct reader *reader, const struct 
         struct place place = {at, keys[i], 0};
         if (json_object_get(value, keys[i]))
             reader_problem_key(reader, &place, "\"%s\" is for unix:/PATH listeners; %s is not a file", keys[i],
-                               PROBLEM_SHOW(listener->bind.text));
+                               WORDS_SHOW(listener->bind.text));
     }
 }
 
@@ -277,7 +277,7 @@ static void listener_config_check_loops(struct reader *reader)
             if (address_reaches(&target->endpoints[0], &snapshot->listeners[l].bind))
                 reader_problem_pointer(reader, reader->target_pointers[t],
                                        "\"%s\" is a listener of this file: requests would go in circles",
-                                       PROBLEM_SHOW(target->endpoints[0].text));
+                                       WORDS_SHOW(target->endpoints[0].text));
         }
     }
 }

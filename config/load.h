@@ -5,30 +5,9 @@
 #include <stddef.h>
 #include <stdio.h>
 
+#include "config/problem.h"
 #include "config/snapshot.h"
 #include "proxy/base/error.h"
-
-/* One thing that is wrong with a file. */
-struct problem {
-    int line, column; /* from 1; 0 when the file could not be read at all */
-    char *pointer;    /* RFC 6901, "" for the whole document; owned */
-    char *message;    /* what is wrong and what was expected; owned */
-};
-
-/* Everything that is wrong with a file, in the order of the file. Caller-owned; PROBLEMS_INIT. */
-struct problems {
-    struct problem *items;
-    size_t n_items, capacity;
-};
-
-#define PROBLEMS_INIT \
-    {                 \
-        NULL, 0, 0    \
-    }
-
-void problems_deinit(struct problems *problems);
-/* Prints each as "FILE:LINE:COLUMN: POINTER: MESSAGE" (no "FILE:..:" parts that are not known). */
-void problems_print(const struct problems *problems, const char *file, FILE *to);
 
 /* Reads, expands and validates. On success stores a snapshot with one reference and returns 0. When the file
  * has problems, returns 1 with at least one of them (all that can be found) and leaves *ret_snapshot

@@ -3,25 +3,14 @@
 #include "config/problem.h"
 #include "config/sections.h"
 
-static const char *const log_config_levels[] = {
-    [LOG_LEVEL_ERROR] = "error",
-    [LOG_LEVEL_WARN] = "warn",
-    [LOG_LEVEL_INFO] = "info",
-    [LOG_LEVEL_DEBUG] = "debug",
-};
-static const char *const log_config_formats[] = {
-    [LOG_FORMAT_PLAIN] = "plain",
-    [LOG_FORMAT_JSON] = "json",
-};
-
 static void log_config_read_level(struct reader *reader, const struct place *at, const json_t *value,
                                   const struct key *key UNUSED, void *out)
 {
     static const char expected[] = "\"error\", \"warn\", \"info\" or \"debug\"";
     const char *text = reader_text(reader, at, value, expected);
 
-    for (size_t i = 0; text && i < ARRAY_LENGTH(log_config_levels); i++) {
-        if (strcmp(text, log_config_levels[i]) == 0) {
+    for (size_t i = 0; text && log_level_names[i]; i++) {
+        if (strcmp(text, log_level_names[i]) == 0) {
             *(enum log_level *)out = (enum log_level)i;
             return;
         }
@@ -36,8 +25,8 @@ static void log_config_read_format(struct reader *reader, const struct place *at
     static const char expected[] = "\"plain\" or \"json\"";
     const char *text = reader_text(reader, at, value, expected);
 
-    for (size_t i = 0; text && i < ARRAY_LENGTH(log_config_formats); i++) {
-        if (strcmp(text, log_config_formats[i]) == 0) {
+    for (size_t i = 0; text && log_format_names[i]; i++) {
+        if (strcmp(text, log_format_names[i]) == 0) {
             *(enum log_format *)out = (enum log_format)i;
             return;
         }

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config/problem.h"
+#include "proxy/base/words.h"
 
 const char *owner_file(enum owner_kind kind)
 {
@@ -40,7 +40,7 @@ static int owner_find_number(const char *text, uint32_t *ret_id, struct error *e
     unsigned long long id = strlen(text) <= 10 ? strtoull(text, NULL, 10) : UINT64_MAX;
 
     if (id > OWNER_ID_MAX) {
-        error_set(error, -EINVAL, "the id %s is out of bounds; allowed is 0 to %u", PROBLEM_SHOW(text), OWNER_ID_MAX);
+        error_set(error, -EINVAL, "the id %s is out of bounds; allowed is 0 to %u", WORDS_SHOW(text), OWNER_ID_MAX);
         return 1;
     }
     *ret_id = (uint32_t)id;
@@ -57,7 +57,7 @@ int owner_find(const char *text, enum owner_kind kind, const char *file, uint32_
         return owner_find_number(text, ret_id, error);
     from = fopen(file, "re");
     if (!from) {
-        error_set(error, -errno, "the %s \"%s\" cannot be looked up: %s: %s", what, PROBLEM_SHOW(text), file,
+        error_set(error, -errno, "the %s \"%s\" cannot be looked up: %s: %s", what, WORDS_SHOW(text), file,
                   strerror(errno));
         return 1;
     }
@@ -65,6 +65,6 @@ int owner_find(const char *text, enum owner_kind kind, const char *file, uint32_
     fclose(from);
     if (found)
         return 0;
-    error_set(error, -ENOENT, "the %s \"%s\" is not in %s; a number always works", what, PROBLEM_SHOW(text), file);
+    error_set(error, -ENOENT, "the %s \"%s\" is not in %s; a number always works", what, WORDS_SHOW(text), file);
     return 1;
 }

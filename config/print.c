@@ -56,16 +56,13 @@ static json_t *print_owner(uint32_t id)
 
 static json_t *print_log(const struct log_config *log, bool *failed)
 {
-    static const char *const formats[] = {[LOG_FORMAT_PLAIN] = "plain", [LOG_FORMAT_JSON] = "json"};
-    static const char *const levels[] = {
-        [LOG_LEVEL_ERROR] = "error", [LOG_LEVEL_WARN] = "warn", [LOG_LEVEL_INFO] = "info", [LOG_LEVEL_DEBUG] = "debug"};
     json_t *object = json_object();
     json_t *access = log->access ? json_object() : json_false();
 
-    print_set(object, "level", json_string(levels[log->level]), failed);
-    print_set(object, "format", json_string(formats[log->format]), failed);
+    print_set(object, "level", json_string(log_level_names[log->level]), failed);
+    print_set(object, "format", json_string(log_format_names[log->format]), failed);
     if (log->access) {
-        print_set(access, "format", json_string(formats[log->access_format]), failed);
+        print_set(access, "format", json_string(log_format_names[log->access_format]), failed);
         print_set(access, "to", print_text(log->access_to), failed);
     }
     print_set(object, "access", access, failed);

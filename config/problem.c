@@ -1,13 +1,10 @@
 #include "config/problem.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* The longest word that problem_suggest looks at; no key or method of ours is longer. */
-#define PROBLEM_WORD_MAX 31
 
 void problems_deinit(struct problems *problems)
 {
@@ -34,12 +31,17 @@ static int problems_reserve(struct problems *problems)
     return 0;
 }
 
+bool problems_are_full(const struct problems *problems)
+{
+    return problems->n_items > PROBLEMS_MAX;
+}
+
 int problems_add_v(struct problems *problems, struct position position, const char *pointer, const char *format,
                    va_list args)
 {
     struct problem problem = {.line = position.line, .column = position.column};
 
-    if (problems->n_items > PROBLEMS_MAX)
+    if (problems_are_full(problems))
         return 0;
     if (problems->n_items == PROBLEMS_MAX) {
         /* Sorts behind all others. */
@@ -122,67 +124,4 @@ void problems_print(const struct problems *problems, const char *file, FILE *to)
         problem_print_escaped(problem->message, to);
         fputc('\n', to);
     }
-}
-
-const char *problem_show(const char *text, char out[PROBLEM_SHOWN_BYTES])
-{
-    size_t length = strlen(text);
-
-    if (length < PROBLEM_SHOWN_BYTES) {
-        memcpy(out, text, length + 1);
-        return out;
-    }
-    length = PROBLEM_SHOWN_BYTES - sizeof("...");
-    while (length > 0 && ((unsigned char)text[length] & 0xc0) == 0x80)
-        length--;
-    memcpy(out, text, length);
-    memcpy(out + length, "...", sizeof("..."));
-    return out;
-}
-
-static unsigned problem_least(unsigned a, unsigned b)
-{
-    return a < b ? a : b;
-}
-
-/* Edit distance in which two neighbours that changed places count as one error. */
-static unsigned problem_distance(const char *a, const char *b)
-{
-    size_t n_a = strlen(a), n_b = strlen(b);
-    unsigned rows[PROBLEM_WORD_MAX + 1][PROBLEM_WORD_MAX + 1];
-
-    if (n_a > PROBLEM_WORD_MAX || n_b > PROBLEM_WORD_MAX)
-        return UINT32_MAX;
-    for (size_t i = 0; i <= n_a; i++) {
-        for (size_t j = 0; j <= n_b; j++) {
-            if (i == 0 || j == 0) {
-                rows[i][j] = (unsigned)(i + j);
-                continue;
-            }
-            rows[i][j] = rows[i - 1][j - 1] + (a[i - 1] != b[j - 1]);
-            rows[i][j] = problem_least(rows[i][j], 1 + problem_least(rows[i - 1][j], rows[i][j - 1]));
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
-                rows[i][j] = problem_least(rows[i][j], 1 + rows[i - 2][j - 2]);
-        }
-    }
-    return rows[n_a][n_b];
-}
-
-const char *problem_suggest(const char *given, const char *const *candidates)
-{
-    const char *best = NULL;
-    /* A third of the word may be wrong; of a short word, one letter. */
-    unsigned limit = (unsigned)problem_least((unsigned)(strlen(given) / 3), 3);
-
-    if (limit == 0)
-        limit = 1;
-    for (; *candidates; candidates++) {
-        unsigned distance = problem_distance(given, *candidates);
-        /* A word that shares nothing with a short candidate isn't near it. */
-        if (distance <= limit && distance < strlen(*candidates)) {
-            best = *candidates;
-            limit = distance - (distance > 0);
-        }
-    }
-    return best;
 }

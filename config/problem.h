@@ -1,14 +1,36 @@
-/* Collecting what is wrong with a file (struct problems is in config/load.h). */
+/* Collecting what is wrong with a file. */
 #ifndef PORTHOLE_CONFIG_PROBLEM_H
 #define PORTHOLE_CONFIG_PROBLEM_H
 
 #include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
 
-#include "config/load.h"
 #include "config/position.h"
+#include "proxy/base/error.h"
+
+/* One thing that is wrong with a file. */
+struct problem {
+    int line, column; /* from 1; 0 when the file could not be read at all */
+    char *pointer;    /* RFC 6901, "" for the whole document; owned */
+    char *message;    /* what is wrong and what was expected; owned */
+};
+
+/* Everything that is wrong with a file, in the order of the file. Caller-owned; PROBLEMS_INIT. */
+struct problems {
+    struct problem *items;
+    size_t n_items, capacity;
+};
+
+#define PROBLEMS_INIT \
+    {                 \
+        NULL, 0, 0    \
+    }
 
 /* Nobody reads more at once, and each costs a walk through the file. */
 #define PROBLEMS_MAX 100
+
+void problems_deinit(struct problems *problems);
 
 /* Adds one; position {0, 0} when there is none, pointer is copied. Beyond PROBLEMS_MAX it only adds a last one
  * that says so. 0 or -ENOMEM. */
@@ -17,17 +39,13 @@ int problems_add_v(struct problems *problems, struct position position, const ch
 int problems_add(struct problems *problems, struct position position, const char *pointer, const char *format, ...)
     PRINTF_LIKE(4, 5) WARN_UNUSED;
 
+/* True when no other would be shown. */
+bool problems_are_full(const struct problems *problems);
+
 /* Puts them in the order of the file; those of one place stay in the order they were found. */
 void problems_sort(struct problems *problems);
 
-/* A string of the user's as it appears in a message. */
-#define PROBLEM_SHOWN_BYTES 72
-
-/* Copies `text`, cut at a whole character and marked with "..." where it is too long. Returns out. */
-const char *problem_show(const char *text, char out[PROBLEM_SHOWN_BYTES]);
-#define PROBLEM_SHOW(text) problem_show(text, (char[PROBLEM_SHOWN_BYTES]){""})
-
-/* The one of a NULL-terminated list that `given` was probably meant to be, or NULL. */
-const char *problem_suggest(const char *given, const char *const *candidates);
+/* Prints each as "FILE:LINE:COLUMN: POINTER: MESSAGE" (no "FILE:..:" parts that are not known). */
+void problems_print(const struct problems *problems, const char *file, FILE *to);
 
 #endif

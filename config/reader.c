@@ -8,6 +8,7 @@
 
 #include "config/problem.h"
 #include "config/value.h"
+#include "proxy/base/words.h"
 
 /* More keys than any table has. */
 #define READER_KEYS_MAX 24
@@ -61,7 +62,7 @@ static void reader_problem_v(struct reader *reader, const char *pointer, bool ke
     struct position position;
 
     /* Finding the position costs a walk through the file, so not for what nobody will be shown. */
-    if (!pointer || reader->problems->n_items > PROBLEMS_MAX)
+    if (!pointer || problems_are_full(reader->problems))
         return;
     position = position_of_pointer(reader->text, reader->length, pointer, key);
     if (problems_add_v(reader->problems, position, pointer, format, args) < 0)
@@ -109,7 +110,7 @@ void reader_problem_type(struct reader *reader, const struct place *at, const js
         reader_problem(reader, at, "expected %s, got an array", expected);
         break;
     case JSON_STRING:
-        reader_problem(reader, at, "expected %s, got \"%s\"", expected, PROBLEM_SHOW(json_string_value(value)));
+        reader_problem(reader, at, "expected %s, got \"%s\"", expected, WORDS_SHOW(json_string_value(value)));
         break;
     case JSON_INTEGER:
         reader_problem(reader, at, "expected %s, got the number %" JSON_INTEGER_FORMAT, expected,
@@ -153,12 +154,12 @@ static void reader_unknown_key(struct reader *reader, const struct place *at, co
     names[n_names] = NULL;
     for (size_t i = 0; i < n_names && length < sizeof(list); i++)
         length += (size_t)snprintf(list + length, sizeof(list) - length, "%s%s", i > 0 ? ", " : "", names[i]);
-    near = problem_suggest(at->key, names);
+    near = words_nearest(at->key, names);
     if (near)
         reader_problem_key(reader, at, "unknown key \"%s\": did you mean \"%s\"? Expected one of %s",
-                           PROBLEM_SHOW(at->key), near, list);
+                           WORDS_SHOW(at->key), near, list);
     else
-        reader_problem_key(reader, at, "unknown key \"%s\"; expected one of %s", PROBLEM_SHOW(at->key), list);
+        reader_problem_key(reader, at, "unknown key \"%s\"; expected one of %s", WORDS_SHOW(at->key), list);
 }
 
 static void reader_member(struct reader *reader, const struct place *at, const json_t *value, const struct key *keys,
@@ -235,7 +236,7 @@ void reader_copy(struct reader *reader, const char *text, char **field)
 bool reader_unique(struct reader *reader, const struct place *at, json_t *seen, const char *name, const char *what)
 {
     if (json_object_get(seen, name)) {
-        reader_problem(reader, at, "the %s \"%s\" is used twice", what, PROBLEM_SHOW(name));
+        reader_problem(reader, at, "the %s \"%s\" is used twice", what, WORDS_SHOW(name));
         return false;
     }
     if (json_object_set_new(seen, name, json_true()) != 0)
@@ -319,7 +320,7 @@ void reader_limit(struct reader *reader, const struct place *at, const json_t *v
         }
         /* fall through */
     case VALUE_HUGE:
-        reader_out_of_bounds(reader, at, limit, PROBLEM_SHOW(text));
+        reader_out_of_bounds(reader, at, limit, WORDS_SHOW(text));
         break;
     }
 }

@@ -7,7 +7,7 @@
 #include <stddef.h>
 
 #include "config/limit.h"
-#include "config/load.h"
+#include "config/problem.h"
 #include "config/snapshot.h"
 #include "proxy/base/error.h"
 

@@ -3,9 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config/path.h"
-#include "config/problem.h"
 #include "config/sections.h"
+#include "proxy/base/words.h"
+#include "proxy/http/authority.h"
+#include "proxy/http/fields.h"
+#include "proxy/http/path.h"
 
 #define ROUTE_HOST_MAX 253
 #define ROUTE_DEFAULT_CONTENT_TYPE "text/plain; charset=utf-8"
@@ -14,12 +16,17 @@ static void route_config_read_path(struct reader *reader, const struct place *at
                                    const struct key *key UNUSED, void *out)
 {
     const char *path = reader_text(reader, at, value, "a path such as \"/v1/\"");
-    size_t where = 0;
-    const char *wrong = path ? path_config_check(path, &where) : NULL;
+    char *scratch = path ? reader_memory(reader, malloc(strlen(path) + 1)) : NULL;
+    const char *wrong;
+    size_t where;
 
+    if (!scratch)
+        return;
+    wrong = path_check(text_of(path), scratch, &where);
+    free(scratch);
     if (wrong)
-        reader_problem(reader, at, "\"%s\" has %s (byte %zu)", PROBLEM_SHOW(path), wrong, where + 1);
-    else if (path)
+        reader_problem(reader, at, "\"%s\" has %s (byte %zu)", WORDS_SHOW(path), wrong, where + 1);
+    else
         reader_copy(reader, path, out);
 }
 
@@ -31,7 +38,7 @@ static const char *route_config_check_host(const char *host)
     if (length < 1 || length > ROUTE_HOST_MAX)
         return "a host name of 1 to 253 characters";
     if (host[0] == '[')
-        return host[1 + strspn(host + 1, "0123456789abcdef:.")] == ']' && host[length - 1] == ']'
+        return authority_is_valid(text_of(host)) && host[length - 1] == ']'
                    ? NULL
                    : "an IPv6 address in brackets, without a port";
     if (strchr(host, ':'))
@@ -61,6 +68,9 @@ static void route_config_read_host(struct reader *reader, const struct place *at
     if (!host)
         return;
     route_config_to_lower_case(host);
+    /* A name with a final dot is the same host; matching leaves the dot out. */
+    if (host[0] != '\0' && host[strlen(host) - 1] == '.')
+        host[strlen(host) - 1] = '\0';
     expected = route_config_check_host(host);
     if (expected) {
         reader_problem_type(reader, at, value, expected);
@@ -70,19 +80,12 @@ static void route_config_read_host(struct reader *reader, const struct place *at
     }
 }
 
-/* RFC 9110 5.6.2 */
-static bool route_config_is_token(const char *text)
-{
-    return text[0] != '\0' && text[strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-                                                "!#$%&'*+-.^_`|~")] == '\0';
-}
-
 /* NULL when the method is one; else a sentence. RFC 9110 9.1: methods are tokens and case-sensitive. */
 static const char *route_config_check_method(const char *method)
 {
     static const char *const known[] = {"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "TRACE", "OPTIONS", "CONNECT"};
 
-    if (!route_config_is_token(method))
+    if (!text_is_token(text_of(method)))
         return "is not a method (RFC 9110 allows letters, digits and some punctuation)";
     for (size_t i = 0; i < ARRAY_LENGTH(known); i++) {
         if (strcasecmp(method, known[i]) == 0 && strcmp(method, known[i]) != 0)
@@ -112,7 +115,7 @@ static void route_config_read_methods(struct reader *reader, const struct place 
         const char *method = reader_text(reader, &place, member, "a method such as \"GET\"");
         const char *wrong = method ? route_config_check_method(method) : NULL;
         if (wrong)
-            reader_problem(reader, &place, "\"%s\" %s", PROBLEM_SHOW(method), wrong);
+            reader_problem(reader, &place, "\"%s\" %s", WORDS_SHOW(method), wrong);
         else if (method && reader_unique(reader, &place, seen, method, "method"))
             reader_copy(reader, method, methods++);
     }
@@ -122,7 +125,7 @@ static void route_config_read_methods(struct reader *reader, const struct place 
 /* NULL when it is the name of a protocol; else a sentence. RFC 9110 7.8: protocol-name ["/" protocol-version]. */
 static const char *route_config_check_protocol(const char *protocol)
 {
-    if (route_config_is_token(protocol))
+    if (text_is_token(text_of(protocol)))
         return NULL;
     return strcspn(protocol, "/") > 0 && strchr(protocol, '/')
                ? "has a version; a protocol is allowed by its name alone, in every version"
@@ -149,7 +152,7 @@ static void route_config_read_upgrade(struct reader *reader, const struct place 
         const char *text = reader_text(reader, &place, member, "a protocol such as \"websocket\"");
         const char *wrong = text ? route_config_check_protocol(text) : NULL;
         if (wrong)
-            reader_problem(reader, &place, "\"%s\" %s", PROBLEM_SHOW(text), wrong);
+            reader_problem(reader, &place, "\"%s\" %s", WORDS_SHOW(text), wrong);
         if (!text || wrong)
             continue;
         reader_copy(reader, text, protocol);

@@ -5,8 +5,8 @@
 #include <unistd.h>
 
 #include "config/address.h"
-#include "config/problem.h"
 #include "config/sections.h"
+#include "proxy/base/words.h"
 
 static void target_config_read_file(struct reader *reader, const struct place *at, const json_t *value,
                                     const struct key *key, void *out)
@@ -21,7 +21,7 @@ static void target_config_read_file(struct reader *reader, const struct place *a
     /* Opened rather than asked about, so that what is told is what libcurl will meet; a FIFO must not block us. */
     fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0)
-        reader_problem(reader, at, "cannot read %s as uid %u: %s", PROBLEM_SHOW(path), (unsigned)geteuid(),
+        reader_problem(reader, at, "cannot read %s as uid %u: %s", WORDS_SHOW(path), (unsigned)geteuid(),
                        strerror(errno));
     else
         close(fd);
@@ -51,7 +51,7 @@ static bool target_config_add_endpoint(struct reader *reader, const struct place
     int r = address_parse(text, ADDRESS_TO_REACH, &address, &error);
 
     if (r > 0)
-        reader_problem(reader, at, "\"%s\": %s", PROBLEM_SHOW(text), error.message);
+        reader_problem(reader, at, "\"%s\": %s", WORDS_SHOW(text), error.message);
     else if (r < 0)
         reader->failure = r;
     if (r != 0)
@@ -165,7 +165,7 @@ static void target_config_check(struct reader *reader, const struct place *at, c
 
     if (tls && target->n_endpoints == 1 && target->endpoints[0].kind != ADDRESS_HTTPS)
         reader_problem_key(reader, &place, "\"tls\" needs an https:// endpoint; this one is %s",
-                           PROBLEM_SHOW(target->endpoints[0].text));
+                           WORDS_SHOW(target->endpoints[0].text));
     if (cert != key)
         reader_problem(reader, &place, "\"%s\" needs \"%s\" beside it", cert ? "cert" : "key", cert ? "key" : "cert");
     target_config_check_idle(reader, at, json_object_get(value, "connections"), target);
@@ -209,7 +209,8 @@ void target_config_read_all(struct reader *reader, const json_t *targets, size_t
 static void target_config_unknown(struct reader *reader, const struct place *at, const char *name)
 {
     const struct snapshot *snapshot = reader->snapshot;
-    const char **names = calloc(snapshot->n_targets + 1, sizeof(*names));
+    /* Nothing is compared for what nobody will be shown. */
+    const char **names = problems_are_full(reader->problems) ? NULL : calloc(snapshot->n_targets + 1, sizeof(*names));
     const char *near = NULL;
     size_t n = 0;
 
@@ -218,12 +219,12 @@ static void target_config_unknown(struct reader *reader, const struct place *at,
             names[n++] = snapshot->targets[i].name;
     }
     if (names)
-        near = problem_suggest(name, names);
+        near = words_nearest(name, names);
     if (near)
-        reader_problem(reader, at, "there is no target \"%s\": did you mean \"%s\"?", PROBLEM_SHOW(name), near);
+        reader_problem(reader, at, "there is no target \"%s\": did you mean \"%s\"?", WORDS_SHOW(name), near);
     else
         reader_problem(reader, at, "there is no target \"%s\"; expected a name from \"targets\" or an address",
-                       PROBLEM_SHOW(name));
+                       WORDS_SHOW(name));
     free(names);
 }
 
@@ -241,10 +242,10 @@ static void target_config_check_use(struct reader *reader, const struct place *a
     right = strchr(endpoint->name, ':') ? "]" : "";
     if (use == TARGET_FOR_ROUTE && endpoint->kind == ADDRESS_TCP)
         reader_problem(reader, at, "the target's endpoint %s is for streams; for a route write http://%s%s%s:%u",
-                       PROBLEM_SHOW(endpoint->text), left, endpoint->name, right, (unsigned)endpoint->port);
+                       WORDS_SHOW(endpoint->text), left, endpoint->name, right, (unsigned)endpoint->port);
     if (use == TARGET_FOR_STREAM && (endpoint->kind == ADDRESS_HTTP || endpoint->kind == ADDRESS_HTTPS))
         reader_problem(reader, at, "the target's endpoint %s is for routes; for a stream write tcp:%s%s%s:%u%s",
-                       PROBLEM_SHOW(endpoint->text), left, endpoint->name, right, (unsigned)endpoint->port,
+                       WORDS_SHOW(endpoint->text), left, endpoint->name, right, (unsigned)endpoint->port,
                        endpoint->kind == ADDRESS_HTTPS ? " (a stream gets no TLS)" : "");
 }
 

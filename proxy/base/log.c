@@ -28,6 +28,15 @@ static atomic_int log_fd = -1;             /* -1 until log_configure: standard e
 static atomic_uint_fast64_t log_n_dropped; /* since the start */
 static atomic_uint_fast64_t log_n_told;    /* of these, how many the log has reported */
 
+const char *const log_level_names[] = {
+    [LOG_LEVEL_ERROR] = "error",
+    [LOG_LEVEL_WARN] = "warn",
+    [LOG_LEVEL_INFO] = "info",
+    [LOG_LEVEL_DEBUG] = "debug",
+    NULL,
+};
+const char *const log_format_names[] = {[LOG_FORMAT_PLAIN] = "plain", [LOG_FORMAT_JSON] = "json", NULL};
+
 void log_configure(enum log_level level, enum log_format format)
 {
     atomic_store(&log_level_now, (int)level);
@@ -42,18 +51,6 @@ void log_configure(enum log_level level, enum log_format format)
 bool log_wants(enum log_level level)
 {
     return (int)level <= atomic_load_explicit(&log_level_now, memory_order_relaxed);
-}
-
-const char *log_level_name(enum log_level level)
-{
-    static const char *const names[] = {
-        [LOG_LEVEL_ERROR] = "error",
-        [LOG_LEVEL_WARN] = "warn",
-        [LOG_LEVEL_INFO] = "info",
-        [LOG_LEVEL_DEBUG] = "debug",
-    };
-
-    return names[level];
 }
 
 /* The length of the valid UTF-8 sequence at s (RFC 3629 4), 0 when there is none. */
@@ -189,7 +186,7 @@ static int log_put(enum log_level level, const char *message)
     log_format_time(time);
     used = (size_t)snprintf(line, sizeof(line),
                             format == LOG_FORMAT_JSON ? "{\"time\":\"%s\",\"level\":\"%s\",\"message\":\"" : "%s %s ",
-                            time, log_level_name(level));
+                            time, log_level_names[level]);
     used += log_escape_as(line + used, sizeof(line) - used - strlen(end), message, strlen(message), format);
     memcpy(line + used, end, strlen(end));
     return log_write_output(fd < 0 ? STDERR_FILENO : fd, line, used + strlen(end));

@@ -22,7 +22,9 @@ enum log_format { LOG_FORMAT_PLAIN, LOG_FORMAT_JSON };
 void log_configure(enum log_level level, enum log_format format);
 /* True when a message of this level would be written. */
 bool log_wants(enum log_level level);
-const char *log_level_name(enum log_level level);
+/* How people write them: by enum, NULL at the end. */
+extern const char *const log_level_names[];
+extern const char *const log_format_names[];
 
 /* Writes one line: time, level, message. */
 void log_write(enum log_level level, const char *format, ...) PRINTF_LIKE(2, 3);

@@ -6,9 +6,12 @@
 struct path_writer {
     char *out;
     size_t length, size;
-    size_t segment; /* where the current segment begins in out */
-    int previous;   /* the byte before this one when both are escaped, else -1 */
-    bool ambiguous;
+    struct text in;         /* what is left to look at */
+    size_t segment;         /* where the current segment begins in out */
+    const char *segment_in; /* and in the input */
+    int previous;           /* the byte before this one when both are escaped, else -1 */
+    const char *wrong;      /* why the path is ambiguous, as it reads behind "the path has"; NULL: it is not */
+    const char *wrong_at;   /* the place in the input */
 };
 
 static bool path_put(struct path_writer *writer, const char *data, size_t n)
@@ -18,6 +21,15 @@ static bool path_put(struct path_writer *writer, const char *data, size_t n)
     memcpy(writer->out + writer->length, data, n);
     writer->length += n;
     return true;
+}
+
+/* The first reason stays. */
+static void path_doubt(struct path_writer *writer, const char *at, const char *wrong)
+{
+    if (writer->wrong)
+        return;
+    writer->wrong = wrong;
+    writer->wrong_at = at;
 }
 
 /* Looks at the finished segment. What follows a ';' is a parameter to some servers, which cut it off and only
@@ -30,9 +42,9 @@ static void path_end_segment(struct path_writer *writer, bool last)
     if (semicolon)
         segment.length = (size_t)(semicolon - segment.data);
     if (text_equal(segment, TEXT_LITERAL(".")) || text_equal(segment, TEXT_LITERAL("..")))
-        writer->ambiguous = true;
+        path_doubt(writer, writer->segment_in, "a \".\" or \"..\" segment, which requests are refused for");
     if (segment.length == 0 && (!last || semicolon))
-        writer->ambiguous = true;
+        path_doubt(writer, writer->segment_in, "an empty segment, which requests are refused for");
 }
 
 /* A byte that may not be escaped, or not after this one: it would be decoded to something that splits, ends or
@@ -44,20 +56,21 @@ static bool path_escape_is_ambiguous(int previous, int byte)
     return (previous == 0xe0 && byte >= 0x80 && byte < 0xa0) || (previous == 0xf0 && byte >= 0x80 && byte < 0x90);
 }
 
-/* Takes the escape at the start of `in`; *ret_used says how much that was. */
-static bool path_put_escape(struct path_writer *writer, struct text in, size_t *ret_used)
+/* Takes the escape at the start of the input; *ret_used says how much that was. */
+static bool path_put_escape(struct path_writer *writer, size_t *ret_used)
 {
     static const char digits[] = "0123456789ABCDEF";
-    int byte = text_unescape(in);
+    int byte = text_unescape(writer->in);
     char plain = (char)byte;
 
     if (byte < 0) {
-        writer->ambiguous = true;
+        path_doubt(writer, writer->in.data, "\"%\" without two hexadecimal digits");
         *ret_used = 1;
         return path_put(writer, "%", 1);
     }
     if (path_escape_is_ambiguous(writer->previous, byte))
-        writer->ambiguous = true;
+        path_doubt(writer, writer->in.data,
+                   "an escape that requests are refused for (slash, backslash, control character, overlong UTF-8)");
     writer->previous = byte;
     *ret_used = 3;
     if (byte_is(plain, BYTE_PLAIN))
@@ -65,17 +78,57 @@ static bool path_put_escape(struct path_writer *writer, struct text in, size_t *
     return path_put(writer, (char[]){'%', digits[byte >> 4], digits[byte & 15]}, 3);
 }
 
-/* Takes the unescaped byte c. */
-static bool path_put_byte(struct path_writer *writer, char c)
+/* What is wrong with a byte that stands in a path as it is. */
+static const char *path_why_not_plain(char c)
 {
+    if (c == '\\')
+        return "a backslash, which requests are refused for";
+    if ((unsigned char)c >= 0x80)
+        return "a character outside ASCII; write its UTF-8 bytes percent-encoded";
+    return c == '#' ? "a fragment; conditions see only the path"
+                    : "white space or a control character; write it percent-encoded";
+}
+
+/* Takes the unescaped byte at the start of the input. */
+static bool path_put_byte(struct path_writer *writer)
+{
+    char c = writer->in.data[0];
+
     writer->previous = -1;
     if (c == '/') {
         path_end_segment(writer, false);
         writer->segment = writer->length + 1;
+        writer->segment_in = writer->in.data + 1;
     } else if (!byte_is(c, BYTE_PLAIN)) {
-        writer->ambiguous = true;
+        path_doubt(writer, writer->in.data, path_why_not_plain(c));
     }
     return path_put(writer, &c, 1);
+}
+
+/* Takes the whole input; false when the view does not fit. */
+static bool path_put_all(struct path_writer *writer)
+{
+    writer->segment = 1;
+    writer->previous = -1;
+    writer->segment_in = writer->in.data;
+    if (writer->in.length > 0 && writer->in.data[0] == '/') {
+        if (!path_put(writer, "/", 1))
+            return false;
+        writer->in = text_skip(writer->in, 1);
+        writer->segment_in++;
+    } else if (!text_equal(writer->in, TEXT_LITERAL("*"))) {
+        path_doubt(writer, writer->in.data, "no \"/\" at its beginning");
+        writer->segment = 0;
+    }
+    while (writer->in.length > 0) {
+        size_t used = 1;
+
+        if (writer->in.data[0] == '%' ? !path_put_escape(writer, &used) : !path_put_byte(writer))
+            return false;
+        writer->in = text_skip(writer->in, used);
+    }
+    path_end_segment(writer, true);
+    return true;
 }
 
 static struct text path_without_query(struct text origin)
@@ -89,29 +142,50 @@ static struct text path_without_query(struct text origin)
 
 enum path_verdict path_view(struct text origin, char *out, size_t size, size_t *ret_length)
 {
-    struct path_writer writer = {.out = out, .size = size, .segment = 1, .previous = -1};
-    struct text path = path_without_query(origin);
+    struct path_writer writer = {.out = out, .size = size, .in = path_without_query(origin)};
 
-    if (path.length == 0 && origin.length > 0)
-        path = TEXT_LITERAL("/");
-    if (path.length > 0 && path.data[0] == '/') {
-        if (!path_put(&writer, "/", 1))
-            return PATH_TOO_LONG;
-        path = text_skip(path, 1);
-    } else if (!text_equal(path, TEXT_LITERAL("*"))) {
-        writer.ambiguous = true;
-        writer.segment = 0;
-    }
-    while (path.length > 0) {
-        size_t used = 1;
-
-        if (path.data[0] == '%' ? !path_put_escape(&writer, path, &used) : !path_put_byte(&writer, path.data[0]))
-            return PATH_TOO_LONG;
-        path = text_skip(path, used);
-    }
-    path_end_segment(&writer, true);
+    if (writer.in.length == 0 && origin.length > 0)
+        writer.in = TEXT_LITERAL("/");
+    if (!path_put_all(&writer))
+        return PATH_TOO_LONG;
     *ret_length = writer.length;
-    return writer.ambiguous ? PATH_AMBIGUOUS : PATH_CLEAR;
+    return writer.wrong ? PATH_AMBIGUOUS : PATH_CLEAR;
+}
+
+/* The first byte that the view spells in another way begins an escape that is not needed, or is a digit of one. */
+static const char *path_check_spelling(struct text path, struct path_writer *writer)
+{
+    size_t n = 0;
+
+    while (n < path.length && n < writer->length && path.data[n] == writer->out[n])
+        n++;
+    if (n == path.length && n == writer->length)
+        return NULL;
+    writer->wrong_at = path.data + n;
+    if (path.data[n] == '%')
+        return "an escape of a character that stands for itself; write the character";
+    while (*writer->wrong_at != '%')
+        writer->wrong_at--;
+    return "an escape in lower case; write hexadecimal digits in upper case";
+}
+
+const char *path_check(struct text path, char *scratch, size_t *ret_at)
+{
+    struct path_writer writer = {.out = scratch, .size = path.length, .in = path_without_query(path)};
+    const char *wrong;
+
+    if (path.length == 0 || path.data[0] != '/') {
+        *ret_at = 0;
+        return "no \"/\" at its beginning";
+    }
+    *ret_at = writer.in.length;
+    if (writer.in.length < path.length)
+        return "a query; conditions see only the path";
+    /* The view is never longer than what it is of. */
+    wrong = path_put_all(&writer) && !writer.wrong ? path_check_spelling(path, &writer) : writer.wrong;
+    if (wrong)
+        *ret_at = (size_t)(writer.wrong_at - path.data);
+    return wrong;
 }
 
 bool path_has_prefix(struct text path, struct text prefix)

@@ -1,4 +1,4 @@
-/* What matching sees of a request-target (DESIGN: "What matching sees"). Pure.
+/* What matching sees of a request-target. Pure.
  *
  * Every path has one spelling in the view: escapes of printable ASCII are decoded unless the byte would then mean
  * something else (space, "/", backslash, "%", "?", "#"), hex digits of the rest are in upper case. That is RFC
@@ -27,6 +27,11 @@ enum path_verdict {
  * %C1, %E0%80..., %F0%80...); a malformed escape; a raw backslash or byte >= 0x80 (not allowed in a URI, and a second
  * spelling of its escape). "*" is CLEAR and stays "*". */
 enum path_verdict path_view(struct text origin, char *out, size_t size, size_t *ret_length);
+
+/* NULL when matching can see `path` exactly as it is written, so that a condition on it can hold; else what is wrong
+ * with it, a literal that reads behind "the path has", and *ret_at is the byte that it is about. `scratch` has room for
+ * as many bytes as the path. */
+const char *path_check(struct text path, char *scratch, size_t *ret_at);
 
 /* Segment boundaries: prefix "/a" covers "/a" and "/a/b", not "/ab"; "/a/" covers "/a/" and "/a/b".
  * An empty prefix covers everything. */

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -258,9 +259,43 @@ static void test_path_has_prefix_segment_boundaries(void **state)
             fail_msg("\"%s\" covers \"%s\"", rows[i].prefix, rows[i].path);
 }
 
+static const struct {
+    const char *path;
+    bool good;
+} check_rows[] = {
+    {"/", true},        {"/a/b", true},       {"/a/", true},      {"/...", true},    {"/a..b", true},
+    {"/%20", true},     {"/%C3%A9", true},    {"/a;b", true},     {"/~a:@!$", true}, {"/%25", true},
+    {"", false},        {"a", false},         {"//", false},      {"/a//b", false},  {"/.", false},
+    {"/..", false},     {"/a/./b", false},    {"/..;x", false},   {"/.;/", false},   {"/%2e", false},
+    {"/%2E%2E", false}, {"/%2F", false},      {"/%5C", false},    {"/%00", false},   {"/%0a", false},
+    {"/%c3%a9", false}, {"/%7E", false},      {"/%C0%AF", false}, {"/%", false},     {"/%2", false},
+    {"/%zz", false},    {"/a\\b", false},     {"/a?b", false},    {"/a#b", false},   {"/a b", false},
+    {"/\x7f", false},   {"/\xc3\xa9", false}, {"/%3A", false},    {"/;x", false},    {"/%E0%80%80", false},
+    {"/%f0%90", false}, {"/*", true},         {"*", false},
+};
+
+static void test_path_check_takes_only_what_matching_can_see(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(check_rows) / sizeof(check_rows[0]); i++) {
+        const char *path = check_rows[i].path;
+        char scratch[64], view[64];
+        size_t at = 0, length = 0;
+        const char *wrong = path_check(text_of(path), scratch, &at);
+        print_message("%s\n", path);
+        assert_int_equal(wrong == NULL, check_rows[i].good);
+        assert_true(at <= strlen(path));
+        if (wrong)
+            continue;
+        assert_int_equal(path_view(text_of(path), view, sizeof(view), &length), PATH_CLEAR);
+        assert_true(text_equal((struct text){view, length}, text_of(path)));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_path_check_takes_only_what_matching_can_see),
         cmocka_unit_test(test_path_view_unambiguous_path_one_spelling),
         cmocka_unit_test(test_path_view_second_meaning_ambiguous),
         cmocka_unit_test(test_path_view_ambiguous_path_best_effort),
