@@ -25,6 +25,12 @@ struct peer_rule {
     gid_t gid; /* matches the peer's primary or any supplementary group */
 };
 
+/* Whom an https endpoint is taken for, and what we show it. */
+struct tls_config {
+    char *ca, *cert, *key, *server_name; /* NULL when not given */
+    bool verify;
+};
+
 /* One destination. Its name is what routes and logs call it. */
 struct target_config {
     char *name;   /* key in "targets", or the address text for a target written inside a route */
@@ -38,10 +44,7 @@ struct target_config {
     uint64_t response_timeout_ms; /* request sent -> response head */
     uint64_t idle_timeout_ms;     /* between two pieces of a response body, or of a request body sent */
     uint64_t tunnel_timeout_ms;   /* between two pieces through a tunnel, either way */
-    struct {
-        char *ca, *cert, *key, *server_name; /* NULL when not given */
-        bool verify;
-    } tls;
+    struct tls_config tls;
 };
 
 enum route_action { ROUTE_TARGET, ROUTE_RESPOND };

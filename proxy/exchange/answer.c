@@ -14,13 +14,15 @@ static unsigned exchange_problem_status(const struct exchange *exchange, const s
     if (info->status)
         return info->status;
     /* An outcome of a body that breaks off, before anything was told. */
-    return exchange_failure(exchange) == OUTCOME_TARGET_STALLED ? 504 : info->fault == FAULT_TARGET ? 502 : 500;
+    return exchange_failure(exchange)->outcome == OUTCOME_TARGET_STALLED ? 504
+           : info->fault == FAULT_TARGET                                 ? 502
+                                                                         : 500;
 }
 
 /* RFC 9457. Nothing of the request is repeated but its id. */
 static void exchange_answer_problem(struct exchange *exchange, struct answer *answer)
 {
-    const struct outcome_info *info = outcome_info(exchange_failure(exchange));
+    const struct outcome_info *info = outcome_info(exchange_failure(exchange)->outcome);
     unsigned status = exchange_problem_status(exchange, info);
     struct text given = exchange->forward.request_id;
     char id[2 * REQUEST_ID_MOST_BYTES + 1]; /* of visible ASCII only quote and backslash are escaped, with one byte */
@@ -184,7 +186,7 @@ bool exchange_is_told(const struct exchange *exchange)
 
 ssize_t exchange_read(struct exchange *exchange, char *data, size_t size)
 {
-    ssize_t n = exchange->failure == OUTCOME_PENDING ? upstream_read(&exchange->upstream, data, size) : UPSTREAM_CUT;
+    ssize_t n = failure_is_set(&exchange->failure) ? UPSTREAM_CUT : upstream_read(&exchange->upstream, data, size);
 
     if (n > 0)
         exchange->sent_bytes += (uint64_t)n;

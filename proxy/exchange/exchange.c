@@ -69,7 +69,7 @@ static void exchange_make_id(struct exchange_env *env, char id[ID_BYTES])
 static void exchange_on_upstream(struct upstream *upstream)
 {
     struct exchange *exchange = CONTAINER_OF(upstream, struct exchange, upstream);
-    bool news = upstream_has_response(upstream) || upstream->failure != OUTCOME_PENDING;
+    bool news = upstream_has_response(upstream) || failure_is_set(&upstream->failure);
 
     /* A piece of a head, a part of a block sent: nothing that the client's side could act on. */
     if (exchange->state == EXCHANGE_RECEIVING)
@@ -107,7 +107,7 @@ struct exchange *exchange_new(struct exchange_env *env, struct exchange_client *
     memset(exchange, 0, offsetof(struct exchange, id));
     exchange->env = env;
     exchange->client = client;
-    exchange->failure = OUTCOME_PENDING;
+    failure_init(&exchange->failure);
     exchange->begun = loop_now(env->loop);
     list_init(&exchange->unsent);
     memset(&exchange->request, 0, sizeof(exchange->request));
@@ -129,24 +129,27 @@ struct fields *exchange_fields(struct exchange *exchange)
 
 /* ---- failures ---- */
 
+static void exchange_fail_because(struct exchange *exchange, enum outcome outcome, const char *reason)
+{
+    if (failure_is_set(&exchange->failure))
+        return;
+    failure_set(&exchange->failure, outcome, 0, reason);
+    upstream_deinit(&exchange->upstream);
+}
+
 void exchange_fail(struct exchange *exchange, enum outcome outcome)
 {
-    if (exchange->failure != OUTCOME_PENDING)
-        return;
-    exchange->failure = outcome;
-    upstream_deinit(&exchange->upstream);
+    exchange_fail_because(exchange, outcome, NULL);
 }
 
 bool exchange_failed(const struct exchange *exchange)
 {
-    return exchange_failure(exchange) != OUTCOME_PENDING;
+    return failure_is_set(exchange_failure(exchange));
 }
 
 void exchange_refuse(struct exchange *exchange, enum outcome outcome, const char *reason)
 {
-    exchange_fail(exchange, outcome);
-    if (!exchange->reason)
-        exchange->reason = reason;
+    exchange_fail_because(exchange, outcome, reason);
     if (exchange->state < EXCHANGE_WAITING)
         exchange->state = EXCHANGE_WAITING;
     if (outcome_info(outcome)->fault == FAULT_CLIENT && outcome != OUTCOME_NO_ROUTE)
@@ -295,9 +298,9 @@ enum exchange_body_result exchange_body(struct exchange *exchange, const char *d
     list_remove(&exchange->unsent);
     if (exchange->received_bytes > exchange->client->listener->limit_body_bytes)
         exchange_refuse(exchange, OUTCOME_BODY_TOO_LARGE, NULL);
-    if (exchange->failure == OUTCOME_BODY_TOO_LARGE)
+    if (exchange->failure.outcome == OUTCOME_BODY_TOO_LARGE)
         return EXCHANGE_BODY_EARLY;
-    if (exchange_is_forwarding(exchange) && !upstream->request_abandoned && upstream->failure == OUTCOME_PENDING) {
+    if (exchange_is_forwarding(exchange) && !upstream->request_abandoned && !failure_is_set(&upstream->failure)) {
         upstream_send_body(upstream, data, length);
         return upstream_takes_body(upstream) ? EXCHANGE_BODY_MORE : EXCHANGE_BODY_FULL;
     }
@@ -342,10 +345,8 @@ void exchange_flush_unsent(struct exchange_env *env)
 
 static enum outcome exchange_outcome(const struct exchange *exchange, bool delivered)
 {
-    enum outcome failure = exchange_failure(exchange);
-
-    if (failure != OUTCOME_PENDING)
-        return failure;
+    if (exchange_failed(exchange))
+        return exchange_failure(exchange)->outcome;
     if (!delivered)
         return OUTCOME_CLIENT_GONE;
     /* The library refused the rest of the request and answered by itself. */
@@ -375,15 +376,13 @@ static void exchange_describe(const struct exchange *exchange, enum outcome outc
         .peer = exchange->client->peer,
         .status = exchange->status,
         .outcome = outcome,
-        .reason = exchange->reason ? exchange->reason : upstream->reason,
+        .reason = failure_reason(exchange_failure(exchange)),
         .received_bytes = exchange->received_bytes,
         .sent_bytes = exchange->sent_bytes,
         .total_us = instant_elapsed_us(exchange->begun, instant_now()),
         .connect_us = exchange_span_us(upstream->started, upstream->connected),
         .first_byte_us = exchange_span_us(upstream->started, upstream->answered),
     };
-    if (!entry->reason && upstream->error_number)
-        entry->reason = strerrordesc_np(upstream->error_number);
 }
 
 static void exchange_report(const struct exchange *exchange, enum outcome outcome)

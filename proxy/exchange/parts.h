@@ -17,8 +17,6 @@ struct exchange {
     struct snapshot *snapshot;        /* a reference */
     const struct route_config *route; /* NULL until one is found */
     enum exchange_state state;
-    enum outcome failure;    /* ours or the client's; the target's is the upstream's */
-    const char *reason;      /* static detail of the failure */
     unsigned status;         /* told to the client; 0 before */
     unsigned refused_status; /* where it is more precise than the outcome's; 0 otherwise */
     bool request_ended;      /* the client has sent all of it */
@@ -33,6 +31,7 @@ struct exchange {
     struct list unsent; /* in env.unsent */
     struct exchange *next_spare;
     char id[ID_BYTES];
+    struct failure failure; /* ours or the client's; the target's is the upstream's */
     struct request request;
     struct field own_field; /* Content-Type of an answer of ours */
     char problem[PROBLEM_BYTES];
@@ -41,16 +40,16 @@ struct exchange {
     struct field field_items[UPSTREAM_MOST_FIELDS];
 };
 
-/* How it failed, on either side; OUTCOME_PENDING. */
-static inline enum outcome exchange_failure(const struct exchange *exchange)
+/* How it failed, on either side; unset when it did not. */
+static inline const struct failure *exchange_failure(const struct exchange *exchange)
 {
-    return exchange->failure != OUTCOME_PENDING ? exchange->failure : exchange->upstream.failure;
+    return failure_is_set(&exchange->failure) ? &exchange->failure : &exchange->upstream.failure;
 }
 
 /* Whether what the target says or takes counts. */
 static inline bool exchange_is_forwarding(const struct exchange *exchange)
 {
-    return exchange->route && exchange->route->action == ROUTE_TARGET && exchange->failure == OUTCOME_PENDING;
+    return exchange->route && exchange->route->action == ROUTE_TARGET && !failure_is_set(&exchange->failure);
 }
 
 /* The upstream has an interim response. */

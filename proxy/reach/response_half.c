@@ -196,7 +196,7 @@ ssize_t upstream_read(struct upstream *upstream, char *data, size_t size)
 {
     ssize_t n;
 
-    if (upstream->failure != OUTCOME_PENDING)
+    if (failure_is_set(&upstream->failure))
         return UPSTREAM_CUT;
     if (upstream->response_half == UPSTREAM_RESPONSE_COMPLETE) {
         /* A chunked body that came with its head, but could not leave with it because of its trailers. */
@@ -347,7 +347,7 @@ static bool upstream_parse(struct upstream *upstream)
 {
     struct buffer *in = upstream->in;
 
-    while (upstream->failure == OUTCOME_PENDING) {
+    while (!failure_is_set(&upstream->failure)) {
         const char *why = NULL;
         size_t used = 0;
 
@@ -358,7 +358,7 @@ static bool upstream_parse(struct upstream *upstream)
             buffer_compact(in);
             if (buffer_room(in) == 0)
                 upstream_bad(upstream, "the response head is too large");
-            return upstream->failure == OUTCOME_PENDING;
+            return !failure_is_set(&upstream->failure);
         case RESPONSE_BAD:
             upstream_bad(upstream, why);
             return false;
@@ -376,7 +376,7 @@ static bool upstream_parse(struct upstream *upstream)
         upstream_interim(upstream, used);
         if (buffer_length(in) == 0) {
             buffer_compact(in);
-            return upstream->failure == OUTCOME_PENDING;
+            return !failure_is_set(&upstream->failure);
         }
     }
     return false;

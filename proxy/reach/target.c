@@ -1,5 +1,7 @@
 #include "proxy/reach/target.h"
 
+#include <errno.h>
+
 static void target_serve_queue(struct target *target);
 
 static void target_on_closed(struct pool *pool)
@@ -25,52 +27,55 @@ void target_deinit(struct target *target)
     pool_deinit(&target->pool);
 }
 
-static void ticket_answer(struct ticket *ticket, struct connection *connection, enum outcome outcome, int error_number)
+static void ticket_answer(struct ticket *ticket, struct connection *connection, const struct failure *failure)
 {
     ticket->target = NULL;
     ticket->attempt = NULL;
-    ticket->fn(ticket, connection, outcome, error_number);
+    ticket->fn(ticket, connection, failure);
 }
 
 /* Turns a fresh channel into a connection; a failure gives its place back. */
-static struct connection *target_adopt(struct target *target, struct channel *channel)
+static struct connection *target_adopt(struct target *target, struct channel *channel, struct failure *ret_failure)
 {
     struct connection *connection = pool_adopt(&target->pool, channel);
 
-    if (!connection)
+    if (!connection) {
+        failure_set(ret_failure, OUTCOME_INTERNAL, ENOMEM, NULL);
         target->n_open--;
+    }
     return connection;
 }
 
-static void ticket_on_connected(void *closure, enum outcome outcome, int error_number, struct channel *channel)
+static void ticket_on_connected(void *closure, struct channel *channel, const struct failure *failure)
 {
     struct ticket *ticket = closure;
     struct target *target = ticket->target;
     struct connection *connection = NULL;
+    struct failure adopting;
 
-    ticket->attempt = NULL;
-    if (outcome == OUTCOME_FORWARDED) {
-        connection = target_adopt(target, channel);
-        if (!connection)
-            outcome = OUTCOME_INTERNAL;
+    if (channel) {
+        connection = target_adopt(target, channel, &adopting);
+        failure = &adopting;
     } else {
         target->n_open--;
     }
-    ticket_answer(ticket, connection, outcome, error_number);
+    ticket_answer(ticket, connection, failure);
     if (!connection)
         target_serve_queue(target);
 }
 
 static enum connect_result target_connect(struct target *target, struct ticket *ticket,
-                                          struct connection **ret_connection, enum outcome *ret_outcome, int *ret_errno)
+                                          struct connection **ret_connection, struct failure *ret_failure)
 {
+    const struct target_config *config = target->config;
+    const struct destination to = {&config->endpoints[0], &config->tls};
     struct channel channel = CHANNEL_INIT;
     enum connect_result result;
 
     target->n_open++;
     ticket->target = target;
-    result = connect_start(target->connector, target->config, &target->config->endpoints[0], ticket_on_connected,
-                           ticket, &channel, &ticket->attempt, ret_outcome, ret_errno);
+    result = connect_start(target->connector, &to, config->connect_timeout_ms, ticket_on_connected, ticket, &channel,
+                           &ticket->attempt, ret_failure);
     if (result == CONNECT_WAIT)
         return result;
     ticket->target = NULL;
@@ -78,24 +83,22 @@ static enum connect_result target_connect(struct target *target, struct ticket *
         target->n_open--;
         return result;
     }
-    *ret_connection = target_adopt(target, &channel);
-    if (!*ret_connection) {
-        *ret_outcome = OUTCOME_INTERNAL;
-        return CONNECT_FAILED;
-    }
-    return CONNECT_DONE;
+    *ret_connection = target_adopt(target, &channel, ret_failure);
+    return *ret_connection ? CONNECT_DONE : CONNECT_FAILED;
 }
 
 static void ticket_on_timer(struct timer *timer)
 {
     struct ticket *ticket = CONTAINER_OF(timer, struct ticket, timer);
+    struct failure failure;
 
     list_remove(&ticket->link);
-    ticket_answer(ticket, NULL, OUTCOME_TARGET_BUSY, 0);
+    failure_set(&failure, OUTCOME_TARGET_BUSY, 0, NULL);
+    ticket_answer(ticket, NULL, &failure);
 }
 
 enum connect_result target_ask(struct target *target, struct ticket *ticket, bool fresh,
-                               struct connection **ret_connection, enum outcome *ret_outcome, int *ret_errno)
+                               struct connection **ret_connection, struct failure *ret_failure)
 {
     if (!fresh) {
         *ret_connection = pool_take(&target->pool);
@@ -106,7 +109,7 @@ enum connect_result target_ask(struct target *target, struct ticket *ticket, boo
     }
     ticket->fresh = fresh;
     if (target->n_open < target->most_open)
-        return target_connect(target, ticket, ret_connection, ret_outcome, ret_errno);
+        return target_connect(target, ticket, ret_connection, ret_failure);
     list_init(&ticket->link);
     list_append(&target->queue, &ticket->link);
     ticket->target = target;
@@ -139,8 +142,7 @@ static void target_serve_queue(struct target *target)
     while (!list_empty(&target->queue)) {
         struct ticket *ticket = CONTAINER_OF(target->queue.next, struct ticket, link);
         struct connection *connection = ticket->fresh ? NULL : pool_take(&target->pool);
-        enum outcome outcome = OUTCOME_FORWARDED;
-        int error_number = 0;
+        struct failure failure;
 
         if (!connection && target->n_open >= target->most_open) {
             /* Whose place then goes to the first in the queue. */
@@ -150,9 +152,9 @@ static void target_serve_queue(struct target *target)
         }
         list_remove(&ticket->link);
         timer_disarm(&ticket->timer);
-        if (!connection && target_connect(target, ticket, &connection, &outcome, &error_number) == CONNECT_WAIT)
+        if (!connection && target_connect(target, ticket, &connection, &failure) == CONNECT_WAIT)
             continue;
-        ticket_answer(ticket, connection, outcome, error_number);
+        ticket_answer(ticket, connection, &failure);
     }
 }
 

@@ -7,7 +7,6 @@
 #include "proxy/base/loop.h"
 #include "proxy/reach/connect.h"
 #include "proxy/reach/pool.h"
-#include "proxy/report/outcome.h"
 
 struct target {
     const struct target_config *config; /* borrowed from the snapshot the worker holds */
@@ -25,8 +24,8 @@ struct ticket {
     struct attempt *attempt; /* while connecting */
     struct timer timer;      /* while queued */
     bool fresh;              /* no idle connection will do */
-    /* Called once when the answer was not immediate. connection is the owner's now, or NULL and outcome says why. */
-    void (*fn)(struct ticket *ticket, struct connection *connection, enum outcome outcome, int error_number);
+    /* Called once when the answer was not immediate. connection is the owner's now, or NULL and *failure says why. */
+    void (*fn)(struct ticket *ticket, struct connection *connection, const struct failure *failure);
 };
 
 void target_init(struct target *target, const struct target_config *config, struct connector *connector,
@@ -34,11 +33,10 @@ void target_init(struct target *target, const struct target_config *config, stru
 /* Closes what is idle; nothing may be busy or asked for. */
 void target_deinit(struct target *target);
 
-/* Asks for a connection: CONNECT_DONE with *ret_connection, CONNECT_WAIT (ticket->fn will be called), or
- * CONNECT_FAILED. With `fresh` no idle connection is taken, but one may have to give up its place. */
+/* Asks for a connection: CONNECT_DONE with *ret_connection, CONNECT_WAIT (ticket->fn will be called), or CONNECT_FAILED
+ * with *ret_failure. With `fresh` no idle connection is taken, but one may have to give up its place. */
 enum connect_result target_ask(struct target *target, struct ticket *ticket, bool fresh,
-                               struct connection **ret_connection, enum outcome *ret_outcome,
-                               int *ret_errno) WARN_UNUSED;
+                               struct connection **ret_connection, struct failure *ret_failure) WARN_UNUSED;
 /* Withdraws a question; harmless when nothing is asked. */
 void target_withdraw(struct ticket *ticket);
 /* Gives a connection back; somebody who waits gets it at once. */

@@ -53,12 +53,12 @@ void upstream_init(struct upstream *upstream, struct loop *loop, struct upstream
                    void (*changed)(struct upstream *upstream))
 {
     /* The field array is not worth clearing: response.fields.n_items says how much of it counts. */
-    memset(upstream, 0, offsetof(struct upstream, field_items));
+    memset(upstream, 0, offsetof(struct upstream, failure));
     memset(&upstream->chunked, 0, sizeof(*upstream) - offsetof(struct upstream, chunked));
     upstream->loop = loop;
     upstream->store = store;
     upstream->changed = changed;
-    upstream->failure = OUTCOME_PENDING;
+    failure_init(&upstream->failure);
     timer_init(&upstream->timer, upstream_on_timer);
 }
 
@@ -90,17 +90,19 @@ void upstream_deinit(struct upstream *upstream)
     upstream->trailers = NULL;
 }
 
-void upstream_fail(struct upstream *upstream, enum outcome outcome, int error_number, const char *reason)
+/* What follows from a failure. */
+static void upstream_give_up(struct upstream *upstream)
 {
-    if (upstream->failure == OUTCOME_PENDING) {
-        upstream->failure = outcome;
-        upstream->error_number = error_number;
-        upstream->reason = reason;
-    }
     timer_disarm(&upstream->timer);
     upstream_drop_connection(upstream, false);
     upstream_drop_out(upstream);
     upstream->request_abandoned = true;
+}
+
+void upstream_fail(struct upstream *upstream, enum outcome outcome, int error_number, const char *reason)
+{
+    failure_note(&upstream->failure, outcome, error_number, reason);
+    upstream_give_up(upstream);
 }
 
 void upstream_finish(struct upstream *upstream)
@@ -185,7 +187,7 @@ static void upstream_send_failed(struct upstream *upstream, int error_number)
 
     if (upstream->response_half == UPSTREAM_RESPONSE_AWAITED) {
         upstream_receive_head(upstream);
-        if (upstream->retried != retried || upstream->failure != OUTCOME_PENDING)
+        if (upstream->retried != retried || failure_is_set(&upstream->failure))
             return;
     }
     /* Without an answer, or with a 101 to a request that it does not want any more. */
@@ -209,7 +211,7 @@ static ssize_t upstream_push(struct upstream *upstream, const char *data, size_t
     if (n == -EAGAIN) {
         if (connection_want_write(upstream->connection, true) < 0)
             upstream_fail(upstream, OUTCOME_INTERNAL, ENOMEM, NULL);
-        return upstream->failure == OUTCOME_PENDING ? 0 : -1;
+        return !failure_is_set(&upstream->failure) ? 0 : -1;
     }
     upstream_send_failed(upstream, (int)-n);
     return -1;
@@ -273,8 +275,7 @@ static void upstream_connected(struct upstream *upstream, struct connection *con
     upstream->response_half = UPSTREAM_RESPONSE_AWAITED;
 }
 
-static void upstream_on_ticket(struct ticket *ticket, struct connection *connection, enum outcome outcome,
-                               int error_number)
+static void upstream_on_ticket(struct ticket *ticket, struct connection *connection, const struct failure *failure)
 {
     struct upstream *upstream = CONTAINER_OF(ticket, struct upstream, ticket);
 
@@ -282,7 +283,8 @@ static void upstream_on_ticket(struct ticket *ticket, struct connection *connect
         upstream_connected(upstream, connection);
         upstream_flush(upstream);
     } else {
-        upstream_fail(upstream, outcome, error_number, NULL);
+        upstream->failure = *failure;
+        upstream_give_up(upstream);
     }
     upstream->changed(upstream);
 }
@@ -290,15 +292,13 @@ static void upstream_on_ticket(struct ticket *ticket, struct connection *connect
 static void upstream_open(struct upstream *upstream, bool fresh)
 {
     struct connection *connection = NULL;
-    enum outcome outcome;
-    int error_number;
 
     upstream->request_half = UPSTREAM_REQUEST_HEAD;
     upstream->response_half = UPSTREAM_RESPONSE_IDLE;
     upstream->ticket.fn = upstream_on_ticket;
     if (!upstream_write_head(upstream))
         return;
-    switch (target_ask(upstream->target, &upstream->ticket, fresh, &connection, &outcome, &error_number)) {
+    switch (target_ask(upstream->target, &upstream->ticket, fresh, &connection, &upstream->failure)) {
     case CONNECT_DONE:
         upstream_connected(upstream, connection);
         /* A head with a body travels with its first piece; upstream_flush comes soon in any case. */
@@ -308,7 +308,7 @@ static void upstream_open(struct upstream *upstream, bool fresh)
     case CONNECT_WAIT:
         break;
     case CONNECT_FAILED:
-        upstream_fail(upstream, outcome, error_number, NULL);
+        upstream_give_up(upstream);
         break;
     }
 }
@@ -326,7 +326,7 @@ void upstream_start(struct upstream *upstream, struct target *target, const stru
 
 bool upstream_takes_body(const struct upstream *upstream)
 {
-    if (upstream->request_abandoned || upstream->failure != OUTCOME_PENDING)
+    if (upstream->request_abandoned || failure_is_set(&upstream->failure))
         return true; /* discarded */
     if (upstream->request_half == UPSTREAM_REQUEST_HEAD)
         return upstream->connection && upstream->sent_bytes == 0 && upstream->out->end == upstream->head_bytes;
@@ -362,7 +362,7 @@ void upstream_send_body(struct upstream *upstream, const char *data, size_t leng
 {
     size_t taken = 0;
 
-    if (upstream->request_abandoned || upstream->failure != OUTCOME_PENDING || length == 0)
+    if (upstream->request_abandoned || failure_is_set(&upstream->failure) || length == 0)
         return;
     if (upstream->request->body == BODY_CHUNKED) {
         upstream_send_chunk(upstream, data, length);
@@ -413,7 +413,7 @@ void upstream_end_body(struct upstream *upstream, const struct fields *trailers)
     if (upstream->request_ended)
         return;
     upstream->request_ended = true;
-    if (upstream->request_abandoned || upstream->failure != OUTCOME_PENDING)
+    if (upstream->request_abandoned || failure_is_set(&upstream->failure))
         return;
     if (upstream->request->body == BODY_CHUNKED && !upstream_end_chunks(upstream, trailers))
         return;

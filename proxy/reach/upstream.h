@@ -22,7 +22,7 @@
 #include "proxy/http/forward.h"
 #include "proxy/http/response.h"
 #include "proxy/reach/target.h"
-#include "proxy/report/outcome.h"
+#include "proxy/report/failure.h"
 
 #define UPSTREAM_MOST_FIELDS 128
 
@@ -69,6 +69,7 @@ struct upstream {
     struct buffer *in; /* owned; response bytes received and not yet handed on */
     size_t scanned;
     struct response response; /* valid from BODY on, while `in` is held */
+    struct failure failure;   /* unset while nothing is wrong */
     struct field field_items[UPSTREAM_MOST_FIELDS];
     struct chunked chunked;
     struct buffer *trailers;  /* owned; the trailer section as it came, when the client wants it; else NULL */
@@ -78,10 +79,6 @@ struct upstream {
     bool continue_seen;       /* a 100 came */
     unsigned n_interim;       /* 1xx responses so far */
     bool got_bytes;           /* something of a response arrived */
-
-    enum outcome failure; /* OUTCOME_PENDING while nothing is wrong */
-    int error_number;     /* of the failure, or 0 */
-    const char *reason;   /* static detail for the log, or NULL */
 
     struct instant started, connected, answered; /* for the log; 0 when not reached */
 

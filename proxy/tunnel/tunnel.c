@@ -268,8 +268,7 @@ int tunnel_join(struct tunnels *tunnels, const struct tunnel_client *client, str
     return r;
 }
 
-static void tunnel_on_ticket(struct ticket *ticket, struct connection *connection, enum outcome outcome,
-                             int error_number)
+static void tunnel_on_ticket(struct ticket *ticket, struct connection *connection, const struct failure *failure)
 {
     struct tunnel *tunnel = CONTAINER_OF(ticket, struct tunnel, ticket);
 
@@ -278,8 +277,8 @@ static void tunnel_on_ticket(struct ticket *ticket, struct connection *connectio
         tunnel_connected(tunnel, connection);
         return;
     }
-    tunnel->entry.reason = error_number ? strerrordesc_np(error_number) : NULL;
-    tunnel_end(tunnel, outcome);
+    tunnel->entry.reason = failure_reason(failure);
+    tunnel_end(tunnel, failure->outcome);
 }
 
 int tunnel_open(struct tunnels *tunnels, const struct tunnel_client *client, struct target *target,
@@ -287,8 +286,8 @@ int tunnel_open(struct tunnels *tunnels, const struct tunnel_client *client, str
 {
     struct tunnel *tunnel = tunnel_new(tunnels, client, target, snapshot, entry);
     struct connection *connection = NULL;
-    enum outcome outcome = OUTCOME_INTERNAL;
-    int r, error_number = 0;
+    struct failure failure;
+    int r;
 
     if (!tunnel)
         return -ENOMEM;
@@ -299,8 +298,8 @@ int tunnel_open(struct tunnels *tunnels, const struct tunnel_client *client, str
     }
     tunnel->ticket.fn = tunnel_on_ticket;
     /* Never an idle one: what a target says first, it says on a connection of its own. */
-    if (target_ask(target, &tunnel->ticket, true, &connection, &outcome, &error_number) != CONNECT_WAIT)
-        tunnel_on_ticket(&tunnel->ticket, connection, outcome, error_number);
+    if (target_ask(target, &tunnel->ticket, true, &connection, &failure) != CONNECT_WAIT)
+        tunnel_on_ticket(&tunnel->ticket, connection, &failure);
     return 0;
 }
 

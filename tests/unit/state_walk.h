@@ -4,7 +4,8 @@
 
 #include "proxy/base/state.h"
 
-/* Puts an object into state `from` as a test can, moves it to `to` with its owner's function, and returns its state. */
+/* Puts an object into state `from` as a test can, moves it to `to` with its owner's function, and returns its state.
+ * NULL where the object is its owner's secret: then only the table is asked. */
 typedef unsigned state_walk_fn(unsigned from, unsigned to);
 
 /* Fails unless: every state has a name, can be reached from the first one and leads to an end (or back); `move` makes

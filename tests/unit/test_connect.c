@@ -17,38 +17,39 @@
 
 #include "tests/unit/exchange_rig.h"
 #include "tests/unit/publish_fixture.h"
+#include "tests/unit/state_walk.h"
 
 struct result {
     enum connect_result start;
     enum outcome outcome; /* OUTCOME_PENDING: not ended */
-    int error_number;
+    struct failure failure;
     unsigned n_called;
     struct channel channel;
     struct attempt *attempt;
 };
 
-static void result_set(void *closure, enum outcome outcome, int error_number, struct channel *channel)
+static void result_set(void *closure, struct channel *channel, const struct failure *failure)
 {
     struct result *result = closure;
 
     result->n_called++;
-    result->outcome = outcome;
-    result->error_number = error_number;
+    result->outcome = channel ? OUTCOME_FORWARDED : failure->outcome;
+    result->failure = *failure;
     result->attempt = NULL;
-    if (outcome == OUTCOME_FORWARDED)
+    if (channel)
         result->channel = *channel;
 }
 
 static void begin(struct rig *rig, struct result *result, enum address_kind kind, const char *name, int port)
 {
-    *result = (struct result){.outcome = OUTCOME_PENDING, .channel = CHANNEL_INIT};
+    const struct destination to = {&rig->endpoint, &rig->target_config.tls};
+
+    *result = (struct result){.channel = CHANNEL_INIT};
+    failure_init(&result->failure);
     rig->endpoint = (struct address){.kind = kind, .name = (char *)name, .port = (uint16_t)port};
-    result->start = connect_start(rig->connector, &rig->target_config, &rig->endpoint, result_set, result,
-                                  &result->channel, &result->attempt, &result->outcome, &result->error_number);
-    if (result->start == CONNECT_DONE)
-        result->outcome = OUTCOME_FORWARDED;
-    if (result->start == CONNECT_WAIT)
-        result->outcome = OUTCOME_PENDING;
+    result->start = connect_start(rig->connector, &to, rig->target_config.connect_timeout_ms, result_set, result,
+                                  &result->channel, &result->attempt, &result->failure);
+    result->outcome = result->start == CONNECT_DONE ? OUTCOME_FORWARDED : result->failure.outcome;
 }
 
 static void await(struct rig *rig, struct result *result)
@@ -69,7 +70,7 @@ static void expect_failure(struct rig *rig, enum address_kind kind, const char *
     assert_int_not_equal(result.start, CONNECT_DONE);
     await(rig, &result);
     if (result.outcome != outcome)
-        fail_msg("%s: outcome %d, errno %d, expected %s", name, result.outcome, result.error_number,
+        fail_msg("%s: outcome %d, errno %d, expected %s", name, result.outcome, result.failure.error_number,
                  outcome_info(outcome)->name);
     assert_int_equal(result.channel.fd, -1);
     assert_int_equal(fixture_count_descriptors(), descriptors);
@@ -85,7 +86,7 @@ static void expect_connection(struct rig *rig, enum address_kind kind, const cha
     begin(rig, &result, kind, name, port);
     await(rig, &result);
     if (result.outcome != OUTCOME_FORWARDED)
-        fail_msg("%s: outcome %s, errno %d", name, outcome_info(result.outcome)->name, result.error_number);
+        fail_msg("%s: outcome %s, errno %d", name, outcome_info(result.outcome)->name, result.failure.error_number);
     assert_true(fcntl(result.channel.fd, F_GETFL) & O_NONBLOCK);
     assert_true(fcntl(result.channel.fd, F_GETFD) & FD_CLOEXEC);
     assert_int_equal(channel_recv(&result.channel, &byte, 1), -EAGAIN);
@@ -122,6 +123,12 @@ static int listen_tcp(int family, int *ret_port)
     assert_int_equal(getsockname(fd, address, &length), 0);
     *ret_port = ntohs(family == AF_INET6 ? six.sin6_port : four.sin_port);
     return fd;
+}
+
+static void test_connect_attempt_moves_as_its_table_says(void **state)
+{
+    (void)state;
+    state_walk(&attempt_machine, NULL, "TRYING: BACKING_OFF OVER\nBACKING_OFF: TRYING\n");
 }
 
 static void test_connect_unix(void **state)
@@ -411,21 +418,6 @@ static void test_connect_cancelled_at_each_stage_leaves_nothing(void **state)
     close(listening);
 }
 
-static void test_connect_freed_connector_cancels_what_is_under_way(void **state)
-{
-    struct rig *rig = *state;
-    struct result first, second;
-
-    fill_backlog(rig, &first);
-    begin(rig, &second, ADDRESS_UNIX, rig->path, 0);
-    assert_int_equal(second.start, CONNECT_WAIT);
-    connector_free(rig->connector);
-    rig->connector = connector_new(rig->loop);
-    rig_pass_ms(rig, 20);
-    assert_int_equal(second.n_called, 0);
-    channel_close(&first.channel);
-}
-
 /* One test's attempts reuse the easy handles of the attempts before. */
 static void test_connect_many_times_in_turns(void **state)
 {
@@ -445,6 +437,7 @@ static void test_connect_many_times_in_turns(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_connect_attempt_moves_as_its_table_says),
         RIG_TEST(test_connect_unix),
         RIG_TEST(test_connect_unix_is_immediate),
         RIG_TEST(test_connect_abstract),
@@ -464,7 +457,6 @@ int main(void)
         RIG_TEST(test_connect_tls_to_a_silent_server_times_out),
         RIG_TEST(test_connect_tls_with_a_missing_ca_file),
         RIG_TEST(test_connect_cancelled_at_each_stage_leaves_nothing),
-        RIG_TEST(test_connect_freed_connector_cancels_what_is_under_way),
         RIG_TEST(test_connect_many_times_in_turns),
     };
 

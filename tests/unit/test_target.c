@@ -20,14 +20,13 @@ struct asker {
 
 static unsigned n_answers;
 
-static void asker_answered(struct ticket *ticket, struct connection *connection, enum outcome outcome, int error_number)
+static void asker_answered(struct ticket *ticket, struct connection *connection, const struct failure *failure)
 {
     struct asker *asker = CONTAINER_OF(ticket, struct asker, ticket);
 
-    (void)error_number;
     assert_int_equal(asker->outcome, OUTCOME_PENDING);
     asker->connection = connection;
-    asker->outcome = connection ? OUTCOME_FORWARDED : outcome;
+    asker->outcome = connection ? OUTCOME_FORWARDED : failure->outcome;
     asker->order = ++n_answers;
 }
 
@@ -40,16 +39,16 @@ static void asker_on_event(void *closure, uint32_t events)
 static enum connect_result ask(struct rig *rig, struct asker *asker, bool fresh)
 {
     enum connect_result result;
-    int error_number;
+    struct failure failure;
 
+    failure_init(&failure);
     *asker = (struct asker){.ticket.fn = asker_answered, .outcome = OUTCOME_PENDING};
-    result = target_ask(&rig->target, &asker->ticket, fresh, &asker->connection, &asker->outcome, &error_number);
+    result = target_ask(&rig->target, &asker->ticket, fresh, &asker->connection, &failure);
+    asker->outcome = failure.outcome;
     if (result == CONNECT_DONE) {
         assert_non_null(asker->connection);
         connection_use(asker->connection, asker_on_event, asker);
     }
-    if (result == CONNECT_WAIT)
-        asker->outcome = OUTCOME_PENDING;
     return result;
 }
 

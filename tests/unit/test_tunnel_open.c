@@ -23,10 +23,9 @@ static struct connection *take_connection(struct rig *rig)
 {
     struct ticket ticket = {.target = NULL};
     struct connection *connection = NULL;
-    enum outcome outcome;
-    int error_number;
+    struct failure failure;
 
-    assert_int_equal(target_ask(&rig->target, &ticket, true, &connection, &outcome, &error_number), CONNECT_DONE);
+    assert_int_equal(target_ask(&rig->target, &ticket, true, &connection, &failure), CONNECT_DONE);
     rig_accept(rig);
     return connection;
 }

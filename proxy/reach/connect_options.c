@@ -1,0 +1,80 @@
+#include "proxy/reach/connect_options.h"
+
+#include <curl/curl.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "proxy/reach/connect_socket.h"
+
+static void connect_options_set_address(void *easy, const struct address *address)
+{
+    char url[512];
+
+    switch (address->kind) {
+    case ADDRESS_UNIX:
+        curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, connect_socket_path(address));
+        curl_easy_setopt(easy, CURLOPT_URL, "http://localhost/");
+        return;
+    case ADDRESS_ABSTRACT:
+        curl_easy_setopt(easy, CURLOPT_ABSTRACT_UNIX_SOCKET, address->name);
+        curl_easy_setopt(easy, CURLOPT_URL, "http://localhost/");
+        return;
+    default:
+        snprintf(url, sizeof(url), strchr(address->name, ':') ? "%s://[%s]:%u/" : "%s://%s:%u/",
+                 address->kind == ADDRESS_HTTPS ? "https" : "http", address->name, (unsigned)address->port);
+        curl_easy_setopt(easy, CURLOPT_URL, url);
+    }
+}
+
+static void connect_options_set_tls(void *easy, const struct tls_config *tls)
+{
+    curl_easy_setopt(easy, CURLOPT_SSL_ENABLE_ALPN, 0L);
+    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, tls->verify ? 1L : 0L);
+    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, tls->verify ? 2L : 0L);
+    if (tls->ca) {
+        curl_easy_setopt(easy, CURLOPT_CAINFO, tls->ca);
+        curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
+    }
+    if (tls->cert)
+        curl_easy_setopt(easy, CURLOPT_SSLCERT, tls->cert);
+    if (tls->key)
+        curl_easy_setopt(easy, CURLOPT_SSLKEY, tls->key);
+}
+
+/* The certificate is checked against the host of the URL, so a server_name becomes the URL's host and
+ * CURLOPT_CONNECT_TO leads back to the endpoint. */
+static int connect_options_set_server_name(void *easy, const struct destination *to, struct curl_slist **ret_list)
+{
+    const struct address *address = to->address;
+    char text[1024];
+
+    snprintf(text, sizeof(text), strchr(address->name, ':') ? "::[%s]:%u" : "::%s:%u", address->name,
+             (unsigned)address->port);
+    *ret_list = curl_slist_append(NULL, text);
+    if (!*ret_list)
+        return -ENOMEM;
+    snprintf(text, sizeof(text), "https://%s:%u/", to->tls->server_name, (unsigned)address->port);
+    curl_easy_setopt(easy, CURLOPT_URL, text);
+    curl_easy_setopt(easy, CURLOPT_CONNECT_TO, *ret_list);
+    return 0;
+}
+
+int connect_options_set(void *easy, const struct destination *to, uint64_t timeout_ms, struct curl_slist **ret_list)
+{
+    *ret_list = NULL;
+    connect_options_set_address(easy, to->address);
+    curl_easy_setopt(easy, CURLOPT_CONNECT_ONLY, 1L);
+    curl_easy_setopt(easy, CURLOPT_PROXY, "");
+    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    /* Giving up does not wait for the resolver's thread, which may hang in getaddrinfo for many seconds. */
+    curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
+    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
+    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)(timeout_ms ? timeout_ms : 1));
+    if (to->address->kind != ADDRESS_HTTPS)
+        return 0;
+    connect_options_set_tls(easy, to->tls);
+    return to->tls->server_name ? connect_options_set_server_name(easy, to, ret_list) : 0;
+}

@@ -1,0 +1,24 @@
+/* The descriptors that libcurl opens for one attempt: paths too long for a socket address, what the system said, and
+ * taking a descriptor over. */
+#ifndef PORTHOLE_REACH_CONNECT_SOCKET_H
+#define PORTHOLE_REACH_CONNECT_SOCKET_H
+
+#include "config/address.h"
+
+/* Embedded in its attempt, which libcurl's callbacks are given while it lasts. */
+struct connect_socket {
+    const struct address *address; /* borrowed */
+    int kept_fd;                   /* the descriptor that libcurl must not close any more, -1 */
+    int file_fd;                   /* owned; of an endpoint with a long path, -1 */
+    int error_number;              /* of what failed here, 0 */
+};
+
+void connect_socket_init(struct connect_socket *sock, const struct address *address);
+/* Sets the callbacks on an easy handle, for another try. */
+void connect_socket_begin(struct connect_socket *sock, void *easy);
+/* The try is over: libcurl's handle is gone, or taken over. */
+void connect_socket_end(struct connect_socket *sock);
+/* The path for CURLOPT_UNIX_SOCKET_PATH. */
+const char *connect_socket_path(const struct address *address);
+
+#endif
