@@ -187,7 +187,7 @@ check: deps-test ## Run every test; the last line is "N passed, N failed"
 	@$(MAKE) tests man
 	@$(MAKE) VARIANT=asan tests
 	@$(MAKE) VARIANT=fuzz fuzzers
-	@tests/run-suites.sh unit http cli interop differential clients pods http@image fuzz unit@asan http@asan cli@asan
+	@tests/run-suites.sh pods,http@image interop clients fuzz cli@asan http@asan unit@asan cli http unit differential
 
 check-unit check-http check-cli check-interop check-differential check-clients check-pods: check-%: tests man
 	@tests/run-suites.sh $*$(if $(filter-out release,$(VARIANT)),@$(VARIANT))

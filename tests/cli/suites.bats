@@ -63,3 +63,82 @@ sums_to() { # PASSED FAILED
     printf 'nonsense\n' >"$TESTS/sample/bad.vtc"
     sums_to 1 1
 }
+
+# A test that waits for another one's file. Either ends when both are running.
+rendezvous() { # SUITE NAME OTHER
+    mkdir -p "$TESTS/$1"
+    { echo '#!/bin/bash'; cat <<END; } >"$TESTS/$1/test_$2.sh"
+touch '$BATS_TEST_TMPDIR/$2'
+for ((i = 0; i < 300; i++)); do
+    [ ! -e '$BATS_TEST_TMPDIR/$3' ] || break
+    sleep 0.1
+done
+echo 1..1
+[ -e '$BATS_TEST_TMPDIR/$3' ] && echo ok 1 - met || echo not ok 1 - alone
+END
+    chmod +x "$TESTS/$1/test_$2.sh"
+}
+
+@test "suites: files run beside each other, of one suite and of several" {
+    rendezvous sample a b
+    rendezvous sample b c
+    rendezvous other c a
+    run "$BATS_TEST_DIRNAME/../run-suites.sh" other sample
+    echo "$output"
+    [ "$status" -eq 0 ]
+    [[ ${lines[0]} == "other: 1 passed, 0 failed, 0 skipped ("* ]]
+    [[ ${lines[1]} == "sample: 2 passed, 0 failed, 0 skipped ("* ]]
+    [ "${lines[2]}" = "3 passed, 0 failed" ]
+}
+
+@test "suites: TASKS=1 and suites that are joined run one file after the other, in order" {
+    local name
+    for name in a b; do
+        script "$name" <<END
+echo 1..1
+mkdir '$BATS_TEST_TMPDIR/alone' || exit 1
+sleep 0.2
+rmdir '$BATS_TEST_TMPDIR/alone'
+echo ok 1 - $name | tee -a '$BATS_TEST_TMPDIR/order'
+END
+    done
+    mkdir "$TESTS/other"
+    sed 's/- b/- c/' "$TESTS/sample/test_b.sh" >"$TESTS/other/test_c.sh"
+    chmod +x "$TESTS/other/test_c.sh"
+    TASKS=1 run "$BATS_TEST_DIRNAME/../run-suites.sh" sample other
+    [ "${lines[-1]}" = "3 passed, 0 failed" ]
+    run "$BATS_TEST_DIRNAME/../run-suites.sh" sample,other
+    echo "$output"
+    [ "${lines[-1]}" = "3 passed, 0 failed" ]
+    [ "$(cut -c8- "$BATS_TEST_TMPDIR/order" | xargs)" = "a b c a b c" ]
+}
+
+@test "suites: what fails is told with its suite, in the order of the arguments" {
+    mkdir "$TESTS/quick"
+    script slow <<<'sleep 0.5; echo 1..1; echo not ok 1 - late'
+    { echo '#!/bin/bash'; echo 'echo 1..1; echo not ok 1 - early'; } >"$TESTS/quick/test_quick.sh"
+    chmod +x "$TESTS/quick/test_quick.sh"
+    run "$BATS_TEST_DIRNAME/../run-suites.sh" sample quick
+    echo "$output"
+    [ "$status" -eq 1 ]
+    [[ $output == *"FAILED sample/test_slow.sh"*"- late"*"sample: 0 passed, 1 failed"*"FAILED quick/test_quick.sh"*"- early"*"quick: 0 passed"* ]]
+    [ "${lines[-1]}" = "0 passed, 2 failed" ]
+}
+
+@test "suites: a run that is interrupted ends its tests" {
+    script endless <<<'echo $$ >"$LOG_DIR/pid"; exec sleep 1000'
+    "$BATS_TEST_DIRNAME/../run-suites.sh" sample 3>&- >"$BATS_TEST_TMPDIR/out" &
+    local runner=$! pid i
+    for ((i = 0; i < 300; i++)); do
+        [ ! -s "$LOG_DIR/pid" ] || break
+        sleep 0.1
+    done
+    pid=$(cat "$LOG_DIR/pid")
+    kill "$runner"
+    ! wait "$runner"
+    for ((i = 0; i < 300; i++)); do
+        kill -0 "$pid" 2>/dev/null || return 0
+        sleep 0.1
+    done
+    return 1
+}

@@ -9,7 +9,6 @@ import peers
 import test_4_bodies as bodies
 import wire
 from porthole import Porthole
-from test_8_bridges import free_port
 
 QUICK = {"idle_timeout": "100ms", "max": 3000}  # so that descriptors can be counted
 
@@ -191,7 +190,7 @@ def house(context, route=None, listener=None, timeouts=None, connections=None, k
     board = Board(context, f"unix:{context.path('target.sock')}" if kind == "unix" else "tcp:127.0.0.1:0")
     target = {"endpoints": [board.endpoint], "connections": {**QUICK, **(connections or {})}, "timeouts": timeouts or {}}
     routes = [{"target": "t", **(route or {})}]
-    address = f"unix:{context.path('app.sock')}" if kind == "unix" else f"tcp:127.0.0.1:{free_port()}"
+    address = f"unix:{context.path('app.sock')}" if kind == "unix" else f"tcp:127.0.0.1:{peers.free_port()}"
     porthole = Porthole(context, listeners=[{"bind": address, "routes": routes, **(listener or {})}], targets={"t": target}, **top)
     porthole.address = address
     porthole.remember_fds()

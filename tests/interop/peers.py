@@ -1,5 +1,6 @@
 """What stands around porthole in these tests: scripted targets, and clients that watch whether they are disturbed."""
 
+import random
 import socket
 import threading
 import time
@@ -98,6 +99,25 @@ def listen(address, backlog=512):
         sock.bind((host, int(port)))
     sock.listen(backlog)
     return sock
+
+
+_PORTS = []  # sockets with the names of ports that are this process's
+
+
+def free_port():
+    """A TCP port for porthole to listen on: below those that the kernel gives away, and no other test's, as long as this process
+    lives. That is told to other tests by an abstract socket of its name."""
+    while True:
+        port = random.randrange(10000, 32000)
+        mine = socket.socket(socket.AF_UNIX)
+        try:
+            mine.bind(f"\0porthole-test-port-{port}")
+            listen(f"tcp:127.0.0.1:{port}").close()
+        except OSError:
+            mine.close()
+            continue
+        _PORTS.append(mine)
+        return port
 
 
 def echo(connection, _target):

@@ -4,6 +4,7 @@
 # usage: tests/interop/run.sh [WORD...]      only the tests whose name contains one of the words
 # Environment: PORTHOLE        the program under test (default: build/porthole)
 #              PORTHOLE_BUILD  where the compiled programs go, below tests/interop (default: build)
+#              AT_ONCE         how many tests at once (default: three for each processor)
 #              SHORT=1         256 MiB instead of 2 GiB bodies
 set -eu
 

@@ -1,4 +1,5 @@
-"""The tests of this suite, and running them: each in a directory of its own and within its time."""
+"""The tests of this suite, and running them: each in a directory of its own and within its time. They run in this process,
+one after the other, or each in a process of its own, several at once; they are told in their order either way."""
 
 import contextlib
 import os
@@ -82,13 +83,61 @@ def _raise_descriptor_limit():
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 8192) if hard != resource.RLIM_INFINITY else 8192, hard))
 
 
-def run(words):
-    """Runs the tests whose name contains one of the words (or all); returns an exit status."""
+def _fork(number, a_test):
+    """Runs a test in a process of its own; returns its id, and the file that has what it printed."""
+    printed = tempfile.TemporaryFile(mode="w+", encoding="utf-8", errors="replace")
+    sys.stdout.flush()
+    pid = os.fork()
+    if pid == 0:
+        status = 2
+        try:
+            sys.stdout = printed
+            status = 0 if _run_one(number, *a_test) else 1
+            printed.flush()
+        finally:
+            os._exit(status)
+    return pid, printed
+
+
+def _tell(number, a_test, printed, status):
+    """Prints what a test's process has printed; returns whether it failed. One that died has not spoken for itself."""
+    printed.seek(0)
+    text = printed.read()
+    printed.close()
+    if not text.startswith(("ok ", "not ok ")):
+        text = f"not ok {number} - {a_test[0]}\n# its process has ended with status {status}\n{text}"
+    sys.stdout.write(text)
+    sys.stdout.flush()
+    return text.startswith("not ok")
+
+
+def _run_at_once(tests, most):
+    """Returns how many failed."""
+    running, ended, n_failed, n_told = {}, {}, 0, 0
+    for number in range(1, len(tests) + 1):
+        pid, printed = _fork(number, tests[number - 1])
+        running[pid] = (number, printed)
+        while len(running) == most or (running and number == len(tests)):
+            pid, status = os.wait()
+            if pid in running:
+                which, printed = running.pop(pid)
+                ended[which] = (printed, os.waitstatus_to_exitcode(status))
+            while n_told + 1 in ended:
+                n_told += 1
+                n_failed += _tell(n_told, tests[n_told - 1], *ended.pop(n_told))
+    return n_failed
+
+
+def run(words, most=1):
+    """Runs the tests whose name contains one of the words (or all), `most` at once; returns an exit status."""
     _raise_descriptor_limit()
     signal.signal(signal.SIGALRM, _on_alarm)
     tests = [t for t in TESTS if not words or any(word in t[0] for word in words)]
     print(f"1..{len(tests)}")
-    n_failed = sum(not _run_one(number, *t) for number, t in enumerate(tests, 1))
+    if most == 1:
+        n_failed = sum(not _run_one(number, *t) for number, t in enumerate(tests, 1))
+    else:
+        n_failed = _run_at_once(tests, most)
     print(f"# {len(tests) - n_failed} of {len(tests)} passed")
     sys.stdout.flush()
     return 1 if n_failed or not tests else 0

@@ -15,11 +15,6 @@ def abstract(context, name):
     return f"unix:@{os.path.basename(context.dir)}-{name}"
 
 
-def free_port():
-    with peers.listen("tcp:127.0.0.1:0") as sock:
-        return sock.getsockname()[1]
-
-
 def try_bridge(address, porthole):
     with wire.client(address) as client:
         for size in (0, 1, 65536, 1_000_000):
@@ -65,7 +60,7 @@ def tcp_to_unix(context):
             peers.echo(connection, target)
 
     target = peers.Target(context, f"unix:{context.path('target.sock')}", script)
-    address = f"tcp:127.0.0.1:{free_port()}"
+    address = f"tcp:127.0.0.1:{peers.free_port()}"
     porthole = Porthole(context, listeners=[{"bind": address, "routes": [{"target": target.endpoint}]}])
     assert wire.exchange(address, target="/who").status == 200
     assert seen["x-forwarded-for"] == "127.0.0.1", seen
@@ -96,7 +91,7 @@ def unix_to_tcp(context):
 @test("a chain of three portholes: TCP to abstract to Unix to TCP")
 def chain(context):
     target = peers.Target(context, "tcp:127.0.0.1:0", peers.echo)
-    tcp, middle, inner = f"tcp:127.0.0.1:{free_port()}", abstract(context, "middle"), f"unix:{context.path('inner.sock')}"
+    tcp, middle, inner = f"tcp:127.0.0.1:{peers.free_port()}", abstract(context, "middle"), f"unix:{context.path('inner.sock')}"
     Porthole(context, listeners=[{"bind": inner, "routes": [{"target": target.endpoint}]}], name="third")
     Porthole(context, listeners=[{"bind": middle, "routes": [{"target": inner}], **MINE}], name="second")
     first = Porthole(context, listeners=[{"bind": tcp, "routes": [{"target": middle}]}], name="first", workers=2)

@@ -14,7 +14,6 @@ import wire
 from ends import check_end
 from porthole import Memory, Background, Porthole, need_plain_build, need_program, need_root
 from tap import test
-from test_8_bridges import free_port
 from test_9_access import ask_as
 
 MINE = {"allow": [{"uid": os.geteuid()}]}
@@ -22,7 +21,7 @@ STREAMED = ""  # what the access log says of the request
 
 def own_address(context, kind, name):
     if kind == "tcp":
-        return f"tcp:127.0.0.1:{free_port()}"
+        return f"tcp:127.0.0.1:{peers.free_port()}"
     return f"unix:{context.path(name + '.sock')}" if kind == "unix" else f"unix:@{os.path.basename(context.dir)}-{name}"
 
 
@@ -203,7 +202,7 @@ def full(context):
 
 make_absent_test("is absent", lambda context: f"unix:{context.path('nothing.sock')}", "target_absent")
 make_absent_test("refuses (unix)", stale, "target_refused")
-make_absent_test("refuses (tcp)", lambda context: f"tcp:127.0.0.1:{free_port()}", "target_refused")
+make_absent_test("refuses (tcp)", lambda context: f"tcp:127.0.0.1:{peers.free_port()}", "target_refused")
 make_absent_test("is full", full, "target_full", 1.0)
 
 
@@ -493,7 +492,7 @@ def postgres(context):
     subprocess.run([tools["initdb"], "-D", data, "-U", "me", "-A", "trust", "-N", "--no-instructions"], check=True, capture_output=True, timeout=100, **user)
     Background(context, [tools["postgres"], "-D", data, "-k", sockets, "-c", "listen_addresses=", "-c", "fsync=off"], "postgres", **user)
     peers.until(lambda: os.path.exists(f"{sockets}/.s.PGSQL.5432"), 30, "PostgreSQL's socket")
-    port = free_port()
+    port = peers.free_port()
     os.mkdir(context.path("front"))
     front = f"unix:{context.path('front')}/.s.PGSQL.5432"
     porthole = Porthole(context, listeners=[{"bind": front, "stream": {"target": "db"}}, {"bind": f"tcp:127.0.0.1:{port}", "stream": {"target": "db"}}],
