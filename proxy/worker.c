@@ -53,7 +53,6 @@ struct worker {
     struct loop *loop;
     struct snapshot *snapshot; /* a reference */
     struct connector *connector;
-    struct target *targets; /* by target_config.index */
     struct frontend *frontend;
     struct exchange_env env;
     struct metrics metrics;
@@ -127,7 +126,8 @@ static bool door_lets_in(struct door *door, int fd, struct peer *ret_peer)
 static int door_serve(struct door *door, int fd, const struct peer *peer)
 {
     struct worker *worker = door->worker;
-    struct tunnel_client client = {.fd = fd, .listener = door->config, .uid = peer->uid};
+    struct tunnel_client client = {
+        .fd = fd, .generation = worker->env.generation, .listener = door->config, .uid = peer->uid};
     char text[80];
     size_t n;
 
@@ -435,17 +435,21 @@ static int worker_make_doors(struct worker *worker)
     return 0;
 }
 
-static int worker_make_targets(struct worker *worker)
+/* The generation that the worker begins with. */
+static int worker_make_env(struct worker *worker)
 {
-    const struct snapshot *snapshot = worker->snapshot;
+    struct generation *generation;
+    int r;
 
     worker->connector = connector_new(worker->loop);
-    worker->targets = calloc(snapshot->n_targets ? snapshot->n_targets : 1, sizeof(*worker->targets));
-    if (!worker->connector || !worker->targets)
+    if (!worker->connector)
         return -ENOMEM;
-    for (size_t i = 0; i < snapshot->n_targets; i++)
-        target_init(&worker->targets[i], &snapshot->targets[i], worker->connector, worker->loop, snapshot->n_workers);
-    return 0;
+    generation = generation_new(worker->snapshot, worker->connector, worker->loop);
+    if (!generation)
+        return -ENOMEM;
+    r = exchange_env_init(&worker->env, generation);
+    generation_unref(generation);
+    return r;
 }
 
 static int worker_make(struct worker *worker, struct error *error)
@@ -457,22 +461,16 @@ static int worker_make(struct worker *worker, struct error *error)
     if (!worker->loop)
         return error_set(error, -errno, "cannot make an event loop: %s", strerror(errno));
     mailbox_init(&worker->mailbox, worker->loop);
-    r = worker_make_targets(worker);
-    if (r == 0)
-        r = worker_make_doors(worker);
-    worker->env = (struct exchange_env){.loop = worker->loop,
-                                        .snapshot = worker->snapshot,
-                                        .targets = worker->targets,
-                                        .metrics = &worker->metrics,
-                                        .client_left = worker_on_client_left,
-                                        .closure = worker};
+    r = worker_make_doors(worker);
+    worker->env = (struct exchange_env){
+        .loop = worker->loop, .metrics = &worker->metrics, .client_left = worker_on_client_left, .closure = worker};
     if (log->access) {
         worker->env.access_log = access_log_new(log->access_to, log->access_format, error);
         if (!worker->env.access_log)
             return -EIO;
     }
     if (r == 0)
-        r = exchange_env_init(&worker->env);
+        r = worker_make_env(worker);
     if (r < 0)
         return error_set(error, r, "cannot make a worker: %s", strerror(-r));
     worker->frontend = frontend_new(&worker->env, error);
@@ -505,19 +503,13 @@ void worker_free(struct worker *worker)
     if (worker->started)
         pthread_join(worker->thread, NULL);
     frontend_free(worker->frontend);
-    if (worker->env.path_scratch)
-        tunnels_cut_all(&worker->env.tunnels);
+    if (worker->env.generation)
+        exchange_env_deinit(&worker->env);
     mailbox_deinit(&worker->mailbox);
     for (size_t i = 0; worker->doors && i < worker->snapshot->n_listeners; i++)
         door_close(&worker->doors[i]);
-    for (size_t i = 0; worker->targets && i < worker->snapshot->n_targets; i++)
-        if (worker->targets[i].config)
-            target_deinit(&worker->targets[i]);
     connector_free(worker->connector);
-    if (worker->env.path_scratch)
-        exchange_env_deinit(&worker->env);
     access_log_free(worker->env.access_log);
-    free(worker->targets);
     free(worker->doors);
     loop_free(worker->loop);
     snapshot_unref(worker->snapshot);

@@ -19,6 +19,14 @@ void buffer_store_deinit(struct buffer_store *store)
     store->n_spare = 0;
 }
 
+void buffer_store_grow(struct buffer_store *store, size_t size)
+{
+    if (size <= store->size)
+        return;
+    buffer_store_deinit(store); /* the spare ones are too small */
+    store->size = size;
+}
+
 struct buffer *buffer_take(struct buffer_store *store)
 {
     struct buffer *buffer = store->spare;
@@ -42,7 +50,7 @@ void buffer_give(struct buffer_store *store, struct buffer *buffer)
 {
     if (!buffer)
         return;
-    if (store->n_spare >= store->most_spare) {
+    if (store->n_spare >= store->most_spare || buffer->size != store->size) {
         free(buffer);
         return;
     }

@@ -12,7 +12,8 @@ struct buffer {
     char data[];
 };
 
-/* Buffers of one size, for one thread. At most `most_spare` are kept. */
+/* Buffers of one size, for one thread. At most `most_spare` are kept. The size can only grow: what was taken before is
+ * smaller, says so itself, and is freed when it is given back. */
 struct buffer_store {
     struct buffer *spare;
     size_t n_spare, most_spare;
@@ -21,6 +22,8 @@ struct buffer_store {
 
 void buffer_store_init(struct buffer_store *store, size_t size, size_t most_spare);
 void buffer_store_deinit(struct buffer_store *store);
+/* From now on buffers have at least this size. */
+void buffer_store_grow(struct buffer_store *store, size_t size);
 /* An empty buffer, or NULL when out of memory. */
 struct buffer *buffer_take(struct buffer_store *store);
 /* Gives one back. Takes NULL. */

@@ -160,7 +160,7 @@ bool exchange_answer(struct exchange *exchange, struct answer *ret_answer)
     exchange->status = ret_answer->status;
     ret_answer->chunkable = exchange->request.minor == 1;
     ret_answer->is_head = exchange->request.is_head;
-    ret_answer->close = exchange->close || exchange->env->stopping;
+    ret_answer->close = exchange->close || exchange->client->leaving || exchange->env->stopping;
     exchange->state = EXCHANGE_ANSWERED;
     return true;
 }

@@ -16,30 +16,48 @@
 
 /* ---- environment ---- */
 
-int exchange_env_init(struct exchange_env *env)
+/* What we add to a head, and one piece of body or the trailers behind it. */
+static size_t exchange_out_bytes(size_t header_bytes)
 {
-    size_t header_bytes = 0;
+    return header_bytes + 4096 + (header_bytes > PIECE_BYTES ? header_bytes : PIECE_BYTES);
+}
 
-    for (size_t i = 0; i < env->snapshot->n_listeners; i++)
-        if (env->snapshot->listeners[i].limit_header_bytes > header_bytes)
-            header_bytes = (size_t)env->snapshot->listeners[i].limit_header_bytes;
-    /* What we add to a head, and one piece of body or the trailers behind it. */
-    upstream_store_init(&env->store, header_bytes + 4096 + (header_bytes > PIECE_BYTES ? header_bytes : PIECE_BYTES));
+int exchange_env_renew(struct exchange_env *env, struct generation *generation)
+{
+    size_t header_bytes = generation->header_bytes;
+    char *scratch;
+
+    /* Sizes only grow: exchanges of the generation before may go on. */
+    if (header_bytes > env->path_scratch_bytes) {
+        scratch = realloc(env->path_scratch, header_bytes);
+        if (!scratch)
+            return -ENOMEM;
+        env->path_scratch = scratch;
+        env->path_scratch_bytes = header_bytes;
+    }
+    upstream_store_grow(&env->store, exchange_out_bytes(header_bytes));
+    /* The library has at most its pool's size of a client's early bytes. */
+    tunnels_grow(&env->tunnels, 2 * header_bytes);
+    generation_ref(generation);
+    generation_unref(env->generation);
+    env->generation = generation;
+    return 0;
+}
+
+int exchange_env_init(struct exchange_env *env, struct generation *generation)
+{
+    upstream_store_init(&env->store, exchange_out_bytes(generation->header_bytes));
     env->tunnels.loop = env->loop;
     env->tunnels.metrics = env->metrics;
     env->tunnels.access_log = env->access_log;
-    /* The library has at most its pool's size of a client's early bytes. */
     env->tunnels.closed = env->client_left;
     env->tunnels.closure = env->closure;
-    tunnels_init(&env->tunnels, 2 * header_bytes);
+    tunnels_init(&env->tunnels);
     list_init(&env->unsent);
-    env->path_scratch = malloc(header_bytes + 1);
-    if (!env->path_scratch)
-        return -ENOMEM;
     /* Not a secret, only different from every other porthole's. */
     if (getrandom(&env->id_prefix, sizeof(env->id_prefix), GRND_NONBLOCK) != (ssize_t)sizeof(env->id_prefix))
         env->id_prefix = wall_time_now().ns;
-    return 0;
+    return exchange_env_renew(env, generation);
 }
 
 void exchange_env_deinit(struct exchange_env *env)
@@ -53,6 +71,7 @@ void exchange_env_deinit(struct exchange_env *env)
     }
     upstream_store_deinit(&env->store);
     free(env->path_scratch);
+    env->generation = generation_unref(env->generation);
 }
 
 static void exchange_make_id(struct exchange_env *env, char id[ID_BYTES])
@@ -118,7 +137,7 @@ struct exchange *exchange_new(struct exchange_env *env, struct exchange_client *
         free(exchange);
         return NULL;
     }
-    exchange->snapshot = snapshot_ref(env->snapshot);
+    exchange->generation = generation_ref(client->generation);
     return exchange;
 }
 
@@ -166,7 +185,8 @@ static void exchange_forward(struct exchange *exchange)
     exchange->forward.client_node = exchange->client->node;
     exchange->forward.expect_continue = exchange->request.expect_continue;
     exchange->forward.upgrade_allowed = exchange->route->upgrade;
-    upstream_start(&exchange->upstream, &exchange->env->targets[target->index], &exchange->request, &exchange->forward);
+    upstream_start(&exchange->upstream, generation_target(exchange->generation, target), &exchange->request,
+                   &exchange->forward);
     if (exchange->request.body == BODY_NONE)
         exchange->state = EXCHANGE_WAITING;
     else if (exchange->request.expect_continue)
@@ -208,9 +228,15 @@ static bool exchange_check(struct exchange *exchange, size_t head_bytes)
 
 static bool exchange_find_route(struct exchange *exchange)
 {
-    switch (route_find(exchange->client->listener, &exchange->request, exchange->env->path_scratch, &exchange->route)) {
+    struct exchange_env *env = exchange->env;
+
+    switch (route_find(exchange->client->listener, &exchange->request, env->path_scratch, env->path_scratch_bytes,
+                       &exchange->route)) {
     case ROUTE_FOUND:
         return true;
+    case ROUTE_TOO_LONG:
+        exchange_refuse(exchange, OUTCOME_URI_TOO_LONG, NULL);
+        return false;
     case ROUTE_AMBIGUOUS:
         exchange_refuse(exchange, OUTCOME_AMBIGUOUS_PATH, NULL);
         return false;
@@ -411,7 +437,7 @@ void exchange_end(struct exchange *exchange, bool delivered)
     exchange_report(exchange, exchange_outcome(exchange, delivered));
     list_remove(&exchange->unsent);
     upstream_deinit(&exchange->upstream);
-    snapshot_unref(exchange->snapshot);
+    generation_unref(exchange->generation);
     if (exchange->target.data != exchange->target_inline)
         free((char *)exchange->target.data);
     if (env->n_spare >= MOST_SPARE) {
@@ -440,8 +466,7 @@ int exchange_tunnel(struct exchange *exchange, const struct tunnel_client *clien
     }
     exchange_describe(exchange, OUTCOME_TUNNELED, &entry);
     connection = upstream_take_connection(upstream, &target_early);
-    r = tunnel_join(&env->tunnels, client, upstream->target, connection, exchange->snapshot, &entry, exchange->begun,
-                    early, target_early);
+    r = tunnel_join(&env->tunnels, client, upstream->target, connection, &entry, exchange->begun, early, target_early);
     if (r < 0)
         exchange_fail(exchange, OUTCOME_INTERNAL);
     else
@@ -461,5 +486,5 @@ int exchange_stream(struct exchange_env *env, const struct tunnel_client *client
                                  .first_byte_us = -1};
 
     exchange_make_id(env, id);
-    return tunnel_open(&env->tunnels, client, &env->targets[target->index], env->snapshot, &entry);
+    return tunnel_open(&env->tunnels, client, generation_target(client->generation, target), &entry);
 }

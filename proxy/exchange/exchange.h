@@ -13,6 +13,7 @@
 #include "config/snapshot.h"
 #include "proxy/base/loop.h"
 #include "proxy/http/request.h"
+#include "proxy/reach/generation.h"
 #include "proxy/reach/upstream.h"
 #include "proxy/report/access_log.h"
 #include "proxy/report/metrics.h"
@@ -23,8 +24,7 @@ struct exchange;
 /* What a worker lends to all its exchanges. */
 struct exchange_env {
     struct loop *loop;
-    struct snapshot *snapshot; /* the one new exchanges use */
-    struct target *targets;    /* by target_config.index */
+    struct generation *generation; /* a reference: the newest, which clients move to between two requests */
     struct upstream_store store;
     struct metrics *metrics;
     struct access_log *access_log; /* NULL: none; then failures go to the error log */
@@ -33,16 +33,19 @@ struct exchange_env {
     struct exchange *spare; /* free list */
     size_t n_spare;
     uint64_t id_prefix, id_counter; /* of request ids */
-    char *path_scratch;             /* owned; room for the longest request-target */
-    bool stopping;                  /* answers close their connections */
+    char *path_scratch;             /* owned; what paths are matched in */
+    size_t path_scratch_bytes;
+    bool stopping; /* answers close their connections */
     /* The connection of a listener's client is over (uid: (uid_t)-1 on TCP). Told from within the library, or by a
      * tunnel's end. */
     void (*client_left)(void *closure, const struct listener_config *listener, uid_t uid);
     void *closure;
 };
 
-/* 0 or -ENOMEM. loop, snapshot, targets, metrics, access_log and client_left have been set. */
-int exchange_env_init(struct exchange_env *env) WARN_UNUSED;
+/* 0 or -ENOMEM. loop, metrics, access_log and client_left have been set. */
+int exchange_env_init(struct exchange_env *env, struct generation *generation) WARN_UNUSED;
+/* Another generation is the newest from now on. 0 or -ENOMEM: then nothing has changed. */
+int exchange_env_renew(struct exchange_env *env, struct generation *generation) WARN_UNUSED;
 void exchange_env_deinit(struct exchange_env *env);
 
 /* The client's side, implemented by the frontend. */
@@ -52,7 +55,9 @@ struct exchange_client {
     void (*wake)(struct exchange_client *client);
     /* NULL, or: tells a 1xx before the answer; must not call back. Names and values are terminated. */
     void (*interim)(struct exchange_client *client, unsigned status, const struct fields *fields);
-    const struct listener_config *listener; /* borrowed */
+    struct generation *generation;          /* a reference; stays what it is as long as there is an exchange */
+    const struct listener_config *listener; /* borrowed from the generation */
+    bool leaving;                           /* its listener is not served any more: answers close the connection */
     struct text address;                    /* struct forward: client_address, client_node */
     struct text node;
     struct text peer; /* for the log */

@@ -14,7 +14,7 @@ enum exchange_state { EXCHANGE_NEW, EXCHANGE_RECEIVING, EXCHANGE_WAITING, EXCHAN
 struct exchange {
     struct exchange_env *env; /* borrowed */
     struct exchange_client *client;
-    struct snapshot *snapshot;        /* a reference */
+    struct generation *generation;    /* a reference */
     const struct route_config *route; /* NULL until one is found */
     enum exchange_state state;
     unsigned status;         /* told to the client; 0 before */

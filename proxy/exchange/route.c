@@ -76,12 +76,14 @@ static size_t route_cut_parameters(char *path, size_t length)
 }
 
 enum route_result route_find(const struct listener_config *listener, const struct request *request, char *scratch,
-                             const struct route_config **ret_route)
+                             size_t scratch_bytes, const struct route_config **ret_route)
 {
     const struct route_config *route;
     struct text path = {scratch, 0};
     bool ambiguous = false;
 
+    if (listener->any_path_condition && request->origin.length > scratch_bytes)
+        return ROUTE_TOO_LONG;
     if (listener->any_path_condition)
         ambiguous = path_view(request->origin, scratch, request->origin.length, &path.length) != PATH_CLEAR;
     route = route_first(listener, request, path, ambiguous);

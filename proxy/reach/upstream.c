@@ -15,6 +15,11 @@ void upstream_store_init(struct upstream_store *store, size_t out_bytes)
     buffer_store_init(&store->in, IN_BYTES, MOST_SPARE);
 }
 
+void upstream_store_grow(struct upstream_store *store, size_t out_bytes)
+{
+    buffer_store_grow(&store->out, out_bytes);
+}
+
 void upstream_store_deinit(struct upstream_store *store)
 {
     buffer_store_deinit(&store->out);

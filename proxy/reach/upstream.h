@@ -89,6 +89,8 @@ struct upstream {
 };
 
 void upstream_store_init(struct upstream_store *store, size_t out_bytes);
+/* From now on `out` has at least this size. */
+void upstream_store_grow(struct upstream_store *store, size_t out_bytes);
 void upstream_store_deinit(struct upstream_store *store);
 
 void upstream_init(struct upstream *upstream, struct loop *loop, struct upstream_store *store,

@@ -19,6 +19,12 @@
 #define RESPONSE_LOOKS 2
 #define STOP_GRACE_MS 1000u /* for the next request, whose answer closes the connection */
 
+/* Whether its answers close the connection, so that there is no point in waiting for long between them. */
+static bool client_is_leaving(const struct client *client)
+{
+    return client->side.leaving || client->clients->env->stopping;
+}
+
 /* How long a phase may last; 0: for ever. */
 static uint64_t client_deadline_ms(const struct client *client, enum client_phase phase)
 {
@@ -26,7 +32,7 @@ static uint64_t client_deadline_ms(const struct client *client, enum client_phas
 
     switch (phase) {
     case CLIENT_NEW:
-        return client->clients->env->stopping ? STOP_GRACE_MS : listener->timeout_head_ms;
+        return client_is_leaving(client) ? STOP_GRACE_MS : listener->timeout_head_ms;
     case CLIENT_HEAD:
         return listener->timeout_head_ms;
     case CLIENT_EXPECT:
@@ -39,7 +45,7 @@ static uint64_t client_deadline_ms(const struct client *client, enum client_phas
     case CLIENT_RESPONSE: /* client_on_slow_reader */
         return (listener->timeout_body_ms + RESPONSE_LOOKS - 1) / RESPONSE_LOOKS;
     case CLIENT_IDLE:
-        return client->clients->env->stopping ? STOP_GRACE_MS : listener->timeout_idle_ms;
+        return client_is_leaving(client) ? STOP_GRACE_MS : listener->timeout_idle_ms;
     case CLIENT_LINGER:
         return LINGER_MS;
     case CLIENT_WAITING:
@@ -258,8 +264,8 @@ static void client_on_timer(struct timer *timer)
         client_on_silence(client);
         return;
     }
-    /* Between requests while stopping: the grace is over. */
-    if (client->clients->env->stopping && (client->phase == CLIENT_NEW || client->phase == CLIENT_IDLE)) {
+    /* Between requests: the grace is over. */
+    if (client_is_leaving(client) && (client->phase == CLIENT_NEW || client->phase == CLIENT_IDLE)) {
         client_let_go(client);
         return;
     }
@@ -348,6 +354,7 @@ struct client *client_new(struct clients *clients, int fd, const struct listener
     peer_format(peer, client->peer_text, sizeof(client->peer_text));
     client->side = (struct exchange_client){.wake = client_on_wake,
                                             .interim = client_on_interim,
+                                            .generation = generation_ref(clients->env->generation),
                                             .listener = listener,
                                             .address = text_of(client->peer.address),
                                             .node = text_of(client->node),
@@ -365,7 +372,43 @@ void client_free(struct client *client)
     loop_remove(&client->watch);
     list_remove(&client->link);
     client->clients->n_clients--;
+    generation_unref(client->side.generation);
     free(client);
+}
+
+/* ---- generations ---- */
+
+void client_renew(struct client *client)
+{
+    struct exchange_client *side = &client->side;
+    struct generation *newest = client->clients->env->generation;
+    const struct listener_config *listener;
+
+    if (side->generation == newest || side->leaving)
+        return;
+    listener = generation_listener(newest, side->generation, side->listener);
+    side->leaving = !listener;
+    if (!listener)
+        return;
+    side->listener = listener;
+    generation_ref(newest);
+    generation_unref(side->generation);
+    side->generation = newest;
+}
+
+void clients_renew(struct clients *clients)
+{
+    struct list *link;
+
+    for (link = clients->list.next; link != &clients->list; link = link->next) {
+        struct client *client = CONTAINER_OF(link, struct client, link);
+
+        if (client->exchange || client->phase == CLIENT_LINGER || client->phase == CLIENT_TUNNEL)
+            continue;
+        client_renew(client);
+        if (client->side.leaving && client->phase != CLIENT_HEAD)
+            client_arm(client, client->phase);
+    }
 }
 
 /* ---- stopping ---- */

@@ -24,7 +24,7 @@ struct clients {
     size_t n_waiting;    /* unsuspended, for their exchange */
     bool dirty;          /* something was made ready since the last run */
     bool about_to_sleep; /* during the run in which waiters suspend themselves */
-    size_t pool_bytes;   /* the library's memory for each */
+    size_t pool_bytes;   /* the library's memory for each; stays what it was made for */
     bool strict_parser;  /* the library is 1.0 or near: its parser is strict, and it knows MHD_RF_HEAD_ONLY_RESPONSE */
     struct list relays;  /* of relay: to be moved on (raw.h) */
     void (*suspend)(struct client *client); /* the library's */
@@ -100,6 +100,10 @@ static inline uid_t client_uid(const struct client *client)
     return client->peer.is_unix ? client->peer.uid : (uid_t)-1;
 }
 
+/* Between two requests: moves it to the newest generation. When its listener is not served there, it stays, and leaves
+ * after the next request at the latest. */
+void client_renew(struct client *client);
+
 /* Enters a phase and starts its deadline. */
 void client_arm(struct client *client, enum client_phase phase);
 
@@ -121,6 +125,8 @@ void client_cut(struct client *client);
  * looks like one that has finished sending, so that is asked for as well. */
 void client_watch(struct client *client, uint32_t events);
 
+/* env has a newer generation: moves those that are between two requests, the others follow after theirs. */
+void clients_renew(struct clients *clients);
 /* env->stopping has been set: lets idle clients go after a moment, without losing a request that is already in the
  * socket. */
 void clients_stop(struct clients *clients);

@@ -70,6 +70,7 @@ static void frontend_on_connection(void *closure, struct MHD_Connection *connect
         struct client *client = *context;
         const struct listener_config *listener = client->side.listener;
         struct exchange_env *env = frontend->clients.env;
+        struct generation *generation = generation_ref(client->side.generation); /* the listener's owner */
         uid_t uid = client_uid(client);
         bool goes_on = client->phase == CLIENT_TUNNEL;
         void *request = client;
@@ -81,6 +82,7 @@ static void frontend_on_connection(void *closure, struct MHD_Connection *connect
         *context = NULL;
         if (!goes_on)
             env->client_left(env->closure, listener, uid);
+        generation_unref(generation);
     }
 }
 
@@ -202,14 +204,11 @@ static struct MHD_Daemon *frontend_start_daemon(struct frontend *frontend)
 }
 
 /* A pool holds a request head, a record per field, and the response head. */
-static size_t frontend_pool_bytes(const struct snapshot *snapshot)
+static size_t frontend_pool_bytes(const struct generation *generation)
 {
-    size_t bytes = POOL_LEAST_BYTES;
+    size_t bytes = 2 * generation->header_bytes;
 
-    for (size_t i = 0; i < snapshot->n_listeners; i++)
-        if (snapshot->listeners[i].limit_header_bytes * 2 > bytes)
-            bytes = (size_t)snapshot->listeners[i].limit_header_bytes * 2;
-    return bytes;
+    return bytes > POOL_LEAST_BYTES ? bytes : POOL_LEAST_BYTES;
 }
 
 struct frontend *frontend_new(struct exchange_env *env, struct error *error)
@@ -227,7 +226,7 @@ struct frontend *frontend_new(struct exchange_env *env, struct error *error)
     frontend->clients.resume = frontend_resume;
     frontend->clients.expire = frontend_expire;
     frontend->source = (struct source)SOURCE_INIT;
-    frontend->clients.pool_bytes = frontend_pool_bytes(env->snapshot);
+    frontend->clients.pool_bytes = frontend_pool_bytes(env->generation);
     frontend->clients.strict_parser = strcmp(MHD_get_version(), "0.9.77") >= 0;
     frontend->daemon = frontend_start_daemon(frontend);
     if (!frontend->daemon) {

@@ -324,5 +324,6 @@ void frontend_on_completed(void *closure, struct MHD_Connection *connection, voi
     if (client->phase == CLIENT_LINGER || client->phase == CLIENT_TUNNEL)
         return;
     client->served = true;
+    client_renew(client);
     client_arm(client, CLIENT_IDLE);
 }

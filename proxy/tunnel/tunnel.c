@@ -52,6 +52,7 @@ static void tunnel_report(struct tunnel *tunnel)
 
     entry->time = wall_time_now();
     entry->outcome = tunnel->outcome;
+    entry->reason = tunnel->reason;
     entry->received_bytes += tunnel->halves[TUNNEL_CLIENT].bytes; /* behind a request's body */
     entry->sent_bytes += tunnel->halves[TUNNEL_TARGET].bytes;
     entry->total_us = instant_elapsed_us(tunnel->begun, instant_now());
@@ -74,7 +75,8 @@ static void tunnel_free(struct tunnel *tunnel)
     list_remove(&tunnel->link);
     list_remove(&tunnel->ready);
     tunnels->n_tunnels--;
-    snapshot_unref(tunnel->snapshot);
+    generation_unref(tunnel->client.generation);
+    free(tunnel->reason);
     free(tunnel);
 }
 
@@ -86,8 +88,10 @@ static void tunnel_end(struct tunnel *tunnel, enum outcome outcome)
     if (tunnel->outcome == OUTCOME_TUNNELED)
         tunnel->outcome = outcome;
     tunnel_report(tunnel);
+    generation_ref(client.generation); /* the listener's owner */
     tunnel_free(tunnel);
     tunnels->closed(tunnels->closure, client.listener, client.uid);
+    generation_unref(client.generation);
 }
 
 static void tunnel_on_timer(struct timer *timer)
@@ -151,6 +155,8 @@ void tunnels_turn(struct tunnels *tunnels)
 
         if (tunnel->connection)
             tunnel_turn(tunnel);
+        else if (tunnel->outcome != OUTCOME_TUNNELED)
+            tunnel_end(tunnel, tunnel->outcome);
         else if (tunnel_is_forsaken(tunnel))
             tunnel_end(tunnel, OUTCOME_CLIENT_GONE);
     }
@@ -185,7 +191,7 @@ static void tunnel_send_at_once(int fd)
 
 /* NULL when out of memory; the descriptor is closed then. */
 static struct tunnel *tunnel_new(struct tunnels *tunnels, const struct tunnel_client *client, struct target *target,
-                                 struct snapshot *snapshot, const struct access_entry *entry)
+                                 const struct access_entry *entry)
 {
     size_t texts_bytes = entry->request_id.length + entry->method.length + entry->target.length + entry->peer.length;
     struct tunnel *tunnel = calloc(1, sizeof(*tunnel) + texts_bytes);
@@ -195,8 +201,8 @@ static struct tunnel *tunnel_new(struct tunnels *tunnels, const struct tunnel_cl
         return NULL;
     }
     tunnel->tunnels = tunnels;
-    tunnel->snapshot = snapshot_ref(snapshot);
     tunnel->client = *client;
+    generation_ref(client->generation);
     tunnel->source = (struct source)SOURCE_INIT;
     tunnel->target = target;
     tunnel->outcome = OUTCOME_TUNNELED;
@@ -246,10 +252,10 @@ static void tunnel_connected(struct tunnel *tunnel, struct connection *connectio
 }
 
 int tunnel_join(struct tunnels *tunnels, const struct tunnel_client *client, struct target *target,
-                struct connection *connection, struct snapshot *snapshot, const struct access_entry *entry,
-                struct instant begun, struct text from_client, struct text from_target)
+                struct connection *connection, const struct access_entry *entry, struct instant begun,
+                struct text from_client, struct text from_target)
 {
-    struct tunnel *tunnel = tunnel_new(tunnels, client, target, snapshot, entry);
+    struct tunnel *tunnel = tunnel_new(tunnels, client, target, entry);
     int r;
 
     if (!tunnel) {
@@ -268,6 +274,8 @@ int tunnel_join(struct tunnels *tunnels, const struct tunnel_client *client, str
     return r;
 }
 
+/* A failure ends the tunnel in its next turn: here the target still has something to do, which may go with the tunnel.
+ */
 static void tunnel_on_ticket(struct ticket *ticket, struct connection *connection, const struct failure *failure)
 {
     struct tunnel *tunnel = CONTAINER_OF(ticket, struct tunnel, ticket);
@@ -277,14 +285,15 @@ static void tunnel_on_ticket(struct ticket *ticket, struct connection *connectio
         tunnel_connected(tunnel, connection);
         return;
     }
-    tunnel->entry.reason = failure_reason(failure);
-    tunnel_end(tunnel, failure->outcome);
+    tunnel->outcome = failure->outcome;
+    tunnel->reason = failure_reason(failure) ? strdup(failure_reason(failure)) : NULL;
+    tunnel_get_ready(tunnel);
 }
 
 int tunnel_open(struct tunnels *tunnels, const struct tunnel_client *client, struct target *target,
-                struct snapshot *snapshot, const struct access_entry *entry)
+                const struct access_entry *entry)
 {
-    struct tunnel *tunnel = tunnel_new(tunnels, client, target, snapshot, entry);
+    struct tunnel *tunnel = tunnel_new(tunnels, client, target, entry);
     struct connection *connection = NULL;
     struct failure failure;
     int r;
@@ -305,13 +314,17 @@ int tunnel_open(struct tunnels *tunnels, const struct tunnel_client *client, str
 
 /* ---- all of them ---- */
 
-void tunnels_init(struct tunnels *tunnels, size_t early_bytes)
+void tunnels_init(struct tunnels *tunnels)
 {
-    buffer_store_init(&tunnels->blocks, early_bytes > TUNNEL_BLOCK_BYTES ? early_bytes : TUNNEL_BLOCK_BYTES,
-                      MOST_SPARE_BLOCKS);
+    buffer_store_init(&tunnels->blocks, TUNNEL_BLOCK_BYTES, MOST_SPARE_BLOCKS);
     list_init(&tunnels->list);
     list_init(&tunnels->ready);
     tunnels->n_tunnels = 0;
+}
+
+void tunnels_grow(struct tunnels *tunnels, size_t early_bytes)
+{
+    buffer_store_grow(&tunnels->blocks, early_bytes);
 }
 
 void tunnels_cut_all(struct tunnels *tunnels)

@@ -26,11 +26,10 @@ struct tunnel_half {
 
 struct tunnel {
     struct tunnels *tunnels;
-    struct list link;          /* in tunnels.list */
-    struct list ready;         /* in tunnels.ready, or alone */
-    struct snapshot *snapshot; /* a reference */
-    struct tunnel_client client;
-    struct source source; /* the client's */
+    struct list link;            /* in tunnels.list */
+    struct list ready;           /* in tunnels.ready, or alone */
+    struct tunnel_client client; /* its generation is a reference here */
+    struct source source;        /* the client's */
     struct target *target;
     struct ticket ticket;          /* while connecting */
     struct connection *connection; /* NULL while connecting */
@@ -41,6 +40,7 @@ struct tunnel {
     struct tunnel_end ends[N_SIDES];
     struct tunnel_half halves[N_SIDES]; /* by the side that speaks */
     enum outcome outcome;
+    char *reason;              /* owned; of a failure to connect, else NULL */
     struct access_entry entry; /* its texts are in `texts` */
     char texts[];
 };

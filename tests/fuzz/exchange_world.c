@@ -69,7 +69,7 @@ static struct {
     bool was_open[DESCRIPTORS]; /* when the script began */
     struct loop *loop;
     struct connector *connector;
-    struct target targets[3];
+    struct generation *generation; /* a reference */
     struct exchange_env env;
     struct frontend *frontend;
     uint64_t now_ns, next_beat_ns;
@@ -260,15 +260,10 @@ void world_open(bool small_buffers, bool tcp_peers)
     look_at_descriptors(inside.was_open);
     inside.loop = loop_new();
     inside.connector = connector_new(inside.loop);
-    for (size_t i = 0; i < inside.snapshot->n_targets; i++)
-        target_init(&inside.targets[i], &inside.snapshot->targets[i], inside.connector, inside.loop, 1);
-    inside.env = (struct exchange_env){.loop = inside.loop,
-                                       .snapshot = inside.snapshot,
-                                       .targets = inside.targets,
-                                       .metrics = &world.metrics,
-                                       .access_log = inside.access_log,
-                                       .client_left = inside_on_left};
-    if (!inside.loop || !inside.connector || exchange_env_init(&inside.env) < 0)
+    inside.generation = generation_new(inside.snapshot, inside.connector, inside.loop);
+    inside.env = (struct exchange_env){
+        .loop = inside.loop, .metrics = &world.metrics, .access_log = inside.access_log, .client_left = inside_on_left};
+    if (!inside.generation || exchange_env_init(&inside.env, inside.generation) < 0)
         world_fail("cannot make a worker");
     inside.env.id_prefix = 0;
     inside.frontend = frontend_new(&inside.env, &error);
@@ -342,7 +337,7 @@ static struct world_end *end_begin(struct world_end *end, int fd)
 static void serve(int fd, const struct listener_config *listener)
 {
     struct peer peer = {.is_unix = !world.tcp_peers, .uid = world.tcp_peers ? (uid_t)-1 : PEER_UID, .gid = 8};
-    struct tunnel_client client = {.fd = fd, .listener = listener, .uid = peer.uid};
+    struct tunnel_client client = {.fd = fd, .generation = inside.generation, .listener = listener, .uid = peer.uid};
     char text[80];
     int r;
 
@@ -469,8 +464,8 @@ void world_leave(struct world_end *end)
 static void check_targets(void)
 {
     for (size_t i = 0; i < inside.snapshot->n_targets; i++)
-        if (inside.targets[i].n_open != inside.targets[i].pool.n_idle)
-            world_fail("a connection to %s is neither idle nor closed", inside.targets[i].config->name);
+        if (inside.generation->targets[i].n_open != inside.generation->targets[i].pool.n_idle)
+            world_fail("a connection to %s is neither idle nor closed", inside.generation->targets[i].config->name);
 }
 
 static void wait_for_all_to_leave(bool patient)
@@ -494,10 +489,11 @@ static void wait_for_all_to_leave(bool patient)
 static void inside_unmake(void)
 {
     frontend_free(inside.frontend);
-    for (size_t i = 0; i < inside.snapshot->n_targets; i++)
-        target_deinit(&inside.targets[i]);
-    connector_free(inside.connector);
     exchange_env_deinit(&inside.env);
+    if (inside.generation->n_holders != 1)
+        world_fail("somebody has kept the generation");
+    inside.generation = generation_unref(inside.generation);
+    connector_free(inside.connector);
     access_log_flush(inside.access_log);
     loop_free(inside.loop);
     if (atomic_load(&inside.snapshot->references) != 1)

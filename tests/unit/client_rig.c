@@ -13,7 +13,7 @@ static void front_on_left(void *closure, const struct listener_config *listener,
 {
     struct front *front = closure;
 
-    assert_ptr_equal(listener, &front->rig->listener);
+    assert_string_equal(listener->bind.name, front->rig->listener.bind.name);
     assert_int_equal(uid, 7);
     front->n_closed++;
 }

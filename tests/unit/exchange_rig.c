@@ -62,6 +62,7 @@ static void rig_configure(struct rig *rig)
                                        .target = &rig->target_config,
                                        .respond = {.body = "", .content_type = "text/plain"}};
     rig->listener = (struct listener_config){.name = "front",
+                                             .bind = {.kind = ADDRESS_UNIX, .name = "/front"},
                                              .limit_header_bytes = 16384,
                                              .limit_body_bytes = SIZE_UNLIMITED,
                                              .timeout_head_ms = RIG_PATIENCE_MS,
@@ -83,6 +84,21 @@ static void rig_configure(struct rig *rig)
                                            .peer = TEXT_LITERAL("unix:uid=7,gid=8")};
 }
 
+static void rig_make_generation(struct rig *rig)
+{
+    rig->generation = generation_new(&rig->snapshot, rig->connector, rig->loop);
+    assert_non_null(rig->generation);
+    rig->target = &rig->generation->targets[0];
+    rig->client.generation = rig->generation;
+}
+
+void rig_renew(struct rig *rig)
+{
+    generation_unref(rig->generation);
+    rig_make_generation(rig);
+    assert_int_equal(exchange_env_renew(&rig->env, rig->generation), 0);
+}
+
 int rig_setup(void **state)
 {
     struct rig *rig = calloc(1, sizeof(*rig));
@@ -98,14 +114,10 @@ int rig_setup(void **state)
     rig->loop = loop_new();
     rig->connector = connector_new(rig->loop);
     assert_non_null(rig->connector);
-    target_init(&rig->target, &rig->target_config, rig->connector, rig->loop, 1);
-    rig->env = (struct exchange_env){.loop = rig->loop,
-                                     .snapshot = &rig->snapshot,
-                                     .targets = &rig->target,
-                                     .metrics = &rig->metrics,
-                                     .client_left = rig_on_left,
-                                     .closure = rig};
-    assert_int_equal(exchange_env_init(&rig->env), 0);
+    rig_make_generation(rig);
+    rig->env =
+        (struct exchange_env){.loop = rig->loop, .metrics = &rig->metrics, .client_left = rig_on_left, .closure = rig};
+    assert_int_equal(exchange_env_init(&rig->env, rig->generation), 0);
     *state = rig;
     return 0;
 }
@@ -117,10 +129,13 @@ int rig_teardown(void **state)
 
     exchange_end(rig->exchange, false);
     tunnels_cut_all(&rig->env.tunnels);
-    target_deinit(&rig->target);
-    clean = rig->target.n_open == 0 && list_empty(&rig->target.queue) && rig->snapshot.references == 1;
-    connector_free(rig->connector);
+    target_deinit(rig->target);
+    clean = rig->target->n_open == 0 && list_empty(&rig->target->queue);
     exchange_env_deinit(&rig->env);
+    clean = clean && rig->generation->n_holders == 1;
+    generation_unref(rig->generation);
+    clean = clean && rig->snapshot.references == 1;
+    connector_free(rig->connector);
     loop_free(rig->loop);
     rig_close(rig);
     if (rig->client_fd >= 0)
@@ -294,7 +309,7 @@ struct tunnel_client rig_make_client(struct rig *rig)
         close(rig->client_fd);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), 0);
     rig->client_fd = ends[1];
-    return (struct tunnel_client){.fd = ends[0], .listener = &rig->listener, .uid = 7};
+    return (struct tunnel_client){.fd = ends[0], .generation = rig->generation, .listener = &rig->listener, .uid = 7};
 }
 
 void rig_one_exchange(struct rig *rig)

@@ -21,7 +21,8 @@ struct rig {
     struct connector *connector;
     struct address endpoint;
     struct target_config target_config;
-    struct target target;
+    struct generation *generation; /* a reference */
+    struct target *target;         /* of the generation */
     struct route_config route;
     struct listener_config listener;
     struct snapshot snapshot;
@@ -45,6 +46,8 @@ struct rig {
  * descriptor is left. Settings may be changed before the first exchange. */
 int rig_setup(void **state);
 int rig_teardown(void **state);
+/* Makes another generation of the snapshot, whose limits have been changed. */
+void rig_renew(struct rig *rig);
 
 /* Runs the loop, and the tunnels, until they have nothing to do. */
 void rig_turn(struct rig *rig);

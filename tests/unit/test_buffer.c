@@ -86,6 +86,32 @@ static void test_buffer_compact_moves_what_is_there_to_the_front(void **state)
     buffer_store_deinit(&store);
 }
 
+static void test_buffer_store_that_has_grown_hands_out_no_small_ones(void **state)
+{
+    struct buffer_store store;
+    struct buffer *spare, *taken, *large;
+
+    (void)state;
+    buffer_store_init(&store, 100, 4);
+    spare = buffer_take(&store);
+    taken = buffer_take(&store);
+    buffer_give(&store, spare);
+    buffer_store_grow(&store, 50);
+    assert_int_equal(store.size, 100);
+    assert_int_equal(store.n_spare, 1);
+    buffer_store_grow(&store, 200);
+    assert_int_equal(store.n_spare, 0);
+    assert_int_equal(taken->size, 100);
+    buffer_give(&store, taken);
+    assert_int_equal(store.n_spare, 0);
+    large = buffer_take(&store);
+    assert_int_equal(large->size, 200);
+    memset(large->data, 'x', 200);
+    buffer_give(&store, large);
+    assert_int_equal(store.n_spare, 1);
+    buffer_store_deinit(&store);
+}
+
 /* An address space that is used up, for this child of the test. */
 static void test_buffer_out_of_memory_is_null(void **state)
 {
@@ -117,6 +143,7 @@ int main(void)
         cmocka_unit_test(test_buffer_taken_is_empty_and_of_its_size),
         cmocka_unit_test(test_buffer_store_keeps_no_more_than_it_may),
         cmocka_unit_test(test_buffer_compact_moves_what_is_there_to_the_front),
+        cmocka_unit_test(test_buffer_store_that_has_grown_hands_out_no_small_ones),
         cmocka_unit_test(test_buffer_out_of_memory_is_null),
     };
 

@@ -42,8 +42,7 @@ static void test_client_with_large_header_limit_is_served(void **state)
 
     assert_non_null(request);
     front->rig->listener.limit_header_bytes = 65536;
-    exchange_env_deinit(&front->rig->env);
-    assert_int_equal(exchange_env_init(&front->rig->env), 0);
+    rig_renew(front->rig);
     front_open(front);
     snprintf(request, 50000, "GET /a HTTP/1.1\r\nHost: a\r\nX: %040000d\r\n\r\n", 0);
     front_reach_target(front, request);
@@ -63,7 +62,7 @@ static void test_client_that_leaves_while_waiting_frees_the_target(void **state)
     front->fd = -1;
     front_await(front, OUTCOME_CLIENT_GONE);
     assert_int_equal(rig_receive(front->rig), -1);
-    assert_int_equal(front->rig->target.n_open, 0);
+    assert_int_equal(front->rig->target->n_open, 0);
     assert_int_equal(front->n_closed, 1);
 }
 
@@ -157,7 +156,7 @@ static void test_client_that_takes_nothing_is_cut(void **state)
         front_settle(front);
     front_await(front, OUTCOME_CLIENT_STALLED);
     assert_int_equal(front->n_closed, 1);
-    assert_int_equal(front->rig->target.n_open, 0);
+    assert_int_equal(front->rig->target->n_open, 0);
 }
 
 static void test_client_idle_for_too_long_is_closed(void **state)
@@ -259,7 +258,7 @@ static void test_client_cut_all_is_stopped(void **state)
     clients_cut_all(frontend_clients(front->frontend));
     front_await(front, OUTCOME_STOPPED);
     assert_int_equal(front->n_closed, 1);
-    assert_int_equal(front->rig->target.n_open, 0);
+    assert_int_equal(front->rig->target->n_open, 0);
     assert_int_equal(rig_receive(front->rig), -1);
 }
 
@@ -287,7 +286,7 @@ static void test_client_becomes_a_tunnel_and_is_counted_out_with_it(void **state
     front->fd = -1;
     front_await(front, OUTCOME_TUNNELED);
     assert_int_equal(front->n_closed, 1);
-    assert_int_equal(front->rig->target.n_open, 0);
+    assert_int_equal(front->rig->target->n_open, 0);
 }
 
 /* An impatient client does not wait for the 101. */
@@ -330,7 +329,7 @@ static void test_client_that_leaves_before_its_switch_is_gone(void **state)
     front_await(front, OUTCOME_CLIENT_GONE);
     assert_int_equal(front->n_closed, 1);
     assert_int_equal(front->rig->env.tunnels.n_tunnels, 0);
-    assert_int_equal(front->rig->target.n_open, 0);
+    assert_int_equal(front->rig->target->n_open, 0);
 }
 
 /* The client's deadlines are not the tunnel's. */

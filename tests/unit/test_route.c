@@ -36,7 +36,7 @@ static void check_rows(struct route_config *routes, size_t n_routes, const struc
                                   .origin = text_of(rows[i].origin)};
         const struct route_config *route = NULL;
         char *scratch = malloc(request.origin.length); /* exactly: a sanitizer sees a byte more */
-        enum route_result result = route_find(&listener, &request, scratch, &route);
+        enum route_result result = route_find(&listener, &request, scratch, request.origin.length, &route);
         int found = result == ROUTE_FOUND ? (int)(route - routes) : result == ROUTE_AMBIGUOUS ? AMBIGUOUS : NONE;
 
         free(scratch);
@@ -170,6 +170,25 @@ static void test_route_ambiguous_path_goes_only_where_it_is_allowed(void **state
     CHECK(routes, rows);
 }
 
+/* What is written is never more than the buffer has. */
+static void test_route_path_without_room_is_too_long(void **state)
+{
+    struct route_config routes[] = {{.path_prefix = "/a"}, {.methods = post}};
+    struct listener_config listener = {.routes = routes, .n_routes = 2, .any_path_condition = true};
+    struct request request = {
+        .method = TEXT_LITERAL("GET"), .authority = TEXT_LITERAL("a"), .origin = TEXT_LITERAL("/a/1234567890")};
+    const struct route_config *route = NULL;
+    char *scratch = malloc(request.origin.length - 1);
+
+    (void)state;
+    assert_int_equal(route_find(&listener, &request, scratch, request.origin.length - 1, &route), ROUTE_TOO_LONG);
+    assert_null(route);
+    listener.any_path_condition = false;
+    routes[0].path_prefix = NULL;
+    assert_int_equal(route_find(&listener, &request, NULL, 0, &route), ROUTE_FOUND);
+    free(scratch);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -178,6 +197,7 @@ int main(void)
         cmocka_unit_test(test_route_by_host_without_its_port),
         cmocka_unit_test(test_route_first_match_wins_and_all_conditions_count),
         cmocka_unit_test(test_route_without_path_conditions_looks_at_no_path),
+        cmocka_unit_test(test_route_path_without_room_is_too_long),
         cmocka_unit_test(test_route_ambiguous_path_goes_only_where_it_is_allowed),
     };
 

@@ -26,7 +26,7 @@ void tunnel_begin(struct rig *rig)
 {
     struct tunnel_client client = rig_make_client(rig);
 
-    assert_int_equal(tunnel_open(&rig->env.tunnels, &client, &rig->target, &rig->snapshot, &tunnel_entry), 0);
+    assert_int_equal(tunnel_open(&rig->env.tunnels, &client, rig->target, &tunnel_entry), 0);
 }
 
 void tunnel_begin_open(struct rig *rig)
@@ -79,8 +79,8 @@ void tunnel_expect_over(struct rig *rig, enum outcome outcome)
                      (int)rig_count(rig, (enum outcome)i), outcome_info(outcome)->name);
     assert_int_equal(rig->n_left, 1);
     assert_int_equal(rig->left_uid, 7);
-    assert_int_equal(rig->target.n_open, 0);
-    assert_int_equal(rig->snapshot.references, 1);
+    assert_int_equal(rig->target->n_open, 0);
+    assert_int_equal(rig->generation->n_holders, 2);
 }
 
 void tunnel_expect_open(struct rig *rig)

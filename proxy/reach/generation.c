@@ -1,0 +1,79 @@
+#include "proxy/reach/generation.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool generation_take_listeners(struct generation *generation)
+{
+    const struct snapshot *snapshot = generation->snapshot;
+
+    generation->addresses = calloc(snapshot->n_listeners, sizeof(*generation->addresses));
+    for (size_t i = 0; generation->addresses && i < snapshot->n_listeners; i++) {
+        const struct listener_config *listener = &snapshot->listeners[i];
+
+        generation->addresses[i] = address_canonical(&listener->bind);
+        if (!generation->addresses[i])
+            return false;
+        if (listener->limit_header_bytes > generation->header_bytes)
+            generation->header_bytes = (size_t)listener->limit_header_bytes;
+    }
+    return generation->addresses;
+}
+
+struct generation *generation_new(struct snapshot *snapshot, struct connector *connector, struct loop *loop)
+{
+    struct generation *generation = calloc(1, sizeof(*generation));
+
+    if (!generation)
+        return NULL;
+    generation->n_holders = 1;
+    generation->snapshot = snapshot_ref(snapshot);
+    generation->targets = calloc(snapshot->n_targets ? snapshot->n_targets : 1, sizeof(*generation->targets));
+    if (!generation->targets || !generation_take_listeners(generation))
+        return generation_unref(generation);
+    for (size_t i = 0; i < snapshot->n_targets; i++)
+        target_init(&generation->targets[i], &snapshot->targets[i], connector, loop, snapshot->n_workers);
+    return generation;
+}
+
+struct generation *generation_unref(struct generation *generation)
+{
+    const struct snapshot *snapshot;
+
+    if (!generation)
+        return NULL;
+    assert(generation->n_holders > 0);
+    if (--generation->n_holders > 0)
+        return NULL;
+    snapshot = generation->snapshot;
+    for (size_t i = 0; generation->targets && i < snapshot->n_targets; i++)
+        if (generation->targets[i].config)
+            target_deinit(&generation->targets[i]);
+    for (size_t i = 0; generation->addresses && i < snapshot->n_listeners; i++)
+        free(generation->addresses[i]);
+    free(generation->addresses);
+    free(generation->targets);
+    snapshot_unref(generation->snapshot);
+    free(generation);
+    return NULL;
+}
+
+struct target *generation_target(const struct generation *generation, const struct target_config *config)
+{
+    struct target *target = &generation->targets[config->index];
+
+    assert(target->config == config);
+    return target;
+}
+
+const struct listener_config *generation_listener(const struct generation *generation, const struct generation *other,
+                                                  const struct listener_config *listener)
+{
+    const char *address = other->addresses[listener->index];
+
+    for (size_t i = 0; i < generation->snapshot->n_listeners; i++)
+        if (strcmp(generation->addresses[i], address) == 0)
+            return &generation->snapshot->listeners[i];
+    return NULL;
+}

@@ -1,0 +1,39 @@
+/* A generation: a snapshot as one worker serves it, with its targets and what was derived from it.
+ *
+ * A reload gives each worker a new one. Clients move to it between two requests; exchanges and tunnels end on the one
+ * they began on, and the last holder takes a generation away. One thread, so that the count is a plain one. */
+#ifndef PORTHOLE_REACH_GENERATION_H
+#define PORTHOLE_REACH_GENERATION_H
+
+#include "config/snapshot.h"
+#include "proxy/reach/target.h"
+
+struct generation {
+    unsigned n_holders;
+    struct snapshot *snapshot; /* a reference */
+    struct target *targets;    /* owned; by target_config.index */
+    char **addresses;          /* owned; of listeners, in the spelling they share, by listener_config.index */
+    size_t header_bytes;       /* the largest limits.header of all listeners */
+};
+
+/* The caller is the first holder; loop and connector are borrowed. NULL when out of memory. */
+struct generation *generation_new(struct snapshot *snapshot, struct connector *connector,
+                                  struct loop *loop) WARN_UNUSED;
+/* One holder more; returns the same pointer. */
+static inline struct generation *generation_ref(struct generation *generation)
+{
+    generation->n_holders++;
+    return generation;
+}
+/* One less. The last one lets go of the targets, of which nothing may be busy or asked for: not to be called from where
+ * a target answers. Takes NULL. Always returns NULL. */
+struct generation *generation_unref(struct generation *generation);
+
+/* The target of one of its snapshot's target_config. Borrowed. */
+struct target *generation_target(const struct generation *generation, const struct target_config *config);
+/* What this generation says of the socket that is `listener` in `other`: NULL when it is not served any more. Borrowed.
+ */
+const struct listener_config *generation_listener(const struct generation *generation, const struct generation *other,
+                                                  const struct listener_config *listener);
+
+#endif
