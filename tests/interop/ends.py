@@ -1,6 +1,7 @@
 """Both ends of a tunnel in the hands of one test: a target that hands its connections over, and bytes that are checked."""
 
 import queue
+import select
 import socket
 import threading
 import time
@@ -154,6 +155,13 @@ def await_end(end, seconds=20, reset=True):
     except ConnectionError:
         assert reset, "a reset instead of an end of file"
     return time.monotonic() - begin
+
+
+def await_hang_up(end, seconds=10):
+    """The other side of a Unix socket has closed it both ways. Nothing is written: who writes too early is told of."""
+    poll = select.poll()
+    poll.register(end.sock, 0)
+    assert poll.poll(seconds * 1000), f"no hang-up in {seconds} s"
 
 
 def await_broken(end, seconds=10):

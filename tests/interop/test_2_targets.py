@@ -435,18 +435,19 @@ def surplus(context):
 
 @test("target speaks before it is asked: nobody gets that for an answer of his own request")
 def speaks_first(context):
-    def script(connection, _target):
+    def script(connection, target):
         while True:
             wire.Request(connection)
             connection.send(wire.answer(b"right"))
             time.sleep(0.03)
             connection.send(wire.answer(b"wrong"))
+            target.mark("spoken")
 
     target = peers.Target(context, f"unix:{context.path('bad.sock')}", script)
     porthole = Porthole(context, {"/": target.endpoint})
-    for _ in range(20):
+    for i in range(20):
         assert wire.exchange(porthole.address).body == b"right"
-        time.sleep(0.06)
+        target.await_count("spoken", i + 1)
 
 
 @test("target sends 1xx for ever: bounded by timeouts.response")

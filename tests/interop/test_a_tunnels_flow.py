@@ -156,7 +156,7 @@ def closes(context, kind):
         first.close()
         slowest = max(slowest, ends.await_end(second, reset=False))
         if kind == "unix":
-            ends.await_broken(second)
+            ends.await_hang_up(second)
         second.close()
     assert slowest < 1, f"the other side was closed {slowest:.2f} s later"
     check_end(porthole, TIMES)
