@@ -160,6 +160,10 @@ static int attempt_errno(const struct attempt *attempt, CURLcode code)
     bool is_unix = address_is_unix(attempt->to.address->kind);
     long number = 0;
 
+    /* Nothing is ever under way to a Unix socket: when libcurl's clock ends a later try, the ones before were refused.
+     */
+    if (is_unix && code == CURLE_OPERATION_TIMEDOUT && attempt->backoff_ms > BACKOFF_FIRST_MS)
+        return EAGAIN;
     if (attempt->socket.error_number != 0 || code != CURLE_COULDNT_CONNECT)
         return attempt->socket.error_number;
     curl_easy_getinfo(attempt->transfer.easy, CURLINFO_OS_ERRNO, &number);
