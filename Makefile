@@ -252,5 +252,5 @@ lint-shell:
 format: ## Format the C sources
 	clang-format -i $(FORMATTED)
 
-layers: ## Prove that includes point downwards only
+layers: ## Prove that includes point downwards only, and that no file is too long
 	@tests/layers.sh

@@ -1,11 +1,18 @@
 #!/bin/bash
-# Proves that includes point down only, and that each library is known to its own rooms only.
+# Proves that includes point down only, that each library is known to its own rooms only, and that no file is longer than 600
+# lines. Says how long functions are.
 # usage: tests/layers.sh [ROOT]
 set -eu -o pipefail
 
 cd "${1:-$(dirname "$0")/..}"
+readonly MOST_LINES=600
+
+files=$(mktemp)
+trap 'rm -f "$files"' EXIT
+
+find config proxy cmd -name '*.[ch]' -o -name '*.def' | LC_ALL=C sort >"$files"
 # shellcheck disable=SC2016 # awk's own $
-find config proxy cmd -name '*.[ch]' -o -name '*.def' | LC_ALL=C sort | xargs awk '
+xargs awk '
 # The floors of the house, from the ground up. Includes may point to the same floor or down.
 function floor_of(path) {
     if (path ~ /^proxy\/base\//)     return 0
@@ -40,7 +47,7 @@ function complain(what) {
 
 BEGIN {
     split("proxy/base proxy/http config proxy/report proxy/reach proxy/listen proxy/tunnel proxy/exchange " \
-                     "proxy/serve proxy/admin proxy/worker proxy/reload proxy/server cmd", names, " ")
+          "proxy/serve proxy/admin proxy/worker proxy/reload proxy/server cmd", names, " ")
 }
 
 FNR == 1 {
@@ -73,4 +80,39 @@ END {
     if (n_bad)
         exit 1
     printf "layers: %d files, %d includes, all pointing down\n", n_files, n_includes
-}'
+}' <"$files"
+
+# A function is what stands between braces in the first column.
+xargs awk -v most="$MOST_LINES" '
+function check_length() {
+    if (n_lines > most) {
+        printf "%s:%d: is longer than %d lines\n", file, n_lines, most
+        n_bad++
+    }
+    if (n_lines > longest)
+        longest = n_lines
+}
+
+FNR == 1 {
+    check_length()
+    file = FILENAME
+    begin = 0
+}
+
+{ n_lines = FNR }
+
+/^{$/ { begin = FNR }
+/^}$/ && begin {
+    lengths[FNR - begin - 1]++
+    n_functions++
+    begin = 0
+}
+
+END {
+    check_length()
+    if (n_bad)
+        exit 1
+    while (n_functions && 2 * seen < n_functions)
+        seen += lengths[median++]
+    printf "layers: %d lines in the longest file, %d in the median of %d functions\n", longest, median ? median - 1 : 0, n_functions
+}' <"$files"

@@ -30,7 +30,9 @@ refuses() {
 @test "layers: the tree has no back-edge" {
     run "$BATS_TEST_DIRNAME/../layers.sh"
     [ "$status" -eq 0 ]
-    [[ $output == *"all pointing down" ]]
+    [[ $output == *"all pointing down"* ]]
+    [[ ${lines[-1]} =~ "lines in the longest file, "([0-9]+)" in the median of "[0-9]+" functions" ]]
+    [ "${BASH_REMATCH[1]}" -lt 15 ]
 }
 
 @test "layers: a back-edge is refused on every floor" {
@@ -95,4 +97,22 @@ refuses() {
     layers
     [ "$status" -ne 0 ]
     [[ $output == *"proxy/attic/old.c"* ]]
+}
+
+@test "layers: a file of more than 600 lines is refused" {
+    yes '' | head -n 600 >"$house/proxy/base/long.c"
+    layers
+    [ "$status" -eq 0 ]
+    [[ ${lines[-1]} == "layers: 600 lines in the longest file, 0 in the median of 0 functions" ]]
+    echo >>"$house/proxy/base/long.c"
+    layers
+    [ "$status" -ne 0 ]
+    [[ $output == *"proxy/base/long.c:601: is longer than 600 lines"* ]]
+}
+
+@test "layers: the median of what stands between a function's braces is told" {
+    printf 'struct a {\n    int b;\n};\n\nint f(void)\n{\n    return 1;\n}\n\nint g(void)\n{\n\n\n\n    return 1;\n}\n\nvoid h(void)\n{\n}\n' \
+        >"$house/proxy/base/three.c"
+    layers
+    [[ ${lines[-1]} == "layers: 20 lines in the longest file, 1 in the median of 3 functions" ]]
 }
