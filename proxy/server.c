@@ -23,8 +23,8 @@ struct server {
     struct snapshot *snapshot; /* a reference */
     struct loop *loop;         /* the main thread's: signals and the sockets' directories */
     struct listener **listeners;
-    struct crowd *crowds; /* by listener_config.index */
-    bool *lost;           /* per listener: said that it is not ours any more */
+    struct admission *admissions; /* by listener_config.index */
+    bool *lost;                   /* per listener: said that it is not ours any more */
     struct timer look;
     struct worker **workers;
     size_t n_workers;
@@ -237,19 +237,21 @@ static int server_publish(struct server *server, bool takeover, struct error *er
 
 static int server_make_workers(struct server *server, struct error *error)
 {
-    const struct worker_setup setup = {.snapshot = server->snapshot,
-                                       .listeners = server->listeners,
-                                       .crowds = server->crowds,
-                                       .drained = server_on_worker_drained,
-                                       .stopped = server_on_worker_stopped,
-                                       .closure = server};
+    struct worker_setup setup = {.snapshot = server->snapshot,
+                                 .listeners = server->listeners,
+                                 .admissions = server->admissions,
+                                 .drained = server_on_worker_drained,
+                                 .stopped = server_on_worker_stopped,
+                                 .closure = server};
 
     server->workers = calloc(server->snapshot->n_workers, sizeof(struct worker *));
     if (!server->workers)
         return error_set(error, -ENOMEM, "out of memory");
     for (; server->n_workers < server->snapshot->n_workers; server->n_workers++) {
-        struct worker *worker = worker_new(&setup, error);
+        struct worker *worker;
 
+        setup.index = server->n_workers;
+        worker = worker_new(&setup, error);
         if (!worker)
             return error->code ? error->code : -EIO;
         server->workers[server->n_workers] = worker;
@@ -287,12 +289,13 @@ static int server_make(struct server *server, bool takeover, struct error *error
         return error_set(error, r, "libcurl cannot start");
     server->loop = loop_new();
     server->listeners = calloc(server->snapshot->n_listeners, sizeof(struct listener *));
-    server->crowds = calloc(server->snapshot->n_listeners, sizeof(*server->crowds));
+    server->admissions = calloc(server->snapshot->n_listeners, sizeof(*server->admissions));
     server->lost = calloc(server->snapshot->n_listeners, sizeof(*server->lost));
-    if (!server->loop || !server->listeners || !server->crowds || !server->lost)
+    if (!server->loop || !server->listeners || !server->admissions || !server->lost)
         return error_set(error, -ENOMEM, "cannot make a server: %s", strerror(errno));
     for (size_t i = 0; i < server->snapshot->n_listeners; i++)
-        crowd_init(&server->crowds[i]);
+        if (admission_init(&server->admissions[i], &server->snapshot->listeners[i], server->snapshot->n_workers) < 0)
+            return error_set(error, -ENOMEM, "out of memory");
     r = server_watch_signals(server, error);
     if (r == 0)
         r = server_make_workers(server, error);
@@ -368,11 +371,13 @@ void server_free(struct server *server)
     if (!server)
         return;
     for (size_t i = 0; i < server->n_workers; i++)
+        worker_join(server->workers[i]);
+    for (size_t i = 0; i < server->n_workers; i++)
         worker_free(server->workers[i]);
     for (size_t i = 0; server->listeners && i < server->snapshot->n_listeners; i++)
         listener_free(server->listeners[i]);
-    for (size_t i = 0; server->crowds && i < server->snapshot->n_listeners; i++)
-        crowd_deinit(&server->crowds[i]);
+    for (size_t i = 0; server->admissions && i < server->snapshot->n_listeners; i++)
+        admission_deinit(&server->admissions[i]);
     loop_remove(&server->signals);
     loop_remove(&server->directories);
     if (server->signal_fd >= 0)
@@ -382,7 +387,7 @@ void server_free(struct server *server)
     loop_free(server->loop);
     free(server->workers);
     free(server->listeners);
-    free(server->crowds);
+    free(server->admissions);
     free(server->lost);
     snapshot_unref(server->snapshot);
     free(server);

@@ -4,7 +4,7 @@
 
 #include "config/snapshot.h"
 #include "proxy/base/error.h"
-#include "proxy/listen/crowd.h"
+#include "proxy/listen/admission.h"
 #include "proxy/listen/listener.h"
 #include "proxy/report/metrics.h"
 
@@ -14,7 +14,8 @@ struct worker;
 struct worker_setup {
     struct snapshot *snapshot;      /* the worker takes a reference */
     struct listener **listeners;    /* borrowed; published by worker_start; n = snapshot->n_listeners */
-    struct crowd *crowds;           /* by listener_config.index, shared by all workers */
+    struct admission *admissions;   /* by listener_config.index, shared by all workers */
+    size_t index;                   /* of the worker: which desk is its */
     void (*drained)(void *closure); /* called from the worker's thread: it will accept no more */
     void (*stopped)(void *closure); /* the same: its last client has left */
     void *closure;
@@ -29,7 +30,9 @@ void worker_stop(struct worker *worker, uint64_t deadline_ms);
 /* From any thread: a listener was published again; what is in its old backlog is still served. What several ask for is
  * done in their order. 0 or a negative errno. */
 int worker_change_listener(struct worker *worker, size_t index) WARN_UNUSED;
-/* Waits for the thread and frees. Takes NULL. */
+/* Waits for the thread. Workers tell each other of places: all must have been joined before the first is freed. */
+void worker_join(struct worker *worker);
+/* Joins and frees. Takes NULL. */
 void worker_free(struct worker *worker);
 
 const struct metrics *worker_metrics(const struct worker *worker);

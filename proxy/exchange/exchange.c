@@ -50,8 +50,6 @@ int exchange_env_init(struct exchange_env *env, struct generation *generation)
     env->tunnels.loop = env->loop;
     env->tunnels.metrics = env->metrics;
     env->tunnels.access_log = env->access_log;
-    env->tunnels.closed = env->client_left;
-    env->tunnels.closure = env->closure;
     tunnels_init(&env->tunnels);
     list_init(&env->unsent);
     /* Not a secret, only different from every other porthole's. */
@@ -451,7 +449,7 @@ void exchange_end(struct exchange *exchange, bool delivered)
 
 /* ---- tunnels ---- */
 
-int exchange_tunnel(struct exchange *exchange, const struct tunnel_client *client, struct text early)
+int exchange_tunnel(struct exchange *exchange, struct tunnel_client *client, struct text early)
 {
     struct exchange_env *env = exchange->env;
     struct upstream *upstream = &exchange->upstream;
@@ -461,7 +459,7 @@ int exchange_tunnel(struct exchange *exchange, const struct tunnel_client *clien
     int r;
 
     if (exchange_failed(exchange)) {
-        close(client->fd);
+        tunnel_client_drop(client);
         return -ECANCELED;
     }
     exchange_describe(exchange, OUTCOME_TUNNELED, &entry);
@@ -474,7 +472,7 @@ int exchange_tunnel(struct exchange *exchange, const struct tunnel_client *clien
     return r;
 }
 
-int exchange_stream(struct exchange_env *env, const struct tunnel_client *client, struct text peer)
+int exchange_stream(struct exchange_env *env, struct tunnel_client *client, struct text peer)
 {
     const struct target_config *target = client->listener->stream;
     char id[ID_BYTES];

@@ -36,13 +36,9 @@ struct exchange_env {
     char *path_scratch;             /* owned; what paths are matched in */
     size_t path_scratch_bytes;
     bool stopping; /* answers close their connections */
-    /* The connection of a listener's client is over (uid: (uid_t)-1 on TCP). Told from within the library, or by a
-     * tunnel's end. */
-    void (*client_left)(void *closure, const struct listener_config *listener, uid_t uid);
-    void *closure;
 };
 
-/* 0 or -ENOMEM. loop, metrics, access_log and client_left have been set. */
+/* 0 or -ENOMEM. loop, metrics and access_log have been set. */
 int exchange_env_init(struct exchange_env *env, struct generation *generation) WARN_UNUSED;
 /* Another generation is the newest from now on. 0 or -ENOMEM: then nothing has changed. */
 int exchange_env_renew(struct exchange_env *env, struct generation *generation) WARN_UNUSED;
@@ -131,11 +127,11 @@ ssize_t exchange_read(struct exchange *exchange, char *data, size_t size);
 const struct fields *exchange_trailers(struct exchange *exchange);
 
 /* An ANSWER_TUNNEL has been told: the exchange goes on as a tunnel (tunnel_join) and its own end tells nothing more.
- * client->fd is taken over in any case. 0 or a negative errno: then it has failed. */
-int exchange_tunnel(struct exchange *exchange, const struct tunnel_client *client, struct text early) WARN_UNUSED;
+ * client->fd and its pass are taken over in any case. 0 or a negative errno: then it has failed. */
+int exchange_tunnel(struct exchange *exchange, struct tunnel_client *client, struct text early) WARN_UNUSED;
 
 /* Begins a stream listener's tunnel. The same contract; there is no exchange. */
-int exchange_stream(struct exchange_env *env, const struct tunnel_client *client, struct text peer) WARN_UNUSED;
+int exchange_stream(struct exchange_env *env, struct tunnel_client *client, struct text peer) WARN_UNUSED;
 
 /* The exchange fails with an outcome of the client's side (timeouts, gone); the target's connection is closed at once.
  */

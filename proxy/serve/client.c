@@ -373,6 +373,7 @@ void client_free(struct client *client)
     list_remove(&client->link);
     client->clients->n_clients--;
     generation_unref(client->side.generation);
+    admission_leave(&client->pass);
     free(client);
 }
 

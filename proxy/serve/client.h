@@ -10,6 +10,7 @@
 #include <stddef.h>
 
 #include "proxy/exchange/exchange.h"
+#include "proxy/listen/admission.h"
 #include "proxy/listen/peer.h"
 
 struct client;
@@ -60,7 +61,8 @@ struct client {
     struct list link; /* in clients.list */
     int fd;           /* the library's */
     struct peer peer;
-    struct source watch; /* our own look at the descriptor: hang-up, and the first byte after idling */
+    struct admission_pass pass; /* held until its end, or until a tunnel takes it */
+    struct source watch;        /* our own look at the descriptor: hang-up, and the first byte after idling */
     struct timer timer;
     enum client_phase phase;
     void *response;            /* the library's: what is being told */
@@ -93,12 +95,6 @@ void clients_init(struct clients *clients, struct exchange_env *env);
 struct client *client_new(struct clients *clients, int fd, const struct listener_config *listener,
                           const struct peer *peer);
 void client_free(struct client *client);
-
-/* What its listener counts by; (uid_t)-1 on TCP. */
-static inline uid_t client_uid(const struct client *client)
-{
-    return client->peer.is_unix ? client->peer.uid : (uid_t)-1;
-}
 
 /* Between two requests: moves it to the newest generation. When its listener is not served there, it stays, and leaves
  * after the next request at the latest. */

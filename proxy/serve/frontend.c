@@ -68,11 +68,6 @@ static void frontend_on_connection(void *closure, struct MHD_Connection *connect
         frontend->adding = NULL;
     } else if (*context) {
         struct client *client = *context;
-        const struct listener_config *listener = client->side.listener;
-        struct exchange_env *env = frontend->clients.env;
-        struct generation *generation = generation_ref(client->side.generation); /* the listener's owner */
-        uid_t uid = client_uid(client);
-        bool goes_on = client->phase == CLIENT_TUNNEL;
         void *request = client;
 
         /* 1.0.1 forgets to tell of the end when a chunk line does not fit its memory. */
@@ -80,21 +75,21 @@ static void frontend_on_connection(void *closure, struct MHD_Connection *connect
             frontend_on_completed(closure, connection, &request, MHD_REQUEST_TERMINATED_WITH_ERROR);
         client_free(client);
         *context = NULL;
-        if (!goes_on)
-            env->client_left(env->closure, listener, uid);
-        generation_unref(generation);
     }
 }
 
-int frontend_add(struct frontend *frontend, int fd, const struct listener_config *listener, const struct peer *peer)
+int frontend_add(struct frontend *frontend, int fd, const struct listener_config *listener, const struct peer *peer,
+                 struct admission_pass pass)
 {
     static const struct sockaddr_un nobody = {.sun_family = AF_UNIX};
     struct client *client = client_new(&frontend->clients, fd, listener, peer);
 
     if (!client) {
         close(fd);
+        admission_leave(&pass);
         return -ENOMEM;
     }
+    client->pass = pass;
     frontend->adding = client;
     frontend->clients.dirty = true;
     if (MHD_add_connection(frontend->daemon, fd, (const struct sockaddr *)&nobody, sizeof(nobody)) != MHD_YES) {

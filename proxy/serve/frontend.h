@@ -21,9 +21,9 @@ struct frontend *frontend_new(struct exchange_env *env, struct error *error);
 /* Cuts all clients. Takes NULL. */
 void frontend_free(struct frontend *frontend);
 
-/* Takes over an accepted, non-blocking descriptor (closes it on failure). 0 or a negative errno. */
-int frontend_add(struct frontend *frontend, int fd, const struct listener_config *listener,
-                 const struct peer *peer) WARN_UNUSED;
+/* Takes over an accepted, non-blocking descriptor and the pass, in any case. 0 or a negative errno. */
+int frontend_add(struct frontend *frontend, int fd, const struct listener_config *listener, const struct peer *peer,
+                 struct admission_pass pass) WARN_UNUSED;
 
 /* Whether the next frontend_turn has something to do, so that the loop must not sleep. */
 bool frontend_is_busy(const struct frontend *frontend);

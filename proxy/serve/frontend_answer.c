@@ -77,18 +77,19 @@ static void frontend_on_upgrade(void *closure, struct MHD_Connection *connection
                                 size_t early_bytes, MHD_socket fd, struct MHD_UpgradeResponseHandle *handle)
 {
     struct client *client = closure;
-    struct tunnel_client end = {.fd = fcntl(fd, F_DUPFD_CLOEXEC, 0),
-                                .generation = client->side.generation,
-                                .listener = client->side.listener,
-                                .uid = client_uid(client)};
+    struct tunnel_client end = {
+        .fd = fcntl(fd, F_DUPFD_CLOEXEC, 0), .generation = client->side.generation, .listener = client->side.listener};
 
     (void)connection;
     (void)context;
     loop_remove(&client->watch);
-    if (end.fd < 0)
+    if (end.fd < 0) {
         exchange_fail(client->exchange, OUTCOME_INTERNAL);
-    else if (exchange_tunnel(client->exchange, &end, (struct text){early, early_bytes}) == 0)
-        client_arm(client, CLIENT_TUNNEL);
+    } else {
+        end.pass = admission_steal(&client->pass);
+        if (exchange_tunnel(client->exchange, &end, (struct text){early, early_bytes}) == 0)
+            client_arm(client, CLIENT_TUNNEL);
+    }
     MHD_upgrade_action(handle, MHD_UPGRADE_ACTION_CLOSE);
     client->clients->dirty = true;
 }

@@ -60,6 +60,13 @@ static void tunnel_report(struct tunnel *tunnel)
     access_log_report(tunnel->tunnels->access_log, entry);
 }
 
+void tunnel_client_drop(struct tunnel_client *client)
+{
+    close(client->fd);
+    client->fd = -1;
+    admission_leave(&client->pass);
+}
+
 static void tunnel_free(struct tunnel *tunnel)
 {
     struct tunnels *tunnels = tunnel->tunnels;
@@ -71,7 +78,7 @@ static void tunnel_free(struct tunnel *tunnel)
     if (tunnel->connection)
         target_give(tunnel->target, tunnel->connection, false);
     loop_remove(&tunnel->source);
-    close(tunnel->client.fd);
+    tunnel_client_drop(&tunnel->client);
     list_remove(&tunnel->link);
     list_remove(&tunnel->ready);
     tunnels->n_tunnels--;
@@ -82,16 +89,10 @@ static void tunnel_free(struct tunnel *tunnel)
 
 static void tunnel_end(struct tunnel *tunnel, enum outcome outcome)
 {
-    struct tunnels *tunnels = tunnel->tunnels;
-    struct tunnel_client client = tunnel->client;
-
     if (tunnel->outcome == OUTCOME_TUNNELED)
         tunnel->outcome = outcome;
     tunnel_report(tunnel);
-    generation_ref(client.generation); /* the listener's owner */
     tunnel_free(tunnel);
-    tunnels->closed(tunnels->closure, client.listener, client.uid);
-    generation_unref(client.generation);
 }
 
 static void tunnel_on_timer(struct timer *timer)
@@ -190,14 +191,14 @@ static void tunnel_send_at_once(int fd)
 }
 
 /* NULL when out of memory; the descriptor is closed then. */
-static struct tunnel *tunnel_new(struct tunnels *tunnels, const struct tunnel_client *client, struct target *target,
+static struct tunnel *tunnel_new(struct tunnels *tunnels, struct tunnel_client *client, struct target *target,
                                  const struct access_entry *entry)
 {
     size_t texts_bytes = entry->request_id.length + entry->method.length + entry->target.length + entry->peer.length;
     struct tunnel *tunnel = calloc(1, sizeof(*tunnel) + texts_bytes);
 
     if (!tunnel) {
-        close(client->fd);
+        tunnel_client_drop(client);
         return NULL;
     }
     tunnel->tunnels = tunnels;
@@ -251,7 +252,7 @@ static void tunnel_connected(struct tunnel *tunnel, struct connection *connectio
     tunnel_get_ready(tunnel);
 }
 
-int tunnel_join(struct tunnels *tunnels, const struct tunnel_client *client, struct target *target,
+int tunnel_join(struct tunnels *tunnels, struct tunnel_client *client, struct target *target,
                 struct connection *connection, const struct access_entry *entry, struct instant begun,
                 struct text from_client, struct text from_target)
 {
@@ -290,7 +291,7 @@ static void tunnel_on_ticket(struct ticket *ticket, struct connection *connectio
     tunnel_get_ready(tunnel);
 }
 
-int tunnel_open(struct tunnels *tunnels, const struct tunnel_client *client, struct target *target,
+int tunnel_open(struct tunnels *tunnels, struct tunnel_client *client, struct target *target,
                 const struct access_entry *entry)
 {
     struct tunnel *tunnel = tunnel_new(tunnels, client, target, entry);

@@ -14,18 +14,19 @@
 #include "proxy/base/buffer.h"
 #include "proxy/base/loop.h"
 #include "proxy/base/pipe.h"
+#include "proxy/listen/admission.h"
 #include "proxy/reach/generation.h"
 #include "proxy/report/access_log.h"
 #include "proxy/report/metrics.h"
 
 struct tunnel;
 
-/* Whose descriptor it is; what the listener's owner counts by. */
+/* Whose descriptor it is, and its place on the listener. */
 struct tunnel_client {
     int fd;                                 /* non-blocking, -1: none */
     struct generation *generation;          /* borrowed: the tunnel takes a reference of its own */
     const struct listener_config *listener; /* borrowed from the generation */
-    uid_t uid;                              /* (uid_t)-1 on TCP */
+    struct admission_pass pass;
 };
 
 /* All tunnels of one worker, and what they share. Embedded in the exchange_env. */
@@ -33,9 +34,6 @@ struct tunnels {
     struct loop *loop; /* borrowed, like the next three */
     struct metrics *metrics;
     struct access_log *access_log; /* NULL: none */
-    void (*closed)(void *closure, const struct listener_config *listener,
-                   uid_t uid); /* a client's connection is over */
-    void *closure;
     struct buffer_store blocks;
     struct pipe_store pipes;
     struct list list;  /* of tunnel */
@@ -43,24 +41,25 @@ struct tunnels {
     size_t n_tunnels;
 };
 
-/* loop, metrics, access_log, closed and closure have been set. */
+/* loop, metrics and access_log have been set. */
 void tunnels_init(struct tunnels *tunnels);
 /* From now on a block holds at least `early_bytes`. */
 void tunnels_grow(struct tunnels *tunnels, size_t early_bytes);
+/* Closes the descriptor and gives the pass back. */
+void tunnel_client_drop(struct tunnel_client *client);
 /* Cuts all. */
 void tunnels_deinit(struct tunnels *tunnels);
 
 /* Joins a client with a target's connection that have left HTTP. `entry` is what the access log says of the exchange
  * (texts are copied; time, outcome, reason, byte counts and duration are filled in at the end). from_client and
- * from_target have been received already: at most a block each, copied. Takes over client->fd and the connection, also
- * on failure, which is 0 or a negative errno; then `closed` is not told. Holds the client's generation, which the
- * target is one of. */
-int tunnel_join(struct tunnels *tunnels, const struct tunnel_client *client, struct target *target,
+ * from_target have been received already: at most a block each, copied. Takes over client->fd, its pass and the
+ * connection, in any case. 0 or a negative errno. Holds the client's generation, which the target is one of. */
+int tunnel_join(struct tunnels *tunnels, struct tunnel_client *client, struct target *target,
                 struct connection *connection, const struct access_entry *entry, struct instant begun,
                 struct text from_client, struct text from_target) WARN_UNUSED;
 
 /* Joins the client of a stream listener with its target, to which a connection is opened first. The same contract. */
-int tunnel_open(struct tunnels *tunnels, const struct tunnel_client *client, struct target *target,
+int tunnel_open(struct tunnels *tunnels, struct tunnel_client *client, struct target *target,
                 const struct access_entry *entry) WARN_UNUSED;
 
 /* Whether tunnels_turn has something to do, so that the loop must not sleep. */

@@ -73,6 +73,7 @@ static struct {
     struct exchange_env env;
     struct frontend *frontend;
     uint64_t now_ns, next_beat_ns;
+    struct admission admission;
     size_t n_left; /* clients, as the proxy has told */
 } inside = {.listen_fd = -1};
 
@@ -237,12 +238,18 @@ static void check_descriptors(void)
             world_fail("descriptor %d is left open", i);
 }
 
-static void inside_on_left(void *closure, const struct listener_config *listener, uid_t uid)
+static void inside_on_left(struct admission_desk *desk)
 {
-    (void)closure;
-    if (uid != (world.tcp_peers ? (uid_t)-1 : PEER_UID))
-        world_fail("somebody else has left %s", listener->name);
     inside.n_left++;
+    admission_wait(desk);
+}
+
+static void inside_make_admission(void)
+{
+    if (admission_init(&inside.admission, &inside.snapshot->listeners[0], 1) < 0)
+        world_fail("cannot make an admission");
+    inside.admission.desks[0].told = inside_on_left;
+    admission_wait(&inside.admission.desks[0]);
 }
 
 void world_open(bool small_buffers, bool tcp_peers)
@@ -261,8 +268,8 @@ void world_open(bool small_buffers, bool tcp_peers)
     inside.loop = loop_new();
     inside.connector = connector_new(inside.loop);
     inside.generation = generation_new(inside.snapshot, inside.connector, inside.loop);
-    inside.env = (struct exchange_env){
-        .loop = inside.loop, .metrics = &world.metrics, .access_log = inside.access_log, .client_left = inside_on_left};
+    inside.env = (struct exchange_env){.loop = inside.loop, .metrics = &world.metrics, .access_log = inside.access_log};
+    inside_make_admission();
     if (!inside.generation || exchange_env_init(&inside.env, inside.generation) < 0)
         world_fail("cannot make a worker");
     inside.env.id_prefix = 0;
@@ -337,16 +344,18 @@ static struct world_end *end_begin(struct world_end *end, int fd)
 static void serve(int fd, const struct listener_config *listener)
 {
     struct peer peer = {.is_unix = !world.tcp_peers, .uid = world.tcp_peers ? (uid_t)-1 : PEER_UID, .gid = 8};
-    struct tunnel_client client = {.fd = fd, .generation = inside.generation, .listener = listener, .uid = peer.uid};
+    struct tunnel_client client = {.fd = fd, .generation = inside.generation, .listener = listener};
     char text[80];
     int r;
 
+    if (!admission_enter(&inside.admission.desks[0], true, &client.pass))
+        world_fail("a client was not let in");
     if (world.tcp_peers)
         snprintf(peer.address, sizeof(peer.address), "192.0.2.1");
     if (listener->stream)
         r = exchange_stream(&inside.env, &client, (struct text){text, peer_format(&peer, text, sizeof(text))});
     else
-        r = frontend_add(inside.frontend, fd, listener, &peer);
+        r = frontend_add(inside.frontend, fd, listener, &peer, client.pass);
     if (r < 0)
         world_fail("a client was not taken: %s", strerror(-r));
 }
@@ -490,6 +499,7 @@ static void inside_unmake(void)
 {
     frontend_free(inside.frontend);
     exchange_env_deinit(&inside.env);
+    admission_deinit(&inside.admission);
     if (inside.generation->n_holders != 1)
         world_fail("somebody has kept the generation");
     inside.generation = generation_unref(inside.generation);

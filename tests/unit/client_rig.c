@@ -9,13 +9,12 @@
 
 #include <cmocka.h>
 
-static void front_on_left(void *closure, const struct listener_config *listener, uid_t uid)
+static void front_on_left(struct admission_desk *desk)
 {
-    struct front *front = closure;
+    struct front *front = desk->closure;
 
-    assert_string_equal(listener->bind.name, front->rig->listener.bind.name);
-    assert_int_equal(uid, 7);
     front->n_closed++;
+    admission_wait(desk);
 }
 
 void front_connect(struct front *front)
@@ -29,7 +28,7 @@ void front_connect(struct front *front)
     front->fd = ends[1];
     front->n_data = 0;
     front->data[0] = '\0';
-    assert_int_equal(frontend_add(front->frontend, ends[0], &front->rig->listener, &peer), 0);
+    assert_int_equal(frontend_add(front->frontend, ends[0], &front->rig->listener, &peer, rig_pass(front->rig)), 0);
 }
 
 /* With the settings that the test made in the rig. */
@@ -37,8 +36,8 @@ void front_open(struct front *front)
 {
     struct error error = ERROR_INIT;
 
-    front->rig->env.client_left = front->rig->env.tunnels.closed = front_on_left;
-    front->rig->env.closure = front->rig->env.tunnels.closure = front;
+    front->rig->admission.desks[0].told = front_on_left;
+    front->rig->admission.desks[0].closure = front;
     front->frontend = frontend_new(&front->rig->env, &error);
     if (!front->frontend)
         fail_msg("%s", error.message);

@@ -22,13 +22,22 @@ static void rig_on_wake(struct exchange_client *client)
     CONTAINER_OF(client, struct rig, client)->n_wakes++;
 }
 
-static void rig_on_left(void *closure, const struct listener_config *listener, uid_t uid)
+static void rig_on_left(struct admission_desk *desk)
 {
-    struct rig *rig = closure;
+    struct rig *rig = desk->closure;
 
-    assert_ptr_equal(listener, &rig->listener);
     rig->n_left++;
-    rig->left_uid = uid;
+    admission_wait(desk);
+}
+
+struct admission_pass rig_pass(struct rig *rig)
+{
+    struct admission_pass pass;
+
+    admission_wait(&rig->admission.desks[0]);
+    assert_true(admission_enter(&rig->admission.desks[0], false, &pass));
+    assert_true(admission_know(&pass, 7));
+    return pass;
 }
 
 static void rig_listen(struct rig *rig)
@@ -69,7 +78,7 @@ static void rig_configure(struct rig *rig)
                                              .timeout_body_ms = RIG_PATIENCE_MS,
                                              .timeout_idle_ms = RIG_PATIENCE_MS,
                                              .limit_connections = 16,
-                                             .limit_connections_per_uid = 16,
+                                             .limit_connections_per_uid = 15,
                                              .routes = &rig->route,
                                              .n_routes = 1};
     rig->snapshot = (struct snapshot){.references = 1,
@@ -115,9 +124,11 @@ int rig_setup(void **state)
     rig->connector = connector_new(rig->loop);
     assert_non_null(rig->connector);
     rig_make_generation(rig);
-    rig->env =
-        (struct exchange_env){.loop = rig->loop, .metrics = &rig->metrics, .client_left = rig_on_left, .closure = rig};
+    rig->env = (struct exchange_env){.loop = rig->loop, .metrics = &rig->metrics};
     assert_int_equal(exchange_env_init(&rig->env, rig->generation), 0);
+    assert_int_equal(admission_init(&rig->admission, &rig->listener, 1), 0);
+    rig->admission.desks[0].told = rig_on_left;
+    rig->admission.desks[0].closure = rig;
     *state = rig;
     return 0;
 }
@@ -131,6 +142,8 @@ int rig_teardown(void **state)
     tunnels_cut_all(&rig->env.tunnels);
     target_deinit(rig->target);
     clean = rig->target->n_open == 0 && list_empty(&rig->target->queue);
+    clean = clean && rig->admission.n_clients == 0 && rig->admission.n_users == 0;
+    admission_deinit(&rig->admission);
     exchange_env_deinit(&rig->env);
     clean = clean && rig->generation->n_holders == 1;
     generation_unref(rig->generation);
@@ -309,7 +322,8 @@ struct tunnel_client rig_make_client(struct rig *rig)
         close(rig->client_fd);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), 0);
     rig->client_fd = ends[1];
-    return (struct tunnel_client){.fd = ends[0], .generation = rig->generation, .listener = &rig->listener, .uid = 7};
+    return (struct tunnel_client){
+        .fd = ends[0], .generation = rig->generation, .listener = &rig->listener, .pass = rig_pass(rig)};
 }
 
 void rig_one_exchange(struct rig *rig)

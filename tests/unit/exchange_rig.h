@@ -30,9 +30,9 @@ struct rig {
     struct exchange_env env;
     struct exchange_client client;
     unsigned n_wakes;
-    int client_fd;             /* owned; the client's end of a tunnel, non-blocking, -1 */
-    unsigned n_left;           /* tunnels whose client has been counted out */
-    uid_t left_uid;            /* the last of them */
+    int client_fd; /* owned; the client's end of a tunnel, non-blocking, -1 */
+    struct admission admission;
+    unsigned n_left;           /* clients whose pass has been given back */
     struct exchange *exchange; /* the one under test; NULL between */
     enum exchange_verdict verdict;
     struct answer answer;
@@ -78,6 +78,8 @@ void rig_end(struct rig *rig, bool delivered, enum outcome outcome);
 const char *rig_field(const struct rig *rig, const char *name);
 /* Makes the two ends of a client that is to have a tunnel: the test's is rig->client_fd, the other one is returned. A
  * client made before is closed. */
+/* A pass of user 7, who is the only one that there is. */
+struct admission_pass rig_pass(struct rig *rig);
 struct tunnel_client rig_make_client(struct rig *rig);
 /* A whole GET over the target's present connection (or a new one), which stays with the target. */
 void rig_one_exchange(struct rig *rig);

@@ -1,0 +1,63 @@
+/* Acceptors: a worker's hold on a listener. One accepts, asks admission, and hands the client on.
+ *
+ *               change                    full, and somebody is there
+ *   CLOSED ------------------> OPEN <------------------------------> WAITING
+ *     ^                          |    a place was given back, or        |
+ *     |                          |    some time has passed              |
+ *     |        empty             v                                      |
+ *     +--------------------- EMPTYING <---------------------------------+
+ *
+ * A full listener leaves the rest in its backlog: they are served as soon as somebody leaves. But what is left in the
+ * backlog of a socket that is going away has nobody else to serve it: who empties it takes everybody. */
+#ifndef PORTHOLE_LISTEN_ACCEPTOR_H
+#define PORTHOLE_LISTEN_ACCEPTOR_H
+
+#include "config/snapshot.h"
+#include "proxy/base/loop.h"
+#include "proxy/base/state.h"
+#include "proxy/listen/admission.h"
+#include "proxy/listen/peer.h"
+#include "proxy/report/metrics.h"
+
+enum acceptor_state { ACCEPTOR_CLOSED, ACCEPTOR_OPEN, ACCEPTOR_WAITING, ACCEPTOR_EMPTYING };
+
+extern const struct state_machine acceptor_machine;
+
+/* What a worker lends to its acceptors. */
+struct acceptor_host {
+    struct loop *loop;
+    struct metrics *metrics;
+    int most_client_fd; /* accepting pauses when clients get this far */
+    /* Begins to serve somebody; takes descriptor and pass over in any case. 0 or a negative errno. */
+    int (*serve)(struct acceptor_host *host, const struct listener_config *config, int fd, const struct peer *peer,
+                 struct admission_pass pass);
+};
+
+/* Embedded; one thread's. */
+struct acceptor {
+    struct acceptor_host *host;           /* borrowed */
+    const struct listener_config *config; /* borrowed from the snapshot that the worker holds */
+    struct admission_desk *desk;          /* borrowed */
+    enum acceptor_state state;
+    int fd; /* owned: a duplicate of the listener's, -1 when closed */
+    struct source source;
+    struct timer retry; /* while WAITING */
+    uint64_t n_refused; /* peers */
+    struct instant next_refused_line;
+};
+
+void acceptor_init(struct acceptor *acceptor, struct acceptor_host *host, const struct listener_config *config,
+                   struct admission_desk *desk);
+/* Its one way from state to state. */
+void acceptor_move(struct acceptor *acceptor, enum acceptor_state to);
+/* Closes without looking into the backlog. */
+void acceptor_deinit(struct acceptor *acceptor);
+
+/* Serves what is left in the old backlog, then turns to the new descriptor, which is taken over. */
+void acceptor_change(struct acceptor *acceptor, int fd);
+/* Serves what is left in the backlog, then closes. */
+void acceptor_empty(struct acceptor *acceptor);
+/* There may be a place again: goes on at once. */
+void acceptor_retry(struct acceptor *acceptor);
+
+#endif

@@ -1,0 +1,254 @@
+/* Acceptors: who is taken, who waits in the backlog, and what happens to a backlog that is left. */
+#include <errno.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "proxy/listen/acceptor.h"
+#include "tests/unit/state_walk.h"
+
+#define BACKLOG 16
+#define MOST_SERVED 16
+#define PATIENCE_ROUNDS 1000
+
+/* An acceptor of an abstract socket, whose host keeps whom it is given. */
+struct rig {
+    struct acceptor_host host;
+    struct acceptor acceptor;
+    struct admission admission;
+    struct listener_config listener;
+    struct metrics metrics;
+    struct sockaddr_un address;
+    socklen_t address_bytes;
+    int served[MOST_SERVED];
+    struct admission_pass passes[MOST_SERVED];
+    size_t n_served;
+};
+
+static int rig_serve(struct acceptor_host *host, const struct listener_config *config, int fd, const struct peer *peer,
+                     struct admission_pass pass)
+{
+    struct rig *rig = CONTAINER_OF(host, struct rig, host);
+
+    assert_ptr_equal(config, &rig->listener);
+    assert_int_equal(peer->uid, geteuid());
+    assert_true(rig->n_served < MOST_SERVED);
+    rig->served[rig->n_served] = fd;
+    rig->passes[rig->n_served++] = pass;
+    return 0;
+}
+
+static void rig_on_place(struct admission_desk *desk)
+{
+    struct rig *rig = desk->closure;
+
+    acceptor_retry(&rig->acceptor);
+}
+
+/* A new listening socket of the rig's name. */
+static int rig_listen(struct rig *rig)
+{
+    static unsigned n_made;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int n;
+
+    rig->address = (struct sockaddr_un){.sun_family = AF_UNIX};
+    n = snprintf(rig->address.sun_path + 1, sizeof(rig->address.sun_path) - 1, "porthole-acceptor-%d-%u", getpid(),
+                 n_made++);
+    rig->address_bytes = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n);
+    assert_int_equal(bind(fd, (struct sockaddr *)&rig->address, rig->address_bytes), 0);
+    assert_int_equal(listen(fd, BACKLOG), 0);
+    return fd;
+}
+
+static int rig_connect(struct rig *rig)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+    assert_int_equal(connect(fd, (struct sockaddr *)&rig->address, rig->address_bytes), 0);
+    return fd;
+}
+
+static void rig_open(struct rig *rig, uint32_t connections)
+{
+    memset(rig, 0, sizeof(*rig));
+    rig->listener = (struct listener_config){.name = "front",
+                                             .backlog = BACKLOG,
+                                             .limit_connections = connections,
+                                             .limit_connections_per_uid = connections};
+    rig->host = (struct acceptor_host){
+        .loop = loop_new(), .metrics = &rig->metrics, .most_client_fd = 1 << 20, .serve = rig_serve};
+    assert_non_null(rig->host.loop);
+    assert_int_equal(admission_init(&rig->admission, &rig->listener, 1), 0);
+    rig->admission.desks[0].told = rig_on_place;
+    rig->admission.desks[0].closure = rig;
+    acceptor_init(&rig->acceptor, &rig->host, &rig->listener, &rig->admission.desks[0]);
+    acceptor_change(&rig->acceptor, rig_listen(rig));
+}
+
+static void rig_let_go(struct rig *rig, size_t i)
+{
+    close(rig->served[i]);
+    admission_leave(&rig->passes[i]);
+}
+
+static void rig_close(struct rig *rig)
+{
+    for (size_t i = 0; i < rig->n_served; i++)
+        if (rig->passes[i].desk)
+            rig_let_go(rig, i);
+    acceptor_deinit(&rig->acceptor);
+    assert_int_equal(rig->admission.n_clients, 0);
+    admission_deinit(&rig->admission);
+    loop_free(rig->host.loop);
+}
+
+static void rig_turn(struct rig *rig)
+{
+    for (int i = 0; loop_run_once(rig->host.loop, 0) > 0; i++)
+        assert_true(i < PATIENCE_ROUNDS);
+}
+
+static void rig_expect(struct rig *rig, size_t n_served, enum acceptor_state state)
+{
+    rig_turn(rig);
+    assert_int_equal(rig->n_served, n_served);
+    assert_int_equal(rig->acceptor.state, state);
+}
+
+static void test_acceptor_takes_who_comes(void **state)
+{
+    struct rig rig;
+    int fds[3];
+
+    (void)state;
+    rig_open(&rig, 16);
+    for (size_t i = 0; i < 3; i++)
+        fds[i] = rig_connect(&rig);
+    rig_expect(&rig, 3, ACCEPTOR_OPEN);
+    assert_int_equal(counter_read(&rig.metrics.connections), 3);
+    for (size_t i = 0; i < 3; i++)
+        close(fds[i]);
+    rig_close(&rig);
+}
+
+static void test_acceptor_full_waits_until_a_pass_is_given_back(void **state)
+{
+    struct rig rig;
+    int fds[4];
+
+    (void)state;
+    rig_open(&rig, 2);
+    for (size_t i = 0; i < 4; i++)
+        fds[i] = rig_connect(&rig);
+    rig_expect(&rig, 2, ACCEPTOR_WAITING);
+    rig_let_go(&rig, 0);
+    rig_expect(&rig, 3, ACCEPTOR_WAITING);
+    rig_let_go(&rig, 1);
+    rig_turn(&rig);
+    assert_int_equal(rig.n_served, 4);
+    for (size_t i = 0; i < 4; i++)
+        close(fds[i]);
+    rig_close(&rig);
+}
+
+static void test_acceptor_emptied_takes_everybody_in_the_backlog_whatever_the_limit(void **state)
+{
+    struct rig rig;
+    int fds[4];
+
+    (void)state;
+    rig_open(&rig, 1);
+    for (size_t i = 0; i < 4; i++)
+        fds[i] = rig_connect(&rig);
+    rig_expect(&rig, 1, ACCEPTOR_WAITING);
+    acceptor_empty(&rig.acceptor);
+    rig_expect(&rig, 4, ACCEPTOR_CLOSED);
+    assert_int_equal(rig.acceptor.fd, -1);
+    acceptor_empty(&rig.acceptor);
+    acceptor_retry(&rig.acceptor);
+    rig_expect(&rig, 4, ACCEPTOR_CLOSED);
+    for (size_t i = 0; i < 4; i++)
+        close(fds[i]);
+    rig_close(&rig);
+}
+
+static void test_acceptor_changed_serves_the_old_backlog_and_then_the_new_socket(void **state)
+{
+    struct rig rig;
+    int fds[2];
+
+    (void)state;
+    rig_open(&rig, 16);
+    fds[0] = rig_connect(&rig);
+    acceptor_change(&rig.acceptor, rig_listen(&rig));
+    assert_int_equal(rig.n_served, 1);
+    fds[1] = rig_connect(&rig);
+    rig_expect(&rig, 2, ACCEPTOR_OPEN);
+    close(fds[0]);
+    close(fds[1]);
+    rig_close(&rig);
+}
+
+static void test_acceptor_peer_that_is_not_allowed_is_closed_and_not_counted(void **state)
+{
+    struct peer_rule nobody = {.has_uid = true, .uid = 4711};
+    struct rig rig;
+    char byte;
+    int fd;
+
+    (void)state;
+    rig_open(&rig, 16);
+    rig.listener.peers = &nobody;
+    rig.listener.n_peers = 1;
+    fd = rig_connect(&rig);
+    rig_expect(&rig, 0, ACCEPTOR_OPEN);
+    assert_int_equal(recv(fd, &byte, 1, 0), 0);
+    assert_int_equal(rig.admission.n_clients, 0);
+    assert_int_equal(counter_read(&rig.metrics.peers_refused), 1);
+    close(fd);
+    rig_close(&rig);
+}
+
+/* ---- the table ---- */
+
+static unsigned walk(unsigned from, unsigned to)
+{
+    struct acceptor acceptor = {.state = (enum acceptor_state)from};
+
+    acceptor_move(&acceptor, (enum acceptor_state)to);
+    return acceptor.state;
+}
+
+static void test_acceptor_makes_every_move_of_its_table_and_no_other(void **state)
+{
+    (void)state;
+    state_walk(&acceptor_machine, walk,
+               "CLOSED: OPEN\n"
+               "OPEN: WAITING EMPTYING\n"
+               "WAITING: OPEN EMPTYING\n"
+               "EMPTYING: CLOSED\n");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_acceptor_takes_who_comes),
+        cmocka_unit_test(test_acceptor_full_waits_until_a_pass_is_given_back),
+        cmocka_unit_test(test_acceptor_emptied_takes_everybody_in_the_backlog_whatever_the_limit),
+        cmocka_unit_test(test_acceptor_changed_serves_the_old_backlog_and_then_the_new_socket),
+        cmocka_unit_test(test_acceptor_peer_that_is_not_allowed_is_closed_and_not_counted),
+        cmocka_unit_test(test_acceptor_makes_every_move_of_its_table_and_no_other),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

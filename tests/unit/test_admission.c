@@ -1,0 +1,306 @@
+/* Admission: who is let in, who is told of a place, and what two workers do to the counts at once. */
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "proxy/listen/admission.h"
+
+#define N_ROUNDS 100000
+#define N_UIDS 5
+
+static struct listener_config listener_with(uint32_t connections, uint32_t per_uid)
+{
+    return (struct listener_config){
+        .name = "front", .limit_connections = connections, .limit_connections_per_uid = per_uid};
+}
+
+struct rig {
+    struct listener_config listener;
+    struct admission admission;
+};
+
+static void rig_open(struct rig *rig, uint32_t connections, uint32_t per_uid, size_t n_workers)
+{
+    rig->listener = listener_with(connections, per_uid);
+    assert_int_equal(admission_init(&rig->admission, &rig->listener, n_workers), 0);
+}
+
+static void rig_close(struct rig *rig)
+{
+    assert_int_equal(rig->admission.n_clients, 0);
+    assert_int_equal(rig->admission.n_users, 0);
+    admission_deinit(&rig->admission);
+}
+
+/* A whole entrance, as an acceptor does it. */
+static bool come_in(struct admission *admission, size_t worker, uid_t uid, struct admission_pass *ret_pass)
+{
+    if (!admission_enter(&admission->desks[worker], false, ret_pass))
+        return false;
+    if (admission_know(ret_pass, uid))
+        return true;
+    admission_leave(ret_pass);
+    return false;
+}
+
+static void test_admission_full_listener_takes_nobody_until_one_leaves(void **state)
+{
+    struct admission_pass passes[2], other;
+    struct rig rig;
+
+    (void)state;
+    rig_open(&rig, 2, 2, 1);
+    assert_true(come_in(&rig.admission, 0, 1, &passes[0]));
+    assert_true(come_in(&rig.admission, 0, 2, &passes[1]));
+    for (int i = 0; i < 3; i++)
+        assert_false(admission_enter(&rig.admission.desks[0], false, &other));
+    assert_int_equal(rig.admission.n_clients, 2);
+    admission_leave(&passes[0]);
+    assert_true(come_in(&rig.admission, 0, 3, &passes[0]));
+    assert_false(admission_enter(&rig.admission.desks[0], false, &other));
+    admission_leave(&passes[0]);
+    admission_leave(&passes[1]);
+    rig_close(&rig);
+}
+
+static void test_admission_pass_given_back_twice_counts_once(void **state)
+{
+    struct admission_pass first, second, stolen;
+    struct rig rig;
+
+    (void)state;
+    rig_open(&rig, 3, 2, 1);
+    assert_true(come_in(&rig.admission, 0, 1, &first));
+    assert_true(come_in(&rig.admission, 0, 1, &second));
+    stolen = admission_steal(&first);
+    admission_leave(&first); /* holds none any more */
+    assert_int_equal(rig.admission.n_clients, 2);
+    admission_leave(&stolen);
+    admission_leave(&stolen);
+    assert_int_equal(rig.admission.n_clients, 1);
+    admission_leave(&second);
+    rig_close(&rig);
+}
+
+/* A listener that is being left takes all who wait in its backlog. */
+static void test_admission_full_listener_takes_anyway_who_must_be_taken(void **state)
+{
+    struct admission_pass passes[3];
+    struct rig rig;
+
+    (void)state;
+    rig_open(&rig, 1, 1, 1);
+    assert_true(admission_enter(&rig.admission.desks[0], true, &passes[0]));
+    assert_true(admission_enter(&rig.admission.desks[0], true, &passes[1]));
+    assert_int_equal(rig.admission.n_clients, 2);
+    assert_false(admission_enter(&rig.admission.desks[0], false, &passes[2]));
+    admission_leave(&passes[0]);
+    /* One over the limit has left, one at the limit is here. */
+    assert_false(admission_enter(&rig.admission.desks[0], false, &passes[2]));
+    admission_leave(&passes[1]);
+    assert_true(admission_enter(&rig.admission.desks[0], false, &passes[2]));
+    admission_leave(&passes[2]);
+    rig_close(&rig);
+}
+
+static void test_admission_user_at_the_limit_does_not_keep_others_out(void **state)
+{
+    struct admission_pass passes[3], of_another, none;
+    struct rig rig;
+
+    (void)state;
+    rig_open(&rig, 100, 3, 1);
+    for (int i = 0; i < 3; i++)
+        assert_true(come_in(&rig.admission, 0, 0, &passes[i]));
+    for (int i = 0; i < 5; i++)
+        assert_false(come_in(&rig.admission, 0, 0, &none));
+    assert_int_equal(rig.admission.n_clients, 3); /* who was turned away is not counted */
+    assert_true(come_in(&rig.admission, 0, 1, &of_another));
+    admission_leave(&passes[0]);
+    assert_true(come_in(&rig.admission, 0, 0, &passes[0]));
+    assert_false(come_in(&rig.admission, 0, 0, &none));
+    assert_int_equal(rig.admission.n_users, 2);
+    for (int i = 0; i < 3; i++)
+        admission_leave(&passes[i]);
+    admission_leave(&of_another);
+    rig_close(&rig);
+}
+
+/* The place of a user who left is taken by another: everybody's count stays with them. */
+static void test_admission_many_users_come_and_go_in_any_order(void **state)
+{
+    static struct admission_pass passes[100][2];
+    struct admission_pass none;
+    struct rig rig;
+
+    (void)state;
+    rig_open(&rig, 1000, 2, 1);
+    for (uid_t uid = 0; uid < 100; uid++) {
+        assert_true(come_in(&rig.admission, 0, uid, &passes[uid][0]));
+        if (uid % 2 == 0)
+            assert_true(come_in(&rig.admission, 0, uid, &passes[uid][1]));
+    }
+    assert_int_equal(rig.admission.n_users, 100);
+    for (uid_t uid = 1; uid < 100; uid += 2)
+        admission_leave(&passes[uid][0]);
+    assert_int_equal(rig.admission.n_users, 50);
+    for (uid_t uid = 0; uid < 100; uid += 2)
+        assert_false(come_in(&rig.admission, 0, uid, &none));
+    for (uid_t uid = 1; uid < 100; uid += 2) {
+        assert_true(come_in(&rig.admission, 0, uid, &passes[uid][0]));
+        assert_true(come_in(&rig.admission, 0, uid, &passes[uid][1]));
+        assert_false(come_in(&rig.admission, 0, uid, &none));
+    }
+    for (uid_t uid = 100; uid-- > 0;) {
+        admission_leave(&passes[uid][0]);
+        admission_leave(&passes[uid][1]);
+    }
+    rig_close(&rig);
+}
+
+static void test_admission_who_does_not_tell_is_nobody_of_whom_there_may_be_many(void **state)
+{
+    struct admission_pass passes[10], none;
+    struct rig rig;
+
+    (void)state;
+    rig_open(&rig, 10, 1, 1);
+    for (int i = 0; i < 10; i++)
+        assert_true(come_in(&rig.admission, 0, ADMISSION_NOBODY, &passes[i]));
+    assert_false(come_in(&rig.admission, 0, ADMISSION_NOBODY, &none));
+    assert_int_equal(rig.admission.n_users, 0);
+    for (int i = 0; i < 10; i++)
+        admission_leave(&passes[i]);
+    rig_close(&rig);
+}
+
+static void test_admission_without_a_limit_for_users_does_not_count_them(void **state)
+{
+    struct admission_pass passes[20];
+    struct rig rig;
+
+    (void)state;
+    rig_open(&rig, 20, 20, 1);
+    for (uid_t uid = 0; uid < 20; uid++)
+        assert_true(come_in(&rig.admission, 0, uid, &passes[uid]));
+    assert_null(rig.admission.users);
+    for (uid_t uid = 0; uid < 20; uid++)
+        admission_leave(&passes[uid]);
+    rig_close(&rig);
+}
+
+/* ---- who is told ---- */
+
+static void count_told(struct admission_desk *desk)
+{
+    unsigned *n_told = desk->closure;
+
+    (*n_told)++;
+}
+
+static void test_admission_place_given_back_is_told_to_all_who_wait_and_to_them_once(void **state)
+{
+    struct admission_pass passes[2];
+    unsigned n_told[3] = {0};
+    struct rig rig;
+
+    (void)state;
+    rig_open(&rig, 2, 2, 3);
+    for (size_t i = 0; i < 3; i++) {
+        rig.admission.desks[i].told = count_told;
+        rig.admission.desks[i].closure = &n_told[i];
+    }
+    assert_true(come_in(&rig.admission, 0, 1, &passes[0]));
+    assert_true(come_in(&rig.admission, 1, 1, &passes[1]));
+    admission_wait(&rig.admission.desks[0]);
+    admission_wait(&rig.admission.desks[0]);
+    admission_wait(&rig.admission.desks[1]);
+    admission_wait(&rig.admission.desks[2]);
+    admission_stop_waiting(&rig.admission.desks[2]);
+    admission_stop_waiting(&rig.admission.desks[2]);
+    assert_int_equal(rig.admission.n_waiting, 2);
+    admission_leave(&passes[1]);
+    assert_int_equal(n_told[0], 1);
+    assert_int_equal(n_told[1], 1);
+    assert_int_equal(n_told[2], 0);
+    assert_int_equal(rig.admission.n_waiting, 0);
+    admission_leave(&passes[0]);
+    assert_int_equal(n_told[0], 1);
+    rig_close(&rig);
+}
+
+/* ---- two workers ---- */
+
+struct workers {
+    struct rig rig;
+    atomic_uint inside, inside_of[N_UIDS];
+    atomic_bool broken;
+    pthread_barrier_t start; /* or one is done before the other begins */
+};
+
+static void *worker_come_and_go(void *closure)
+{
+    struct workers *workers = closure;
+
+    pthread_barrier_wait(&workers->start);
+    for (unsigned i = 0; i < N_ROUNDS; i++) {
+        struct admission_pass pass;
+        uid_t uid = i % N_UIDS;
+
+        if (!come_in(&workers->rig.admission, 0, uid, &pass))
+            continue;
+        if (atomic_fetch_add(&workers->inside, 1) >= workers->rig.listener.limit_connections ||
+            atomic_fetch_add(&workers->inside_of[uid], 1) >= workers->rig.listener.limit_connections_per_uid)
+            atomic_store(&workers->broken, true);
+        atomic_fetch_sub(&workers->inside_of[uid], 1);
+        atomic_fetch_sub(&workers->inside, 1);
+        admission_leave(&pass);
+    }
+    return NULL;
+}
+
+static void test_admission_two_workers_keep_its_limits_and_its_counts(void **state)
+{
+    static const struct {
+        uint32_t connections, per_uid;
+    } limits[] = {{1, 1}, {2, 1}, {3, 2}};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LENGTH(limits); i++) {
+        struct workers workers;
+        pthread_t thread;
+
+        memset(&workers, 0, sizeof(workers));
+        rig_open(&workers.rig, limits[i].connections, limits[i].per_uid, 1);
+        assert_int_equal(pthread_barrier_init(&workers.start, NULL, 2), 0);
+        assert_int_equal(pthread_create(&thread, NULL, worker_come_and_go, &workers), 0);
+        worker_come_and_go(&workers);
+        assert_int_equal(pthread_join(thread, NULL), 0);
+        assert_false(atomic_load(&workers.broken));
+        pthread_barrier_destroy(&workers.start);
+        rig_close(&workers.rig);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_admission_full_listener_takes_nobody_until_one_leaves),
+        cmocka_unit_test(test_admission_pass_given_back_twice_counts_once),
+        cmocka_unit_test(test_admission_full_listener_takes_anyway_who_must_be_taken),
+        cmocka_unit_test(test_admission_user_at_the_limit_does_not_keep_others_out),
+        cmocka_unit_test(test_admission_many_users_come_and_go_in_any_order),
+        cmocka_unit_test(test_admission_who_does_not_tell_is_nobody_of_whom_there_may_be_many),
+        cmocka_unit_test(test_admission_without_a_limit_for_users_does_not_count_them),
+        cmocka_unit_test(test_admission_place_given_back_is_told_to_all_who_wait_and_to_them_once),
+        cmocka_unit_test(test_admission_two_workers_keep_its_limits_and_its_counts),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
