@@ -27,6 +27,19 @@ endif
 CXX ?= g++
 PKG_CONFIG ?= pkg-config
 PACKAGES := libmicrohttpd libcurl jansson
+# Older ones of libmicrohttpd are laxer, or die of a request.
+LIBMICROHTTPD := 1.0.10
+
+# Where `make deps` builds libraries that this release has only older; several work trees may share one such place. What
+# PKG_CONFIG_PATH names besides comes first.
+LIBRARIES ?= build/libraries
+BUILT_HERE := $(patsubst %,%/lib/pkgconfig,$(realpath $(LIBRARIES)/libmicrohttpd))
+ifeq ($(findstring $(BUILT_HERE),$(PKG_CONFIG_PATH)),)
+PKG_CONFIG_PATH := $(if $(PKG_CONFIG_PATH),$(PKG_CONFIG_PATH):)$(BUILT_HERE)
+endif
+export LIBMICROHTTPD LIBRARIES PKG_CONFIG_PATH
+# What make exports does not reach $(shell) everywhere.
+PACKAGE := PKG_CONFIG_PATH='$(PKG_CONFIG_PATH)' $(PKG_CONFIG)
 MACHINE := $(shell $(CC) -dumpmachine)
 
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wformat=2 -Wvla
@@ -52,14 +65,20 @@ endif
 
 CFLAGS ?= -g
 ALL_CPPFLAGS := -D_GNU_SOURCE -I. -DPORTHOLE_VERSION='"$(VERSION)"' \
-	$(shell $(PKG_CONFIG) --cflags $(PACKAGES) 2>/dev/null) $(CPPFLAGS)
+	-DPORTHOLE_LIBMICROHTTPD='"$(LIBMICROHTTPD)"' $(shell $(PACKAGE) --cflags $(PACKAGES) 2>/dev/null) $(CPPFLAGS)
 ALL_CFLAGS := -std=c11 $(WARNINGS) -fPIE -pthread $(VARIANT_FLAGS) $(CFLAGS)
 ALL_LDFLAGS := -pie -pthread -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed $(VARIANT_FLAGS) $(LDFLAGS)
-ALL_LIBS := $(shell $(PKG_CONFIG) --libs $(PACKAGES) 2>/dev/null) $(LIBS)
+ALL_LIBS := $(shell $(PACKAGE) --libs $(PACKAGES) 2>/dev/null) $(LIBS)
 
-ifneq ($(shell $(PKG_CONFIG) --exists $(PACKAGES) 2>/dev/null && echo found),found)
-$(if $(filter all objects tests unit install asan ubsan tsan,$(or $(MAKECMDGOALS),all)), \
-	$(error not all of $(PACKAGES) are here: `make deps` installs them))
+NEEDS_PACKAGES := $(filter all objects tests unit install asan ubsan tsan,$(or $(MAKECMDGOALS),all))
+ifneq ($(NEEDS_PACKAGES),)
+ifneq ($(shell $(PACKAGE) --exists $(PACKAGES) 2>/dev/null && echo found),found)
+$(error not all of $(PACKAGES) are here: `make deps` installs them)
+endif
+ifneq ($(shell $(PACKAGE) --atleast-version=$(LIBMICROHTTPD) libmicrohttpd && echo new),new)
+$(error libmicrohttpd $(shell $(PACKAGE) --modversion libmicrohttpd) is too old, $(LIBMICROHTTPD) or later is needed: \
+	`make deps` builds it, PKG_CONFIG_PATH finds one of your own)
+endif
 endif
 
 # --- Files ---------------------------------------------------------------------------------------------------
@@ -134,6 +153,10 @@ $(HELPER_SOURCES:%.c=$(BUILD)/%): $(BUILD)/%: $(BUILD)/obj/%.o $(LIBRARY)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(ALL_LIBS) -lcmocka -lm
 
+# The whole program, with another library's version.
+$(BUILD)/tests/cli/old_library: | $(BUILD)/obj/cmd/main.o
+$(BUILD)/tests/cli/old_library: ALL_LDFLAGS += -Wl,--wrap=MHD_get_version $(BUILD)/obj/cmd/main.o
+
 $(HELPER_CXX:%.cpp=$(BUILD)/%): $(BUILD)/%: $(BUILD)/obj/%.o
 	@mkdir -p $(@D)
 	$(CXX) $(ALL_LDFLAGS) -o $@ $^ $$($(PKG_CONFIG) --libs cpp-httplib) $(LIBS)
@@ -151,7 +174,7 @@ build/porthole.1: cmd/porthole.1
 
 # --- Using ---------------------------------------------------------------------------------------------------
 
-.PHONY: help run install static clean
+.PHONY: help run install static clean distclean
 help: ## Show this list
 	@sed -n 's/^\([a-z][a-z -]*\):.*## \(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | \
 		awk -F '\t' '{ printf "  %-16s %s\n", $$1, $$2 }'
@@ -168,13 +191,16 @@ install: all ## Install program, man page and completion (PREFIX=/usr/local, DES
 static: ## Build the static binary of the container image
 	docker/build-static.sh
 
-clean: ## Remove everything that was built
+clean: ## Remove everything that was built, but for libraries
+	[ ! -d build ] || find build -mindepth 1 -maxdepth 1 ! -path build/libraries -exec rm -rf {} +
+
+distclean: ## Remove everything that was built
 	rm -rf build
 
 # --- Dependencies --------------------------------------------------------------------------------------------
 
 .PHONY: deps deps-test
-deps: ## Install the libraries and tools that building needs and pkg-config does not find
+deps: ## Install the libraries and tools that building needs; build libmicrohttpd where this release has an older one
 	@tests/deps.sh build
 
 deps-test: ## The same for what the tests and checks need
@@ -244,7 +270,7 @@ lint-cppcheck:
 	@mkdir -p build/cppcheck
 	@cppcheck --quiet --std=c11 --error-exitcode=1 --inline-suppr --cppcheck-build-dir=build/cppcheck -j $(JOBS) \
 		--enable=warning,performance,portability --suppress=missingIncludeSystem --suppress=ctuuninitvar \
-		-D_GNU_SOURCE '-DPORTHOLE_VERSION="0"' -I. $(SOURCES)
+		-D_GNU_SOURCE '-DPORTHOLE_VERSION="0"' '-DPORTHOLE_LIBMICROHTTPD="0"' -I. $(SOURCES)
 
 lint-shell:
 	@shellcheck --external-sources --severity=warning $(SCRIPTS)

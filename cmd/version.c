@@ -15,7 +15,8 @@ int cmd_version(int argc, char **argv)
     if (cmd_args_next(&args) != 0 || !cmd_args_operands(&args, 0))
         return CMD_USAGE;
     puts("porthole " PORTHOLE_VERSION);
-    printf("libmicrohttpd %s\n", frontend_library_version());
+    printf("libmicrohttpd %s%s\n", frontend_library_version(),
+           frontend_library_will_do() ? "" : " (too old to serve: " PORTHOLE_LIBMICROHTTPD " or later is needed)");
     printf("libcurl %s (%s)\n", curl->version, curl->ssl_version ? curl->ssl_version : "without TLS");
     printf("jansson %s\n", config_library_version());
     return CMD_OK;

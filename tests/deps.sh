@@ -1,9 +1,15 @@
 #!/bin/bash
-# Installs by apt what a purpose needs and this machine does not have, and says so.
+# Installs by apt what a purpose needs and this machine does not have, and says so. libmicrohttpd is the exception: where
+# the distribution has an older one than porthole needs, the current one is built from Debian's source package.
 # usage: tests/deps.sh [build] [test] [bench]
+# Environment, from the Makefile: LIBMICROHTTPD    the least version
+#                                 LIBRARIES        where libraries are built
+#                                 PKG_CONFIG_PATH  finds those, and libraries of one's own
 set -eu
 
+cd "$(dirname "$0")/.."
 missing=()
+library_is_missing=
 
 need() { # PACKAGE COMMAND...: the package, unless the command succeeds; a|b is the first that this release has
     local package=$1
@@ -20,12 +26,18 @@ fuzzer_runtime() {
         clang -fsanitize=fuzzer,address -x c -o /dev/null -
 }
 
+# A libmicrohttpd that is new enough. If it is one that we have built, then in today's way.
+library_is_here() {
+    pkg-config --atleast-version="$LIBMICROHTTPD" libmicrohttpd 2>/dev/null || return
+    [ ! -e "$LIBRARIES/libmicrohttpd" ] || docker/build-library.sh libmicrohttpd
+}
+
 need_build() {
     need gcc program gcc
     need make program make
     need libc6-dev header stdio.h
     need 'pkgconf|pkg-config' program pkg-config
-    need libmicrohttpd-dev library libmicrohttpd
+    library_is_here || library_is_missing=yes
     need libcurl4-openssl-dev library libcurl
     need libjansson-dev library jansson
 }
@@ -104,6 +116,10 @@ first_known() { # PACKAGE...
     echo "$1"
 }
 
+install() { # PACKAGE...
+    without_services as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@"
+}
+
 install_missing() {
     local package packages=() alternatives
     echo "deps: not found here, to be installed by apt: ${missing[*]}"
@@ -112,8 +128,24 @@ install_missing() {
         IFS='|' read -r -a alternatives <<<"$package"
         packages+=("$(first_known "${alternatives[@]}")")
     done
-    without_services as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
-        "${packages[@]}"
+    install "${packages[@]}"
+}
+
+provide_library() {
+    local candidate
+    candidate=$(apt-cache policy libmicrohttpd-dev | sed -n 's/^ *Candidate: //p')
+    if dpkg --compare-versions "$candidate" ge "$LIBMICROHTTPD" 2>/dev/null; then
+        echo "deps: libmicrohttpd-dev $candidate, to be installed by apt"
+        install libmicrohttpd-dev
+        return
+    fi
+    echo "deps: libmicrohttpd here is ${candidate:-unknown}, $LIBMICROHTTPD or later is needed: it is built from Debian's" \
+        "source package, in $LIBRARIES"
+    missing=()
+    need dpkg-dev program dpkg-source
+    need xz-utils program xz
+    [ ${#missing[@]} -eq 0 ] || install_missing
+    docker/build-library.sh libmicrohttpd
 }
 
 for purpose in "$@"; do
@@ -125,12 +157,14 @@ for purpose in "$@"; do
         ;;
     esac
 done
-if [ ${#missing[@]} -eq 0 ]; then
+if [ ${#missing[@]} -eq 0 ] && [ -z "$library_is_missing" ]; then
     echo "deps ($*): everything is here"
 elif ! command -v apt-get >/dev/null; then
-    echo "deps: please install the equivalents of these Debian packages: ${missing[*]}" >&2
+    echo "deps: please install ${library_is_missing:+libmicrohttpd $LIBMICROHTTPD or later, and }the equivalents of these" \
+        "Debian packages: ${missing[*]:-none}" >&2
     exit 1
 else
     mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)
-    install_missing
+    [ -z "${missing[*]}" ] || install_missing
+    [ -z "$library_is_missing" ] || provide_library
 fi

@@ -20,14 +20,13 @@ struct clients {
     struct exchange_env *env; /* borrowed */
     struct list list;         /* of client */
     size_t n_clients;
-    unsigned run;        /* counts the library's runs */
-    unsigned n_calls;    /* counts the library's calls */
-    size_t n_waiting;    /* unsuspended, for their exchange */
-    bool dirty;          /* something was made ready since the last run */
-    bool about_to_sleep; /* during the run in which waiters suspend themselves */
-    size_t pool_bytes;   /* the library's memory for each; stays what it was made for */
-    bool strict_parser;  /* the library is 1.0 or near: its parser is strict, and it knows MHD_RF_HEAD_ONLY_RESPONSE */
-    struct list relays;  /* of relay: to be moved on (raw.h) */
+    unsigned run;                           /* counts the library's runs */
+    unsigned n_calls;                       /* counts the library's calls */
+    size_t n_waiting;                       /* unsuspended, for their exchange */
+    bool dirty;                             /* something was made ready since the last run */
+    bool about_to_sleep;                    /* during the run in which waiters suspend themselves */
+    size_t pool_bytes;                      /* the library's memory for each; stays what it was made for */
+    struct list relays;                     /* of relay: to be moved on (raw.h) */
     void (*suspend)(struct client *client); /* the library's */
     void (*resume)(struct client *client);
     void (*expire)(struct client *client); /* makes the library close a connection on which it sees nothing */

@@ -27,6 +27,11 @@ const char *frontend_library_version(void)
     return MHD_get_version();
 }
 
+bool frontend_library_will_do(void)
+{
+    return strverscmp(MHD_get_version(), PORTHOLE_LIBMICROHTTPD) >= 0;
+}
+
 /* ---- the library's side of a client ---- */
 
 static void frontend_suspend(struct client *client)
@@ -178,10 +183,7 @@ static void frontend_panic(void *closure, const char *file, unsigned line, const
 static struct MHD_Daemon *frontend_start_daemon(struct frontend *frontend)
 {
     unsigned flags = MHD_USE_EPOLL | MHD_USE_TURBO | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE |
-                     MHD_USE_NO_LISTEN_SOCKET | (frontend->clients.strict_parser ? MHD_USE_NO_THREAD_SAFETY : 0);
-    /* The same library file name stands for both generations: it is the one at hand that counts, not the header's. */
-    enum MHD_OPTION strictness =
-        frontend->clients.strict_parser ? MHD_OPTION_CLIENT_DISCIPLINE_LVL : MHD_OPTION_STRICT_FOR_CLIENT;
+                     MHD_USE_NO_LISTEN_SOCKET | MHD_USE_NO_THREAD_SAFETY;
     struct MHD_OptionItem options[] = {
         {MHD_OPTION_URI_LOG_CALLBACK, (intptr_t)frontend_on_target, &frontend->clients},
         {MHD_OPTION_UNESCAPE_CALLBACK, (intptr_t)frontend_keep_escapes, NULL},
@@ -189,7 +191,7 @@ static struct MHD_Daemon *frontend_start_daemon(struct frontend *frontend)
         {MHD_OPTION_NOTIFY_CONNECTION, (intptr_t)frontend_on_connection, frontend},
         {MHD_OPTION_CONNECTION_MEMORY_LIMIT, (intptr_t)frontend->clients.pool_bytes, NULL},
         {MHD_OPTION_CONNECTION_LIMIT, 1000000, NULL},
-        {strictness, frontend->clients.strict_parser ? 1 : 0, NULL},
+        {MHD_OPTION_CLIENT_DISCIPLINE_LVL, 1, NULL},
         {MHD_OPTION_END, 0, NULL},
     };
 
@@ -208,10 +210,17 @@ static size_t frontend_pool_bytes(const struct generation *generation)
 
 struct frontend *frontend_new(struct exchange_env *env, struct error *error)
 {
-    struct frontend *frontend = calloc(1, sizeof(*frontend));
+    struct frontend *frontend;
     const union MHD_DaemonInfo *info;
     int r;
 
+    /* The file name of the shared library is the same for old and new ones. */
+    if (!frontend_library_will_do()) {
+        error_set(error, -ENOTSUP, "libmicrohttpd %s is too old, %s or later is needed", MHD_get_version(),
+                  PORTHOLE_LIBMICROHTTPD);
+        return NULL;
+    }
+    frontend = calloc(1, sizeof(*frontend));
     if (!frontend) {
         error_set(error, -ENOMEM, "out of memory");
         return NULL;
@@ -222,7 +231,6 @@ struct frontend *frontend_new(struct exchange_env *env, struct error *error)
     frontend->clients.expire = frontend_expire;
     frontend->source = (struct source)SOURCE_INIT;
     frontend->clients.pool_bytes = frontend_pool_bytes(env->generation);
-    frontend->clients.strict_parser = strcmp(MHD_get_version(), "0.9.77") >= 0;
     frontend->daemon = frontend_start_daemon(frontend);
     if (!frontend->daemon) {
         error_set(error, -EIO, "libmicrohttpd %s cannot start a daemon", MHD_get_version());

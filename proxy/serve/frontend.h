@@ -35,6 +35,9 @@ void frontend_beat(struct frontend *frontend);
 /* Its clients; lives as long as the frontend. */
 struct clients *frontend_clients(struct frontend *frontend);
 
+/* libmicrohttpd as it runs, which need not be the one that this was compiled with. */
 const char *frontend_library_version(void);
+/* Whether it is new enough to be trusted with clients. frontend_new fails where it is not. */
+bool frontend_library_will_do(void);
 
 #endif

@@ -61,11 +61,8 @@ static struct MHD_Response *client_make_empty(struct client *client, const struc
     if (answer->status == 204 || answer->status == 205)
         return MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
     response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK_BYTES, client_read, client, NULL);
-    /* 0.9.75 sends the end of a chunked body after such a head; there the connection ends instead. */
     if (response)
-        MHD_set_response_options(
-            response, client->clients->strict_parser ? MHD_RF_HEAD_ONLY_RESPONSE : MHD_RF_HTTP_1_0_COMPATIBLE_STRICT,
-            MHD_RO_END);
+        MHD_set_response_options(response, MHD_RF_HEAD_ONLY_RESPONSE, MHD_RO_END);
     return response;
 }
 

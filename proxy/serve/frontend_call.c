@@ -34,32 +34,6 @@ static bool client_line_is_whole(const struct client *client, struct text method
     return client->target == method.data + method.length + 1 && version == client->target + client->target_bytes + 1;
 }
 
-/* Whether every byte of the head is accounted for: line follows line, each ended by CRLF (two NULs by now), and an
- * empty one ends it; and whether it is framed as we think.
- *
- * The parser of 0.9.75 is lax where a stricter one in front of us is not: it takes a line that begins with a colon for
- * the end of the head (and what follows for the next request), cuts values at a NUL, takes a bare LF for a line's end,
- * and glues a folded line (RFC 9112 5.2) to a copy of the field's name. Each leaves its trace in where things lie. And
- * it does not know a coding with white space behind it, which is "chunked" to everybody else. 1.0 has none of this. */
-static bool client_head_is_whole(const struct client *client, const char *method, const char *version,
-                                 const struct fields *fields)
-{
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(client->connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
-    const char *end = version + strlen(version);
-
-    for (size_t i = 0; i < fields->n_items; i++) {
-        const struct field *field = &fields->items[i];
-
-        if (field->name.data != end + 2 || end[1] != '\0')
-            return false;
-        end = field->value.data + strlen(field->value.data);
-        if (field->id == FIELD_TRANSFER_ENCODING && end != field->value.data + field->value.length)
-            return false;
-    }
-    return info && end + 4 == method + info->header_size && memcmp(end, "\0\0\0", 4) == 0;
-}
-
 static enum exchange_verdict client_collect_head(struct client *client, const char *method, const char *version)
 {
     struct fields *fields = exchange_fields(client->exchange);
@@ -74,8 +48,6 @@ static enum exchange_verdict client_collect_head(struct client *client, const ch
         exchange_refuse(client->exchange, OUTCOME_MALFORMED, "a NUL or a second space in the request line");
     if (n < 0 || (size_t)n > fields->capacity)
         exchange_refuse(client->exchange, OUTCOME_HEADER_TOO_LARGE, "too many fields");
-    else if (!client->clients->strict_parser && !client_head_is_whole(client, method, version, fields))
-        exchange_refuse(client->exchange, OUTCOME_MALFORMED, "a line of the head is malformed");
     held_bytes = head_bytes + (size_t)(n < 0 ? 0 : n) * POOL_PER_FIELD_BYTES + POOL_SLACK_BYTES;
     return exchange_head(client->exchange, method_text, (unsigned)(version[7] - '0'), head_bytes,
                          held_bytes < client->clients->pool_bytes ? client->clients->pool_bytes - held_bytes : 0);
@@ -135,43 +107,6 @@ static enum MHD_Result client_on_body(struct client *client, const char *data, s
     return MHD_YES;
 }
 
-/* Whether trailers lie as they came. The parser of 0.9.75 glues a folded line to a copy of the field's name, and cuts
- * values at a NUL. */
-static bool client_trailers_are_whole(const struct fields *trailers)
-{
-    const char *end = NULL; /* of the line before */
-
-    for (size_t i = 0; i < trailers->n_items; i++) {
-        const struct field *field = &trailers->items[i];
-        const char *name_end = field->name.data + field->name.length;
-
-        if (end ? field->name.data != end + 2 || end[1] != '\0' : name_end >= field->value.data)
-            return false;
-        end = field->value.data + strlen(field->value.data);
-    }
-    return !end || memcmp(end, "\0\0\0", 4) == 0;
-}
-
-/* When a trailer section comes in pieces, 0.9.75 begins it with the last field of the head once more. */
-static void client_drop_echo(const struct client *client, struct fields *trailers)
-{
-    const struct fields *head = exchange_fields(client->exchange);
-
-    if (head->n_items == 0 || trailers->items[0].name.data != head->items[head->n_items - 1].name.data)
-        return;
-    trailers->items++;
-    trailers->n_items--;
-}
-
-static void client_check_trailers(struct client *client, struct fields *trailers)
-{
-    if (client->clients->strict_parser)
-        return;
-    client_drop_echo(client, trailers);
-    if (trailers->n_items > 0 && !client_trailers_are_whole(trailers))
-        exchange_refuse(client->exchange, OUTCOME_MALFORMED, "a trailer line is malformed");
-}
-
 /* The end of a request, with its trailers. */
 static void client_on_end(struct client *client)
 {
@@ -183,17 +118,7 @@ static void client_on_end(struct client *client)
         n = MHD_get_connection_values_n(client->connection, MHD_FOOTER_KIND, frontend_on_field, &trailers);
     if (n > MOST_TRAILERS)
         exchange_refuse(client->exchange, OUTCOME_HEADER_TOO_LARGE, "too many trailers");
-    else if (n > 0)
-        client_check_trailers(client, &trailers);
     exchange_body_end(client->exchange, n > 0 ? &trailers : NULL);
-}
-
-/* The parser of 0.9.75 ends the lines of chunks and trailers where another reader does not: at a bare LF, behind a bare
- * CR, at a colon that begins a trailer line. Unlike in a head this leaves no trace; so nothing that follows such a
- * message is taken for a request. */
-static bool client_must_close(const struct client *client)
-{
-    return !client->clients->strict_parser && exchange_is_chunked(client->exchange);
 }
 
 static enum MHD_Result client_on_request(struct client *client)
@@ -212,7 +137,7 @@ static enum MHD_Result client_on_request(struct client *client)
         return MHD_YES;
     }
     if (exchange_answer(client->exchange, &answer))
-        return frontend_tell(client, &answer, answer.close || client_must_close(client));
+        return frontend_tell(client, &answer, answer.close);
     if (client->phase != CLIENT_WAITING)
         client_arm(client, CLIENT_WAITING);
     client_wait(client);
@@ -314,6 +239,10 @@ void frontend_on_completed(void *closure, struct MHD_Connection *connection, voi
     *context = NULL;
     client->clients->n_calls++;
     client_stop_waiting(client);
+    /* The library has refused the rest of the request while the answer was on its way. */
+    if (client->phase == CLIENT_RELAY && how == MHD_REQUEST_TERMINATED_WITH_ERROR && !client->cut &&
+        !exchange_failed(client->exchange) && !client_has_left(client))
+        exchange_fail(client->exchange, OUTCOME_MALFORMED);
     exchange_end(client->exchange, frontend_was_delivered(client, how));
     client->exchange = NULL;
     /* The library closes such a connection when it next looks at it, for which there must be a reason. */

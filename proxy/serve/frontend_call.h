@@ -6,13 +6,6 @@
 
 #include "proxy/serve/client.h"
 
-/* What the library knows since 0.9.77 (clients.strict_parser), and the header that we are built with perhaps not. */
-#if MHD_VERSION < 0x00097707
-#define MHD_RF_HEAD_ONLY_RESPONSE ((enum MHD_ResponseFlags)(1 << 4))
-#define MHD_USE_NO_THREAD_SAFETY (1u << 19)
-#define MHD_OPTION_CLIENT_DISCIPLINE_LVL ((enum MHD_OPTION)38)
-#endif
-
 /* MHD_AccessHandlerCallback: a head, a piece of body, or the end of a request. */
 enum MHD_Result frontend_on_call(void *closure, struct MHD_Connection *connection, const char *url, const char *method,
                                  const char *version, const char *upload_data, size_t *upload_bytes, void **context);

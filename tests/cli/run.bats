@@ -131,3 +131,25 @@ JSON
     await_socket "$sock"
     [ "$(ask /few)" = 'GET /few' ]
 }
+
+@test "run: a libmicrohttpd older than is needed is refused, with both versions, before anything is published" {
+    local old=${PORTHOLE_BUILD:-$BATS_TEST_DIRNAME/../../build}/tests/cli/old_library least
+    least=$(sed -n 's/^LIBMICROHTTPD := //p' "$BATS_TEST_DIRNAME/../../Makefile")
+    configure
+    for version in 0.9.75 1.0.1 1.0.9; do
+        export LIBRARY_VERSION=$version
+        run timeout 10 "$old" run -c "$dir/porthole.json"
+        [ "$status" -eq 1 ]
+        [[ $output == *"libmicrohttpd $version is too old, $least or later is needed"* ]]
+        [ ! -e "$sock" ]
+        run timeout 10 env XDG_RUNTIME_DIR="$dir" "$old" demo --once
+        [ "$status" -eq 1 ]
+        [[ $output == *"libmicrohttpd $version is too old, $least or later is needed"* ]]
+        run timeout 10 "$old" version
+        [ "$status" -eq 0 ]
+        [ "${lines[1]}" = "libmicrohttpd $version (too old to serve: $least or later is needed)" ]
+    done
+    for version in "$least" 1.0.11 1.1.0 2.0.0; do
+        LIBRARY_VERSION=$version timeout 20 env XDG_RUNTIME_DIR="$dir" "$old" demo --once
+    done
+}

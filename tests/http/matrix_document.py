@@ -41,8 +41,7 @@ def framed(frame, text):
 
 
 class Reader:
-    def __init__(self, library):
-        self.library = library
+    def __init__(self):
         self.families = []
         self.columns = None
 
@@ -72,9 +71,9 @@ class Reader:
             line=number,
             client=script(framed(settings.get("client"), code(cells[1]))),
             target=target,
-            answer=parse_promises(cells[-3], self.library),
-            outcome=parse_promises(cells[-2], self.library),
-            last=parse_promises(cells[-1], self.library),
+            answer=parse_promises(cells[-3]),
+            outcome=parse_promises(cells[-2]),
+            last=parse_promises(cells[-1]),
             is_response=is_response,
         )
 
@@ -113,6 +112,6 @@ def check(families):
     return families
 
 
-def read(path, library):
+def read(path):
     with open(path, encoding="ascii") as file:
-        return check(Reader(library).read(file))
+        return check(Reader().read(file))

@@ -7,9 +7,6 @@ import time
 from matrix_message import Garbled, read_requests
 from matrix_wire import ORDINARY_TARGETS, PATIENCE_S, ordinary_body
 
-# libmicrohttpd 0.9.75 sends the head of some of its own refusals twice, the first time without the body.
-STUTTER = re.compile(rb"(HTTP/1\.1 (4[0-9][0-9]) (?:[^\r\n]+\r\n)+\r\n)\1")
-
 
 class Case:
     def __init__(self, row, target):
@@ -45,8 +42,6 @@ class Case:
     def answer(self):
         if self.client.end == "left":
             return "left"
-        if match := STUTTER.match(self.client.received):
-            return f"{match[2].decode()} twice {self.client.end and 'closed'}"
         try:
             responses, rest = self.client.responses()
         except Garbled as error:

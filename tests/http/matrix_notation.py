@@ -89,8 +89,8 @@ def parse_promise(text, spans):
     return promise
 
 
-def parse_promises(cell, library):
-    """The alternatives of a cell that count for a library ("0.9.75" or "1.0.1")."""
+def parse_promises(cell):
+    """The alternatives of a cell."""
     spans = []
 
     def number(match):
@@ -98,16 +98,7 @@ def parse_promises(cell, library):
         return f"`{len(spans) - 1}`"
 
     text = re.sub(r"`([^`]*)`", number, cell.strip())
-    promises = []
-    for part in text.split("<br>"):
-        only = re.match(r"(0\.9\.75|1\.0\.1): ", part.strip())
-        if only and only[1] != library:
-            continue
-        part = part.strip()[only.end():] if only else part
-        promises += [parse_promise(alternative, spans) for alternative in part.split(" / ")]
-    if not promises:
-        raise ValueError(f"says nothing about {library}: {cell}")
-    return promises
+    return [parse_promise(alternative, spans) for alternative in text.split(" / ")]
 
 
 def code(cell):

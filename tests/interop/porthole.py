@@ -22,13 +22,6 @@ def is_sanitized():
     return b"__asan_init" in data or b"__tsan_init" in data
 
 
-def has_lax_parser():
-    """With libmicrohttpd 0.9.75 a request in the chunked coding ends its connection: its parser of chunks and trailers is
-    too lax to trust what follows."""
-    done = subprocess.run([PROGRAM, "version"], capture_output=True, text=True, timeout=20, check=True)
-    return "libmicrohttpd 0." in done.stdout
-
-
 def need_plain_build():
     if is_sanitized():
         raise tap.Skip("a sanitizer's memory is not porthole's")

@@ -124,12 +124,16 @@ make_base() {
 }
 
 build() { # ARGUMENT...
-    # ALLOW_OLDER: a test of the image is no release of it.
-    pod build --network host --pull-never --format docker --build-arg ALLOW_OLDER=1 "$@"
+    pod build --network host --pull-never --format docker "$@"
 }
 
+# A mirror may list a version of curl that it does not serve yet. That is an error, which names the others; a test of the
+# image is no release of it, and takes the next.
 make_porthole_image() {
-    build -t porthole -f "$top/docker/Dockerfile" "$top"
+    local log=$work/image.log other
+    build "$@" -t porthole -f "$top/docker/Dockerfile" "$top" 2>&1 | tee "$log" && return
+    other=$(sed -n 's/.*does not serve it.*CURL_VERSION chooses another version: \([^ ]*[^. ]\).*/\1/p' "$log" | head -n 1)
+    [ -n "$other" ] && [ $# -eq 0 ] && make_porthole_image --build-arg CURL_VERSION="$other"
 }
 
 # Stands for every other image in compose.yaml and pod.yaml, under their names.

@@ -42,10 +42,12 @@ version_is_the_label() {
         contains "$(pod run --rm --network none porthole version)" "porthole $label"
 }
 
-libraries_are_debian_13() {
-    local text
+libraries_are_expected() {
+    local text least
     text=$(pod run --rm --network none porthole version)
-    contains "$text" 'libmicrohttpd 1.0.1' && contains "$text" 'libcurl 8.14.1'
+    least=$(sed -n 's/^LIBMICROHTTPD := //p' "$top/Makefile")
+    equal "$least" "$(printf '%s\n' "$least" "$(sed -n 's/^libmicrohttpd //p' <<<"$text")" | sort -V | head -n 1)" &&
+        contains "$text" 'libcurl 8.14.1'
 }
 
 # A target with a certificate of its own making; its port goes to build/pods/port.
@@ -130,7 +132,7 @@ check 'its entry point is in exec form' equal '[/porthole] [run -c /etc/porthole
 check 'its health check is in exec form' equal '[CMD /porthole probe unix:/run/porthole/health.sock]' \
     "$(inspect '{{.HealthCheck.Test}}')"
 check "its version is the label's and the Makefile's" version_is_the_label
-check 'its libraries are those of Debian 13' libraries_are_debian_13
+check 'its libcurl is that of Debian 13, its libmicrohttpd new enough' libraries_are_expected
 check 'without a configuration it fails with status 78' \
     equal 78 "$(pod run --rm --network none porthole 2>/dev/null; echo $?)"
 

@@ -226,7 +226,7 @@ static void test_client_garbage_gets_400_and_reaches_nobody(void **state)
     struct front *front = *state;
 
     front_open(front);
-    front_say(front, "GET /a HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n");
+    front_say(front, "G(T /a HTTP/1.1\r\nHost: a\r\n\r\n");
     front_expect(front, "HTTP/1.1 400 ", "}\n");
     front_await(front, OUTCOME_MALFORMED);
     front_expect_closed(front);
