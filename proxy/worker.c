@@ -198,6 +198,20 @@ static void worker_on_beat(struct timer *timer)
     timer_arm(worker->loop, &worker->beat, BEAT_MS);
 }
 
+/* Moves on whatever the sources of a round have made ready. `quiet`: they have made nothing ready. */
+static void worker_turn(struct worker *worker, bool quiet)
+{
+    frontend_turn(worker->frontend, quiet);
+    tunnels_turn(&worker->env.tunnels);
+    exchange_flush_unsent(&worker->env);
+}
+
+/* A client's bytes are seen only when its library has run: its deadline must not come first. */
+static void worker_before_timers(void *closure)
+{
+    worker_turn(closure, false);
+}
+
 static bool worker_is_done(const struct worker *worker)
 {
     return worker->env.stopping && frontend_clients(worker->frontend)->n_clients == 0 &&
@@ -217,6 +231,7 @@ static void *worker_main(void *closure)
 {
     struct worker *worker = closure;
 
+    loop_before_timers(worker->loop, worker_before_timers, worker);
     timer_arm(worker->loop, &worker->beat, BEAT_MS);
     worker->host.most_client_fd = worker_most_client_fd();
     worker_heed(worker);
@@ -232,9 +247,7 @@ static void *worker_main(void *closure)
             break;
         }
         worker_heed(worker);
-        frontend_turn(worker->frontend, n == 0);
-        tunnels_turn(&worker->env.tunnels);
-        exchange_flush_unsent(&worker->env);
+        worker_turn(worker, n == 0);
     }
     mailbox_close(&worker->mailbox);
     worker->setup.stopped(worker->setup.closure);

@@ -1,3 +1,14 @@
+/* The loop: one epoll instance and one wheel of timers.
+ *
+ * A round (loop_run_once) looks at descriptors, reads the clock, and calls the sources that are ready. When a timer is
+ * due by that clock it looks again before the timer fires: at everything that was ready when the clock was read. A
+ * process that was stopped, frozen or starved for longer than a time-out so finds what arrived meanwhile, and not the
+ * time-out. What was found may lie in a library or on a list of things to do: whoever owns the loop deals with that in
+ * the hook that runs between the two (loop_before_timers).
+ *
+ * "Everything" is bounded without counting time: epoll hands out what is ready in turns, and what is still ready after
+ * its turn waits behind the others. After as many events as there are sources, each of them has had its turn. So busy
+ * sources cannot put timers off for ever, and a round in which no timer is due costs one epoll_wait. */
 #include "proxy/base/loop.h"
 
 #include <assert.h>
@@ -40,6 +51,9 @@ struct loop {
     int wake_fd;  /* owned; an eventfd, its event carries no source */
     struct instant now;
     struct wheel wheel;
+    size_t n_sources;
+    loop_hook *before_timers;             /* NULL: none */
+    void *closure;                        /* of the hook */
     struct epoll_event batch[LOOP_BATCH]; /* data.ptr: the source, NULL when there is none any more */
     int batch_next;                       /* events from here to n_batch are still to be delivered */
     int n_batch;
@@ -180,6 +194,7 @@ int loop_add(struct loop *loop, struct source *source, int fd, uint32_t events, 
     if (r < 0)
         return r;
     *source = (struct source){.fd = fd, .events = events, .fn = fn, .loop = loop};
+    loop->n_sources++;
     return 0;
 }
 
@@ -210,6 +225,7 @@ void loop_remove(struct source *source)
     if (!loop)
         return;
     loop_control(loop, EPOLL_CTL_DEL, source, source->fd, 0);
+    loop->n_sources--;
     for (int i = loop->batch_next; i < loop->n_batch; i++) {
         if (loop->batch[i].data.ptr == source)
             loop->batch[i].data.ptr = NULL;
@@ -251,18 +267,67 @@ static int loop_dispatch(struct loop *loop)
     return n_called;
 }
 
-int loop_run_once(struct loop *loop, int timeout_ms)
+/* Fetches a batch. A signal (that of being continued after a stop, too) ends the sleep, not the look. Returns how many
+ * events there are, or a negative errno. */
+static int loop_fetch(struct loop *loop, int sleep_ms)
 {
-    int n = epoll_wait(loop->epoll_fd, loop->batch, LOOP_BATCH, loop_sleep_ms(loop, timeout_ms));
-    int n_called;
+    int n = epoll_wait(loop->epoll_fd, loop->batch, LOOP_BATCH, sleep_ms);
 
-    if (n < 0 && errno != EINTR)
-        return -errno;
-    loop->now = instant_now();
+    while (n < 0 && errno == EINTR)
+        n = epoll_wait(loop->epoll_fd, loop->batch, LOOP_BATCH, 0);
     loop->batch_next = 0;
     loop->n_batch = n < 0 ? 0 : n;
+    return n < 0 ? -errno : n;
+}
+
+static bool loop_timer_is_due(struct loop *loop)
+{
+    uint64_t tick;
+
+    return wheel_next(&loop->wheel, &tick) && tick <= loop->now.ns / LOOP_TICK_NS;
+}
+
+/* Calls every source that was ready when the clock was read, then the hook. Returns how many sources were called, or a
+ * negative errno. */
+static int loop_catch_up(struct loop *loop)
+{
+    size_t n_seen = 0, n_most = loop->n_sources + 1; /* and wake_fd */
+    int n_called = 0;
+    int n;
+
+    do {
+        n = loop_fetch(loop, 0);
+        if (n < 0)
+            return n;
+        n_seen += (size_t)n;
+        n_called += loop_dispatch(loop);
+    } while (n == LOOP_BATCH && n_seen < n_most);
+    if (loop->before_timers)
+        loop->before_timers(loop->closure);
+    return n_called;
+}
+
+int loop_run_once(struct loop *loop, int timeout_ms)
+{
+    int n_called, r = loop_fetch(loop, loop_sleep_ms(loop, timeout_ms));
+
+    if (r < 0)
+        return r;
+    loop->now = instant_now();
     n_called = loop_dispatch(loop);
+    if (loop_timer_is_due(loop)) {
+        r = loop_catch_up(loop);
+        if (r < 0)
+            return r;
+        n_called += r;
+    }
     return n_called + wheel_advance(&loop->wheel, loop->now.ns / LOOP_TICK_NS);
+}
+
+void loop_before_timers(struct loop *loop, loop_hook *hook, void *closure)
+{
+    loop->before_timers = hook;
+    loop->closure = closure;
 }
 
 void loop_wake(struct loop *loop)

@@ -16,6 +16,7 @@ struct timer;
 
 typedef void source_fn(struct source *source, uint32_t events);
 typedef void timer_fn(struct timer *timer);
+typedef void loop_hook(void *closure);
 
 /* Interest in one descriptor, embedded in its owner. The descriptor stays the owner's. */
 struct source {
@@ -53,9 +54,13 @@ int loop_modify(struct source *source, uint32_t events) WARN_UNUSED;
  * it, so that its owner can be freed inside any callback. Harmless when it is in no loop. */
 void loop_remove(struct source *source);
 
-/* Waits at most timeout_ms (-1: until something happens; 0: just look) or until the next timer is due,
- * then runs callbacks: sources first, timers after. Returns how many callbacks ran, or a negative errno. */
+/* Waits at most timeout_ms (-1: until something happens; 0: just look) or until the next timer is due, then runs
+ * callbacks: sources first, timers after. A timer fires only when every source that was ready by then has been called.
+ * A signal ends the wait early. Returns how many callbacks ran, or a negative errno. */
 int loop_run_once(struct loop *loop, int timeout_ms) WARN_UNUSED;
+
+/* Before timers fire `hook` is called, so that what the sources have only noted is dealt with by then. NULL: none. */
+void loop_before_timers(struct loop *loop, loop_hook *hook, void *closure);
 
 /* Makes a loop_run_once that waits, now or next, return. Any thread, and async-signal-safe. */
 void loop_wake(struct loop *loop);

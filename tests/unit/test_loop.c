@@ -16,6 +16,9 @@
 
 static uint64_t virtual_ns = UINT64_C(1234567890123);
 static bool interrupt_next_wait;
+static int n_waits;
+/* At the next look that finds nothing the process is stopped for a while, during which a byte is written here. */
+static int arrives_at = -1;
 
 /* These two take the place of the C library's. */
 int clock_gettime(clockid_t clock, struct timespec *ts)
@@ -30,6 +33,7 @@ int epoll_wait(int epoll_fd, struct epoll_event *events, int n_max, int timeout_
 {
     int n;
 
+    n_waits++;
     if (interrupt_next_wait) {
         interrupt_next_wait = false;
         errno = EINTR;
@@ -38,6 +42,11 @@ int epoll_wait(int epoll_fd, struct epoll_event *events, int n_max, int timeout_
     n = epoll_pwait(epoll_fd, events, n_max, timeout_ms < 0 ? -1 : 0, NULL);
     if (n == 0)
         virtual_ns += (uint64_t)timeout_ms * 1000000;
+    if (n == 0 && arrives_at >= 0) {
+        virtual_ns += UINT64_C(2500) * 1000000;
+        assert_int_equal(write(arrives_at, "x", 1), 1);
+        arrives_at = -1;
+    }
     return n;
 }
 
@@ -453,9 +462,135 @@ static void test_loop_runs_sources_before_timers(void **state)
     probe.due = (struct instant){virtual_ns};
     reader_init(&reader, EPOLLIN, reader_frees_both);
     reader.source.fn = reader_called;
-    assert_int_equal(loop_run_once(loop, 0), 2);
-    assert_int_equal(reader.n_called, 1);
+    assert_int_equal(loop_run_once(loop, 0), 3);
+    assert_int_equal(reader.n_called, 2);
     assert_int_equal(probe.n_fired, 1);
+    reader_deinit(&reader);
+}
+
+/* An exchange, more or less: its answer lies in the socket and ends the wait for it. */
+struct waiter {
+    struct reader reader;
+    struct probe time_out;
+};
+
+static void waiter_is_answered(struct source *source, uint32_t events)
+{
+    struct waiter *waiter = CONTAINER_OF(source, struct waiter, reader.source);
+
+    reader_called(source, events);
+    timer_disarm(&waiter->time_out.timer);
+}
+
+static void waiter_init(struct waiter *waiter, bool answered)
+{
+    char byte;
+
+    reader_init(&waiter->reader, EPOLLIN, waiter_is_answered);
+    if (!answered)
+        assert_int_equal(read(waiter->reader.ends[0], &byte, 1), 1);
+    probe_init(&waiter->time_out, probe_fired);
+    probe_arm(&waiter->time_out, 1000);
+}
+
+static void test_loop_after_a_stop_finds_300_answers_and_no_time_out(void **state)
+{
+    static struct waiter waiters[300];
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LENGTH(waiters); i++)
+        waiter_init(&waiters[i], true);
+    virtual_ns += UINT64_C(2500) * 1000000;
+    interrupt_next_wait = true;
+    assert_true(loop_run_once(loop, -1) >= (int)ARRAY_LENGTH(waiters));
+    assert_int_equal(n_probes_fired, 0);
+    for (size_t i = 0; i < ARRAY_LENGTH(waiters); i++) {
+        assert_true(waiters[i].reader.n_called > 0);
+        reader_deinit(&waiters[i].reader);
+    }
+}
+
+static void test_loop_stopped_between_its_look_and_the_clock_finds_the_answer(void **state)
+{
+    struct waiter waiter;
+
+    (void)state;
+    waiter_init(&waiter, false);
+    arrives_at = waiter.reader.ends[1];
+    assert_true(loop_run_once(loop, 0) >= 1);
+    assert_int_equal(waiter.reader.n_called, 1);
+    assert_int_equal(n_probes_fired, 0);
+    reader_deinit(&waiter.reader);
+}
+
+static void test_loop_busy_without_end_still_fires_timers(void **state)
+{
+    static struct reader readers[300];
+    struct probe probe;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LENGTH(readers); i++)
+        reader_init(&readers[i], EPOLLIN, reader_called);
+    probe_init(&probe, probe_fired);
+    timer_arm(loop, &probe.timer, 1000);
+    virtual_ns += UINT64_C(1000) * 1000000;
+    for (int i = 0; i < 2 && probe.n_fired == 0; i++) {
+        virtual_ns += LOOP_TICK_MS * UINT64_C(1000000);
+        probe.due = (struct instant){virtual_ns};
+        assert_true(loop_run_once(loop, -1) > 0);
+    }
+    assert_int_equal(probe.n_fired, 1);
+    for (size_t i = 0; i < ARRAY_LENGTH(readers); i++) {
+        assert_true(readers[i].n_called > 0);
+        reader_deinit(&readers[i]);
+    }
+}
+
+static void test_loop_looks_once_where_no_timer_is_due(void **state)
+{
+    struct reader reader;
+    struct probe probe;
+
+    (void)state;
+    probe_init(&probe, probe_fired);
+    probe_arm(&probe, 1000);
+    reader_init(&reader, EPOLLIN, reader_called);
+    n_waits = 0;
+    assert_int_equal(loop_run_once(loop, -1), 1);
+    assert_int_equal(n_waits, 1);
+    timer_disarm(&probe.timer);
+    reader_deinit(&reader);
+}
+
+static int n_hooked;
+
+/* What a library had read, and only now tells. */
+static void hook_disarms(void *closure)
+{
+    struct probe *probe = closure;
+
+    n_hooked++;
+    assert_int_equal(probe->n_fired, 0);
+    timer_disarm(&probe->timer);
+}
+
+static void test_loop_hook_runs_before_timers_and_only_then(void **state)
+{
+    struct reader reader;
+    struct probe probe;
+
+    (void)state;
+    n_hooked = 0;
+    loop_before_timers(loop, hook_disarms, &probe);
+    probe_init(&probe, probe_fired);
+    probe_arm(&probe, 1000);
+    reader_init(&reader, EPOLLIN, reader_called);
+    assert_int_equal(loop_run_once(loop, 0), 1);
+    assert_int_equal(n_hooked, 0);
+    virtual_ns += UINT64_C(2500) * 1000000;
+    assert_int_equal(loop_run_once(loop, 0), 2);
+    assert_int_equal(n_hooked, 1);
+    assert_int_equal(probe.n_fired, 0);
     reader_deinit(&reader);
 }
 
@@ -520,6 +655,11 @@ int main(void)
         LOOP_TEST(test_source_exclusive_can_be_paused_and_resumed),
         LOOP_TEST(test_source_that_epoll_refuses_stays_out),
         LOOP_TEST(test_loop_runs_sources_before_timers),
+        LOOP_TEST(test_loop_after_a_stop_finds_300_answers_and_no_time_out),
+        LOOP_TEST(test_loop_stopped_between_its_look_and_the_clock_finds_the_answer),
+        LOOP_TEST(test_loop_busy_without_end_still_fires_timers),
+        LOOP_TEST(test_loop_looks_once_where_no_timer_is_due),
+        LOOP_TEST(test_loop_hook_runs_before_timers_and_only_then),
         LOOP_TEST(test_loop_interrupted_by_a_signal_goes_on),
         LOOP_TEST(test_loop_wake_from_another_thread_ends_the_wait),
         LOOP_TEST(test_loop_wake_ends_the_next_wait_and_only_that),
