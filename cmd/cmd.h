@@ -74,6 +74,10 @@ int cmd_usage_error(const char *verb, const char *format, ...) PRINTF_LIKE(2, 3)
 /* A duration as the configuration has them, in milliseconds, at most a day. 0 or -EINVAL. */
 int cmd_parse_duration(const char *text, uint64_t *ret_ms) WARN_UNUSED;
 
+/* To be called first of all: descriptors 0 to 2 are open, and process 1 ends on TERM, INT, HUP and QUIT with 128 and
+ * the signal's number, as others do. 0 or a negative errno. */
+int cmd_prepare_process(void) WARN_UNUSED;
+
 int cmd_run(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_probe(int argc, char **argv);

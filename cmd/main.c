@@ -83,8 +83,11 @@ static int main_dispatch(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    int status = main_dispatch(argc, argv);
+    int status;
 
+    if (cmd_prepare_process() < 0)
+        return CMD_FAILED;
+    status = main_dispatch(argc, argv);
     /* Help that went to a full disk was not given. */
     if (fflush(stdout) != 0 && status == CMD_OK) {
         perror("porthole: standard output");
