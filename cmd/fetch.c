@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "cmd/cmd.h"
+#include "proxy/reach/connect_reason.h"
 
 /* One server to ask. Owned by its verb, one thread. */
 struct fetch {
@@ -169,12 +170,14 @@ static int fetch_set_socket(struct fetch *client, int *ret_fd)
 /* What went wrong, as the system says it where it was the system. */
 static int fetch_fail(struct fetch *client, CURLcode code, struct error *error)
 {
+    char reason[CURL_ERROR_SIZE];
     long os_errno = 0;
 
     curl_easy_getinfo(client->curl, CURLINFO_OS_ERRNO, &os_errno);
-    if (code == CURLE_COULDNT_CONNECT && os_errno != 0)
-        return error_set(error, -(int)os_errno, "cannot connect: %s", strerror((int)os_errno));
-    return error_set(error, -EIO, "%s", client->reason[0] ? client->reason : curl_easy_strerror(code));
+    if (code != CURLE_COULDNT_CONNECT)
+        os_errno = 0;
+    connect_reason(reason, sizeof(reason), (int)code, (int)os_errno, "", client->reason);
+    return error_set(error, os_errno ? -(int)os_errno : -EIO, "%s", reason);
 }
 
 int fetch_get(struct fetch *client, uint64_t timeout_ms, FILE *to, long *ret_status, struct error *error)

@@ -1,7 +1,10 @@
 #include "proxy/reach/channel.h"
 
+#include <assert.h>
 #include <curl/curl.h>
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -10,11 +13,37 @@
 
 #define TLS_RECORD_BYTES 16384
 
+static_assert(CHANNEL_REASON_BYTES >= CURL_ERROR_SIZE, "libcurl writes as much as it likes");
+
 static ssize_t channel_tls_result(CURLcode code, const size_t *n)
 {
     if (code == CURLE_OK)
         return (ssize_t)*n;
     return code == CURLE_AGAIN ? -EAGAIN : -ECONNRESET;
+}
+
+static int channel_tls_on_text(CURL *easy, curl_infotype kind, char *data, size_t length, void *closure)
+{
+    struct channel_tls *tls = closure;
+
+    (void)easy;
+    if (kind != CURLINFO_TEXT || tls->reason[0] != '\0')
+        return 0;
+    while (length > 0 && (data[length - 1] == '\n' || data[length - 1] == '\r'))
+        length--;
+    snprintf(tls->reason, sizeof(tls->reason), "%.*s", (int)length, data);
+    return 0;
+}
+
+/* That a write failed is never the cause: an alert that explains it waits to be read. A handle's error buffer gets only
+ * the first text of its life, so that from here on what libcurl says aloud is listened to. */
+static void channel_tls_listen(struct channel_tls *tls)
+{
+    tls->reason[0] = '\0';
+    curl_easy_setopt(tls->easy, CURLOPT_ERRORBUFFER, NULL);
+    curl_easy_setopt(tls->easy, CURLOPT_DEBUGFUNCTION, channel_tls_on_text);
+    curl_easy_setopt(tls->easy, CURLOPT_DEBUGDATA, tls);
+    curl_easy_setopt(tls->easy, CURLOPT_VERBOSE, 1L);
 }
 
 ssize_t channel_send(struct channel *channel, const void *data, size_t length)
@@ -28,7 +57,10 @@ ssize_t channel_send(struct channel *channel, const void *data, size_t length)
         while (r < 0 && errno == EINTR);
         return r < 0 ? -errno : r;
     }
-    return channel_tls_result(curl_easy_send(channel->tls, data, length, &n), &n);
+    r = channel_tls_result(curl_easy_send(channel->tls->easy, data, length, &n), &n);
+    if (r < 0 && r != -EAGAIN)
+        channel_tls_listen(channel->tls);
+    return r;
 }
 
 /* A short receive means that nothing more is there, unless it ended at descriptors that were passed (unix(7)): there is
@@ -52,7 +84,7 @@ ssize_t channel_recv(struct channel *channel, void *data, size_t size)
 
     if (!channel->tls)
         return channel_recv_message(channel, &part, 1, size);
-    return channel_tls_result(curl_easy_recv(channel->tls, data, size, &n), &n);
+    return channel_tls_result(curl_easy_recv(channel->tls->easy, data, size, &n), &n);
 }
 
 /* TLS gives no scattered receive: the end of what is asked for goes through a piece of our own. */
@@ -89,19 +121,26 @@ bool channel_is_silent(struct channel *channel)
     return (!channel->tls && !channel->maybe_more) || channel_recv(channel, &byte, 1) == -EAGAIN;
 }
 
+const char *channel_reason(const struct channel *channel)
+{
+    return channel->tls && channel->tls->reason[0] ? channel->tls->reason : NULL;
+}
+
+static void channel_tls_free(struct channel_tls *tls)
+{
+    curl_multi_remove_handle(tls->multi, tls->easy);
+    curl_easy_cleanup(tls->easy);
+    curl_slist_free_all(tls->list);
+    free(tls);
+}
+
 void channel_close(struct channel *channel)
 {
     if (channel->fd < 0)
         return;
-    if (channel->tls) {
-        struct curl_slist *connect_to = NULL;
-
-        curl_easy_getinfo(channel->tls, CURLINFO_PRIVATE, (char **)&connect_to);
-        curl_multi_remove_handle(channel->multi, channel->tls);
-        curl_easy_cleanup(channel->tls);
-        curl_slist_free_all(connect_to);
-    } else {
+    if (channel->tls)
+        channel_tls_free(channel->tls);
+    else
         close(channel->fd);
-    }
     *channel = (struct channel)CHANNEL_INIT;
 }

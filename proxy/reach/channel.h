@@ -6,12 +6,23 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+struct curl_slist;
+
+#define CHANNEL_REASON_BYTES 256 /* what libcurl wants to be given */
+
+/* What a TLS connection is made of, besides its descriptor. */
+struct channel_tls {
+    void *easy;                        /* owned easy handle */
+    void *multi;                       /* borrowed: the multi handle it lives in */
+    struct curl_slist *list;           /* owned: of the handle's options, NULL */
+    char reason[CHANNEL_REASON_BYTES]; /* why it broke, as libcurl says; "" */
+};
+
 /* An open connection: non-blocking. Embedded in its owner. */
 struct channel {
-    int fd;          /* owned, -1 when closed */
-    void *tls;       /* owned easy handle, NULL for a plain connection */
-    void *multi;     /* borrowed: the multi handle that tls lives in */
-    bool maybe_more; /* the last receive got all it asked for: there may be more to read */
+    int fd;                  /* owned, -1 when closed */
+    struct channel_tls *tls; /* owned, NULL for a plain connection */
+    bool maybe_more;         /* the last receive got all it asked for: there may be more to read */
 };
 
 #define CHANNEL_INIT \
@@ -28,6 +39,9 @@ ssize_t channel_recv_parts(struct channel *channel, void *data, size_t size, voi
 /* Whether nothing more has arrived; a byte that has is lost. Costs no system call where the last receive has told it
  * already. */
 bool channel_is_silent(struct channel *channel);
+/* What TLS has to say of a receive that failed: a fatal alert of the other side (a client certificate that it
+ * does not accept, RFC 8446 4.4.2.4), a broken record. NULL: no more than its errno. Lives as long as the channel. */
+const char *channel_reason(const struct channel *channel);
 /* Closes; harmless when closed. */
 void channel_close(struct channel *channel);
 

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "proxy/reach/connect_reason.h"
 #include "proxy/reach/connect_socket.h"
 
 #define BACKOFF_FIRST_MS 2
@@ -33,8 +34,9 @@ struct attempt {
     attempt_fn *fn; /* NULL while connect_start runs */
     void *closure;
     struct connect_socket socket;
-    struct curl_slist *list; /* owned; of the handle's options, NULL */
-    struct timer backoff;    /* armed while BACKING_OFF */
+    struct curl_slist *list;    /* owned; of the handle's options, NULL */
+    char said[CURL_ERROR_SIZE]; /* written by libcurl */
+    struct timer backoff;       /* armed while BACKING_OFF */
     struct instant deadline;
     uint64_t backoff_ms;
     struct channel channel; /* OVER: the connection, or closed and `failure` says why */
@@ -86,23 +88,30 @@ static void attempt_finish(struct attempt *attempt)
     attempt_free(attempt);
 }
 
-/* Makes the connection ours: a plain one leaves libcurl altogether. */
+/* Makes the connection ours: a plain one leaves libcurl altogether, the handle of a TLS connection goes with it. */
 static void attempt_take_channel(struct attempt *attempt)
 {
     CURL *easy = attempt->transfer.easy;
     curl_socket_t fd = CURL_SOCKET_BAD;
+    struct channel_tls *tls;
 
     curl_easy_getinfo(easy, CURLINFO_ACTIVESOCKET, &fd);
-    attempt->channel.fd = fd;
     if (attempt->to.address->kind != ADDRESS_HTTPS) {
-        attempt->socket.kept_fd = fd;
+        attempt->channel.fd = attempt->socket.kept_fd = fd;
         return;
     }
-    curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, NULL);
-    /* The list must live as long as the handle: it goes with it. */
-    curl_easy_setopt(easy, CURLOPT_PRIVATE, attempt->list);
+    tls = malloc(sizeof(*tls));
+    if (!tls) {
+        failure_set(&attempt->failure, OUTCOME_INTERNAL, ENOMEM, NULL);
+        return;
+    }
+    tls->easy = connector_release(&attempt->transfer, &tls->multi);
+    tls->list = attempt->list;
+    tls->reason[0] = '\0';
     attempt->list = NULL;
-    attempt->channel.tls = connector_release(&attempt->transfer, &attempt->channel.multi);
+    curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, NULL);
+    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, tls->reason);
+    attempt->channel = (struct channel){.fd = fd, .tls = tls};
 }
 
 /* ---- why ---- */
@@ -172,6 +181,17 @@ static int attempt_errno(const struct attempt *attempt, CURLcode code)
     return (int)number;
 }
 
+static void attempt_fail(struct attempt *attempt, CURLcode code, int error_number)
+{
+    enum outcome outcome = attempt_outcome(code, error_number);
+    char where[CONNECT_SOCKET_WHERE_BYTES], reason[FAILURE_REASON_BYTES];
+
+    connect_socket_where(&attempt->socket, where);
+    connect_reason(reason, sizeof(reason), (int)code, error_number, where, attempt->said);
+    /* Of a Unix socket, the errno says it all. */
+    failure_set(&attempt->failure, outcome, error_number, error_number && where[0] == '\0' ? NULL : reason);
+}
+
 /* ---- trying ---- */
 
 static void attempt_back_off(struct attempt *attempt)
@@ -192,7 +212,7 @@ static void attempt_on_done(struct transfer *transfer, int code)
     if (code == CURLE_OK)
         attempt_take_channel(attempt);
     else if (!may_wait)
-        failure_set(&attempt->failure, attempt_outcome((CURLcode)code, error_number), error_number, NULL);
+        attempt_fail(attempt, (CURLcode)code, error_number);
     attempt_drop_handle(attempt);
     if (code != CURLE_OK && may_wait)
         attempt_back_off(attempt);
@@ -209,6 +229,8 @@ static void attempt_try(struct attempt *attempt)
 
     if (easy && connect_options_set(easy, &attempt->to, left_ms, &attempt->list) == 0) {
         connect_socket_begin(&attempt->socket, easy);
+        attempt->said[0] = '\0';
+        curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, attempt->said);
         if (connector_start(attempt->connector, &attempt->transfer, easy) == 0)
             return;
     } else if (easy) {

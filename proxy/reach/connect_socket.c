@@ -1,11 +1,12 @@
 #include "proxy/reach/connect_socket.h"
 
+#include <arpa/inet.h>
 #include <curl/curl.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -52,6 +53,8 @@ static curl_socket_t connect_socket_on_open(void *closure, curlsocktype purpose,
             return CURL_SOCKET_BAD;
         }
     }
+    if (to->addrlen <= sizeof(sock->tried))
+        memcpy(&sock->tried, &to->addr, to->addrlen);
     fd = socket(to->family, to->socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, to->protocol);
     if (fd < 0)
         sock->error_number = errno;
@@ -68,7 +71,10 @@ static int connect_socket_on_close(void *closure, curl_socket_t fd)
 
 void connect_socket_init(struct connect_socket *sock, const struct address *address)
 {
-    *sock = (struct connect_socket){.address = address, .kept_fd = -1, .file_fd = -1};
+    sock->address = address;
+    sock->kept_fd = sock->file_fd = -1;
+    sock->error_number = 0;
+    sock->tried.ss_family = 0;
 }
 
 void connect_socket_begin(struct connect_socket *sock, void *easy)
@@ -81,6 +87,19 @@ void connect_socket_begin(struct connect_socket *sock, void *easy)
         return;
     curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, connect_socket_on_close);
     curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, sock);
+}
+
+void connect_socket_where(const struct connect_socket *sock, char out[CONNECT_SOCKET_WHERE_BYTES])
+{
+    const struct sockaddr_in *four = (const struct sockaddr_in *)&sock->tried;
+    const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)&sock->tried;
+    char text[INET6_ADDRSTRLEN] = "";
+
+    out[0] = '\0';
+    if (sock->tried.ss_family == AF_INET && inet_ntop(AF_INET, &four->sin_addr, text, sizeof(text)))
+        snprintf(out, CONNECT_SOCKET_WHERE_BYTES, "%s:%u", text, (unsigned)ntohs(four->sin_port));
+    if (sock->tried.ss_family == AF_INET6 && inet_ntop(AF_INET6, &six->sin6_addr, text, sizeof(text)))
+        snprintf(out, CONNECT_SOCKET_WHERE_BYTES, "[%s]:%u", text, (unsigned)ntohs(six->sin6_port));
 }
 
 void connect_socket_end(struct connect_socket *sock)

@@ -86,7 +86,7 @@ static ssize_t upstream_unchunk(struct upstream *upstream, char *to, struct text
 
 static ssize_t upstream_body_broke(struct upstream *upstream, int error_number)
 {
-    upstream_fail(upstream, OUTCOME_TARGET_TRUNCATED, error_number, NULL);
+    upstream_fail(upstream, OUTCOME_TARGET_TRUNCATED, error_number, channel_reason(&upstream->connection->channel));
     return UPSTREAM_CUT;
 }
 

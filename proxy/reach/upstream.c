@@ -161,7 +161,7 @@ void upstream_lost(struct upstream *upstream, int error_number)
         return;
     }
     upstream_fail(upstream, error_number == 0 || error_number == EPIPE ? OUTCOME_TARGET_CLOSED : OUTCOME_TARGET_RESET,
-                  error_number, NULL);
+                  error_number, channel_reason(&upstream->connection->channel));
 }
 
 /* The head, at the front of `out`. On a retry it may still be there, with a piece of body behind it. */

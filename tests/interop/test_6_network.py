@@ -26,18 +26,18 @@ class Authority:
     def path(self, name):
         return os.path.join(self.dir, name)
 
-    def _issue(self, name, issuer, subject, extension):
+    def _issue(self, name, issuer, subject, extension, days=2):
         self._run("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", f"{name}.key",
                   "-out", f"{name}.csr", "-subj", subject)
         with open(self.path(f"{name}.ext"), "w", encoding="ascii") as f:
             f.write(extension + "\n")
         signing = ["-signkey", f"{name}.key"] if issuer is None else ["-CA", f"{issuer}.crt", "-CAkey", f"{issuer}.key", "-CAcreateserial"]
-        self._run("x509", "-req", "-days", "2", "-in", f"{name}.csr", "-extfile", f"{name}.ext", "-out", f"{name}.crt", *signing)
+        self._run("x509", "-req", "-days", str(days), "-in", f"{name}.csr", "-extfile", f"{name}.ext", "-out", f"{name}.crt", *signing)
         return self.path(f"{name}.crt")
 
-    def server(self, names, client_ca=None):
-        """A context for a server whose certificate is for those names."""
-        self._issue("server", "ca", "/CN=interop server", f"subjectAltName={names}")
+    def server(self, names, client_ca=None, days=2):
+        """A context for a server whose certificate is for those names, for so many days from now."""
+        self._issue("server", "ca", "/CN=interop server", f"subjectAltName={names}", days)
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         tls.load_cert_chain(self.path("server.crt"), self.path("server.key"))
         if client_ca:
@@ -83,14 +83,44 @@ def tls_name(context):
     assert wire.exchange(porthole.address).status == 200
 
 
-def refuses_tls(context, porthole):
+def reasons(porthole, request, n):
+    """What the access log says of n exchanges, which all say the same."""
+    found = {entry.get("reason") for entry in porthole.await_entries(request, n)}
+    assert len(found) == 1, found
+    return found.pop()
+
+
+def refuses_tls(context, porthole, why):
     with_time = time.monotonic()
     for _ in range(20):
         got = wire.exchange(porthole.address, "POST", "/refused", body=b"secret")
         assert got.status == 502, (got.status, got.body)
     assert time.monotonic() - with_time < 15
     porthole.check_outcomes("/refused", 20, "tls_failed")
+    reason = reasons(porthole, "/refused", 20)
+    assert reason and why in reason, f"{reason!r} does not say {why!r}"
     porthole.check_fds()
+
+
+@test("https target with an expired certificate: 502 tls_failed, and the access log says so")
+def tls_expired(context):
+    authority = Authority(context)
+    porthole, target = behind_tls(context, authority.server(LOCAL, days=-1), tls={"ca": authority.ca})
+    refuses_tls(context, porthole, "certificate has expired")
+    assert target.endpoint.rpartition("/")[2] in reasons(porthole, "/refused", 20), "the address that was tried"
+
+
+@test("https target with an expired certificate: without an access log the error log says so")
+def tls_expired_in_error_log(context):
+    authority = Authority(context)
+    target = peers.Target(context, "tcp:127.0.0.1:0", peers.echo,
+                          around=lambda sock: server.wrap_socket(sock, server_side=True))
+    server = authority.server(LOCAL, days=-1)
+    routes = {"/": {"endpoints": [target.endpoint.replace("http:", "https:")], "tls": {"ca": authority.ca}}}
+    porthole = Porthole(context, routes, log={"level": "warn"})
+    assert wire.exchange(porthole.address).status == 502
+    peers.until(lambda: "tls_failed: " in porthole.output(), 5)
+    assert "certificate has expired" in porthole.output(), porthole.output()
 
 
 @test("https target of another ca: 502 tls_failed, nothing sent, no descriptor left")
@@ -99,7 +129,7 @@ def tls_wrong_ca(context):
     os.mkdir(context.path("other"))
     other = Authority(Other(context))
     porthole, target = behind_tls(context, authority.server(LOCAL), tls={"ca": other.ca})
-    refuses_tls(context, porthole)
+    refuses_tls(context, porthole, "unable to get local issuer certificate")
     assert target.count("request") == 0
 
 
@@ -115,7 +145,7 @@ def tls_unknown_ca(context):
     authority = Authority(context)
     server = authority.server(LOCAL)
     porthole, _ = behind_tls(context, server)
-    refuses_tls(context, porthole)
+    refuses_tls(context, porthole, "unable to get local issuer certificate")
     porthole.stop()
     porthole, _ = behind_tls(context, server, tls={"verify": False})
     assert wire.exchange(porthole.address).status == 200
@@ -127,7 +157,8 @@ def tls_server_name(context):
     server, names = authority.server("DNS:service.example.org"), []
     server.sni_callback = lambda _sock, name, _context: names.append(name)
     porthole, _ = behind_tls(context, server, tls={"ca": authority.ca})
-    refuses_tls(context, porthole)
+    refuses_tls(context, porthole, "127.0.0.1")
+    assert "certificate" in reasons(porthole, "/refused", 20)
     porthole.stop()
     names.clear()
     porthole, _ = behind_tls(context, server, tls={"ca": authority.ca, "server_name": "service.example.org"})
@@ -153,7 +184,9 @@ def tls_client_certificate(context):
     porthole, _ = behind_tls(context, server, script, tls={"ca": authority.ca})
     for _ in range(10):
         assert wire.exchange(porthole.address, target="/none").status == 502
-    porthole.check_outcomes("/none", 10, {"tls_failed", "target_closed", "target_reset"})
+    porthole.check_outcomes("/none", 10, {"tls_failed", "target_reset"})
+    for entry in porthole.entries("/none"):
+        assert "alert" in entry["reason"] and "certificate" in entry["reason"], entry
     porthole.check_fds()
 
 
@@ -208,6 +241,7 @@ def tls_not(context):
         assert wire.exchange(porthole.address, target="/mute").status == 504
         assert wire.exchange(porthole.address, target="/dropping").status == 502
     porthole.check_outcomes("/plain", 3, "tls_failed")
+    assert "wrong version number" in reasons(porthole, "/plain", 3), reasons(porthole, "/plain", 3)
     porthole.check_outcomes("/mute", 3, "connect_timeout")
     porthole.check_outcomes("/dropping", 3, "tls_failed")
     porthole.check_fds()
@@ -273,10 +307,15 @@ def tcp_failures(context):
     for _ in range(20):
         assert wire.exchange(porthole.address, target="/refused").status == 503
     porthole.check_outcomes("/refused", 20, "target_refused")
+    assert reasons(porthole, "/refused", 20) == f"cannot connect to 127.0.0.1:{port}: Connection refused"
     got = wire.exchange(porthole.address, target="/name", timeout=20)
     entry = porthole.await_entries("/name", 1)[0]
     # Without a network a resolver may just as well not answer.
     assert (got.status, entry["outcome"]) in ((502, "connect_failed"), (504, "connect_timeout")), (got.status, entry)
+    if got.status == 502:
+        assert entry["reason"] == "Could not resolve host: nothing.invalid", entry
+    else:
+        assert "esolv" in entry["reason"], entry
     porthole.check_fds()
 
 
