@@ -239,6 +239,7 @@ fuzz: ## Fuzz each target for TIME seconds, starting from tests/fuzz/corpus
 bench: ## Measure beside nginx, HAProxy and Caddy; tables and plots go to build/bench
 	@tests/deps.sh build bench
 	@$(MAKE) all
+	@$(MAKE) static
 	@tests/bench/run.sh
 
 # --- Checking ------------------------------------------------------------------------------------------------

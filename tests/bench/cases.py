@@ -30,6 +30,7 @@ class Case:
 CASES = {case.name: case for case in [
     Case("small1", "100-byte GET, 1 connection", "load", connections=1),
     Case("small32", "100-byte GET, 32 connections", "load", connections=32),
+    Case("small250", "100-byte GET, 250 connections", "load", connections=250),
     Case("small512", "100-byte GET, 512 connections", "load", connections=512),
     Case("h2load32", "100-byte GET, 32 connections, by h2load", "h2load", connections=32),
     Case("down1k", "1 KiB down", "load", "/bytes/1024", 32, size=1024),

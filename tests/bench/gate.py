@@ -16,9 +16,16 @@ def _times(summary, proxy, case, peer):
     return by_proxy[proxy]["cpu_us"] / by_proxy[peer]["cpu_us"]
 
 
+def _of_defaults(summary, proxy, case):
+    by_proxy = summary[case]
+    return by_proxy[f"{proxy}-smallest"]["cpu_us"] / by_proxy[proxy]["cpu_us"]
+
+
 # what, limit, unit, how it is found in a summary (KeyError when the summary doesn't have it)
 GOALS = [
     ("CPU per small request, 32 connections", 1.15, "x nginx", lambda s, p: _times(s, p, "small32", "nginx")),
+    ("CPU per small request, 250 connections, smallest configuration", 1.1, "x tuned", lambda s, p: _of_defaults(s, p, "small250")),
+    ("CPU per small request, 512 connections, smallest configuration", 1.1, "x tuned", lambda s, p: _of_defaults(s, p, "small512")),
     ("CPU for 100 MiB down", 1.15, "x HAProxy", lambda s, p: _times(s, p, "down100m", "haproxy")),
     ("CPU for 100 MiB up", 1.15, "x HAProxy", lambda s, p: _times(s, p, "up100m", "haproxy")),
     ("RSS, 1,000 idle connections", 16, "MiB", lambda s, p: s["idle1000"][p]["rss_kib"] / 1024),

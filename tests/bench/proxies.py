@@ -16,6 +16,7 @@ import procs
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
+DEFAULTS_MATTER = ("small1", "small32", "small250", "small512", "h2load32", "idle", "idle1000", "fresh1000", "ready")
 PATTERN = bytes(range(251)) * 8192
 BIG = 100 * 1024 * 1024
 
@@ -206,6 +207,9 @@ def contestants(extra_binaries, extra_configs):
     portholes.update(extra_binaries)
     proxies = [Proxy(name, "porthole.json", [path, "run", "-c", "@CONFIG@"], [path, "version"])
                for name, path in portholes.items()]
+    # As most people run it: nothing but defaults, in every case where these matter.
+    proxies += [Proxy(f"{name}-smallest", "porthole-smallest.json", [path, "run", "-c", "@CONFIG@"], [path, "version"],
+                      only_cases=DEFAULTS_MATTER) for name, path in portholes.items()]
     proxies += [
         Proxy("nginx", "nginx.conf", ["nginx", "-e", "@DIR@/error.log", "-p", "@DIR@", "-c", "@CONFIG@"],
               ["nginx", "-v"]),

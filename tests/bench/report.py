@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -167,7 +168,7 @@ def write_samples(path, samples):
         writer.writerows(samples)
 
 
-SMALL = [("1", "small1"), ("32", "small32"), ("512", "small512")]
+SMALL = [("1", "small1"), ("32", "small32"), ("250", "small250"), ("512", "small512")]
 BODIES = [("1 KiB down", "down1k"), ("64 KiB down", "down64k"), ("100 MiB down", "down100m"),
           ("1 KiB up", "up1k"), ("64 KiB up", "up64k"), ("100 MiB up", "up100m")]
 MEMORY = [("idle", "idle"), ("1000 idle", "idle1000"), ("1000 silent", "fresh1000"), ("512 busy", "small512"),
@@ -223,8 +224,11 @@ def write(out, samples, contestants, cases, command, started, arguments):
     with open(f"{out}/summary.json", "w") as f:
         json.dump(summary, f, indent=1)
     write_samples(f"{out}/samples.csv", samples)
-    plot(out, summary, names)
     print(sections)
     for note in notes:
         print(f"note: {note}")
+    if shutil.which("gnuplot"):
+        plot(out, summary, names)
+    else:
+        print("note: no gnuplot here, no plots (make bench installs it)")
     print(f"{time.time() - started:.0f} s; everything is in {os.path.relpath(out)}")

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Measures porthole beside nginx, HAProxy and Caddy: builds the three tools, which need nothing of porthole, and hands
-# over to run.py, which explains itself (tests/bench/run.sh --help). QUICK=1 in the environment asks for the short form.
+# over to run.py, which explains itself (tests/bench/run.sh --help); or to compare.py, for builds of porthole among themselves
+# (tests/bench/run.sh compare --help). QUICK=1 in the environment asks for the short form.
 set -eu
 
 cd "$(dirname "$0")/../.."
@@ -10,4 +11,9 @@ for tool in backend blast tunnel; do
         ${CC:-cc} -std=c11 -D_GNU_SOURCE -O2 -Wall -Wextra -I. -o build/bench/$tool tests/bench/$tool.c
     fi
 done
-exec /usr/bin/python3 -B tests/bench/run.py ${QUICK:+--quick} "$@"
+program=run
+if [ "${1-}" = compare ]; then
+    shift
+    program=compare
+fi
+exec /usr/bin/python3 -B tests/bench/$program.py ${QUICK:+--quick} "$@"

@@ -71,3 +71,9 @@ json_block() { # WORD
         }
     done <"$BATS_TEST_TMPDIR/defaults"
 }
+
+@test "the bench measures the smallest configuration" {
+    json_block /run/app/http.sock | jq -S . >"$BATS_TEST_TMPDIR/readme.json"
+    sed -e 's|@SOCKET@|/run/porthole/app.sock|' -e 's|@BACKEND@|/run/app/http.sock|' "$root/tests/bench/peers/porthole-smallest.json" |
+        jq -S . | diff "$BATS_TEST_TMPDIR/readme.json" -
+}
