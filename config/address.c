@@ -104,6 +104,14 @@ static bool address_parse_port(const char *text, uint16_t *ret_port)
     return true;
 }
 
+bool address_is_host_name(const char *host)
+{
+    size_t length = strlen(host);
+
+    return length > 0 && length <= ADDRESS_HOST_MAX &&
+           strspn(host, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_") == length;
+}
+
 static int address_check_host(const char *host, bool bracketed, enum address_use use, struct error *error)
 {
     struct in6_addr ignored;
@@ -121,8 +129,7 @@ static int address_check_host(const char *host, bool bracketed, enum address_use
                                          : "the host is empty");
     if (strchr(host, ':'))
         return address_refuse(error, "an IPv6 address is written in brackets: [::1]");
-    if (length > ADDRESS_HOST_MAX ||
-        strspn(host, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_") != length ||
+    if (!address_is_host_name(host) ||
         (strspn(host, "0123456789.") == length && inet_pton(AF_INET, host, &ignored) != 1)) {
         error_set(error, -EINVAL, "\"%s\" is not a host name or an IPv4 address", WORDS_SHOW(host));
         return 1;

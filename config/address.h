@@ -34,6 +34,9 @@ enum address_use { ADDRESS_TO_BIND, ADDRESS_TO_REACH };
  * what is wrong in error->message; or -ENOMEM. On success the caller owns the strings. */
 int address_parse(const char *text, enum address_use use, struct address *ret_address, struct error *error) WARN_UNUSED;
 
+/* Whether it may be a host: a DNS name or an IPv4 address, without a port. */
+bool address_is_host_name(const char *host);
+
 /* Frees the strings; takes one that is all zero. */
 void address_deinit(struct address *address);
 

@@ -1,3 +1,10 @@
+/* Expansion happens once, on the tree and before anything is read:
+ *
+ *   text      = *( literal / "$${" / reference )
+ *   reference = "${" NAME "}" / "${" NAME ":-" text "}"
+ *
+ * A default is a text again, up to the "}" that closes it; braces of its own come in pairs. Only what is needed is
+ * looked up, but all of it has to be well-formed. */
 #include "config/expand.h"
 
 #include <errno.h>
@@ -8,16 +15,41 @@
 #include "proxy/base/words.h"
 
 #define EXPAND_NAME_CHARACTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_"
+#define EXPAND_NAME_MAX 255
 
 /* One string being expanded. */
 struct expansion {
     struct reader *reader;  /* borrowed */
     const struct place *at; /* borrowed */
     FILE *out;              /* memory stream */
+    size_t n_references;
+    char control[EXPAND_NAME_MAX + 1]; /* the first variable with a control character in its value; "": none */
 };
 
-static bool expand_write(struct expansion *expansion, const char *text, size_t length)
+/* How long the control character at the start of UTF-8 text is, 0 when it is none; *ret_code is its code point. */
+static size_t expand_control_length(const char *text, unsigned *ret_code)
 {
+    const unsigned char *c = (const unsigned char *)text;
+
+    *ret_code = c[0];
+    if (c[0] < 0x20 || c[0] == 0x7f)
+        return c[0] != '\0';
+    *ret_code = c[1];
+    return c[0] == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0 ? 2 : 0;
+}
+
+/* Where the first one is; NULL: nowhere. */
+static const char *expand_find_control(const char *text, unsigned *ret_code)
+{
+    while (*text && expand_control_length(text, ret_code) == 0)
+        text++;
+    return *text ? text : NULL;
+}
+
+static bool expand_write(struct expansion *expansion, bool wanted, const char *text, size_t length)
+{
+    if (!wanted)
+        return true;
     expansion->reader->n_expanded_bytes += length;
     if (expansion->reader->n_expanded_bytes > EXPAND_BYTES_MAX) {
         reader_problem(expansion->reader, expansion->at, "the file expands to more than %zu MiB",
@@ -28,67 +60,111 @@ static bool expand_write(struct expansion *expansion, const char *text, size_t l
     return true;
 }
 
-/* Expands what stands between "${" and "}". */
-static bool expand_reference(struct expansion *expansion, const char *inside, size_t length)
+static bool expand_refuse(struct expansion *expansion, const char *wrong)
 {
-    size_t n_name = strspn(inside, EXPAND_NAME_CHARACTERS);
-    bool has_default = n_name + 2 <= length && strncmp(inside + n_name, ":-", 2) == 0;
-    char name[256];
-    const char *value;
+    reader_problem(expansion->reader, expansion->at, "%s (a literal \"${\" is written \"$${\")", wrong);
+    return false;
+}
 
-    if (length >= 5 && strncmp(inside, "file:", 5) == 0) {
-        reader_problem(expansion->reader, expansion->at, "\"${file:...}\" is not supported by this version");
-        return false;
-    }
-    if (n_name == 0 || n_name >= sizeof(name) || strchr("0123456789", inside[0]) ||
-        (n_name != length && !has_default)) {
-        reader_problem(expansion->reader, expansion->at,
-                       "expected \"${NAME}\" or \"${NAME:-default}\" (a literal \"${\" is written \"$${\")");
-        return false;
-    }
-    memcpy(name, inside, n_name);
-    name[n_name] = '\0';
-    value = getenv(name);
-    if (has_default && (!value || value[0] == '\0'))
-        return expand_write(expansion, inside + n_name + 2, length - n_name - 2);
+/* Writes the value of a variable. */
+static bool expand_variable(struct expansion *expansion, const char *name, const char *value)
+{
+    unsigned code;
+
     if (!value) {
         reader_problem(expansion->reader, expansion->at,
                        "the environment variable %s is not set, and no default is given (\"${%s:-default}\")",
                        WORDS_SHOW(name), WORDS_SHOW(name));
         return false;
     }
-    return expand_write(expansion, value, strlen(value));
+    if (expansion->control[0] == '\0' && expand_find_control(value, &code))
+        memcpy(expansion->control, name, strlen(name) + 1);
+    return expand_write(expansion, true, value, strlen(value));
 }
 
-static bool expand_text(struct expansion *expansion, const char *text)
+/* Takes a name up to the "}" or ":-" behind it. */
+static bool expand_name(struct expansion *expansion, const char **text, char name[EXPAND_NAME_MAX + 1])
 {
-    while (*text) {
-        size_t literal = strcspn(text, "$");
-        size_t length;
-        if (literal > 0) {
-            if (!expand_write(expansion, text, literal))
-                return false;
-            text += literal;
-        } else if (strncmp(text, "$${", 3) == 0) {
-            if (!expand_write(expansion, "${", 2))
-                return false;
-            text += 3;
-        } else if (strncmp(text, "${", 2) != 0) {
-            if (!expand_write(expansion, text++, 1))
-                return false;
+    size_t length = strspn(*text, EXPAND_NAME_CHARACTERS);
+    const char *behind = *text + length;
+
+    if (strncmp(*text, "file:", 5) == 0) {
+        reader_problem(expansion->reader, expansion->at, "\"${file:...}\" is not supported by this version");
+        return false;
+    }
+    if (*behind == '\0')
+        return expand_refuse(expansion, "\"${\" without \"}\"");
+    if (length == 0 || length > EXPAND_NAME_MAX || strchr("0123456789", (*text)[0]) ||
+        (*behind != '}' && strncmp(behind, ":-", 2) != 0))
+        return expand_refuse(expansion, "expected \"${NAME}\" or \"${NAME:-default}\"");
+    memcpy(name, *text, length);
+    name[length] = '\0';
+    *text = behind;
+    return true;
+}
+
+static bool expand_text(struct expansion *expansion, const char **text, unsigned depth, bool wanted);
+
+/* Takes what follows "${", with its "}". */
+static bool expand_reference(struct expansion *expansion, const char **text, unsigned depth, bool wanted)
+{
+    char name[EXPAND_NAME_MAX + 1];
+    bool use_default = false;
+    const char *value;
+
+    if (!expand_name(expansion, text, name))
+        return false;
+    expansion->n_references++;
+    value = getenv(name);
+    if (**text == ':') {
+        use_default = !value || value[0] == '\0';
+        *text += 2;
+        if (!expand_text(expansion, text, depth + 1, wanted && use_default))
+            return false;
+    }
+    ++*text;
+    return !wanted || use_default || expand_variable(expansion, name, value);
+}
+
+/* Takes what needs no expansion: up to the next "$", and inside a default only up to the next brace. */
+static bool expand_literal(struct expansion *expansion, const char **text, unsigned depth, bool wanted)
+{
+    size_t length = 1 + strcspn(*text + 1, depth > 0 ? "${}" : "$");
+    const char *from = *text;
+
+    *text += length;
+    return expand_write(expansion, wanted, from, length);
+}
+
+/* Takes a text to its end, or a default up to the "}" that closes it, which stays. */
+static bool expand_text(struct expansion *expansion, const char **text, unsigned depth, bool wanted)
+{
+    unsigned n_open = 0;
+    bool good = true;
+
+    if (depth > EXPAND_DEPTH_MAX) {
+        reader_problem(expansion->reader, expansion->at, "defaults inside defaults, more than %d deep",
+                       EXPAND_DEPTH_MAX);
+        return false;
+    }
+    while (good && **text) {
+        if (strncmp(*text, "$${", 3) == 0) {
+            good = expand_write(expansion, wanted, "${", 2);
+            *text += 3;
+            n_open++;
+        } else if (strncmp(*text, "${", 2) == 0) {
+            *text += 2;
+            good = expand_reference(expansion, text, depth, wanted);
         } else {
-            length = strcspn(text + 2, "}");
-            if (text[2 + length] != '}') {
-                reader_problem(expansion->reader, expansion->at,
-                               "\"${\" without \"}\" (a literal \"${\" is written \"$${\")");
-                return false;
-            }
-            if (!expand_reference(expansion, text + 2, length))
-                return false;
-            text += 2 + length + 1;
+            if (**text == '}' && depth > 0 && n_open-- == 0)
+                return true;
+            n_open += **text == '{';
+            good = expand_literal(expansion, text, depth, wanted);
         }
     }
-    return true;
+    if (good && depth > 0)
+        return expand_refuse(expansion, "a default without its \"}\"; braces inside a default come in pairs");
+    return good;
 }
 
 static json_t *expand_broken(struct reader *reader)
@@ -96,21 +172,42 @@ static json_t *expand_broken(struct reader *reader)
     return json_incref((json_t *)(uintptr_t)reader->broken);
 }
 
+/* Notes that this string had a reference. */
+static int expand_note(const struct expansion *expansion, const json_t *string)
+{
+    struct reader *reader = expansion->reader;
+    struct expanded note = {.string = string};
+    size_t n = reader->n_expanded;
+
+    /* Grows when the number is a power of two, which stands for the capacity. */
+    if ((n & (n - 1)) == 0) {
+        struct expanded *grown = reallocarray(reader->expanded, n ? 2 * n : 1, sizeof(*grown));
+        if (!grown)
+            return -ENOMEM;
+        reader->expanded = grown;
+    }
+    if (expansion->control[0] != '\0' && !(note.control = strdup(expansion->control)))
+        return -ENOMEM;
+    reader->expanded[reader->n_expanded++] = note;
+    return 0;
+}
+
 /* Returns a new reference to what shall stand in place of the string; NULL when out of memory. */
 static json_t *expand_string(struct reader *reader, const struct place *at, json_t *string)
 {
     struct expansion expansion = {.reader = reader, .at = at};
+    const char *from = json_string_value(string);
     char *text = NULL;
     size_t length = 0;
     json_t *expanded;
     bool good;
 
-    if (!strchr(json_string_value(string), '$'))
+    if (!strchr(from, '$'))
         return json_incref(string);
     expansion.out = open_memstream(&text, &length);
     if (!expansion.out)
         return NULL;
-    good = expand_text(&expansion, json_string_value(string));
+    good = expand_text(&expansion, &from, 0, true);
     if (ferror(expansion.out) | (fclose(expansion.out) != 0)) {
         free(text);
         return NULL;
@@ -121,10 +218,12 @@ static json_t *expand_string(struct reader *reader, const struct place *at, json
         expanded = expand_broken(reader);
     }
     free(text);
+    if (expanded != reader->broken && expansion.n_references > 0 && expand_note(&expansion, expanded) < 0)
+        reader->failure = -ENOMEM;
     return expanded;
 }
 
-void expand_tree(struct reader *reader, const struct place *at, json_t **value)
+static void expand_value(struct reader *reader, const struct place *at, json_t **value)
 {
     struct place place = {.parent = at};
     json_t *member;
@@ -139,7 +238,7 @@ void expand_tree(struct reader *reader, const struct place *at, json_t **value)
         json_array_foreach(*value, place.index, member)
         {
             json_t *replaced = json_incref(member);
-            expand_tree(reader, &place, &replaced);
+            expand_value(reader, &place, &replaced);
             if (json_array_set_new(*value, place.index, replaced) != 0)
                 reader->failure = -ENOMEM;
         }
@@ -147,11 +246,71 @@ void expand_tree(struct reader *reader, const struct place *at, json_t **value)
         json_object_foreach(*value, place.key, member)
         {
             json_t *replaced = json_incref(member);
-            expand_tree(reader, &place, &replaced);
+            expand_value(reader, &place, &replaced);
             if (json_object_set_new(*value, place.key, replaced) != 0)
                 reader->failure = -ENOMEM;
         }
     }
+}
+
+static int expanded_compare(const void *a, const void *b)
+{
+    uintptr_t left = (uintptr_t)((const struct expanded *)a)->string;
+    uintptr_t right = (uintptr_t)((const struct expanded *)b)->string;
+
+    return (left > right) - (left < right);
+}
+
+void expand_tree(struct reader *reader, json_t **value)
+{
+    expand_value(reader, NULL, value);
+    if (reader->n_expanded > 0)
+        qsort(reader->expanded, reader->n_expanded, sizeof(*reader->expanded), expanded_compare);
+}
+
+void expand_free(struct reader *reader)
+{
+    for (size_t i = 0; i < reader->n_expanded; i++)
+        free(reader->expanded[i].control);
+    free(reader->expanded);
+    reader->expanded = NULL;
+    reader->n_expanded = 0;
+}
+
+static const struct expanded *expand_find(const struct reader *reader, const json_t *string)
+{
+    const struct expanded key = {.string = string};
+
+    if (reader->n_expanded == 0)
+        return NULL;
+    return bsearch(&key, reader->expanded, reader->n_expanded, sizeof(key), expanded_compare);
+}
+
+bool expand_was(const struct reader *reader, const json_t *string)
+{
+    return expand_find(reader, string) != NULL;
+}
+
+bool expand_is_clean(struct reader *reader, const struct place *at, const json_t *string)
+{
+    const char *text = json_string_value(string);
+    const struct expanded *expanded;
+    const char *control;
+    unsigned code;
+
+    control = text ? expand_find_control(text, &code) : NULL;
+    if (!control)
+        return true;
+    expanded = expand_find(reader, string);
+    if (expanded && expanded->control)
+        reader_problem(reader, at,
+                       "the control character U+%04X (byte %zu) is not allowed here; it comes from the environment "
+                       "variable %s",
+                       code, (size_t)(control - text) + 1, WORDS_SHOW(expanded->control));
+    else
+        reader_problem(reader, at, "the control character U+%04X (byte %zu) is not allowed here", code,
+                       (size_t)(control - text) + 1);
+    return false;
 }
 
 char *expand_escape(const char *text)

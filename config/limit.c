@@ -3,8 +3,8 @@
 #include <sys/types.h>
 
 const struct limit limits[N_LIMITS] = {
-#define LIMIT(id, key, unit, fallback, minimum, maximum, sentence) \
-    [LIMIT_##id] = {key, UNIT_##unit, fallback, minimum, maximum, sentence},
+#define LIMIT(id, unit, fallback, minimum, maximum, sentence) \
+    [LIMIT_##id] = {UNIT_##unit, fallback, minimum, maximum, sentence},
 #include "config/limits.def"
 #undef LIMIT
 };
@@ -23,4 +23,18 @@ void limit_store(const struct limit *limit, uint64_t value, void *out)
         *(uint64_t *)out = value;
         break;
     }
+}
+
+uint64_t limit_fetch(const struct limit *limit, const void *field)
+{
+    switch (limit->unit) {
+    case UNIT_COUNT:
+        return *(const uint32_t *)field;
+    case UNIT_MODE:
+        return *(const mode_t *)field;
+    case UNIT_BYTES:
+    case UNIT_MS:
+        break;
+    }
+    return *(const uint64_t *)field;
 }

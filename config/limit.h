@@ -7,7 +7,7 @@
 enum limit_unit { UNIT_COUNT, UNIT_BYTES, UNIT_MS, UNIT_MODE };
 
 enum limit_id {
-#define LIMIT(id, key, unit, fallback, minimum, maximum, sentence) LIMIT_##id,
+#define LIMIT(id, unit, fallback, minimum, maximum, sentence) LIMIT_##id,
 #include "config/limits.def"
 #undef LIMIT
     N_LIMITS
@@ -15,7 +15,6 @@ enum limit_id {
 
 /* One row of the table. Constant, for ever. */
 struct limit {
-    const char *key; /* where it stands inside its listener, target or document */
     enum limit_unit unit;
     uint64_t fallback, minimum, maximum; /* UINT64_MAX of bytes: unlimited */
     const char *sentence;
@@ -25,5 +24,7 @@ extern const struct limit limits[N_LIMITS];
 
 /* Stores `value` in the field at `out`: uint32_t for counts, mode_t for modes, uint64_t for the others. */
 void limit_store(const struct limit *limit, uint64_t value, void *out);
+/* The other way. */
+uint64_t limit_fetch(const struct limit *limit, const void *field);
 
 #endif

@@ -8,52 +8,12 @@
 #include <unistd.h>
 
 #include "config/expand.h"
+#include "config/keys.h"
 #include "config/problem.h"
-#include "config/reader.h"
-#include "config/sections.h"
+#include "config/read.h"
 #include "config/syntax.h"
-#include "config/workers.h"
 
 #define LOAD_BYTES_MAX ((size_t)4 << 20)
-
-static void load_read_schema(struct reader *reader, const struct place *at, const json_t *value,
-                             const struct key *key UNUSED, void *out UNUSED)
-{
-    reader_text(reader, at, value, "a string: where the schema is");
-}
-
-static void load_read_workers(struct reader *reader, const struct place *at, const json_t *value, const struct key *key,
-                              void *out)
-{
-    const char *text = json_string_value(value);
-
-    if (text && strcmp(text, "auto") == 0)
-        *(uint32_t *)out = workers_auto();
-    else if (text)
-        reader_problem_type(reader, at, value, "an integer or \"auto\"");
-    else
-        reader_limit(reader, at, value, key, out);
-}
-
-/* Listeners refer to targets, so both are read after everything else, in that order. */
-static void load_read_later(struct reader *reader UNUSED, const struct place *at UNUSED, const json_t *value UNUSED,
-                            const struct key *key UNUSED, void *out UNUSED)
-{
-}
-
-static const struct key load_keys[] = {
-    {.name = "$schema", .read = load_read_schema},
-    {.name = "workers",
-     .read = load_read_workers,
-     .offset = offsetof(struct snapshot, n_workers),
-     .limit = &limits[LIMIT_WORKERS]},
-    KEY_LIMIT("drain", DRAIN, struct snapshot, drain_ms),
-    KEY_OBJECT("log", log_config_keys),
-    {.name = "listeners", .read = load_read_later, .required = true},
-    {.name = "targets", .read = load_read_later},
-    KEY_LATER("admin"),
-    KEYS_END,
-};
 
 /* As many as addresses inside routes and streams could become targets. */
 static size_t load_count_inline(const json_t *listeners)
@@ -68,14 +28,13 @@ static size_t load_count_inline(const json_t *listeners)
 
 static void load_read_document(struct reader *reader, const json_t *tree)
 {
-    const json_t *listeners = json_object_get(tree, "listeners");
+    size_t n_inline_max = load_count_inline(json_object_get(tree, "listeners"));
 
-    reader_defaults(load_keys, reader->snapshot);
-    log_config_defaults(reader, &reader->snapshot->log);
-    reader_object(reader, NULL, tree, load_keys, reader->snapshot);
-    target_config_read_all(reader, json_object_get(tree, "targets"), load_count_inline(listeners));
-    if (listeners && !reader->failure)
-        listener_config_read_all(reader, listeners);
+    if (keys_set_defaults(keys_document, reader->snapshot) < 0)
+        reader->failure = -ENOMEM;
+    read_reserve_targets(reader, json_object_get(tree, "targets"), n_inline_max);
+    if (!reader->failure)
+        read_section(reader, NULL, tree, keys_document, reader->snapshot);
 }
 
 static struct snapshot *load_new_snapshot(const char *source)
@@ -97,7 +56,7 @@ static int load_read(struct reader *reader, json_t **tree, const char *source)
     reader->targets_by_name = json_object();
     if (!reader->snapshot || !reader->broken || !reader->targets_by_name)
         return -ENOMEM;
-    expand_tree(reader, NULL, tree);
+    expand_tree(reader, tree);
     if (!reader->failure)
         load_read_document(reader, *tree);
     return reader->failure;
@@ -121,6 +80,7 @@ int config_parse(const char *text, size_t length, const char *source, struct sna
         return r;
     r = load_read(&reader, &tree, source);
     load_free_pointers(&reader);
+    expand_free(&reader);
     json_decref(tree);
     json_decref((json_t *)(uintptr_t)reader.broken);
     json_decref(reader.targets_by_name);

@@ -1,17 +1,11 @@
 #include "config/reader.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "config/problem.h"
-#include "config/value.h"
 #include "proxy/base/words.h"
-
-/* More keys than any table has. */
-#define READER_KEYS_MAX 24
 
 void *reader_memory(struct reader *reader, void *pointer)
 {
@@ -129,75 +123,6 @@ void reader_problem_type(struct reader *reader, const struct place *at, const js
     }
 }
 
-void reader_defaults(const struct key *keys, void *out)
-{
-    for (const struct key *key = keys; key->name; key++) {
-        if (key->nested)
-            reader_defaults(key->nested, out);
-        else if (key->limit)
-            limit_store(key->limit, key->limit->fallback, (char *)out + key->offset);
-    }
-}
-
-/* Says which keys there are, or which one was probably meant. */
-static void reader_unknown_key(struct reader *reader, const struct place *at, const struct key *keys)
-{
-    const char *names[READER_KEYS_MAX + 1];
-    char list[512] = "";
-    size_t n_names = 0, length = 0;
-    const char *near;
-
-    for (const struct key *key = keys; key->name && n_names < READER_KEYS_MAX; key++) {
-        if (key->read)
-            names[n_names++] = key->name;
-    }
-    names[n_names] = NULL;
-    for (size_t i = 0; i < n_names && length < sizeof(list); i++)
-        length += (size_t)snprintf(list + length, sizeof(list) - length, "%s%s", i > 0 ? ", " : "", names[i]);
-    near = words_nearest(at->key, names);
-    if (near)
-        reader_problem_key(reader, at, "unknown key \"%s\": did you mean \"%s\"? Expected one of %s",
-                           WORDS_SHOW(at->key), near, list);
-    else
-        reader_problem_key(reader, at, "unknown key \"%s\"; expected one of %s", WORDS_SHOW(at->key), list);
-}
-
-static void reader_member(struct reader *reader, const struct place *at, const json_t *value, const struct key *keys,
-                          void *out)
-{
-    for (const struct key *key = keys; key->name; key++) {
-        if (strcmp(key->name, at->key) != 0)
-            continue;
-        if (!key->read)
-            reader_problem_key(reader, at, "\"%s\" is not supported by this version", key->name);
-        else if (value != reader->broken)
-            key->read(reader, at, value, key, (char *)out + key->offset);
-        return;
-    }
-    reader_unknown_key(reader, at, keys);
-}
-
-void reader_object(struct reader *reader, const struct place *at, const json_t *value, const struct key *keys,
-                   void *out)
-{
-    const char *name;
-    json_t *member;
-
-    if (!json_is_object(value)) {
-        reader_problem_type(reader, at, value, "an object");
-        return;
-    }
-    json_object_foreach((json_t *)(uintptr_t)value, name, member)
-    {
-        struct place place = {at, name, 0};
-        reader_member(reader, &place, member, keys, out);
-    }
-    for (const struct key *key = keys; key->name; key++) {
-        if (key->required && !json_object_get(value, key->name))
-            reader_problem(reader, at, "\"%s\" is missing", key->name);
-    }
-}
-
 void *reader_array(struct reader *reader, const struct place *at, const json_t *value, size_t size,
                    const char *expected, size_t *ret_n)
 {
@@ -242,116 +167,4 @@ bool reader_unique(struct reader *reader, const struct place *at, json_t *seen, 
     if (json_object_set_new(seen, name, json_true()) != 0)
         reader->failure = -ENOMEM;
     return true;
-}
-
-bool reader_name_is_valid(const char *name)
-{
-    size_t length = strlen(name);
-
-    return length >= 1 && length <= 64 &&
-           strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-") == length;
-}
-
-void reader_nested(struct reader *reader, const struct place *at, const json_t *value, const struct key *key, void *out)
-{
-    reader_object(reader, at, value, key->nested, out);
-}
-
-static void reader_out_of_bounds(struct reader *reader, const struct place *at, const struct limit *limit,
-                                 const char *got)
-{
-    char minimum[VALUE_BYTES], maximum[VALUE_BYTES];
-
-    value_format(limit->minimum, limit->unit, minimum);
-    value_format(limit->maximum, limit->unit, maximum);
-    reader_problem(reader, at, "%s is out of bounds; allowed is %s to %s (%s)", got, minimum, maximum, limit->sentence);
-}
-
-static void reader_count(struct reader *reader, const struct place *at, const json_t *value, const struct limit *limit,
-                         void *out)
-{
-    json_int_t n = json_integer_value(value);
-
-    if (!json_is_integer(value)) {
-        char expected[80];
-        snprintf(expected, sizeof(expected), "an integer from %" PRIu64 " to %" PRIu64, limit->minimum, limit->maximum);
-        reader_problem_type(reader, at, value, expected);
-    } else if (n < 0 || (uint64_t)n < limit->minimum || (uint64_t)n > limit->maximum) {
-        char got[VALUE_BYTES];
-        snprintf(got, sizeof(got), "%" JSON_INTEGER_FORMAT, n);
-        reader_out_of_bounds(reader, at, limit, got);
-    } else {
-        limit_store(limit, (uint64_t)n, out);
-    }
-}
-
-static void reader_unit_expected(const struct limit *limit, char *out, size_t size)
-{
-    bool unlimited = limit->unit == UNIT_BYTES && limit->maximum == UINT64_MAX;
-
-    snprintf(out, size, "%s%s", value_expected(limit->unit), unlimited ? ", or \"unlimited\"" : "");
-}
-
-void reader_limit(struct reader *reader, const struct place *at, const json_t *value, const struct key *key, void *out)
-{
-    const struct limit *limit = key->limit;
-    const char *text = json_string_value(value);
-    char expected[128];
-    uint64_t number = 0;
-
-    if (limit->unit == UNIT_COUNT) {
-        reader_count(reader, at, value, limit, out);
-        return;
-    }
-    reader_unit_expected(limit, expected, sizeof(expected));
-    if (!text && json_is_number(value) && limit->unit == UNIT_MODE) {
-        reader_problem(reader, at, "expected %s, not a number: JSON has no octal numbers, so 660 would mean 01224",
-                       expected);
-        return;
-    }
-    switch (text ? value_parse(text, limit->unit, &number) : VALUE_MALFORMED) {
-    case VALUE_MALFORMED:
-        reader_problem_type(reader, at, value, expected);
-        break;
-    case VALUE_OK:
-        if (number >= limit->minimum && number <= limit->maximum) {
-            limit_store(limit, number, out);
-            break;
-        }
-        /* fall through */
-    case VALUE_HUGE:
-        reader_out_of_bounds(reader, at, limit, WORDS_SHOW(text));
-        break;
-    }
-}
-
-void reader_bool(struct reader *reader, const struct place *at, const json_t *value, const struct key *key UNUSED,
-                 void *out)
-{
-    if (json_is_boolean(value))
-        *(bool *)out = json_is_true(value);
-    else
-        reader_problem_type(reader, at, value, "true or false");
-}
-
-void reader_name(struct reader *reader, const struct place *at, const json_t *value, const struct key *key UNUSED,
-                 void *out)
-{
-    const char *name = reader_text(reader, at, value, "a name");
-
-    if (name && !reader_name_is_valid(name))
-        reader_problem_type(reader, at, value, "a name of 1 to 64 letters, digits, \"_\", \".\" or \"-\"");
-    else if (name)
-        reader_copy(reader, name, out);
-}
-
-void reader_absolute_path(struct reader *reader, const struct place *at, const json_t *value,
-                          const struct key *key UNUSED, void *out)
-{
-    const char *path = reader_text(reader, at, value, "an absolute path");
-
-    if (path && path[0] != '/')
-        reader_problem_type(reader, at, value, "an absolute path");
-    else if (path)
-        reader_copy(reader, path, out);
 }

@@ -1,4 +1,4 @@
-/* Reading a JSON tree into structs by tables of keys, with every problem at its place. */
+/* One load: where in the document a value stands, and every problem at its place. */
 #ifndef PORTHOLE_CONFIG_READER_H
 #define PORTHOLE_CONFIG_READER_H
 
@@ -6,7 +6,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "config/limit.h"
 #include "config/problem.h"
 #include "config/snapshot.h"
 #include "proxy/base/error.h"
@@ -19,7 +18,7 @@ struct place {
     size_t index;
 };
 
-/* One load, on config_parse's stack. What a reader_ or _read function cannot do for want of memory is remembered
+/* One load, on config_parse's stack. What a reader_ or read_ function cannot do for want of memory is remembered
  * in `failure`, so that only config_parse needs to look. */
 struct reader {
     const char *text; /* borrowed: the file */
@@ -27,51 +26,12 @@ struct reader {
     struct problems *problems; /* borrowed */
     struct snapshot *snapshot; /* borrowed: being built */
     const json_t *broken;      /* owned: stands for a string that could not be expanded and is reported already */
-    size_t n_expanded_bytes;
+    struct expanded *expanded; /* owned: see config/expand.h */
+    size_t n_expanded, n_expanded_bytes;
     json_t *targets_by_name; /* owned: name -> index in snapshot->targets */
-    char **target_pointers;  /* owned: where each endpoint stands, by target index */
+    char **target_pointers;  /* owned: where the endpoints of each target stand, by target index */
     int failure;             /* 0 or -ENOMEM */
 };
-
-struct key;
-/* Reads `value`, found at `at`, into the field at `out`. */
-typedef void key_fn(struct reader *reader, const struct place *at, const json_t *value, const struct key *key,
-                    void *out);
-
-/* One key of an object. A table of them ends with KEYS_END. */
-struct key {
-    const char *name;
-    key_fn *read;              /* NULL: a later version's key */
-    size_t offset;             /* of the field in the object's struct */
-    const struct key *nested;  /* the table of an inner object, whose fields are in the same struct */
-    const struct limit *limit; /* default and bounds, where there are any */
-    bool required;
-};
-
-#define KEY(key_name, fn, type, field)                                    \
-    {                                                                     \
-        .name = (key_name), .read = (fn), .offset = offsetof(type, field) \
-    }
-#define KEY_REQUIRED(key_name, fn, type, field)                                             \
-    {                                                                                       \
-        .name = (key_name), .read = (fn), .offset = offsetof(type, field), .required = true \
-    }
-#define KEY_LIMIT(key_name, id, type, field)                                                                    \
-    {                                                                                                           \
-        .name = (key_name), .read = reader_limit, .offset = offsetof(type, field), .limit = &limits[LIMIT_##id] \
-    }
-#define KEY_OBJECT(key_name, table)                                  \
-    {                                                                \
-        .name = (key_name), .read = reader_nested, .nested = (table) \
-    }
-#define KEY_LATER(key_name) \
-    {                       \
-        .name = (key_name)  \
-    }
-#define KEYS_END     \
-    {                \
-        .name = NULL \
-    }
 
 /* Adds a problem: at the value; at the key before it. */
 void reader_problem(struct reader *reader, const struct place *at, const char *format, ...) PRINTF_LIKE(3, 4);
@@ -87,11 +47,6 @@ char *reader_pointer(struct reader *reader, const struct place *at) WARN_UNUSED;
 /* Remembers that memory ran out when `pointer` is NULL, and returns it. */
 void *reader_memory(struct reader *reader, void *pointer);
 
-/* Writes the defaults of every key that has a limit. */
-void reader_defaults(const struct key *keys, void *out);
-/* Reads an object by its table into the struct at out. */
-void reader_object(struct reader *reader, const struct place *at, const json_t *value, const struct key *keys,
-                   void *out);
 /* Zeroed memory for the elements of a JSON array, of `size` bytes each; NULL, with a problem, when the value is not
  * an array with at least one. `expected` describes it. The caller owns it. */
 void *reader_array(struct reader *reader, const struct place *at, const json_t *value, size_t size,
@@ -102,16 +57,5 @@ const char *reader_text(struct reader *reader, const struct place *at, const jso
 void reader_copy(struct reader *reader, const char *text, char **field);
 /* True, once, for each `name`; else false with a problem. `seen` is a JSON object. */
 bool reader_unique(struct reader *reader, const struct place *at, json_t *seen, const char *name, const char *what);
-/* [A-Za-z0-9_.-]{1,64} */
-bool reader_name_is_valid(const char *name);
-
-/* key_fn */
-void reader_nested(struct reader *reader, const struct place *at, const json_t *value, const struct key *key,
-                   void *out);
-void reader_limit(struct reader *reader, const struct place *at, const json_t *value, const struct key *key, void *out);
-void reader_bool(struct reader *reader, const struct place *at, const json_t *value, const struct key *key, void *out);
-void reader_name(struct reader *reader, const struct place *at, const json_t *value, const struct key *key, void *out);
-void reader_absolute_path(struct reader *reader, const struct place *at, const json_t *value, const struct key *key,
-                          void *out);
 
 #endif

@@ -47,6 +47,8 @@ struct target_config {
     struct tls_config tls;
 };
 
+/* What becomes of paths that could mean another one to the target. */
+enum route_ambiguity { ROUTE_AMBIGUITY_REFUSE, ROUTE_AMBIGUITY_ALLOW };
 enum route_action { ROUTE_TARGET, ROUTE_RESPOND };
 
 /* What a request must match (every condition given) and what then happens. */
@@ -56,12 +58,12 @@ struct route_config {
     char *path;        /* NULL: any. Exact, as matching sees it (http/path.h) */
     char *path_prefix; /* NULL: any. On segment boundaries: "/a" and "/a/" match "/a/b", "/a" also "/a" */
     char **methods;    /* NULL-terminated, case-sensitive; NULL: any */
-    bool path_ambiguity_allow;
+    enum route_ambiguity path_ambiguity;
     char **upgrade; /* NULL-terminated protocol names in lower case, without versions; NULL: see http/upgrade.h */
     enum route_action action;
     const struct target_config *target; /* ROUTE_TARGET; in the same snapshot */
     struct {
-        unsigned status; /* 200..599 */
+        uint32_t status; /* 200..599 */
         char *body;      /* never NULL */
         size_t body_length;
         char *content_type; /* never NULL */

@@ -1,7 +1,6 @@
 #include "config/value.h"
 
 #include <inttypes.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -99,6 +98,14 @@ const char *value_format(uint64_t value, enum limit_unit unit, char out[VALUE_BY
         snprintf(out, VALUE_BYTES, "%" PRIu64 "%s", value / best->factor, best->text);
     }
     return out;
+}
+
+bool value_is_name(const char *name)
+{
+    size_t length = strlen(name);
+
+    return length >= 1 && length <= 64 &&
+           strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-") == length;
 }
 
 const char *value_expected(enum limit_unit unit)

@@ -2,6 +2,7 @@
 #ifndef PORTHOLE_CONFIG_VALUE_H
 #define PORTHOLE_CONFIG_VALUE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "config/limit.h"
@@ -22,6 +23,9 @@ enum value_verdict value_parse(const char *text, enum limit_unit unit, uint64_t 
 
 /* The shortest spelling that value_parse reads as the same number. Returns out. */
 const char *value_format(uint64_t value, enum limit_unit unit, char out[VALUE_BYTES]);
+
+/* Whether it may be a name: [A-Za-z0-9_.-]{1,64}. */
+bool value_is_name(const char *name);
 
 /* What a value of the unit looks like, for "expected ...". */
 const char *value_expected(enum limit_unit unit);

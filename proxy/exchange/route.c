@@ -51,7 +51,7 @@ static const struct route_config *route_first(const struct listener_config *list
     for (size_t i = 0; i < listener->n_routes; i++) {
         const struct route_config *route = &listener->routes[i];
 
-        if (ambiguous ? !route->path_ambiguity_allow : !route_path_matches(route, path))
+        if (ambiguous ? route->path_ambiguity == ROUTE_AMBIGUITY_REFUSE : !route_path_matches(route, path))
             continue;
         if (route->methods && !route_method_matches(route->methods, request->method))
             continue;

@@ -7,6 +7,7 @@ setup() {
     here=$BATS_TEST_DIRNAME/config
     examples=$BATS_TEST_DIRNAME/../../config/examples
     export PORTHOLE_TEST_NOT_UTF8=$'\xff' PORTHOLE_TEST_SET=set PORTHOLE_TEST_EMPTY=
+    export PORTHOLE_TEST_CONTROL=$'/run/t\r' PORTHOLE_TEST_NUMBER=64 PORTHOLE_TEST_FALSE=false
     unset PORTHOLE_TEST_UNSET
     export CA_FILE=/dev/null CERT_FILE=/dev/null KEY_FILE=/dev/null
     cd "$BATS_TEST_TMPDIR"
@@ -67,7 +68,7 @@ as_nobody() {
     jq -e '.workers == 1 and .drain == "30s" and .log.access == false' printed.json
     jq -e '.listeners[0] | .name == "a" and .bind == "unix:/run/set/b.sock" and .mode == "0600"' printed.json
     jq -e '.listeners[0] | .limits.body == "unlimited" and .timeouts.idle == "1m" and .backlog == 1024' printed.json
-    jq -e '.listeners[0].routes[0].respond.body == "$${HOME} $ $$ $${ $$${x"' printed.json
+    jq -e '.listeners[0].routes[0].respond.body == "$${HOME} $ $$ $${x} $$${x"' printed.json
 }
 
 @test "--print shows streams without what is of HTTP, and upgrades as they are understood" {
@@ -80,6 +81,16 @@ as_nobody() {
     "$porthole" check -c "$here/good/upgrade.json" --print >printed.json
     jq -e '.listeners[0].routes | .[0].upgrade == [] and (.[2] | has("upgrade") | not)' printed.json
     jq -e '.listeners[0].routes[1].upgrade == ["websocket", "tcp", "x-set", "h2c", "!#$%&'"'"'*+-.^_`|~"]' printed.json
+}
+
+@test "variables stand for numbers and booleans, and defaults may have defaults" {
+    "$porthole" check -c "$here/good/variables-as-values.json" --print >printed.json
+    jq -e '.workers == 64 and .log.access == false' printed.json
+    jq -e '.listeners[0] | .bind == "unix:/run/c.sock" and .backlog == 64 and .limits.connections == 7' printed.json
+    jq -e '.listeners[0].peers.allow == [{"uid": 64}]' printed.json
+    jq -e '.listeners[0].routes | .[0].respond.status == 204' printed.json
+    jq -e '.listeners[0].routes[1].respond.body == "{\"a\": $${b}}set}\r\n"' printed.json
+    jq -e '.targets.t | .endpoints == ["https://set"] and .connections.max == 64 and .tls.verify == false' printed.json
 }
 
 @test "a missing file is named" {
@@ -155,6 +166,6 @@ as_nobody() {
     [ "$output" = "/dev/stdin: ok" ]
 }
 
-@test "schema.json accepts and refuses the same files, and has the numbers of limits.def" {
-    /usr/bin/python3 "$here/schema.py" "$BATS_TEST_DIRNAME/../../config" "$here"
+@test "schema.json has the keys of the tables, and accepts and refuses the same files" {
+    "$BATS_TEST_DIRNAME/../../build/tests/cli/config_keys" | /usr/bin/python3 "$here/schema.py" "$BATS_TEST_DIRNAME/../../config" "$here"
 }

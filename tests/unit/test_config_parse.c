@@ -93,7 +93,7 @@ static void test_parse_routes_keep_order_and_share_targets(void **state UNUSED)
     assert_int_equal(routes[3].respond.status, 403);
     assert_int_equal(routes[3].respond.body_length, 2);
     assert_string_equal(routes[3].respond.content_type, "text/plain; charset=utf-8");
-    assert_true(routes[3].path_ambiguity_allow);
+    assert_int_equal(routes[3].path_ambiguity, ROUTE_AMBIGUITY_ALLOW);
     snapshot_unref(s);
 }
 

@@ -159,7 +159,7 @@ static void test_route_without_path_conditions_looks_at_no_path(void **state)
 static void test_route_ambiguous_path_goes_only_where_it_is_allowed(void **state)
 {
     struct route_config routes[] = {
-        {.path_prefix = "/a"}, {.methods = post}, {.methods = get_head, .path_ambiguity_allow = true}};
+        {.path_prefix = "/a"}, {.methods = post}, {.methods = get_head, .path_ambiguity = ROUTE_AMBIGUITY_ALLOW}};
     static const struct row rows[] = {
         {"GET", "a", "/a/../b", 2},  {"POST", "a", "/a/../b", AMBIGUOUS},
         {"POST", "a", "/b", 1},      {"DELETE", "a", "/a/%2e%2e", AMBIGUOUS},

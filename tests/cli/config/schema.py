@@ -1,9 +1,9 @@
 #!/usr/bin/python3
-"""Holds schema.json, limits.def and the loader together: schema.py CONFIG_DIRECTORY TEST_DIRECTORY.
+"""Holds schema.json and the loader together: schema.py CONFIG_DIRECTORY TEST_DIRECTORY <KEYS, what config_keys writes.
 
-The numbers of limits.def must be those of the schema. The schema must accept every good file and every example,
-and refuse a broken file exactly when its name stands in the list schema-refuses: what JSON Schema cannot see
-(positions, references, duplicates, variables) is not in it."""
+The schema must have exactly the keys of the tables, each with its type, default, bounds and sentence. It must accept every
+good file and every example, and refuse a broken file exactly when its name stands in the list schema-refuses: what JSON
+Schema cannot see (positions, references, duplicates, what variables expand to) is not in it."""
 
 import json
 import pathlib
@@ -12,33 +12,7 @@ import sys
 
 import jsonschema
 
-# Where in the schema each row of limits.def stands.
-PLACES = {
-    "WORKERS": "properties/workers",
-    "DRAIN": "properties/drain",
-    "BACKLOG": "$defs/listener/properties/backlog",
-    "SOCKET_MODE": "$defs/listener/properties/mode",
-    "DIRECTORY_MODE": "$defs/listener/properties/directory_mode",
-    "CONNECTIONS": "$defs/listener/properties/limits/properties/connections",
-    "CONNECTIONS_PER_UID": "$defs/listener/properties/limits/properties/connections_per_uid",
-    "HEADER": "$defs/listener/properties/limits/properties/header",
-    "BODY": "$defs/listener/properties/limits/properties/body",
-    "HEAD_TIMEOUT": "$defs/listener/properties/timeouts/properties/head",
-    "BODY_TIMEOUT": "$defs/listener/properties/timeouts/properties/body",
-    "IDLE_TIMEOUT": "$defs/listener/properties/timeouts/properties/idle",
-    "TARGET_CONNECTIONS": "$defs/target/properties/connections/properties/max",
-    "TARGET_IDLE": "$defs/target/properties/connections/properties/idle",
-    "TARGET_IDLE_TIMEOUT": "$defs/target/properties/connections/properties/idle_timeout",
-    "CONNECT_TIMEOUT": "$defs/target/properties/timeouts/properties/connect",
-    "RESPONSE_TIMEOUT": "$defs/target/properties/timeouts/properties/response",
-    "TARGET_IDLE_BODY": "$defs/target/properties/timeouts/properties/idle",
-    "TUNNEL_TIMEOUT": "$defs/target/properties/timeouts/properties/tunnel",
-}
-UNITS = {
-    "MS": [("ms", 1), ("s", 1000), ("m", 60000), ("h", 3600000), ("d", 86400000)],
-    "BYTES": [("B", 1), ("KiB", 2**10), ("MiB", 2**20), ("GiB", 2**30), ("TiB", 2**40)],
-}
-ROW = re.compile(r'^LIMIT\((\w+), "[^"]+", (\w+), (\w+), (\w+), (\w+), "((?:[^"\\]|\\.)*)"\)$', re.MULTILINE)
+VARIABLE = r"(?:^|[^$])\$\{"
 
 problems = []
 
@@ -48,50 +22,86 @@ def check(condition, message):
         problems.append(message)
 
 
-def number(text):
-    """An integer of C."""
-    if text == "UINT64_MAX":
-        return 2**64 - 1
-    return int(text, 8 if text.startswith("0") else 10)
+class Schema:
+    def __init__(self, document):
+        self.document = document
+
+    def resolve(self, node):
+        while "$ref" in node:
+            node = self.document["$defs"][node["$ref"].rsplit("/", 1)[1]]
+        return node
+
+    def keys(self, node=None, prefix=""):
+        """Every key: its path as config_keys has it, and its entry."""
+        node = self.resolve(self.document if node is None else node)
+        for choice in [node, *node.get("anyOf", [])]:
+            for name, entry in choice.get("properties", {}).items():
+                path = prefix + name
+                yield path, entry
+                inside = self.resolve(entry)
+                if isinstance(inside.get("items"), dict):
+                    yield from self.keys(inside["items"], path + "[].")
+                elif isinstance(inside.get("additionalProperties"), dict):
+                    yield from self.keys(inside["additionalProperties"], path + ".NAME.")
+                else:
+                    yield from self.keys(inside, path + ".")
 
 
-def spell(value, unit):
-    """What value_format of the loader writes."""
-    if unit == "COUNT":
-        return str(value)
-    if unit == "MODE":
-        return f"0{value:03o}"
-    if value == 2**64 - 1:
-        return "unlimited"
-    suffix, factor = [u for u in UNITS[unit] if u[1] == 1 or (value and value % u[1] == 0)][-1]
-    return f"{value // factor}{suffix}"
+def integer(row):
+    return {"type": "integer", "minimum": row["minimum"], "maximum": row["maximum"]}
 
 
-def follow(schema, path):
-    for step in path.split("/"):
-        schema = schema[step]
-    return schema
+# What an entry of each type must say, beside its description and default.
+SHAPES = {
+    "duration": lambda row: {"$ref": "#/$defs/duration"},
+    "name": lambda row: {"$ref": "#/$defs/name"},
+    "file": lambda row: {"$ref": "#/$defs/file"},
+    "path": lambda row: {"$ref": "#/$defs/path"},
+    "owner": lambda row: {"$ref": "#/$defs/owner"},
+    "identity": lambda row: {"$ref": "#/$defs/identity"},
+    "address": lambda row: {"$ref": "#/$defs/bind"},
+    "size": lambda row: {"$ref": "#/$defs/" + ("sizeOrUnlimited" if row["maximum"] == "unlimited" else "size")},
+    "mode": lambda row: {"$ref": "#/$defs/" + ("directoryMode" if row["maximum"] == "07777" else "mode")},
+    "boolean": lambda row: {"anyOf": [{"type": "boolean"}, {"$ref": "#/$defs/variable"}]},
+    "integer": lambda row: {"anyOf": [integer(row), {"$ref": "#/$defs/variable"}]},
+    'integer or "auto"': lambda row: {
+        "anyOf": [integer(row), {"type": "string", "pattern": f"^(?:auto)$|{VARIABLE}"}],
+    },
+    "word": lambda row: {"type": "string", "pattern": f"^(?:{'|'.join(row['words'])})$|{VARIABLE}"},
+}
 
 
-def check_limits(schema, table):
-    rows = ROW.findall(table)
-    check(len(rows) == table.count("\nLIMIT("), "limits.def has a row that this script cannot read")
-    check({row[0] for row in rows} == set(PLACES), "limits.def and PLACES in this script differ")
-    for name, unit, *numbers, sentence in rows:
-        default, minimum, maximum = map(number, numbers)
-        entry = follow(schema, PLACES[name])
-        sentence = sentence.replace('\\"', '"')
-        bounds = f"{spell(minimum, unit)} to {spell(maximum, unit)}"
-        description = f"{sentence[0].upper()}{sentence[1:]}. {bounds}."
-        check(entry["description"] == description, f'{name}: the schema says "{entry["description"]}", not "{description}"')
-        expected = default if unit == "COUNT" else spell(default, unit)
-        check(entry["default"] == expected, f"{name}: default {entry['default']!r}, not {expected!r}")
-        if unit == "COUNT":
-            typed = next((e for e in entry.get("anyOf", []) if e.get("type") == "integer"), entry)
-            check(
-                (typed["minimum"], typed["maximum"]) == (minimum, maximum),
-                f"{name}: bounds {typed['minimum']} to {typed['maximum']}, not {bounds}",
-            )
+def describe(row):
+    sentence = row["sentence"][0].upper() + row["sentence"][1:]
+    return f"{sentence}. {row['minimum']} to {row['maximum']}." if "minimum" in row else f"{sentence}."
+
+
+def check_entry(row, entry):
+    path = row["path"]
+    check(entry.get("description") == describe(row), f"{path}: described {entry.get('description')!r}, not {describe(row)!r}")
+    check(entry.get("default") == row.get("default"), f"{path}: default {entry.get('default')!r}, not {row.get('default')!r}")
+    if row["type"] in SHAPES:
+        expected = SHAPES[row["type"]](row)
+        found = {name: value for name, value in entry.items() if name not in ("description", "default")}
+        check(found == expected, f"{path}: {found}, not {expected}")
+
+
+def check_keys(schema, rows):
+    entries = dict(schema.keys())
+    paths = {row["path"] for row in rows}
+    check(len(rows) > 50, "hardly any keys")
+    for path in sorted(paths ^ set(entries)):
+        problems.append(f"{path} is only in {'the tables' if path in paths else 'the schema'}")
+    for row in rows:
+        if row["path"] in entries:
+            check_entry(row, entries[row["path"]])
+            parent, _, name = row["path"].rpartition(".")
+            node = schema.resolve(entries.get(parent.removesuffix("[]").removesuffix(".NAME"), schema.document))
+            node = node.get("items", node)
+            if parent.endswith(".NAME"):
+                node = node["additionalProperties"]
+            required = name in schema.resolve(node).get("required", [])
+            check(required == row["required"], f"{row['path']}: required {required}")
 
 
 def check_files(validator, good, bad, refuses):
@@ -113,16 +123,31 @@ def check_files(validator, good, bad, refuses):
         problems.append(f"{name}.json is refused by the schema; add it to schema-refuses")
 
 
+def check_patterns(node):
+    """A string with a variable in it is accepted wherever a pattern is asked for."""
+    if isinstance(node, list):
+        for child in node:
+            check_patterns(child)
+    elif isinstance(node, dict):
+        pattern = node.get("pattern")
+        if isinstance(pattern, str) and "type" in node:
+            for text, wanted in (("${A}", True), ("x${A:-${B}}", True)):
+                check(bool(re.search(pattern, text)) is wanted, f"{pattern} and {text}")
+        for child in node.values():
+            check_patterns(child)
+
+
 def main():
     config, tests = map(pathlib.Path, sys.argv[1:3])
-    schema = json.loads((config / "schema.json").read_text())
-    jsonschema.Draft202012Validator.check_schema(schema)
-    check_limits(schema, (config / "limits.def").read_text())
+    document = json.loads((config / "schema.json").read_text())
+    jsonschema.Draft202012Validator.check_schema(document)
+    check_keys(Schema(document), json.load(sys.stdin))
+    check_patterns(document)
     good = sorted(tests.glob("good/*.json")) + sorted(config.glob("examples/*.json"))
     bad = sorted(tests.glob("bad/*.json"))
     refuses = set((tests / "schema-refuses").read_text().split())
     check(good and bad and refuses, "no files to check")
-    check_files(jsonschema.Draft202012Validator(schema), good, bad, refuses)
+    check_files(jsonschema.Draft202012Validator(document), good, bad, refuses)
     print("\n".join(problems))
     return 1 if problems else 0
 

@@ -1,0 +1,273 @@
+#include "config/keys.h"
+
+#include <stddef.h>
+
+#include "config/snapshot.h"
+
+/* A row: KEY("mode", MODE, struct listener_config, mode, more members). */
+#define KEY(key_name, key_type, section, field, ...)                                                \
+    {                                                                                               \
+        .name = (key_name), .type = KEY_##key_type, .offset = offsetof(section, field), __VA_ARGS__ \
+    }
+/* One whose default, bounds and sentence are a row of limits.def. */
+#define KEY_LIMIT(key_name, key_type, id, section, field, ...) \
+    KEY(key_name, key_type, section, field, .limit = &limits[LIMIT_##id], __VA_ARGS__)
+/* An inner object. */
+#define KEY_INNER(key_name, table, ...)                                       \
+    {                                                                         \
+        .name = (key_name), .type = KEY_SECTION, .keys = (table), __VA_ARGS__ \
+    }
+/* Elements that are sections of their own. */
+#define KEY_ELEMENTS(key_name, key_type, section, field, n_field, table, ...)    \
+    KEY(key_name, key_type, section, field, .count = offsetof(section, n_field), \
+        .size = sizeof(*((section *)0)->field), .keys = (table), __VA_ARGS__)
+#define KEY_LATER_ROW(key_name)               \
+    {                                         \
+        .name = (key_name), .type = KEY_LATER \
+    }
+
+static bool keys_scope_file_holds(const void *section)
+{
+    const struct listener_config *listener = section;
+
+    return !listener->bind.text || listener->bind.kind == ADDRESS_UNIX;
+}
+
+static bool keys_scope_peers_holds(const void *section)
+{
+    const struct listener_config *listener = section;
+
+    return !listener->bind.text || listener->bind.kind != ADDRESS_TCP;
+}
+
+static bool keys_scope_http_holds(const void *section)
+{
+    const struct listener_config *listener = section;
+
+    return !listener->stream || listener->routes;
+}
+
+static bool keys_scope_tls_holds(const void *section)
+{
+    const struct target_config *target = section;
+
+    for (size_t i = 0; i < target->n_endpoints; i++) {
+        if (target->endpoints[i].kind == ADDRESS_HTTPS)
+            return true;
+    }
+    return target->n_endpoints == 0;
+}
+
+static bool keys_scope_forwards_holds(const void *section)
+{
+    const struct route_config *route = section;
+
+    return route->action != ROUTE_RESPOND || route->target;
+}
+
+static bool keys_scope_responds_holds(const void *section)
+{
+    const struct route_config *route = section;
+
+    return route->action == ROUTE_RESPOND;
+}
+
+static const struct key_scope keys_scope_file = {keys_scope_file_holds,
+                                                 "is for unix:/PATH listeners; this one is not a file"};
+static const struct key_scope keys_scope_peers = {keys_scope_peers_holds,
+                                                  "is for Unix sockets; a TCP peer has no uid or gid"};
+static const struct key_scope keys_scope_http = {keys_scope_http_holds, "is for HTTP; a stream has no requests"};
+static const struct key_scope keys_scope_http_time = {
+    keys_scope_http_holds, "is for HTTP; a stream has \"timeouts\": {\"tunnel\": ...} on its target"};
+static const struct key_scope keys_scope_tls = {keys_scope_tls_holds, "needs an https:// endpoint"};
+static const struct key_scope keys_scope_forwards = {keys_scope_forwards_holds,
+                                                     "is for routes with \"target\"; this one answers by itself"};
+static const struct key_scope keys_scope_responds = {keys_scope_responds_holds,
+                                                     "is for routes that answer by themselves"};
+
+static const struct key keys_access[] = {
+    KEY("format", WORD, struct snapshot, log.access_format, .words = log_format_names, .fallback = "plain",
+        .sentence = "how its lines are written"),
+    KEY("to", LOG_PLACE, struct snapshot, log.access_to, .fallback = "stdout",
+        .sentence = "\"stdout\", \"stderr\" or an absolute path"),
+    KEYS_END,
+};
+
+static const struct key keys_log[] = {
+    KEY("level", WORD, struct snapshot, log.level, .words = log_level_names, .fallback = "info",
+        .sentence = "the least severe lines of the error log"),
+    KEY("format", WORD, struct snapshot, log.format, .words = log_format_names, .fallback = "plain",
+        .sentence = "of the error log, which goes to standard error"),
+    KEY("access", SWITCH, struct snapshot, log.access, .keys = keys_access, .fallback = "false",
+        .sentence = "the access log: one line for each exchange"),
+    KEYS_END,
+};
+
+static const struct key keys_rule[] = {
+    KEY("uid", UID, struct peer_rule, uid, .has_flag = true, .flag = offsetof(struct peer_rule, has_uid),
+        .sentence = "the peer's user"),
+    KEY("gid", GID, struct peer_rule, gid, .has_flag = true, .flag = offsetof(struct peer_rule, has_gid),
+        .sentence = "one of the peer's groups, supplementary ones too"),
+    KEYS_END,
+};
+
+static const struct key keys_peers[] = {
+    KEY_ELEMENTS("allow", RULES, struct listener_config, peers, n_peers, keys_rule, .required = true,
+                 .sentence = "a peer that fits one of these may connect"),
+    KEYS_END,
+};
+
+static const struct key keys_listener_limits[] = {
+    KEY_LIMIT("connections", COUNT, CONNECTIONS, struct listener_config, limit_connections),
+    KEY_LIMIT("connections_per_uid", COUNT, CONNECTIONS_PER_UID, struct listener_config, limit_connections_per_uid,
+              .scope = &keys_scope_peers),
+    KEY_LIMIT("header", SIZE, HEADER, struct listener_config, limit_header_bytes, .scope = &keys_scope_http),
+    KEY_LIMIT("body", SIZE, BODY, struct listener_config, limit_body_bytes, .scope = &keys_scope_http),
+    KEYS_END,
+};
+
+static const struct key keys_listener_timeouts[] = {
+    KEY_LIMIT("head", DURATION, HEAD_TIMEOUT, struct listener_config, timeout_head_ms),
+    KEY_LIMIT("body", DURATION, BODY_TIMEOUT, struct listener_config, timeout_body_ms),
+    KEY_LIMIT("idle", DURATION, IDLE_TIMEOUT, struct listener_config, timeout_idle_ms),
+    KEYS_END,
+};
+
+static const struct key keys_stream[] = {
+    KEY("target", STREAM_TARGET, struct listener_config, stream, .required = true,
+        .sentence = "a name from targets, or the address of one with all defaults"),
+    KEYS_END,
+};
+
+static const struct key keys_match[] = {
+    KEY("methods", METHODS, struct route_config, methods, .sentence = "the request's method is one of these"),
+    KEY("path", PATH, struct route_config, path, .sentence = "the path is this one"),
+    KEY("path_prefix", PATH, struct route_config, path_prefix,
+        .sentence = "the path begins with it, on segment boundaries: /a covers /a and /a/b"),
+    KEY("host", HOST_PATTERN, struct route_config, host,
+        .sentence = "a name without a port; *.NAME matches every name below NAME"),
+    KEY_LATER_ROW("path_regex"),
+    KEY_LATER_ROW("headers"),
+    KEY_LATER_ROW("query"),
+    KEY_LATER_ROW("peers"),
+    KEYS_END,
+};
+
+static const struct key keys_respond[] = {
+    KEY_LIMIT("status", COUNT, RESPOND_STATUS, struct route_config, respond.status, .required = true),
+    KEY("body", TEXT, struct route_config, respond.body, .fallback = "", .sentence = "what is answered"),
+    KEY("content_type", MEDIA_TYPE, struct route_config, respond.content_type, .fallback = "text/plain; charset=utf-8",
+        .sentence = "the Content-Type of the answer"),
+    KEYS_END,
+};
+
+static const char *const keys_ambiguity_words[] = {
+    [ROUTE_AMBIGUITY_REFUSE] = "refuse", [ROUTE_AMBIGUITY_ALLOW] = "allow", NULL};
+
+static const struct key keys_route[] = {
+    KEY("name", NAME, struct route_config, name, .sentence = "in logs; default: LISTENER#N"),
+    KEY_INNER("match", keys_match, .sentence = "every condition that is given must hold"),
+    KEY("target", ROUTE_TARGET, struct route_config, target,
+        .sentence = "a name from targets, or the address of one with all defaults"),
+    {.name = "respond",
+     .type = KEY_RESPOND,
+     .keys = keys_respond,
+     .scope = &keys_scope_responds,
+     .sentence = "an answer without a target"},
+    KEY("upgrade", PROTOCOLS, struct route_config, upgrade, .scope = &keys_scope_forwards,
+        .sentence = "the protocols that clients may upgrade to, by name and without versions; an empty array: none; "
+                    "absent: any that does not carry HTTP itself (h2c, h2, HTTP, TLS)"),
+    KEY("path_ambiguity", WORD, struct route_config, path_ambiguity, .words = keys_ambiguity_words,
+        .fallback = "refuse",
+        .sentence = "whether paths that could mean another one to the target are let through here; \"allow\" only on "
+                    "the last route"),
+    KEY_LATER_ROW("redirect"),
+    KEY_LATER_ROW("rewrite"),
+    KEY_LATER_ROW("request_headers"),
+    KEY_LATER_ROW("response_headers"),
+    KEY_LATER_ROW("timeouts"),
+    KEY_LATER_ROW("limits"),
+    KEY_LATER_ROW("retries"),
+    KEY_LATER_ROW("rate"),
+    KEY_LATER_ROW("body"),
+    KEYS_END,
+};
+
+static const struct key keys_listener[] = {
+    KEY("name", NAME, struct listener_config, name, .sentence = "in logs; default: the text of bind"),
+    KEY("bind", BIND, struct listener_config, bind, .required = true,
+        .sentence = "unix:/PATH, unix:@NAME or tcp:HOST:PORT"),
+    KEY_LIMIT("mode", MODE, SOCKET_MODE, struct listener_config, mode, .scope = &keys_scope_file),
+    KEY("owner", USER, struct listener_config, owner, .scope = &keys_scope_file,
+        .sentence = "user of the socket file: a number or a name of /etc/passwd; default: ours"),
+    KEY("group", GROUP, struct listener_config, group, .scope = &keys_scope_file,
+        .sentence = "group of the socket file: a number or a name of /etc/group; default: ours"),
+    KEY_LIMIT("directory_mode", MODE, DIRECTORY_MODE, struct listener_config, directory_mode, .scope = &keys_scope_file,
+              .has_flag = true, .flag = offsetof(struct listener_config, has_directory_mode)),
+    KEY_LIMIT("backlog", COUNT, BACKLOG, struct listener_config, backlog),
+    KEY_INNER("peers", keys_peers, .scope = &keys_scope_peers,
+              .sentence = "who may connect, by the credentials of the peer; abstract sockets need it"),
+    KEY_INNER("limits", keys_listener_limits, .sentence = "what one listener or request may use"),
+    KEY_INNER("timeouts", keys_listener_timeouts, .scope = &keys_scope_http_time,
+              .sentence = "how long a client may take"),
+    KEY_ELEMENTS("routes", ROUTES, struct listener_config, routes, n_routes, keys_route,
+                 .sentence = "the first that matches wins"),
+    KEY_INNER("stream", keys_stream,
+              .sentence = "carries the bytes of every connection as they are, without HTTP; instead of routes"),
+    KEYS_END,
+};
+
+static const struct key keys_target_connections[] = {
+    KEY_LIMIT("max", COUNT, TARGET_CONNECTIONS, struct target_config, connections_max),
+    KEY_LIMIT("idle", COUNT, TARGET_IDLE, struct target_config, connections_idle),
+    KEY_LIMIT("idle_timeout", DURATION, TARGET_IDLE_TIMEOUT, struct target_config, connections_idle_timeout_ms),
+    KEYS_END,
+};
+
+static const struct key keys_target_timeouts[] = {
+    KEY_LIMIT("connect", DURATION, CONNECT_TIMEOUT, struct target_config, connect_timeout_ms),
+    KEY_LIMIT("response", DURATION, RESPONSE_TIMEOUT, struct target_config, response_timeout_ms),
+    KEY_LIMIT("idle", DURATION, TARGET_IDLE_BODY, struct target_config, idle_timeout_ms),
+    KEY_LIMIT("tunnel", DURATION, TUNNEL_TIMEOUT, struct target_config, tunnel_timeout_ms),
+    KEYS_END,
+};
+
+static const struct key keys_tls[] = {
+    KEY("ca", FILE, struct target_config, tls.ca,
+        .sentence = "certificates of the authorities that are trusted; default: the system's"),
+    KEY("cert", FILE, struct target_config, tls.cert, .sentence = "our certificate; with key"),
+    KEY("key", FILE, struct target_config, tls.key, .sentence = "the private key of cert"),
+    KEY("server_name", HOST_NAME, struct target_config, tls.server_name,
+        .sentence = "the name that the certificate must be for; default: the endpoint's host"),
+    KEY("verify", BOOL, struct target_config, tls.verify, .fallback = "true",
+        .sentence = "false accepts every certificate"),
+    KEYS_END,
+};
+
+const struct key keys_target[] = {
+    KEY("endpoints", ENDPOINTS, struct target_config, endpoints, .required = true,
+        .count = offsetof(struct target_config, n_endpoints), .sentence = "exactly one in this version"),
+    KEY_INNER("connections", keys_target_connections, .sentence = "the pool of connections"),
+    KEY_INNER("timeouts", keys_target_timeouts, .sentence = "how long the target may take"),
+    KEY_INNER("tls", keys_tls, .scope = &keys_scope_tls, .sentence = "for https endpoints only"),
+    KEY_LATER_ROW("balance"),
+    KEY_LATER_ROW("hold"),
+    KEY_LATER_ROW("retries"),
+    KEY_LATER_ROW("health"),
+    KEY_LATER_ROW("eject"),
+    KEYS_END,
+};
+
+/* In the order in which they are read: listeners refer to targets. */
+const struct key keys_document[] = {
+    {.name = "$schema", .type = KEY_IGNORED, .sentence = "where the schema is, for editors"},
+    KEY_LIMIT("workers", WORKERS, WORKERS, struct snapshot, n_workers),
+    KEY_LIMIT("drain", DURATION, DRAIN, struct snapshot, drain_ms),
+    KEY_INNER("log", keys_log, .sentence = "the error log and the access log"),
+    KEY_ELEMENTS("targets", TARGETS, struct snapshot, targets, n_targets, keys_target,
+                 .sentence = "where requests go, by name"),
+    KEY_ELEMENTS("listeners", LISTENERS, struct snapshot, listeners, n_listeners, keys_listener, .required = true,
+                 .sentence = "the sockets that are served"),
+    KEY_LATER_ROW("admin"),
+    KEYS_END,
+};

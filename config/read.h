@@ -1,0 +1,46 @@
+/* Reading a JSON tree into sections by the tables of keys.
+ *
+ * read_section walks one table over one object; for each key that is there it calls the function of its type, of which
+ * key_types.def has the list: values in read_value.c, and what belongs to listeners, routes and targets in their files,
+ * which come back here for the objects inside theirs. */
+#ifndef PORTHOLE_CONFIG_READ_H
+#define PORTHOLE_CONFIG_READ_H
+
+#include "config/key.h"
+#include "config/reader.h"
+
+/* Reads `value`, found at `at`, into the field of `key` in `section`. */
+typedef void read_fn(struct reader *reader, const struct place *at, const json_t *value, const struct key *key,
+                     void *section);
+
+#define KEY_TYPE(id, name, storage, words) read_fn read_##name;
+#include "config/key_types.def"
+#undef KEY_TYPE
+
+/* Reads an object into a section that has its defaults, and sees to it that no key is there that has no meaning in it.
+ */
+void read_section(struct reader *reader, const struct place *at, const json_t *value, const struct key *keys,
+                  void *section);
+
+/* Room for the elements of an array, each with its defaults, which the section owns from now on; false, with a problem,
+ * when there are none. `expected` describes the array. */
+bool read_elements(struct reader *reader, const struct place *at, const json_t *value, const struct key *key,
+                   void *section, const char *expected);
+
+/* The text of an element of an array, without control characters; NULL with a problem. */
+const char *read_element(struct reader *reader, const struct place *at, const json_t *value, const char *expected);
+
+/* Who sends to a target: routes speak HTTP to it, streams carry bytes. */
+enum target_use { TARGET_FOR_ROUTE, TARGET_FOR_STREAM };
+
+/* Makes room for the targets of the document and for n_inline_max more that routes and streams spell as addresses. */
+void read_reserve_targets(struct reader *reader, const json_t *targets, size_t n_inline_max);
+/* The target that a route or a stream names, or that it spells as an address; NULL with a problem. A target that is
+ * not for this use is a problem at `at`. */
+const struct target_config *read_resolve_target(struct reader *reader, const struct place *at, const char *text,
+                                                enum target_use use);
+
+/* Gives routes without a name theirs; the listener has one. */
+void read_complete_route_names(struct reader *reader, struct listener_config *listener);
+
+#endif

@@ -1,0 +1,287 @@
+/* What belongs to routes. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/read.h"
+#include "proxy/base/words.h"
+#include "proxy/http/authority.h"
+#include "proxy/http/fields.h"
+#include "proxy/http/path.h"
+
+#define ROUTE_HOST_MAX 253
+
+void read_path(struct reader *reader, const struct place *at, const json_t *value, const struct key *key, void *section)
+{
+    const char *path = reader_text(reader, at, value, "a path such as \"/v1/\"");
+    char *scratch = path ? reader_memory(reader, malloc(strlen(path) + 1)) : NULL;
+    const char *wrong;
+    size_t where;
+
+    if (!scratch)
+        return;
+    wrong = path_check(text_of(path), scratch, &where);
+    free(scratch);
+    if (wrong)
+        reader_problem(reader, at, "\"%s\" has %s (byte %zu)", WORDS_SHOW(path), wrong, where + 1);
+    else
+        reader_copy(reader, path, key_field(key, section));
+}
+
+static const char *read_check_host(const char *host)
+{
+    size_t length = strlen(host);
+    size_t dot;
+
+    if (length < 1 || length > ROUTE_HOST_MAX)
+        return "a host name of 1 to 253 characters";
+    if (host[0] == '[')
+        return authority_is_valid(text_of(host)) && host[length - 1] == ']'
+                   ? NULL
+                   : "an IPv6 address in brackets, without a port";
+    if (strchr(host, ':'))
+        return "a host name without a port (routes match every port)";
+    dot = strncmp(host, "*.", 2) == 0 ? 2 : 0;
+    if (host[dot] == '\0' || host[dot + strspn(host + dot, "abcdefghijklmnopqrstuvwxyz0123456789.-_")] != '\0')
+        return "a host name, or \"*.\" and a host name";
+    return NULL;
+}
+
+static void read_to_lower_case(char *text)
+{
+    for (char *c = text; *c; c++)
+        *c = (char)(*c >= 'A' && *c <= 'Z' ? *c | 0x20 : *c);
+}
+
+void read_host_pattern(struct reader *reader, const struct place *at, const json_t *value, const struct key *key,
+                       void *section)
+{
+    const char *text = reader_text(reader, at, value, "a host name");
+    const char *expected;
+    char *host;
+
+    if (!text)
+        return;
+    host = reader_memory(reader, strdup(text));
+    if (!host)
+        return;
+    read_to_lower_case(host);
+    /* A name with a final dot is the same host; matching leaves the dot out. */
+    if (host[0] != '\0' && host[strlen(host) - 1] == '.')
+        host[strlen(host) - 1] = '\0';
+    expected = read_check_host(host);
+    if (expected) {
+        reader_problem_type(reader, at, value, expected);
+        free(host);
+    } else {
+        *(char **)key_field(key, section) = host;
+    }
+}
+
+/* NULL when the method is one; else a sentence. RFC 9110 9.1: methods are tokens and case-sensitive. */
+static const char *read_check_method(const char *method)
+{
+    static const char *const known[] = {"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "TRACE", "OPTIONS", "CONNECT"};
+
+    if (!text_is_token(text_of(method)))
+        return "is not a method (RFC 9110 allows letters, digits and some punctuation)";
+    for (size_t i = 0; i < ARRAY_LENGTH(known); i++) {
+        if (strcasecmp(method, known[i]) == 0 && strcmp(method, known[i]) != 0)
+            return "is not a method: methods are case-sensitive; write it in upper case";
+    }
+    return NULL;
+}
+
+void read_methods(struct reader *reader, const struct place *at, const json_t *value, const struct key *key,
+                  void *section)
+{
+    struct place place = {.parent = at};
+    json_t *seen = json_object();
+    char **methods;
+    json_t *member;
+    size_t n = 0;
+
+    /* One more than there are: the NULL at the end. */
+    methods = reader_array(reader, at, value, sizeof(*methods), "an array of methods such as [\"GET\"]", &n);
+    if (methods)
+        methods = reader_memory(reader, reallocarray(methods, n + 1, sizeof(*methods)));
+    if (methods)
+        memset(methods, 0, (n + 1) * sizeof(*methods));
+    *(char ***)key_field(key, section) = methods;
+    json_array_foreach(methods ? value : NULL, place.index, member)
+    {
+        const char *method = read_element(reader, &place, member, "a method such as \"GET\"");
+        const char *wrong = method ? read_check_method(method) : NULL;
+        if (wrong)
+            reader_problem(reader, &place, "\"%s\" %s", WORDS_SHOW(method), wrong);
+        else if (method && reader_unique(reader, &place, seen, method, "method"))
+            reader_copy(reader, method, methods++);
+    }
+    json_decref(seen);
+}
+
+/* NULL when it is the name of a protocol; else a sentence. RFC 9110 7.8: protocol-name ["/" protocol-version]. */
+static const char *read_check_protocol(const char *protocol)
+{
+    if (text_is_token(text_of(protocol)))
+        return NULL;
+    return strcspn(protocol, "/") > 0 && strchr(protocol, '/')
+               ? "has a version; a protocol is allowed by its name alone, in every version"
+               : "is not a protocol (RFC 9110 allows letters, digits and some punctuation)";
+}
+
+/* An empty array is something to say: no upgrade at all. */
+void read_protocols(struct reader *reader, const struct place *at, const json_t *value, const struct key *key,
+                    void *section)
+{
+    struct place place = {.parent = at};
+    json_t *seen, *member;
+    char **protocol;
+
+    if (!json_is_array(value)) {
+        reader_problem_type(reader, at, value, "an array of protocols such as [\"websocket\"], or an empty one");
+        return;
+    }
+    protocol = reader_memory(reader, calloc(json_array_size(value) + 1, sizeof(*protocol)));
+    *(char ***)key_field(key, section) = protocol;
+    seen = json_object();
+    json_array_foreach(protocol ? value : NULL, place.index, member)
+    {
+        const char *text = read_element(reader, &place, member, "a protocol such as \"websocket\"");
+        const char *wrong = text ? read_check_protocol(text) : NULL;
+        if (wrong)
+            reader_problem(reader, &place, "\"%s\" %s", WORDS_SHOW(text), wrong);
+        if (!text || wrong)
+            continue;
+        reader_copy(reader, text, protocol);
+        if (!*protocol)
+            break;
+        read_to_lower_case(*protocol);
+        if (reader_unique(reader, &place, seen, *protocol, "protocol"))
+            protocol++;
+    }
+    json_decref(seen);
+}
+
+void read_route_target(struct reader *reader, const struct place *at, const json_t *value, const struct key *key,
+                       void *section)
+{
+    const char *text = reader_text(reader, at, value, "the name of a target, or an address");
+
+    if (text)
+        *(const struct target_config **)key_field(key, section) =
+            read_resolve_target(reader, at, text, TARGET_FOR_ROUTE);
+}
+
+void read_media_type(struct reader *reader, const struct place *at, const json_t *value, const struct key *key,
+                     void *section)
+{
+    const char *text = reader_text(reader, at, value, "a media type");
+    bool printable = true;
+
+    for (const char *c = text; c && *c; c++)
+        printable = printable && *c >= 0x20 && *c < 0x7f;
+    /* RFC 9110 8.3.1: type "/" subtype, both not empty. */
+    if (text && (!printable || text[0] == '/' || text[0] == ' ' || !strchr(text, '/') || strchr(text, '/')[1] == '\0'))
+        reader_problem_type(reader, at, value, "a media type such as \"text/plain\"");
+    else if (text)
+        reader_copy(reader, text, key_field(key, section));
+}
+
+void read_respond(struct reader *reader, const struct place *at, const json_t *value, const struct key *key,
+                  void *section)
+{
+    const struct place body = {at, "body", 0};
+    struct route_config *route = section;
+
+    route->action = ROUTE_RESPOND;
+    read_inner(reader, at, value, key, section);
+    route->respond.body_length = strlen(route->respond.body);
+    if (route->respond.body_length > 0 && (route->respond.status == 204 || route->respond.status == 304))
+        reader_problem_key(reader, &body, "a response with status %u has no body", route->respond.status);
+}
+
+static bool read_route_has_conditions(const json_t *value)
+{
+    return json_object_size(json_object_get(value, "match")) > 0;
+}
+
+/* What the keys of one route must be together, and where it may stand. */
+static void read_check_route(struct reader *reader, const struct place *at, const json_t *value,
+                             const struct route_config *route, bool last)
+{
+    const json_t *target = json_object_get(value, "target");
+    const json_t *respond = json_object_get(value, "respond");
+
+    if (json_is_object(value) && !target && !respond && !json_object_get(value, "redirect"))
+        reader_problem(reader, at, "a route needs \"target\" or \"respond\"");
+    if (target && respond)
+        reader_problem(reader, at, "a route has either \"target\" or \"respond\", not both");
+    if (route->path && route->path_prefix) {
+        const struct place match = {at, "match", 0};
+        reader_problem(reader, &match, "a route has either \"path\" or \"path_prefix\", not both");
+    }
+    if (route->path_ambiguity == ROUTE_AMBIGUITY_ALLOW && !last) {
+        const struct place ambiguity = {at, "path_ambiguity", 0};
+        reader_problem(reader, &ambiguity,
+                       "\"allow\" is for the last route of a listener: an ambiguous path must not reach the rules "
+                       "after it");
+    }
+}
+
+static void read_route_unreachable(struct reader *reader, const struct place *at, const struct route_config *above,
+                                   size_t index)
+{
+    if (above->name)
+        reader_problem(reader, at, "unreachable: route \"%s\" above matches everything", above->name);
+    else
+        reader_problem(reader, at, "unreachable: route %zu above matches everything", index + 1);
+}
+
+/* One route, whose section has its place in the listener. */
+static void read_route(struct reader *reader, const struct place *at, const json_t *value, const struct key *keys,
+                       struct listener_config *listener, json_t *names)
+{
+    struct route_config *route = &listener->routes[at->index];
+    const struct place name = {at, "name", 0};
+
+    read_section(reader, at, value, keys, route);
+    read_check_route(reader, at, value, route, at->index + 1 == listener->n_routes);
+    if (route->name)
+        reader_unique(reader, &name, names, route->name, "route name");
+    if (route->path || route->path_prefix)
+        listener->any_path_condition = true;
+}
+
+void read_routes(struct reader *reader, const struct place *at, const json_t *value, const struct key *key,
+                 void *section)
+{
+    json_t *names = reader_memory(reader, json_object());
+    struct listener_config *listener = section;
+    struct place place = {.parent = at};
+    size_t catch_all = SIZE_MAX;
+    bool any = read_elements(reader, at, value, key, section, "an array with at least one route");
+    json_t *element;
+
+    json_array_foreach(any ? value : NULL, place.index, element)
+    {
+        read_route(reader, &place, element, key->keys, listener, names);
+        if (catch_all != SIZE_MAX)
+            read_route_unreachable(reader, &place, &listener->routes[catch_all], catch_all);
+        else if (json_is_object(element) && !read_route_has_conditions(element))
+            catch_all = place.index;
+    }
+    json_decref(names);
+}
+
+void read_complete_route_names(struct reader *reader, struct listener_config *listener)
+{
+    for (size_t i = 0; i < listener->n_routes; i++) {
+        struct route_config *route = &listener->routes[i];
+        if (!route->name && asprintf(&route->name, "%s#%zu", listener->name ? listener->name : "", i + 1) < 0) {
+            route->name = NULL;
+            reader->failure = -ENOMEM;
+        }
+    }
+}

@@ -1,0 +1,223 @@
+/* What belongs to targets. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/address.h"
+#include "config/keys.h"
+#include "config/read.h"
+#include "config/value.h"
+#include "proxy/base/words.h"
+
+void read_host_name(struct reader *reader, const struct place *at, const json_t *value, const struct key *key,
+                    void *section)
+{
+    const char *name = reader_text(reader, at, value, "a host name");
+
+    if (name && !address_is_host_name(name))
+        reader_problem_type(reader, at, value, "a host name");
+    else if (name)
+        reader_copy(reader, name, key_field(key, section));
+}
+
+/* Keeps one endpoint and where it stands. */
+static bool read_add_endpoint(struct reader *reader, const struct place *at, const char *text,
+                              struct target_config *target)
+{
+    struct error error = ERROR_INIT;
+    struct address address, *grown;
+    int r = address_parse(text, ADDRESS_TO_REACH, &address, &error);
+
+    if (r > 0)
+        reader_problem(reader, at, "\"%s\": %s", WORDS_SHOW(text), error.message);
+    else if (r < 0)
+        reader->failure = r;
+    if (r != 0)
+        return false;
+    grown = reader_memory(reader, reallocarray(target->endpoints, target->n_endpoints + 1, sizeof(*grown)));
+    if (!grown) {
+        address_deinit(&address);
+        return false;
+    }
+    target->endpoints = grown;
+    target->endpoints[target->n_endpoints++] = address;
+    return true;
+}
+
+void read_endpoints(struct reader *reader, const struct place *at, const json_t *value, const struct key *key UNUSED,
+                    void *section)
+{
+    static const char expected[] = "an array with exactly one address (this version has one endpoint per target)";
+    struct place place = {.parent = at};
+    json_t *element;
+
+    if (!json_is_array(value)) {
+        reader_problem_type(reader, at, value, expected);
+        return;
+    }
+    if (json_array_size(value) != 1) {
+        reader_problem(reader, at, "expected %s, got an array of %zu", expected, json_array_size(value));
+        return;
+    }
+    json_array_foreach(value, place.index, element)
+    {
+        const char *text = read_element(reader, &place, element, "an address");
+        if (text)
+            read_add_endpoint(reader, &place, text, section);
+    }
+}
+
+/* Takes the next free place in the snapshot, with defaults. */
+static struct target_config *read_append_target(struct reader *reader, const struct place *at, const char *name)
+{
+    struct snapshot *snapshot = reader->snapshot;
+    struct target_config *target = &snapshot->targets[snapshot->n_targets];
+
+    reader_copy(reader, name, &target->name);
+    if (json_object_set_new(reader->targets_by_name, name, json_integer((json_int_t)snapshot->n_targets)) != 0)
+        reader->failure = -ENOMEM;
+    target->index = snapshot->n_targets++;
+    reader->target_pointers[target->index] = reader_pointer(reader, at);
+    if (keys_set_defaults(keys_target, target) < 0)
+        reader->failure = -ENOMEM;
+    return target;
+}
+
+/* No more can be idle than there are. A default adapts; what somebody wrote is not changed in silence. */
+static void read_check_idle(struct reader *reader, const struct place *at, const json_t *connections,
+                            struct target_config *target)
+{
+    const struct place place = {at, "connections", 0};
+
+    if (target->connections_idle <= target->connections_max)
+        return;
+    if (json_object_get(connections, "idle"))
+        reader_problem(reader, &place, "\"idle\" (%u) is more than \"max\" (%u)", target->connections_idle,
+                       target->connections_max);
+    else
+        target->connections_idle = target->connections_max;
+}
+
+/* What the keys of one target must be together. */
+static void read_check_target(struct reader *reader, const struct place *at, const json_t *value,
+                              struct target_config *target)
+{
+    const json_t *tls = json_object_get(value, "tls");
+    const struct place place = {at, "tls", 0};
+    bool cert = json_object_get(tls, "cert");
+    bool key = json_object_get(tls, "key");
+
+    if (cert != key)
+        reader_problem(reader, &place, "\"%s\" needs \"%s\" beside it", cert ? "cert" : "key", cert ? "key" : "cert");
+    read_check_idle(reader, at, json_object_get(value, "connections"), target);
+}
+
+static void read_target(struct reader *reader, const struct place *at, const json_t *value, const struct key *keys)
+{
+    struct target_config *target = read_append_target(reader, at, at->key);
+
+    if (!value_is_name(at->key))
+        reader_problem_key(reader, at, "a target's name has 1 to 64 letters, digits, \"_\", \".\" or \"-\"");
+    read_section(reader, at, value, keys, target);
+    read_check_target(reader, at, value, target);
+}
+
+void read_reserve_targets(struct reader *reader, const json_t *targets, size_t n_inline_max)
+{
+    size_t n_max = json_object_size(targets) + n_inline_max + 1;
+    struct snapshot *snapshot = reader->snapshot;
+
+    /* One block for all, so that routes can point into it while it fills. */
+    snapshot->targets = reader_memory(reader, calloc(n_max, sizeof(*snapshot->targets)));
+    reader->target_pointers = reader_memory(reader, calloc(n_max, sizeof(*reader->target_pointers)));
+}
+
+void read_targets(struct reader *reader, const struct place *at, const json_t *value, const struct key *key,
+                  void *section UNUSED)
+{
+    struct place place = {.parent = at};
+    json_t *element;
+
+    if (!json_is_object(value)) {
+        reader_problem_type(reader, at, value, "an object that gives each target a name");
+        return;
+    }
+    json_object_foreach((json_t *)(uintptr_t)value, place.key, element) read_target(reader, &place, element, key->keys);
+}
+
+/* Says which targets there are, or which one was probably meant. */
+static void read_unknown_target(struct reader *reader, const struct place *at, const char *name)
+{
+    const struct snapshot *snapshot = reader->snapshot;
+    /* Nothing is compared for what nobody will be shown. */
+    const char **names = problems_are_full(reader->problems) ? NULL : calloc(snapshot->n_targets + 1, sizeof(*names));
+    const char *near = NULL;
+    size_t n = 0;
+
+    for (size_t i = 0; names && i < snapshot->n_targets; i++) {
+        if (snapshot->targets[i].name && value_is_name(snapshot->targets[i].name))
+            names[n++] = snapshot->targets[i].name;
+    }
+    if (names)
+        near = words_nearest(name, names);
+    if (near)
+        reader_problem(reader, at, "there is no target \"%s\": did you mean \"%s\"?", WORDS_SHOW(name), near);
+    else
+        reader_problem(reader, at, "there is no target \"%s\"; expected a name from \"targets\" or an address",
+                       WORDS_SHOW(name));
+    free(names);
+}
+
+/* An address says by its scheme what is spoken there, so it must be what its user speaks. Unix sockets say nothing. */
+static void read_check_endpoint_use(struct reader *reader, const struct place *at, const struct address *endpoint,
+                                    enum target_use use)
+{
+    const char *left = strchr(endpoint->name, ':') ? "[" : "";
+    const char *right = strchr(endpoint->name, ':') ? "]" : "";
+
+    if (use == TARGET_FOR_ROUTE && endpoint->kind == ADDRESS_TCP)
+        reader_problem(reader, at, "the target's endpoint %s is for streams; for a route write http://%s%s%s:%u",
+                       WORDS_SHOW(endpoint->text), left, endpoint->name, right, (unsigned)endpoint->port);
+    if (use == TARGET_FOR_STREAM && (endpoint->kind == ADDRESS_HTTP || endpoint->kind == ADDRESS_HTTPS))
+        reader_problem(reader, at, "the target's endpoint %s is for routes; for a stream write tcp:%s%s%s:%u%s",
+                       WORDS_SHOW(endpoint->text), left, endpoint->name, right, (unsigned)endpoint->port,
+                       endpoint->kind == ADDRESS_HTTPS ? " (a stream gets no TLS)" : "");
+}
+
+/* A target that has no name but its address; NULL with a problem. */
+static struct target_config *read_add_inline(struct reader *reader, const struct place *at, const char *text)
+{
+    struct target_config *target;
+
+    if (!strchr(text, ':') && text[0] != '/' && text[0] != '@') {
+        read_unknown_target(reader, at, text);
+        return NULL;
+    }
+    target = read_append_target(reader, at, text);
+    return read_add_endpoint(reader, at, text, target) ? target : NULL;
+}
+
+const struct target_config *read_resolve_target(struct reader *reader, const struct place *at, const char *text,
+                                                enum target_use use)
+{
+    const json_t *index = json_object_get(reader->targets_by_name, text);
+    const struct target_config *target;
+
+    if (index)
+        target = &reader->snapshot->targets[json_integer_value(index)];
+    else
+        target = read_add_inline(reader, at, text);
+    for (size_t i = 0; target && i < target->n_endpoints; i++)
+        read_check_endpoint_use(reader, at, &target->endpoints[i], use);
+    return target;
+}
+
+void read_stream_target(struct reader *reader, const struct place *at, const json_t *value, const struct key *key,
+                        void *section)
+{
+    const char *text = reader_text(reader, at, value, "the name of a target, or an address");
+
+    if (text)
+        *(const struct target_config **)key_field(key, section) =
+            read_resolve_target(reader, at, text, TARGET_FOR_STREAM);
+}

@@ -1,0 +1,36 @@
+/* The life of a snapshot, apart from its header, which the tables of keys are made of. */
+#include <assert.h>
+#include <stdlib.h>
+
+#include "config/keys.h"
+#include "config/snapshot.h"
+
+struct snapshot *snapshot_ref(struct snapshot *snapshot)
+{
+    unsigned before = atomic_fetch_add_explicit(&snapshot->references, 1, memory_order_relaxed);
+
+    assert(before > 0);
+    (void)before;
+    return snapshot;
+}
+
+static void snapshot_free(struct snapshot *snapshot)
+{
+    keys_deinit(keys_document, snapshot);
+    free(snapshot->source);
+    free(snapshot);
+}
+
+struct snapshot *snapshot_unref(struct snapshot *snapshot)
+{
+    unsigned before;
+
+    if (!snapshot)
+        return NULL;
+    /* Release what this thread did with it, acquire what all others did, before it is freed. */
+    before = atomic_fetch_sub_explicit(&snapshot->references, 1, memory_order_acq_rel);
+    assert(before > 0);
+    if (before == 1)
+        snapshot_free(snapshot);
+    return NULL;
+}
