@@ -239,8 +239,8 @@ static void *worker_main(void *closure)
         bool busy = frontend_is_busy(worker->frontend) || tunnels_are_ready(&worker->env.tunnels);
         int n;
 
-        if (!busy && worker->env.access_log)
-            access_log_flush(worker->env.access_log);
+        if (!busy && worker->env.recorder.access_log)
+            access_log_flush(worker->env.recorder.access_log);
         n = loop_run_once(worker->loop, busy ? 0 : -1);
         if (n < 0) {
             log_error("the event loop failed: %s", strerror(-n));
@@ -325,10 +325,10 @@ static int worker_make(struct worker *worker, struct error *error)
         return error_set(error, -errno, "cannot make an event loop: %s", strerror(errno));
     mailbox_init(&worker->mailbox, worker->loop);
     r = worker_make_seats(worker);
-    worker->env = (struct exchange_env){.loop = worker->loop, .metrics = &worker->metrics};
+    worker->env = (struct exchange_env){.loop = worker->loop, .recorder.metrics = &worker->metrics};
     if (log->access) {
-        worker->env.access_log = access_log_new(log->access_to, log->access_format, error);
-        if (!worker->env.access_log)
+        worker->env.recorder.access_log = access_log_new(log->access_to, log->access_format, error);
+        if (!worker->env.recorder.access_log)
             return -EIO;
     }
     if (r == 0)
@@ -378,7 +378,7 @@ void worker_free(struct worker *worker)
         if (worker->seats[i].worker)
             acceptor_deinit(&worker->seats[i].acceptor);
     connector_free(worker->connector);
-    access_log_free(worker->env.access_log);
+    access_log_free(worker->env.recorder.access_log);
     free(worker->seats);
     loop_free(worker->loop);
     snapshot_unref(worker->snapshot);

@@ -24,11 +24,13 @@ static void exchange_answer_problem(struct exchange *exchange, struct answer *an
 {
     const struct outcome_info *info = outcome_info(exchange_failure(exchange)->outcome);
     unsigned status = exchange_problem_status(exchange, info);
-    struct text given = exchange->forward.request_id;
     char id[2 * REQUEST_ID_MOST_BYTES + 1]; /* of visible ASCII only quote and backslash are escaped, with one byte */
+    struct text given;
     int n;
 
-    id[log_escape(id, sizeof(id), given.data ? given.data : "", given.length)] = '\0';
+    exchange_need_id(exchange);
+    given = exchange->forward.request_id;
+    id[log_escape(id, sizeof(id), given.data, given.length)] = '\0';
     n = snprintf(exchange->problem, sizeof(exchange->problem),
                  "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%u,\"outcome\":\"%s\",\"detail\":\"%s\","
                  "\"request_id\":\"%s\"}\n",
@@ -134,7 +136,6 @@ static void exchange_answer_forward(struct exchange *exchange, struct answer *an
         answer->data = upstream->in->data + upstream->in->start;
         answer->length = buffer_length(upstream->in);
         answer->has_length = true;
-        exchange->sent_bytes = answer->length;
     }
 }
 
@@ -158,6 +159,8 @@ bool exchange_answer(struct exchange *exchange, struct answer *ret_answer)
     else
         exchange_answer_forward(exchange, ret_answer);
     exchange->status = ret_answer->status;
+    if (ret_answer->body == ANSWER_BUFFER && !exchange->request.is_head)
+        exchange->buffered_bytes = ret_answer->length;
     ret_answer->chunkable = exchange->request.minor == 1;
     ret_answer->is_head = exchange->request.is_head;
     ret_answer->close = exchange->close || exchange->client->leaving || exchange->env->stopping;

@@ -48,8 +48,7 @@ int exchange_env_init(struct exchange_env *env, struct generation *generation)
 {
     upstream_store_init(&env->store, exchange_out_bytes(generation->header_bytes));
     env->tunnels.loop = env->loop;
-    env->tunnels.metrics = env->metrics;
-    env->tunnels.access_log = env->access_log;
+    env->tunnels.recorder = &env->recorder;
     tunnels_init(&env->tunnels);
     list_init(&env->unsent);
     /* Not a secret, only different from every other porthole's. */
@@ -79,6 +78,14 @@ static void exchange_make_id(struct exchange_env *env, char id[ID_BYTES])
 
     for (size_t i = 0; i < ID_BYTES; i++)
         id[i] = digits[parts[i / 16] >> (60 - 4 * (i % 16)) & 15];
+}
+
+void exchange_need_id(struct exchange *exchange)
+{
+    if (exchange->forward.request_id.length > 0)
+        return;
+    exchange_make_id(exchange->env, exchange->id);
+    exchange->forward.request_id = (struct text){exchange->id, ID_BYTES};
 }
 
 /* ---- beginning ---- */
@@ -270,10 +277,7 @@ enum exchange_verdict exchange_head(struct exchange *exchange, struct text metho
     exchange->room_bytes = room_bytes;
     exchange->state = EXCHANGE_RECEIVING;
     exchange->forward.request_id = request_given_id(request);
-    if (exchange->forward.request_id.length == 0) {
-        exchange_make_id(exchange->env, exchange->id);
-        exchange->forward.request_id = (struct text){exchange->id, ID_BYTES};
-    }
+    exchange_need_id(exchange);
     if (!exchange_check(exchange, head_bytes))
         return request->body == BODY_NONE && !exchange->close ? EXCHANGE_FORWARD : EXCHANGE_REFUSE;
     exchange->close = request->close;
@@ -384,13 +388,18 @@ static int64_t exchange_span_us(struct instant from, struct instant to)
     return from.ns == 0 || to.ns == 0 ? -1 : (int64_t)instant_elapsed_us(from, to);
 }
 
-static void exchange_describe(const struct exchange *exchange, enum outcome outcome, struct access_entry *entry)
+/* Of an answer that lies in memory nothing is known to have been sent unless all of it was. */
+static uint64_t exchange_sent_bytes(const struct exchange *exchange, bool delivered)
+{
+    return exchange->sent_bytes + (delivered ? exchange->buffered_bytes : 0);
+}
+
+static struct record exchange_describe(const struct exchange *exchange, enum outcome outcome, bool delivered)
 {
     const struct upstream *upstream = &exchange->upstream;
     const struct route_config *route = exchange->route;
 
-    *entry = (struct access_entry){
-        .time = wall_time_now(),
+    return (struct record){
         .request_id = exchange->forward.request_id,
         .method = exchange->request.method,
         .target = exchange->target,
@@ -402,37 +411,43 @@ static void exchange_describe(const struct exchange *exchange, enum outcome outc
         .outcome = outcome,
         .reason = failure_reason(exchange_failure(exchange)),
         .received_bytes = exchange->received_bytes,
-        .sent_bytes = exchange->sent_bytes,
-        .total_us = instant_elapsed_us(exchange->begun, instant_now()),
+        .sent_bytes = exchange_sent_bytes(exchange, delivered),
+        .begun = exchange->begun,
         .connect_us = exchange_span_us(upstream->started, upstream->connected),
         .first_byte_us = exchange_span_us(upstream->started, upstream->answered),
     };
 }
 
-static void exchange_report(const struct exchange *exchange, enum outcome outcome)
+void exchange_none(struct exchange_env *env, const struct exchange_client *client, struct instant begun,
+                   enum outcome outcome, unsigned status)
 {
-    struct exchange_env *env = exchange->env;
-    struct access_entry entry;
+    char id[ID_BYTES];
+    struct record record = {.request_id = {id, ID_BYTES},
+                            .listener = text_of(client->listener->name),
+                            .peer = client->peer,
+                            .status = status,
+                            .outcome = outcome,
+                            .begun = begun,
+                            .connect_us = -1,
+                            .first_byte_us = -1};
 
-    counter_add(&env->metrics->received_bytes, exchange->received_bytes);
-    counter_add(&env->metrics->sent_bytes, exchange->sent_bytes);
-    if (exchange->tunneled)
-        return;
-    counter_add(&env->metrics->outcomes[outcome], 1);
-    if (!access_log_wants(env->access_log, outcome))
-        return;
-    exchange_describe(exchange, outcome, &entry);
-    access_log_report(env->access_log, &entry);
+    exchange_make_id(env, id);
+    recorder_end(&env->recorder, &record);
 }
 
 void exchange_end(struct exchange *exchange, bool delivered)
 {
     struct exchange_env *env;
+    struct record record;
 
     if (!exchange)
         return;
     env = exchange->env;
-    exchange_report(exchange, exchange_outcome(exchange, delivered));
+    if (!exchange->tunneled) {
+        exchange_need_id(exchange);
+        record = exchange_describe(exchange, exchange_outcome(exchange, delivered), delivered);
+        recorder_end(&env->recorder, &record);
+    }
     list_remove(&exchange->unsent);
     upstream_deinit(&exchange->upstream);
     generation_unref(exchange->generation);
@@ -455,16 +470,16 @@ int exchange_tunnel(struct exchange *exchange, struct tunnel_client *client, str
     struct upstream *upstream = &exchange->upstream;
     struct connection *connection;
     struct text target_early;
-    struct access_entry entry;
+    struct record record;
     int r;
 
     if (exchange_failed(exchange)) {
         tunnel_client_drop(client);
         return -ECANCELED;
     }
-    exchange_describe(exchange, OUTCOME_TUNNELED, &entry);
+    record = exchange_describe(exchange, OUTCOME_TUNNELED, true);
     connection = upstream_take_connection(upstream, &target_early);
-    r = tunnel_join(&env->tunnels, client, upstream->target, connection, &entry, exchange->begun, early, target_early);
+    r = tunnel_join(&env->tunnels, client, upstream->target, connection, &record, early, target_early);
     if (r < 0)
         exchange_fail(exchange, OUTCOME_INTERNAL);
     else
@@ -476,13 +491,19 @@ int exchange_stream(struct exchange_env *env, struct tunnel_client *client, stru
 {
     const struct target_config *target = client->listener->stream;
     char id[ID_BYTES];
-    struct access_entry entry = {.request_id = {id, ID_BYTES},
-                                 .listener = text_of(client->listener->name),
-                                 .upstream = text_of(target->name),
-                                 .peer = peer,
-                                 .connect_us = -1,
-                                 .first_byte_us = -1};
+    struct record record = {.request_id = {id, ID_BYTES},
+                            .listener = text_of(client->listener->name),
+                            .upstream = text_of(target->name),
+                            .peer = peer,
+                            .outcome = OUTCOME_INTERNAL,
+                            .begun = loop_now(env->loop),
+                            .connect_us = -1,
+                            .first_byte_us = -1};
+    int r;
 
     exchange_make_id(env, id);
-    return tunnel_open(&env->tunnels, client, generation_target(client->generation, target), &entry);
+    r = tunnel_open(&env->tunnels, client, generation_target(client->generation, target), &record);
+    if (r < 0)
+        recorder_end(&env->recorder, &record);
+    return r;
 }

@@ -15,8 +15,7 @@
 #include "proxy/http/request.h"
 #include "proxy/reach/generation.h"
 #include "proxy/reach/upstream.h"
-#include "proxy/report/access_log.h"
-#include "proxy/report/metrics.h"
+#include "proxy/report/recorder.h"
 #include "proxy/tunnel/tunnel.h"
 
 struct exchange;
@@ -26,8 +25,7 @@ struct exchange_env {
     struct loop *loop;
     struct generation *generation; /* a reference: the newest, which clients move to between two requests */
     struct upstream_store store;
-    struct metrics *metrics;
-    struct access_log *access_log; /* NULL: none; then failures go to the error log */
+    struct recorder recorder;
     struct tunnels tunnels;
     struct list unsent;     /* of exchange: a head waits for its first piece of body */
     struct exchange *spare; /* free list */
@@ -38,7 +36,7 @@ struct exchange_env {
     bool stopping; /* answers close their connections */
 };
 
-/* 0 or -ENOMEM. loop, metrics and access_log have been set. */
+/* 0 or -ENOMEM. loop and recorder have been set. */
 int exchange_env_init(struct exchange_env *env, struct generation *generation) WARN_UNUSED;
 /* Another generation is the newest from now on. 0 or -ENOMEM: then nothing has changed. */
 int exchange_env_renew(struct exchange_env *env, struct generation *generation) WARN_UNUSED;
@@ -138,8 +136,11 @@ int exchange_stream(struct exchange_env *env, struct tunnel_client *client, stru
 void exchange_fail(struct exchange *exchange, enum outcome outcome);
 /* Whether it has ended badly already. */
 bool exchange_failed(const struct exchange *exchange);
-/* The end: logs, counts and frees. `delivered`: the client has been given the whole answer. Takes NULL. */
+/* The end: records and frees. `delivered`: the client has been given the whole answer. Takes NULL. */
 void exchange_end(struct exchange *exchange, bool delivered);
+/* Records the end of a request that never was an exchange. status: what the client was told, 0 for nothing. */
+void exchange_none(struct exchange_env *env, const struct exchange_client *client, struct instant begun,
+                   enum outcome outcome, unsigned status);
 
 /* Sends the heads that waited for their first piece of body. Once per round of the loop. */
 void exchange_flush_unsent(struct exchange_env *env);

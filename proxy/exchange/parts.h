@@ -25,6 +25,7 @@ struct exchange {
     bool tunneled;           /* what follows is a tunnel's to report */
     size_t room_bytes;       /* for a response head */
     uint64_t received_bytes, sent_bytes, discarded_bytes;
+    uint64_t buffered_bytes; /* of an answer's body that lies in memory: sent when it was delivered */
     struct instant begun;
     struct text target; /* the request-target: target_inline, or owned memory when longer */
     struct forward forward;
@@ -52,6 +53,8 @@ static inline bool exchange_is_forwarding(const struct exchange *exchange)
     return exchange->route && exchange->route->action == ROUTE_TARGET && !failure_is_set(&exchange->failure);
 }
 
+/* Gives it an id of our own, unless it has one. */
+void exchange_need_id(struct exchange *exchange);
 /* The upstream has an interim response. */
 void exchange_on_interim(struct upstream *upstream);
 

@@ -88,42 +88,42 @@ static void line_time(struct line *line, struct wall_time at)
         line_put(line, text, n);
 }
 
-static void line_entry(struct line *line, const struct access_entry *entry)
+static void line_record(struct line *line, const struct record *record)
 {
     line_key(line, "id");
-    line_quoted(line, entry->request_id, ID_BYTES);
-    line_text(line, "listener", entry->listener);
-    line_text(line, "peer", entry->peer);
-    line_text(line, "method", entry->method);
+    line_quoted(line, record->request_id, ID_BYTES);
+    line_text(line, "listener", record->listener);
+    line_text(line, "peer", record->peer);
+    line_text(line, "method", record->method);
     line_key(line, "request");
-    line_quoted(line, entry->target, TARGET_BYTES);
-    line_number(line, "status", entry->status);
-    line_text(line, "outcome", text_of(outcome_info(entry->outcome)->name));
-    if (entry->reason)
-        line_text(line, "reason", text_of(entry->reason));
-    if (entry->route.length)
-        line_text(line, "route", entry->route);
-    if (entry->upstream.length)
-        line_text(line, "target", entry->upstream);
-    line_number(line, "bytes_in", entry->received_bytes);
-    line_number(line, "bytes_out", entry->sent_bytes);
-    line_number(line, "total_us", entry->total_us);
-    if (entry->connect_us >= 0)
-        line_number(line, "connect_us", (uint64_t)entry->connect_us);
-    if (entry->first_byte_us >= 0)
-        line_number(line, "first_byte_us", (uint64_t)entry->first_byte_us);
+    line_quoted(line, record->target, TARGET_BYTES);
+    line_number(line, "status", record->status);
+    line_text(line, "outcome", text_of(outcome_info(record->outcome)->name));
+    if (record->reason)
+        line_text(line, "reason", text_of(record->reason));
+    if (record->route.length)
+        line_text(line, "route", record->route);
+    if (record->upstream.length)
+        line_text(line, "target", record->upstream);
+    line_number(line, "bytes_in", record->received_bytes);
+    line_number(line, "bytes_out", record->sent_bytes);
+    line_number(line, "total_us", record->total_us);
+    if (record->connect_us >= 0)
+        line_number(line, "connect_us", (uint64_t)record->connect_us);
+    if (record->first_byte_us >= 0)
+        line_number(line, "first_byte_us", (uint64_t)record->first_byte_us);
 }
 
-void access_entry_log(enum log_level level, const struct access_entry *entry)
+void access_record_log(enum log_level level, const struct record *record)
 {
     log_write(level, "%s: %.*s %.*s from %.*s on %.*s, target %.*s%s%s, status %u, id %.*s",
-              outcome_info(entry->outcome)->name, (int)entry->method.length,
-              entry->method.data ? entry->method.data : "", (int)entry->target.length, entry->target.data,
-              (int)entry->peer.length, entry->peer.data, (int)entry->listener.length, entry->listener.data,
-              entry->upstream.length ? (int)entry->upstream.length : 1,
-              entry->upstream.length ? entry->upstream.data : "-", entry->reason ? ": " : "",
-              entry->reason ? entry->reason : "", entry->status, (int)entry->request_id.length,
-              entry->request_id.data ? entry->request_id.data : "");
+              outcome_info(record->outcome)->name, (int)record->method.length,
+              record->method.data ? record->method.data : "", (int)record->target.length, record->target.data,
+              (int)record->peer.length, record->peer.data, (int)record->listener.length, record->listener.data,
+              record->upstream.length ? (int)record->upstream.length : 1,
+              record->upstream.length ? record->upstream.data : "-", record->reason ? ": " : "",
+              record->reason ? record->reason : "", record->status, (int)record->request_id.length,
+              record->request_id.data ? record->request_id.data : "");
 }
 
 static enum log_level access_level(enum outcome outcome)
@@ -131,14 +131,14 @@ static enum log_level access_level(enum outcome outcome)
     return outcome_info(outcome)->fault == FAULT_CLIENT ? LOG_LEVEL_INFO : LOG_LEVEL_WARN;
 }
 
-static size_t access_entry_format(const struct access_entry *entry, enum log_format format, char *out, size_t size)
+static size_t access_record_format(const struct record *record, enum log_format format, char *out, size_t size)
 {
     struct line line = {.out = out, .size = size, .json = format == LOG_FORMAT_JSON};
 
     if (line.json)
         line_put(&line, "{", 1);
-    line_time(&line, entry->time);
-    line_entry(&line, entry);
+    line_time(&line, record->time);
+    line_record(&line, record);
     if (line.json)
         line_put(&line, "}", 1);
     out[line.length] = '\0';
@@ -234,7 +234,7 @@ void access_log_free(struct access_log *log)
     free(log);
 }
 
-void access_log_add(struct access_log *log, const struct access_entry *entry)
+void access_log_add(struct access_log *log, const struct record *record)
 {
     size_t n;
 
@@ -244,7 +244,7 @@ void access_log_add(struct access_log *log, const struct access_entry *entry)
         log->n_dropped++;
         return;
     }
-    n = access_entry_format(entry, log->format, log->data + log->length, LINE_BYTES);
+    n = access_record_format(record, log->format, log->data + log->length, LINE_BYTES);
     log->data[log->length + n] = '\n';
     log->length += n + 1;
 }
@@ -254,12 +254,12 @@ bool access_log_wants(const struct access_log *log, enum outcome outcome)
     return log || (outcome_info(outcome)->fault != FAULT_NONE && log_wants(access_level(outcome)));
 }
 
-void access_log_report(struct access_log *log, const struct access_entry *entry)
+void access_log_report(struct access_log *log, const struct record *record)
 {
-    if (!access_log_wants(log, entry->outcome))
+    if (!access_log_wants(log, record->outcome))
         return;
     if (log)
-        access_log_add(log, entry);
+        access_log_add(log, record);
     else
-        access_entry_log(access_level(entry->outcome), entry);
+        access_record_log(access_level(record->outcome), record);
 }

@@ -9,24 +9,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "proxy/base/clock.h"
 #include "proxy/base/log.h"
-#include "proxy/base/text.h"
-#include "proxy/report/outcome.h"
+#include "proxy/report/record.h"
 
 #define ACCESS_LOG_BYTES 65536
-
-/* What is said of an exchange. Texts may hold any bytes: they are escaped. */
-struct access_entry {
-    struct wall_time time; /* of the end */
-    struct text request_id, method, target, listener, route, upstream, peer;
-    unsigned status; /* 0: nothing was sent */
-    enum outcome outcome;
-    const char *reason; /* static detail, or NULL */
-    uint64_t received_bytes, sent_bytes;
-    uint64_t total_us;
-    int64_t connect_us, first_byte_us; /* -1: not reached */
-};
 
 struct access_log {
     int fd; /* owned */
@@ -40,15 +26,15 @@ struct access_log {
 struct access_log *access_log_new(const char *to, enum log_format format, struct error *error);
 /* Flushes. Takes NULL. */
 void access_log_free(struct access_log *log);
-void access_log_add(struct access_log *log, const struct access_entry *entry);
+void access_log_add(struct access_log *log, const struct record *record);
 void access_log_flush(struct access_log *log);
 
 /* One sentence about an exchange in the error log. */
-void access_entry_log(enum log_level level, const struct access_entry *entry);
+void access_record_log(enum log_level level, const struct record *record);
 
 /* With an access log every exchange has its line there; without one (NULL), those that failed have theirs in the error
- * log. Whether an outcome is worth an entry, and its writing. */
+ * log. Whether an outcome is worth a line, and its writing. */
 bool access_log_wants(const struct access_log *log, enum outcome outcome);
-void access_log_report(struct access_log *log, const struct access_entry *entry);
+void access_log_report(struct access_log *log, const struct record *record);
 
 #endif

@@ -179,19 +179,32 @@ static void client_let_go(struct client *client)
         client_cut(client);
 }
 
+/* When its deadline, which has just passed, was armed. */
+static struct instant client_head_begun(const struct client *client)
+{
+    uint64_t ago_ns = client->side.listener->timeout_head_ms * UINT64_C(1000000);
+    struct instant now = loop_now(client->clients->env->loop);
+
+    return (struct instant){now.ns > ago_ns ? now.ns - ago_ns : 0};
+}
+
 /* A head that does not come: there may not even be an exchange yet. */
 static void client_head_timeout(struct client *client)
 {
     static const struct answer timeout = {.status = 408, .body = ANSWER_BUFFER, .data = "", .has_length = true};
+    struct exchange_env *env = client->clients->env;
 
-    if (client->exchange)
+    if (client->exchange) {
         exchange_fail(client->exchange, OUTCOME_HEAD_TIMEOUT);
-    else
-        counter_add(&client->clients->env->metrics->outcomes[OUTCOME_HEAD_TIMEOUT], 1);
-    /* On a connection that has been served, a 408 out of nothing could be taken for the answer to a request that
-     * crosses it. */
-    if (client->exchange || !client->served)
-        raw_tell(client, &timeout);
+        raw_answer(client);
+    } else {
+        /* On a connection that has been served, a 408 out of nothing could be taken for the answer to a request that
+         * crosses it. */
+        if (!client->served)
+            raw_tell(client, &timeout);
+        exchange_none(env, &client->side, client_head_begun(client), OUTCOME_HEAD_TIMEOUT,
+                      client->served ? 0 : timeout.status);
+    }
     client_cut(client);
 }
 

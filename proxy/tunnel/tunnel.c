@@ -46,18 +46,18 @@ static void tunnel_on_target(void *closure, uint32_t events)
 
 /* ---- life ---- */
 
+/* The exchange's record goes on. */
 static void tunnel_report(struct tunnel *tunnel)
 {
-    struct access_entry *entry = &tunnel->entry;
+    struct record *record = &tunnel->record;
 
-    entry->time = wall_time_now();
-    entry->outcome = tunnel->outcome;
-    entry->reason = tunnel->reason;
-    entry->received_bytes += tunnel->halves[TUNNEL_CLIENT].bytes; /* behind a request's body */
-    entry->sent_bytes += tunnel->halves[TUNNEL_TARGET].bytes;
-    entry->total_us = instant_elapsed_us(tunnel->begun, instant_now());
-    counter_add(&tunnel->tunnels->metrics->outcomes[tunnel->outcome], 1);
-    access_log_report(tunnel->tunnels->access_log, entry);
+    record->outcome = tunnel->outcome;
+    record->reason = tunnel->reason;
+    record->tunnel_received_bytes = tunnel->halves[TUNNEL_CLIENT].bytes;
+    record->tunnel_sent_bytes = tunnel->halves[TUNNEL_TARGET].bytes;
+    record->received_bytes += record->tunnel_received_bytes; /* behind a request's body */
+    record->sent_bytes += record->tunnel_sent_bytes;
+    recorder_end(tunnel->tunnels->recorder, record);
 }
 
 void tunnel_client_drop(struct tunnel_client *client)
@@ -166,13 +166,13 @@ void tunnels_turn(struct tunnels *tunnels)
 /* ---- beginning ---- */
 
 /* A copy of what the log will say; the names of listener, route and target live in the snapshot. */
-static void tunnel_keep_entry(struct tunnel *tunnel, const struct access_entry *entry)
+static void tunnel_keep_record(struct tunnel *tunnel, const struct record *record)
 {
-    struct text *const texts[] = {&tunnel->entry.request_id, &tunnel->entry.method, &tunnel->entry.target,
-                                  &tunnel->entry.peer};
+    struct text *const texts[] = {&tunnel->record.request_id, &tunnel->record.method, &tunnel->record.target,
+                                  &tunnel->record.peer};
     char *at = tunnel->texts;
 
-    tunnel->entry = *entry;
+    tunnel->record = *record;
     for (size_t i = 0; i < ARRAY_LENGTH(texts); i++) {
         if (texts[i]->length > 0)
             memcpy(at, texts[i]->data, texts[i]->length);
@@ -192,9 +192,10 @@ static void tunnel_send_at_once(int fd)
 
 /* NULL when out of memory; the descriptor is closed then. */
 static struct tunnel *tunnel_new(struct tunnels *tunnels, struct tunnel_client *client, struct target *target,
-                                 const struct access_entry *entry)
+                                 const struct record *record)
 {
-    size_t texts_bytes = entry->request_id.length + entry->method.length + entry->target.length + entry->peer.length;
+    size_t texts_bytes =
+        record->request_id.length + record->method.length + record->target.length + record->peer.length;
     struct tunnel *tunnel = calloc(1, sizeof(*tunnel) + texts_bytes);
 
     if (!tunnel) {
@@ -208,7 +209,6 @@ static struct tunnel *tunnel_new(struct tunnels *tunnels, struct tunnel_client *
     tunnel->target = target;
     tunnel->outcome = OUTCOME_TUNNELED;
     tunnel->moved = loop_now(tunnels->loop);
-    tunnel->begun = tunnel->moved;
     tunnel->ends[TUNNEL_CLIENT] = (struct tunnel_end){.writable = true};
     /* Its connection may have been reported readable to somebody else. */
     tunnel->ends[TUNNEL_TARGET] = (struct tunnel_end){.writable = true, .readable = true};
@@ -216,7 +216,7 @@ static struct tunnel *tunnel_new(struct tunnels *tunnels, struct tunnel_client *
     list_init(&tunnel->ready);
     list_append(&tunnels->list, &tunnel->link);
     tunnels->n_tunnels++;
-    tunnel_keep_entry(tunnel, entry);
+    tunnel_keep_record(tunnel, record);
     if (client->listener->bind.kind == ADDRESS_TCP)
         tunnel_send_at_once(client->fd);
     return tunnel;
@@ -247,23 +247,22 @@ static void tunnel_connected(struct tunnel *tunnel, struct connection *connectio
                          address_is_unix(tunnel->target->config->endpoints[0].kind);
     tunnel->ends[TUNNEL_TARGET].gone = connection->gone;
     connection_use(connection, tunnel_on_target, tunnel);
-    counter_add(&tunnel->tunnels->metrics->tunnels, 1);
+    counter_add(&tunnel->tunnels->recorder->metrics->tunnels, 1);
     timer_arm(tunnel->tunnels->loop, &tunnel->timer, tunnel->target->config->tunnel_timeout_ms);
     tunnel_get_ready(tunnel);
 }
 
 int tunnel_join(struct tunnels *tunnels, struct tunnel_client *client, struct target *target,
-                struct connection *connection, const struct access_entry *entry, struct instant begun,
-                struct text from_client, struct text from_target)
+                struct connection *connection, const struct record *record, struct text from_client,
+                struct text from_target)
 {
-    struct tunnel *tunnel = tunnel_new(tunnels, client, target, entry);
+    struct tunnel *tunnel = tunnel_new(tunnels, client, target, record);
     int r;
 
     if (!tunnel) {
         target_give(target, connection, false);
         return -ENOMEM;
     }
-    tunnel->begun = begun;
     tunnel_connected(tunnel, connection);
     r = half_keep(tunnel, TUNNEL_CLIENT, from_client);
     if (r == 0)
@@ -282,7 +281,7 @@ static void tunnel_on_ticket(struct ticket *ticket, struct connection *connectio
     struct tunnel *tunnel = CONTAINER_OF(ticket, struct tunnel, ticket);
 
     if (connection) {
-        tunnel->entry.connect_us = (int64_t)instant_elapsed_us(tunnel->begun, loop_now(tunnel->tunnels->loop));
+        tunnel->record.connect_us = (int64_t)instant_elapsed_us(tunnel->record.begun, loop_now(tunnel->tunnels->loop));
         tunnel_connected(tunnel, connection);
         return;
     }
@@ -292,9 +291,9 @@ static void tunnel_on_ticket(struct ticket *ticket, struct connection *connectio
 }
 
 int tunnel_open(struct tunnels *tunnels, struct tunnel_client *client, struct target *target,
-                const struct access_entry *entry)
+                const struct record *record)
 {
-    struct tunnel *tunnel = tunnel_new(tunnels, client, target, entry);
+    struct tunnel *tunnel = tunnel_new(tunnels, client, target, record);
     struct connection *connection = NULL;
     struct failure failure;
     int r;

@@ -16,8 +16,7 @@
 #include "proxy/base/pipe.h"
 #include "proxy/listen/admission.h"
 #include "proxy/reach/generation.h"
-#include "proxy/report/access_log.h"
-#include "proxy/report/metrics.h"
+#include "proxy/report/recorder.h"
 
 struct tunnel;
 
@@ -31,9 +30,8 @@ struct tunnel_client {
 
 /* All tunnels of one worker, and what they share. Embedded in the exchange_env. */
 struct tunnels {
-    struct loop *loop; /* borrowed, like the next three */
-    struct metrics *metrics;
-    struct access_log *access_log; /* NULL: none */
+    struct loop *loop; /* borrowed, like the recorder */
+    const struct recorder *recorder;
     struct buffer_store blocks;
     struct pipe_store pipes;
     struct list list;  /* of tunnel */
@@ -41,7 +39,7 @@ struct tunnels {
     size_t n_tunnels;
 };
 
-/* loop, metrics and access_log have been set. */
+/* loop and recorder have been set. */
 void tunnels_init(struct tunnels *tunnels);
 /* From now on a block holds at least `early_bytes`. */
 void tunnels_grow(struct tunnels *tunnels, size_t early_bytes);
@@ -50,17 +48,17 @@ void tunnel_client_drop(struct tunnel_client *client);
 /* Cuts all. */
 void tunnels_deinit(struct tunnels *tunnels);
 
-/* Joins a client with a target's connection that have left HTTP. `entry` is what the access log says of the exchange
- * (texts are copied; time, outcome, reason, byte counts and duration are filled in at the end). from_client and
+/* Joins a client with a target's connection that have left HTTP. `record` is what there is to say of the exchange
+ * (texts are copied; outcome, reason and what went through the tunnel are added at the end). from_client and
  * from_target have been received already: at most a block each, copied. Takes over client->fd, its pass and the
  * connection, in any case. 0 or a negative errno. Holds the client's generation, which the target is one of. */
 int tunnel_join(struct tunnels *tunnels, struct tunnel_client *client, struct target *target,
-                struct connection *connection, const struct access_entry *entry, struct instant begun,
-                struct text from_client, struct text from_target) WARN_UNUSED;
+                struct connection *connection, const struct record *record, struct text from_client,
+                struct text from_target) WARN_UNUSED;
 
 /* Joins the client of a stream listener with its target, to which a connection is opened first. The same contract. */
 int tunnel_open(struct tunnels *tunnels, struct tunnel_client *client, struct target *target,
-                const struct access_entry *entry) WARN_UNUSED;
+                const struct record *record) WARN_UNUSED;
 
 /* Whether tunnels_turn has something to do, so that the loop must not sleep. */
 static inline bool tunnels_are_ready(const struct tunnels *tunnels)

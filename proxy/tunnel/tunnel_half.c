@@ -85,7 +85,7 @@ static bool half_give(struct tunnel *tunnel, enum tunnel_side from)
 {
     enum tunnel_side to = tunnel_other(from);
     struct tunnel_half *half = &tunnel->halves[from];
-    struct metrics *metrics = tunnel->tunnels->metrics;
+    struct metrics *metrics = tunnel->tunnels->recorder->metrics;
     ssize_t n;
 
     if (!tunnel->ends[to].writable)

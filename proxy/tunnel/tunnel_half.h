@@ -36,12 +36,11 @@ struct tunnel {
     struct timer timer;
     bool spliceable;      /* both ends are Unix sockets; with TCP, splice(2) costs more than it saves */
     struct instant moved; /* the last bytes, either way */
-    struct instant begun;
     struct tunnel_end ends[N_SIDES];
     struct tunnel_half halves[N_SIDES]; /* by the side that speaks */
     enum outcome outcome;
-    char *reason;              /* owned; of a failure to connect, else NULL */
-    struct access_entry entry; /* its texts are in `texts` */
+    char *reason;         /* owned; of a failure to connect, else NULL */
+    struct record record; /* its texts are in `texts` */
     char texts[];
 };
 

@@ -268,7 +268,7 @@ void world_open(bool small_buffers, bool tcp_peers)
     inside.loop = loop_new();
     inside.connector = connector_new(inside.loop);
     inside.generation = generation_new(inside.snapshot, inside.connector, inside.loop);
-    inside.env = (struct exchange_env){.loop = inside.loop, .metrics = &world.metrics, .access_log = inside.access_log};
+    inside.env = (struct exchange_env){.loop = inside.loop, .recorder = {&world.metrics, inside.access_log}};
     inside_make_admission();
     if (!inside.generation || exchange_env_init(&inside.env, inside.generation) < 0)
         world_fail("cannot make a worker");

@@ -124,7 +124,7 @@ int rig_setup(void **state)
     rig->connector = connector_new(rig->loop);
     assert_non_null(rig->connector);
     rig_make_generation(rig);
-    rig->env = (struct exchange_env){.loop = rig->loop, .metrics = &rig->metrics};
+    rig->env = (struct exchange_env){.loop = rig->loop, .recorder.metrics = &rig->metrics};
     assert_int_equal(exchange_env_init(&rig->env, rig->generation), 0);
     assert_int_equal(admission_init(&rig->admission, &rig->listener, 1), 0);
     rig->admission.desks[0].told = rig_on_left;

@@ -67,23 +67,23 @@ static size_t pipe_read(struct pipe_end *end, size_t n)
     return n;
 }
 
-static struct access_entry entry_example(void)
+static struct record entry_example(void)
 {
-    return (struct access_entry){.time = {UINT64_C(1700000000123456789)},
-                                 .request_id = TEXT_LITERAL("id-1"),
-                                 .method = TEXT_LITERAL("GET"),
-                                 .target = TEXT_LITERAL("/a?b"),
-                                 .listener = TEXT_LITERAL("front"),
-                                 .route = TEXT_LITERAL("front#1"),
-                                 .upstream = TEXT_LITERAL("app"),
-                                 .peer = TEXT_LITERAL("unix:uid=7,gid=8"),
-                                 .status = 200,
-                                 .outcome = OUTCOME_FORWARDED,
-                                 .received_bytes = 5,
-                                 .sent_bytes = 77,
-                                 .total_us = 1234,
-                                 .connect_us = 0,
-                                 .first_byte_us = 99};
+    return (struct record){.time = {UINT64_C(1700000000123456789)},
+                           .request_id = TEXT_LITERAL("id-1"),
+                           .method = TEXT_LITERAL("GET"),
+                           .target = TEXT_LITERAL("/a?b"),
+                           .listener = TEXT_LITERAL("front"),
+                           .route = TEXT_LITERAL("front#1"),
+                           .upstream = TEXT_LITERAL("app"),
+                           .peer = TEXT_LITERAL("unix:uid=7,gid=8"),
+                           .status = 200,
+                           .outcome = OUTCOME_FORWARDED,
+                           .received_bytes = 5,
+                           .sent_bytes = 77,
+                           .total_us = 1234,
+                           .connect_us = 0,
+                           .first_byte_us = 99};
 }
 
 static struct access_log *log_open(const char *path, enum log_format format)
@@ -97,7 +97,7 @@ static struct access_log *log_open(const char *path, enum log_format format)
 }
 
 /* The only line of a log with this entry. */
-static const char *line_of(struct pipe_end *end, enum log_format format, const struct access_entry *entry)
+static const char *line_of(struct pipe_end *end, enum log_format format, const struct record *entry)
 {
     struct access_log *log = log_open(end->path, format);
     size_t n;
@@ -110,7 +110,7 @@ static const char *line_of(struct pipe_end *end, enum log_format format, const s
     return end->data;
 }
 
-static json_t *json_of(struct pipe_end *end, const struct access_entry *entry)
+static json_t *json_of(struct pipe_end *end, const struct record *entry)
 {
     json_error_t error;
     json_t *json = json_loads(line_of(end, LOG_FORMAT_JSON, entry), JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
@@ -122,7 +122,7 @@ static json_t *json_of(struct pipe_end *end, const struct access_entry *entry)
 
 static void test_access_log_plain_line(void **state)
 {
-    struct access_entry entry = entry_example();
+    struct record entry = entry_example();
 
     entry.sent_bytes = UINT64_MAX;
     assert_string_equal(
@@ -134,7 +134,7 @@ static void test_access_log_plain_line(void **state)
 
 static void test_access_log_json_line(void **state)
 {
-    struct access_entry entry = entry_example();
+    struct record entry = entry_example();
     json_t *json;
 
     entry.reason = "because";
@@ -154,7 +154,7 @@ static void test_access_log_json_line(void **state)
 
 static void test_access_log_leaves_out_what_was_not_reached(void **state)
 {
-    struct access_entry entry = {.outcome = OUTCOME_MALFORMED, .connect_us = -1, .first_byte_us = -1};
+    struct record entry = {.outcome = OUTCOME_MALFORMED, .connect_us = -1, .first_byte_us = -1};
     json_t *json = json_of(*state, &entry);
 
     assert_null(json_object_get(json, "connect_us"));
@@ -168,7 +168,7 @@ static void test_access_log_leaves_out_what_was_not_reached(void **state)
 
 static void test_access_log_every_byte_is_escaped(void **state)
 {
-    struct access_entry entry = entry_example();
+    struct record entry = entry_example();
     char bytes[256];
     json_t *json;
     const char *line;
@@ -192,7 +192,7 @@ static void test_access_log_long_texts_are_cut_to_valid_json(void **state)
 {
     static const char *const units[] = {"x",   "\x01", "\"", "\\", "\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x98\x80",
                                         "\xff"};
-    struct access_entry entry = entry_example();
+    struct record entry = entry_example();
     char *text = malloc(20000);
 
     assert_non_null(text);
@@ -219,7 +219,7 @@ static void test_access_log_blocked_reader_drops_and_confesses(void **state)
 {
     struct pipe_end *end = *state;
     struct access_log *log = log_open(end->path, LOG_FORMAT_JSON);
-    struct access_entry entry = entry_example();
+    struct record entry = entry_example();
     uint64_t n_lines = 0, n_dropped = 0;
     size_t n;
 
@@ -251,7 +251,7 @@ static void test_access_log_confesses_at_the_end(void **state)
 {
     struct pipe_end *end = *state;
     struct access_log *log = log_open(end->path, LOG_FORMAT_PLAIN);
-    struct access_entry entry = entry_example();
+    struct record entry = entry_example();
 
     for (int i = 0; i < 5000; i++)
         access_log_add(log, &entry);
@@ -267,7 +267,7 @@ static void test_access_log_two_writers_keep_their_lines_whole(void **state)
 {
     struct pipe_end *end = *state;
     struct access_log *logs[2] = {log_open(end->path, LOG_FORMAT_JSON), log_open(end->path, LOG_FORMAT_JSON)};
-    struct access_entry entry = entry_example();
+    struct record entry = entry_example();
     size_t n = 0;
     ssize_t r;
 
@@ -299,7 +299,7 @@ static void test_access_log_two_writers_keep_their_lines_whole(void **state)
 static void test_access_log_socket_that_nobody_reads_does_not_block(void **state)
 {
     struct timeval patience = {.tv_sec = 2};
-    struct access_entry entry = entry_example();
+    struct record entry = entry_example();
     struct access_log *log;
     struct instant begun;
     int ends[2], saved = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
@@ -326,7 +326,7 @@ static void test_access_log_socket_that_nobody_reads_does_not_block(void **state
 
 static void test_access_log_file_is_appended_to(void **state)
 {
-    struct access_entry entry = entry_example();
+    struct record entry = entry_example();
     char path[] = "/tmp/porthole-unit-log-XXXXXX";
     int fd = mkstemp(path);
     off_t once;
@@ -362,7 +362,7 @@ static void test_access_log_reader_that_left_is_survived(void **state)
 {
     struct pipe_end *end = *state;
     struct access_log *log = log_open(end->path, LOG_FORMAT_PLAIN);
-    struct access_entry entry = entry_example();
+    struct record entry = entry_example();
 
     signal(SIGPIPE, SIG_IGN); /* as the server does */
     close(end->fd);
@@ -383,7 +383,7 @@ static void test_access_log_wants_every_outcome(void **state)
 
     log_configure(LOG_LEVEL_ERROR, LOG_FORMAT_PLAIN);
     for (int i = 0; i < N_OUTCOMES; i++) {
-        struct access_entry entry = entry_example();
+        struct record entry = entry_example();
         char name[64];
 
         assert_true(access_log_wants(log, (enum outcome)i));
@@ -418,7 +418,7 @@ static int redirect_error_log(void **state)
 }
 
 /* What a report without an access log writes to the error log. */
-static const char *error_log_of(enum log_level level, const struct access_entry *entry)
+static const char *error_log_of(enum log_level level, const struct record *entry)
 {
     static char written[8192];
     ssize_t n;
@@ -434,7 +434,7 @@ static const char *error_log_of(enum log_level level, const struct access_entry 
 /* Without an access log the error log tells of what failed: a client's fault only to who wants to know much. */
 static void test_access_log_that_is_off_leaves_failures_to_the_error_log(void **state)
 {
-    struct access_entry entry = entry_example();
+    struct record entry = entry_example();
 
     (void)state;
     for (int i = 0; i < N_OUTCOMES; i++) {
@@ -462,7 +462,7 @@ static void test_access_log_that_is_off_leaves_failures_to_the_error_log(void **
 /* A stream's entry has no method, no request and no route. */
 static void test_access_log_that_is_off_takes_an_entry_without_texts(void **state)
 {
-    struct access_entry entry = {.outcome = OUTCOME_TARGET_RESET, .connect_us = -1, .first_byte_us = -1};
+    struct record entry = {.outcome = OUTCOME_TARGET_RESET, .connect_us = -1, .first_byte_us = -1};
 
     (void)state;
     assert_non_null(strstr(error_log_of(LOG_LEVEL_WARN, &entry), "target_reset"));

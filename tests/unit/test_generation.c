@@ -231,7 +231,7 @@ static struct tunnel_client client_of(struct rig *rig, struct generation *genera
 
 static void open_on(struct rig *rig, struct generation *generation)
 {
-    static const struct access_entry entry = {.connect_us = -1, .first_byte_us = -1};
+    static const struct record entry = {.connect_us = -1, .first_byte_us = -1};
     struct tunnel_client client = client_of(rig, generation);
 
     assert_int_equal(tunnel_open(&rig->env.tunnels, &client, &generation->targets[0], &entry), 0);

@@ -58,7 +58,7 @@ static void test_tunnel_takes_what_was_said_before_it_was_open(void **state)
 
     assert_int_equal(send(rig->client_fd, "first", 5, 0), 5);
     assert_int_equal(shutdown(rig->client_fd, SHUT_WR), 0);
-    assert_int_equal(tunnel_open(&rig->env.tunnels, &client, rig->target, &tunnel_entry), 0);
+    assert_int_equal(tunnel_open(&rig->env.tunnels, &client, rig->target, &tunnel_record), 0);
     rig_turn(rig);
     rig_accept(rig);
     assert_int_equal(rig_receive(rig), 5);
@@ -165,7 +165,7 @@ static void test_tunnel_client_that_takes_little_gets_all_of_it(void **state)
     struct tunnel_client client = rig_make_client(rig);
 
     end_make_tiny(client.fd);
-    assert_int_equal(tunnel_open(&rig->env.tunnels, &client, rig->target, &tunnel_entry), 0);
+    assert_int_equal(tunnel_open(&rig->env.tunnels, &client, rig->target, &tunnel_record), 0);
     rig_turn(rig);
     rig_accept(rig);
     move_in_bulk(rig, rig->target_fd, rig->client_fd, TUNNEL_TARGET);

@@ -32,8 +32,8 @@ static struct connection *take_connection(struct rig *rig)
 
 static int join(struct rig *rig, struct tunnel_client *client, struct text from_client, struct text from_target)
 {
-    return tunnel_join(&rig->env.tunnels, client, rig->target, take_connection(rig), &tunnel_entry, instant_now(),
-                       from_client, from_target);
+    return tunnel_join(&rig->env.tunnels, client, rig->target, take_connection(rig), &tunnel_record, from_client,
+                       from_target);
 }
 
 static void test_tunnel_joined_delivers_early_bytes_first(void **state)
@@ -109,7 +109,7 @@ static void test_tunnel_whose_client_cannot_be_watched_fails(void **state)
     close(client.fd);
     client.fd = open("/dev/null", O_RDWR | O_CLOEXEC);
     assert_true(client.fd >= 0);
-    assert_int_equal(tunnel_open(&rig->env.tunnels, &client, rig->target, &tunnel_entry), -EPERM);
+    assert_int_equal(tunnel_open(&rig->env.tunnels, &client, rig->target, &tunnel_record), -EPERM);
     client.fd = open("/dev/null", O_RDWR | O_CLOEXEC);
     client.pass = rig_pass(rig);
     assert_int_equal(join(rig, &client, NOTHING, NOTHING), -EPERM);
@@ -246,7 +246,7 @@ static void test_tunnel_of_a_client_that_only_finished_sending_waits_on(void **s
 /* ---- the log ---- */
 
 /* Lets a tunnel report to a file and returns its line. */
-static const char *line_of_tunnel(struct rig *rig, struct access_entry *entry, char *line, size_t size)
+static const char *line_of_tunnel(struct rig *rig, struct record *entry, char *line, size_t size)
 {
     struct error error = ERROR_INIT;
     struct tunnel_client client = rig_make_client(rig);
@@ -255,8 +255,8 @@ static const char *line_of_tunnel(struct rig *rig, struct access_entry *entry, c
     int fd;
 
     snprintf(path, sizeof(path), "%s/log", rig->directory);
-    rig->env.tunnels.access_log = access_log_new(path, LOG_FORMAT_PLAIN, &error);
-    assert_non_null(rig->env.tunnels.access_log);
+    rig->env.recorder.access_log = access_log_new(path, LOG_FORMAT_PLAIN, &error);
+    assert_non_null(rig->env.recorder.access_log);
     assert_int_equal(tunnel_open(&rig->env.tunnels, &client, rig->target, entry), 0);
     memset((char *)entry->peer.data, '!', entry->peer.length); /* they were borrowed */
     memset((char *)entry->request_id.data, '!', entry->request_id.length);
@@ -268,8 +268,8 @@ static const char *line_of_tunnel(struct rig *rig, struct access_entry *entry, c
         end_finish(rig, rig->target_fd);
     }
     rig_turn(rig);
-    access_log_free(rig->env.tunnels.access_log);
-    rig->env.tunnels.access_log = NULL;
+    access_log_free(rig->env.recorder.access_log);
+    rig->env.recorder.access_log = NULL;
     fd = open(path, O_RDONLY | O_CLOEXEC);
     n = read(fd, line, size - 1);
     assert_true(n > 0);
@@ -283,14 +283,14 @@ static void test_tunnel_is_logged_with_its_own_copy_of_what_is_known(void **stat
 {
     struct rig *rig = *state;
     char peer[] = "unix:uid=7", id[] = "id-17", line[1024];
-    struct access_entry entry = {.request_id = {id, 5},
-                                 .listener = TEXT_LITERAL("front"),
-                                 .upstream = TEXT_LITERAL("app"),
-                                 .peer = {peer, 10},
-                                 .received_bytes = 100,
-                                 .sent_bytes = 1000,
-                                 .connect_us = -1,
-                                 .first_byte_us = -1};
+    struct record entry = {.request_id = {id, 5},
+                           .listener = TEXT_LITERAL("front"),
+                           .upstream = TEXT_LITERAL("app"),
+                           .peer = {peer, 10},
+                           .received_bytes = 100,
+                           .sent_bytes = 1000,
+                           .connect_us = -1,
+                           .first_byte_us = -1};
 
     line_of_tunnel(rig, &entry, line, sizeof(line));
     assert_non_null(strstr(line, " id=\"id-17\" listener=\"front\" peer=\"unix:uid=7\" method=\"\" request=\"\" "));
@@ -305,7 +305,7 @@ static void test_tunnel_to_nobody_is_logged_with_its_reason(void **state)
 {
     struct rig *rig = *state;
     char peer[] = "unix:uid=7", id[] = "id-17", line[1024];
-    struct access_entry entry = {.request_id = {id, 5}, .peer = {peer, 10}, .connect_us = -1, .first_byte_us = -1};
+    struct record entry = {.request_id = {id, 5}, .peer = {peer, 10}, .connect_us = -1, .first_byte_us = -1};
 
     rig_stop_listening(rig);
     line_of_tunnel(rig, &entry, line, sizeof(line));

@@ -9,12 +9,12 @@
 
 #include <cmocka.h>
 
-const struct access_entry tunnel_entry = {.request_id = TEXT_LITERAL("id-1"),
-                                          .listener = TEXT_LITERAL("front"),
-                                          .upstream = TEXT_LITERAL("app"),
-                                          .peer = TEXT_LITERAL("unix:uid=7,gid=8"),
-                                          .connect_us = -1,
-                                          .first_byte_us = -1};
+const struct record tunnel_record = {.request_id = TEXT_LITERAL("id-1"),
+                                     .listener = TEXT_LITERAL("front"),
+                                     .upstream = TEXT_LITERAL("app"),
+                                     .peer = TEXT_LITERAL("unix:uid=7,gid=8"),
+                                     .connect_us = -1,
+                                     .first_byte_us = -1};
 
 struct tunnel *tunnel_only(struct rig *rig)
 {
@@ -26,7 +26,7 @@ void tunnel_begin(struct rig *rig)
 {
     struct tunnel_client client = rig_make_client(rig);
 
-    assert_int_equal(tunnel_open(&rig->env.tunnels, &client, rig->target, &tunnel_entry), 0);
+    assert_int_equal(tunnel_open(&rig->env.tunnels, &client, rig->target, &tunnel_record), 0);
 }
 
 void tunnel_begin_open(struct rig *rig)

@@ -6,7 +6,7 @@
 #include "tests/unit/exchange_rig.h"
 
 /* What a stream's tunnel is opened with. */
-extern const struct access_entry tunnel_entry;
+extern const struct record tunnel_record;
 
 /* Begins a tunnel for a new client; what the target makes of that is not looked at. */
 void tunnel_begin(struct rig *rig);

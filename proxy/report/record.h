@@ -1,0 +1,26 @@
+/* A record: everything that is said of an end, be it an exchange's, a tunnel's, or that of a client that never came as
+ * far as an exchange. Metrics and access log live on it. */
+#ifndef PORTHOLE_REPORT_RECORD_H
+#define PORTHOLE_REPORT_RECORD_H
+
+#include <stdint.h>
+
+#include "proxy/base/clock.h"
+#include "proxy/base/text.h"
+#include "proxy/report/outcome.h"
+
+/* Made for the moment of the end: texts and reason are borrowed. They may hold any bytes: to be escaped. */
+struct record {
+    struct text request_id, method, target, listener, route, upstream, peer;
+    unsigned status; /* told to the client; 0: nothing was */
+    enum outcome outcome;
+    const char *reason;                                /* detail of a failure, or NULL */
+    uint64_t received_bytes, sent_bytes;               /* of bodies and through the tunnel */
+    uint64_t tunnel_received_bytes, tunnel_sent_bytes; /* of these, through the tunnel */
+    struct instant begun;
+    int64_t connect_us, first_byte_us; /* -1: not reached */
+    struct wall_time time;             /* of the end; this and the next are the recorder's to fill in */
+    uint64_t total_us;
+};
+
+#endif
