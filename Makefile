@@ -208,12 +208,13 @@ deps-test: ## The same for what the tests and checks need
 
 # --- Testing -------------------------------------------------------------------------------------------------
 
-.PHONY: check check-unit check-http check-cli check-interop check-differential check-clients check-pods check-fuzz asan ubsan tsan coverage fuzz bench
+.PHONY: check check-unit check-http check-cli check-interop check-differential check-clients check-pods check-fuzz asan ubsan tsan storm coverage fuzz bench
 check: deps-test ## Run every test; the last line is "N passed, N failed"
 	@$(MAKE) tests man
 	@$(MAKE) VARIANT=asan tests
+	@$(MAKE) VARIANT=tsan all
 	@$(MAKE) VARIANT=fuzz fuzzers
-	@tests/run-suites.sh pods,http@image interop clients fuzz cli@asan http@asan unit@asan cli http unit differential
+	@tests/run-suites.sh pods,http@image interop clients fuzz storm@tsan cli@asan http@asan unit@asan cli http unit differential
 
 check-unit check-http check-cli check-interop check-differential check-clients check-pods: check-%: tests man
 	@tests/run-suites.sh $*$(if $(filter-out release,$(VARIANT)),@$(VARIANT))
@@ -222,9 +223,13 @@ check-fuzz: ## Run one suite (also check-unit, -http, -cli, -interop, -different
 	@$(MAKE) VARIANT=fuzz fuzzers
 	@tests/run-suites.sh fuzz
 
-asan ubsan tsan: ## Run the unit, HTTP and CLI tests under a sanitizer
+asan ubsan tsan: ## Run the unit, HTTP and CLI tests under a sanitizer, and a storm of ten seconds
 	@$(MAKE) VARIANT=$@ tests
-	@tests/run-suites.sh unit@$@ http@$@ cli@$@
+	@tests/run-suites.sh cli@$@ storm@$@ http@$@ unit@$@
+
+storm: ## Everything at once against one porthole, for TIME seconds, twice (VARIANT=asan|tsan)
+	@$(MAKE) all
+	@STORM_SECONDS=$(TIME) tests/run-suites.sh storm$(if $(filter-out release,$(VARIANT)),@$(VARIANT))
 
 coverage: ## Run them with gcov and list the lines covered in each file
 	@find build/coverage -name '*.gcda' -delete 2>/dev/null || true
