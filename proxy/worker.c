@@ -47,6 +47,7 @@ struct worker {
     struct loop *loop;
     struct snapshot *snapshot; /* a reference */
     struct connector *connector;
+    struct endpoints endpoints; /* of all generations; set up when there is a connector */
     struct frontend *frontend;
     struct exchange_env env;
     struct metrics metrics;
@@ -307,7 +308,8 @@ static int worker_make_env(struct worker *worker)
     worker->connector = connector_new(worker->loop);
     if (!worker->connector)
         return -ENOMEM;
-    generation = generation_new(worker->snapshot, worker->connector, worker->loop);
+    endpoints_init(&worker->endpoints, worker->loop, worker->connector);
+    generation = generation_new(worker->snapshot, &worker->endpoints);
     if (!generation)
         return -ENOMEM;
     r = exchange_env_init(&worker->env, generation);
@@ -377,6 +379,8 @@ void worker_free(struct worker *worker)
     for (size_t i = 0; worker->seats && i < worker->snapshot->n_listeners; i++)
         if (worker->seats[i].worker)
             acceptor_deinit(&worker->seats[i].acceptor);
+    if (worker->connector)
+        endpoints_deinit(&worker->endpoints);
     connector_free(worker->connector);
     access_log_free(worker->env.recorder.access_log);
     free(worker->seats);

@@ -21,7 +21,7 @@ static bool generation_take_listeners(struct generation *generation)
     return generation->addresses;
 }
 
-struct generation *generation_new(struct snapshot *snapshot, struct connector *connector, struct loop *loop)
+struct generation *generation_new(struct snapshot *snapshot, struct endpoints *endpoints)
 {
     struct generation *generation = calloc(1, sizeof(*generation));
 
@@ -33,7 +33,8 @@ struct generation *generation_new(struct snapshot *snapshot, struct connector *c
     if (!generation->targets || !generation_take_listeners(generation))
         return generation_unref(generation);
     for (size_t i = 0; i < snapshot->n_targets; i++)
-        target_init(&generation->targets[i], &snapshot->targets[i], connector, loop, snapshot->n_workers);
+        if (target_init(&generation->targets[i], &snapshot->targets[i], endpoints, snapshot->n_workers) < 0)
+            return generation_unref(generation);
     return generation;
 }
 
@@ -48,8 +49,7 @@ struct generation *generation_unref(struct generation *generation)
         return NULL;
     snapshot = generation->snapshot;
     for (size_t i = 0; generation->targets && i < snapshot->n_targets; i++)
-        if (generation->targets[i].config)
-            target_deinit(&generation->targets[i]);
+        target_deinit(&generation->targets[i]);
     for (size_t i = 0; generation->addresses && i < snapshot->n_listeners; i++)
         free(generation->addresses[i]);
     free(generation->addresses);

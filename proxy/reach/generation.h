@@ -16,9 +16,9 @@ struct generation {
     size_t header_bytes;       /* the largest limits.header of all listeners */
 };
 
-/* The caller is the first holder; loop and connector are borrowed. NULL when out of memory. */
-struct generation *generation_new(struct snapshot *snapshot, struct connector *connector,
-                                  struct loop *loop) WARN_UNUSED;
+/* The caller is the first holder; the endpoints are borrowed, and shared with other generations. NULL when out of
+ * memory. */
+struct generation *generation_new(struct snapshot *snapshot, struct endpoints *endpoints) WARN_UNUSED;
 /* One holder more; returns the same pointer. */
 static inline struct generation *generation_ref(struct generation *generation)
 {

@@ -1,18 +1,17 @@
 #include "proxy/reach/pool.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
 #define CONNECTION_EVENTS (EPOLLIN | EPOLLRDHUP | EPOLLET)
+#define WINDOW_MS 5000
 
 static void connection_close(struct connection *connection)
 {
-    struct pool *pool = connection->pool;
-
     loop_remove(&connection->source);
     channel_close(&connection->channel);
     free(connection);
-    pool->closed(pool);
 }
 
 static void pool_unlink(struct connection *connection)
@@ -38,52 +37,98 @@ static void connection_on_event(struct source *source, uint32_t events)
     connection_close(connection);
 }
 
+static struct connection *pool_oldest(const struct pool *pool)
+{
+    return list_empty(&pool->idle) ? NULL : CONTAINER_OF(pool->idle.previous, struct connection, link);
+}
+
 void pool_drop_oldest(struct pool *pool)
 {
-    struct connection *oldest;
+    struct connection *oldest = pool_oldest(pool);
 
-    if (list_empty(&pool->idle))
+    if (!oldest)
         return;
-    oldest = CONTAINER_OF(pool->idle.previous, struct connection, link);
     pool_unlink(oldest);
     connection_close(oldest);
+}
+
+/* Ends a window: half of the surplus goes, rounded up. */
+static void pool_shrink(struct pool *pool)
+{
+    uint32_t needed = pool->most_busy > pool->most_busy_before ? pool->most_busy : pool->most_busy_before;
+    uint32_t n_open = pool->n_idle + pool->n_busy;
+
+    pool->most_busy_before = pool->most_busy;
+    pool->most_busy = pool->n_busy;
+    for (uint32_t n = n_open > needed ? (n_open - needed + 1) / 2 : 0; n > 0; n--)
+        pool_drop_oldest(pool);
+}
+
+static void pool_arm(struct pool *pool, struct instant due)
+{
+    struct instant now = loop_now(pool->loop);
+
+    if (instant_before(pool->window_end, due))
+        due = pool->window_end;
+    timer_arm(pool->loop, &pool->timer, instant_before(now, due) ? (due.ns - now.ns) / 1000000u + 1 : 1);
 }
 
 static void pool_on_timer(struct timer *timer)
 {
     struct pool *pool = CONTAINER_OF(timer, struct pool, timer);
     struct instant now = loop_now(pool->loop);
+    struct connection *oldest;
 
-    while (!list_empty(&pool->idle)) {
-        struct connection *oldest = CONTAINER_OF(pool->idle.previous, struct connection, link);
+    if (!instant_before(now, pool->window_end)) {
+        pool->window_end = instant_add_ms(now, pool->window_ms);
+        pool_shrink(pool);
+    }
+    while ((oldest = pool_oldest(pool))) {
         struct instant due = instant_add_ms(oldest->idle_since, pool->idle_timeout_ms);
 
         if (instant_before(now, due)) {
-            timer_arm(pool->loop, &pool->timer, (due.ns - now.ns) / 1000000u + 1);
+            pool_arm(pool, due);
             return;
         }
-        pool_unlink(oldest);
-        connection_close(oldest);
+        pool_drop_oldest(pool);
     }
 }
 
-void pool_init(struct pool *pool, struct loop *loop, uint32_t most_idle, uint64_t idle_timeout_ms,
-               void (*closed)(struct pool *pool))
+/* The first of several to become idle. */
+static void pool_begin_watch(struct pool *pool)
 {
-    *pool = (struct pool){.loop = loop, .most_idle = most_idle, .idle_timeout_ms = idle_timeout_ms, .closed = closed};
+    struct instant now = loop_now(pool->loop);
+
+    if (!instant_before(now, pool->window_end))
+        pool->window_end = instant_add_ms(now, pool->window_ms);
+    pool_arm(pool, instant_add_ms(now, pool->idle_timeout_ms));
+}
+
+void pool_init(struct pool *pool, struct loop *loop)
+{
+    *pool = (struct pool){.loop = loop, .window_ms = WINDOW_MS};
     list_init(&pool->idle);
     timer_init(&pool->timer, pool_on_timer);
 }
 
+void pool_configure(struct pool *pool, uint32_t most_idle, uint64_t idle_timeout_ms)
+{
+    pool->most_idle = most_idle;
+    pool->idle_timeout_ms = idle_timeout_ms;
+}
+
 void pool_deinit(struct pool *pool)
 {
-    while (!list_empty(&pool->idle)) {
-        struct connection *connection = CONTAINER_OF(pool->idle.next, struct connection, link);
-
-        pool_unlink(connection);
-        connection_close(connection);
-    }
+    assert(pool->n_busy == 0);
+    while (!list_empty(&pool->idle))
+        pool_drop_oldest(pool);
     timer_disarm(&pool->timer);
+}
+
+static void pool_count_busy(struct pool *pool)
+{
+    if (++pool->n_busy > pool->most_busy)
+        pool->most_busy = pool->n_busy;
 }
 
 struct connection *pool_adopt(struct pool *pool, struct channel *channel)
@@ -105,6 +150,7 @@ struct connection *pool_adopt(struct pool *pool, struct channel *channel)
     }
     connection->channel = *channel;
     *channel = (struct channel)CHANNEL_INIT;
+    pool_count_busy(pool);
     return connection;
 }
 
@@ -116,6 +162,7 @@ struct connection *pool_take(struct pool *pool)
         return NULL;
     connection = CONTAINER_OF(pool->idle.next, struct connection, link);
     pool_unlink(connection);
+    pool_count_busy(pool);
     return connection;
 }
 
@@ -134,18 +181,19 @@ void pool_give(struct connection *connection, bool reusable)
 {
     struct pool *pool = connection->pool;
 
+    pool->n_busy--;
     connection_use(connection, NULL, NULL);
     if (!reusable || connection->ended || pool->most_idle == 0 || !channel_is_silent(&connection->channel) ||
         connection_want_write(connection, false) < 0) {
         connection_close(connection);
         return;
     }
-    if (pool->n_idle == pool->most_idle)
+    if (pool->n_idle >= pool->most_idle)
         pool_drop_oldest(pool);
     connection->n_exchanges++;
     connection->idle_since = loop_now(pool->loop);
     list_prepend(&pool->idle, &connection->link);
     pool->n_idle++;
     if (!timer_armed(&pool->timer))
-        timer_arm(pool->loop, &pool->timer, pool->idle_timeout_ms);
+        pool_begin_watch(pool);
 }

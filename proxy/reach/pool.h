@@ -1,8 +1,12 @@
-/* Connections to one target's endpoint in one worker: idle ones kept for the next exchange.
+/* Connections to one endpoint in one worker: idle ones are kept for the next exchange.
  *
  *      connect            taken by an exchange           idle
- *   ------------> BUSY  <------------------------->  IDLE ---> closed: target closed it, too many, too old
- */
+ *   ------------> BUSY  <------------------------->  IDLE ---> closed: the target closed it, too many, too old
+ *
+ * As many are kept as were lately in use. A pool remembers the most that were busy at once in this window of time and
+ * in the one before; at the end of each, half of what is open beyond that is closed, those first that have been idle
+ * for longest. So a crowd finds its connections again as long as it is there, and a pool shrinks within a few windows
+ * when it has left. */
 #ifndef PORTHOLE_REACH_POOL_H
 #define PORTHOLE_REACH_POOL_H
 
@@ -11,7 +15,7 @@
 
 #include "proxy/base/list.h"
 #include "proxy/base/loop.h"
-#include "proxy/reach/connect.h"
+#include "proxy/reach/channel.h"
 
 struct connection;
 
@@ -32,18 +36,23 @@ struct connection {
     void *closure;
 };
 
+/* Embedded in its endpoint. */
 struct pool {
     struct loop *loop;
     struct list idle; /* most recently used first */
-    uint32_t n_idle, most_idle;
-    uint64_t idle_timeout_ms;
-    struct timer timer;                /* armed while something is idle */
-    void (*closed)(struct pool *pool); /* told whenever a connection has been closed; the owner counts */
+    uint32_t n_idle, n_busy;
+    uint32_t most_busy, most_busy_before; /* at once: in this window, in the one before */
+    uint32_t most_idle;                   /* a ceiling */
+    uint64_t idle_timeout_ms, window_ms;
+    struct instant window_end;
+    struct timer timer; /* armed while something is idle */
 };
 
-void pool_init(struct pool *pool, struct loop *loop, uint32_t most_idle, uint64_t idle_timeout_ms,
-               void (*closed)(struct pool *pool));
-/* Closes everything that is idle. */
+/* Keeps nothing until it is told what to. */
+void pool_init(struct pool *pool, struct loop *loop);
+/* What connections given back from now on may count on. */
+void pool_configure(struct pool *pool, uint32_t most_idle, uint64_t idle_timeout_ms);
+/* Closes everything that is idle; nothing may be busy. */
 void pool_deinit(struct pool *pool);
 
 /* Makes a connection of a channel, which it takes over in any case. Busy, held by the caller. NULL when out of memory.

@@ -1,31 +1,56 @@
 #include "proxy/reach/target.h"
 
 #include <errno.h>
+#include <stdlib.h>
+
+#include "proxy/reach/balance.h"
 
 static void target_serve_queue(struct target *target);
 
-static void target_on_closed(struct pool *pool)
-{
-    struct target *target = CONTAINER_OF(pool, struct target, pool);
+/* ---- life ---- */
 
-    target->n_open--;
-    target_serve_queue(target);
-}
-
-void target_init(struct target *target, const struct target_config *config, struct connector *connector,
-                 struct loop *loop, uint32_t n_workers)
+int target_init(struct target *target, const struct target_config *config, struct endpoints *table, uint32_t n_workers)
 {
     uint32_t share = (config->connections_max + n_workers - 1) / n_workers;
 
-    *target = (struct target){.config = config, .connector = connector, .loop = loop, .most_open = share};
+    *target = (struct target){.config = config, .loop = table->loop, .most_open = share};
     list_init(&target->queue);
-    pool_init(&target->pool, loop, config->connections_idle, config->connections_idle_timeout_ms, target_on_closed);
+    target->endpoints = calloc(config->n_endpoints, sizeof(struct endpoint *));
+    while (target->endpoints && target->n_endpoints < config->n_endpoints) {
+        const struct address *address = &config->endpoints[target->n_endpoints];
+        struct endpoint *endpoint = endpoints_find(table, address, &config->tls);
+
+        if (!endpoint)
+            break;
+        /* Where several share it, the one that was configured last has the say. */
+        pool_configure(&endpoint->pool, config->connections_idle, config->connections_idle_timeout_ms);
+        target->endpoints[target->n_endpoints++] = endpoint;
+    }
+    if (target->endpoints && target->n_endpoints == config->n_endpoints)
+        return 0;
+    target_deinit(target);
+    return -ENOMEM;
 }
 
 void target_deinit(struct target *target)
 {
-    pool_deinit(&target->pool);
+    for (size_t i = 0; i < target->n_endpoints; i++)
+        endpoint_unref(target->endpoints[i]);
+    free(target->endpoints);
+    target->endpoints = NULL;
+    target->n_endpoints = 0;
 }
+
+uint32_t target_n_open(const struct target *target)
+{
+    uint32_t n = target->n_busy;
+
+    for (size_t i = 0; i < target->n_endpoints; i++)
+        n += target->endpoints[i]->pool.n_idle;
+    return n;
+}
+
+/* ---- tickets ---- */
 
 static void ticket_answer(struct ticket *ticket, struct connection *connection, const struct failure *failure)
 {
@@ -34,15 +59,20 @@ static void ticket_answer(struct ticket *ticket, struct connection *connection, 
     ticket->fn(ticket, connection, failure);
 }
 
-/* Turns a fresh channel into a connection; a failure gives its place back. */
-static struct connection *target_adopt(struct target *target, struct channel *channel, struct failure *ret_failure)
+/* The attempt is over, well or badly: turns a channel into a connection. Without one its place is free again. */
+static struct connection *ticket_adopt(struct ticket *ticket, struct target *target, struct channel *channel,
+                                       struct failure *ret_failure)
 {
-    struct connection *connection = pool_adopt(&target->pool, channel);
+    struct connection *connection = NULL;
 
-    if (!connection) {
-        failure_set(ret_failure, OUTCOME_INTERNAL, ENOMEM, NULL);
-        target->n_open--;
+    ticket->endpoint->n_connecting--;
+    if (channel) {
+        connection = pool_adopt(&ticket->endpoint->pool, channel);
+        if (!connection)
+            failure_set(ret_failure, OUTCOME_INTERNAL, ENOMEM, NULL);
     }
+    if (!connection)
+        target->n_busy--;
     return connection;
 }
 
@@ -50,41 +80,12 @@ static void ticket_on_connected(void *closure, struct channel *channel, const st
 {
     struct ticket *ticket = closure;
     struct target *target = ticket->target;
-    struct connection *connection = NULL;
     struct failure adopting;
+    struct connection *connection = ticket_adopt(ticket, target, channel, &adopting);
 
-    if (channel) {
-        connection = target_adopt(target, channel, &adopting);
-        failure = &adopting;
-    } else {
-        target->n_open--;
-    }
-    ticket_answer(ticket, connection, failure);
+    ticket_answer(ticket, connection, channel ? &adopting : failure);
     if (!connection)
         target_serve_queue(target);
-}
-
-static enum connect_result target_connect(struct target *target, struct ticket *ticket,
-                                          struct connection **ret_connection, struct failure *ret_failure)
-{
-    const struct target_config *config = target->config;
-    const struct destination to = {&config->endpoints[0], &config->tls};
-    struct channel channel = CHANNEL_INIT;
-    enum connect_result result;
-
-    target->n_open++;
-    ticket->target = target;
-    result = connect_start(target->connector, &to, config->connect_timeout_ms, ticket_on_connected, ticket, &channel,
-                           &ticket->attempt, ret_failure);
-    if (result == CONNECT_WAIT)
-        return result;
-    ticket->target = NULL;
-    if (result == CONNECT_FAILED) {
-        target->n_open--;
-        return result;
-    }
-    *ret_connection = target_adopt(target, &channel, ret_failure);
-    return *ret_connection ? CONNECT_DONE : CONNECT_FAILED;
 }
 
 static void ticket_on_timer(struct timer *timer)
@@ -97,19 +98,58 @@ static void ticket_on_timer(struct timer *timer)
     ticket_answer(ticket, NULL, &failure);
 }
 
+/* ---- asking ---- */
+
+/* A new connection needs a place that an idle one may have. */
+static void target_make_place(struct target *target)
+{
+    for (size_t i = 0; i < target->n_endpoints && target_n_open(target) >= target->most_open; i++)
+        pool_drop_oldest(&target->endpoints[i]->pool);
+}
+
+static enum connect_result target_connect(struct target *target, struct ticket *ticket, struct endpoint *endpoint,
+                                          struct connection **ret_connection, struct failure *ret_failure)
+{
+    const struct destination to = {&endpoint->address, &endpoint->tls};
+    struct channel channel = CHANNEL_INIT;
+    enum connect_result result;
+
+    target_make_place(target);
+    target->n_busy++;
+    endpoint->n_connecting++;
+    ticket->target = target;
+    ticket->endpoint = endpoint;
+    result = connect_start(endpoint->table->connector, &to, target->config->connect_timeout_ms, ticket_on_connected,
+                           ticket, &channel, &ticket->attempt, ret_failure);
+    if (result == CONNECT_WAIT)
+        return result;
+    ticket->target = NULL;
+    *ret_connection = ticket_adopt(ticket, target, result == CONNECT_DONE ? &channel : NULL, ret_failure);
+    return *ret_connection ? CONNECT_DONE : CONNECT_FAILED;
+}
+
+/* There is a place: an idle connection, or one to be made. */
+static enum connect_result target_serve(struct target *target, struct ticket *ticket,
+                                        struct connection **ret_connection, struct failure *ret_failure)
+{
+    struct endpoint *endpoint = balance_choose(target->endpoints, target->n_endpoints);
+
+    if (!ticket->fresh) {
+        *ret_connection = pool_take(&endpoint->pool);
+        if (*ret_connection) {
+            target->n_busy++;
+            return CONNECT_DONE;
+        }
+    }
+    return target_connect(target, ticket, endpoint, ret_connection, ret_failure);
+}
+
 enum connect_result target_ask(struct target *target, struct ticket *ticket, bool fresh,
                                struct connection **ret_connection, struct failure *ret_failure)
 {
-    if (!fresh) {
-        *ret_connection = pool_take(&target->pool);
-        if (*ret_connection)
-            return CONNECT_DONE;
-    } else if (target->n_open >= target->most_open) {
-        pool_drop_oldest(&target->pool);
-    }
     ticket->fresh = fresh;
-    if (target->n_open < target->most_open)
-        return target_connect(target, ticket, ret_connection, ret_failure);
+    if (target->n_busy < target->most_open)
+        return target_serve(target, ticket, ret_connection, ret_failure);
     list_init(&ticket->link);
     list_append(&target->queue, &ticket->link);
     ticket->target = target;
@@ -128,7 +168,8 @@ void target_withdraw(struct ticket *ticket)
     if (ticket->attempt) {
         connect_cancel(ticket->attempt);
         ticket->attempt = NULL;
-        target->n_open--;
+        ticket->endpoint->n_connecting--;
+        target->n_busy--;
         target_serve_queue(target);
         return;
     }
@@ -136,30 +177,24 @@ void target_withdraw(struct ticket *ticket)
     list_remove(&ticket->link);
 }
 
-/* First come, first served: an idle connection, or the right to make one. */
+/* First come, first served. */
 static void target_serve_queue(struct target *target)
 {
-    while (!list_empty(&target->queue)) {
+    while (!list_empty(&target->queue) && target->n_busy < target->most_open) {
         struct ticket *ticket = CONTAINER_OF(target->queue.next, struct ticket, link);
-        struct connection *connection = ticket->fresh ? NULL : pool_take(&target->pool);
+        struct connection *connection = NULL;
         struct failure failure;
 
-        if (!connection && target->n_open >= target->most_open) {
-            /* Whose place then goes to the first in the queue. */
-            if (ticket->fresh)
-                pool_drop_oldest(&target->pool);
-            return;
-        }
         list_remove(&ticket->link);
         timer_disarm(&ticket->timer);
-        if (!connection && target_connect(target, ticket, &connection, &failure) == CONNECT_WAIT)
-            continue;
-        ticket_answer(ticket, connection, &failure);
+        if (target_serve(target, ticket, &connection, &failure) != CONNECT_WAIT)
+            ticket_answer(ticket, connection, &failure);
     }
 }
 
 void target_give(struct target *target, struct connection *connection, bool reusable)
 {
     pool_give(connection, reusable);
+    target->n_busy--;
     target_serve_queue(target);
 }

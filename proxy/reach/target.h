@@ -1,38 +1,45 @@
-/* A target in one worker: its endpoints, its pool, and the queue of those who wait for a connection. */
+/* A target in one worker: its endpoints, the choice among them, and the queue of those who wait for a connection.
+ *
+ * Counted are the connections that its exchanges and tunnels hold or wait for. Those that are idle belong to their
+ * endpoint; they count against connections.max, too, and give up their place to whoever needs a new one. */
 #ifndef PORTHOLE_REACH_TARGET_H
 #define PORTHOLE_REACH_TARGET_H
 
 #include "config/snapshot.h"
 #include "proxy/base/list.h"
 #include "proxy/base/loop.h"
-#include "proxy/reach/connect.h"
-#include "proxy/reach/pool.h"
+#include "proxy/reach/endpoint.h"
 
 struct target {
-    const struct target_config *config; /* borrowed from the snapshot the worker holds */
-    struct connector *connector;        /* borrowed */
+    const struct target_config *config; /* borrowed from the generation's snapshot */
     struct loop *loop;                  /* borrowed */
-    struct pool pool;
-    uint32_t n_open, most_open; /* busy, idle and being made; this worker's share of connections.max */
-    struct list queue;          /* of struct ticket: waiting for n_open to fall, or for an idle connection */
+    struct endpoint **endpoints;        /* owned; references */
+    size_t n_endpoints;
+    uint32_t n_busy;    /* held, or being made */
+    uint32_t most_open; /* busy and idle; this worker's share of connections.max */
+    struct list queue;  /* of struct ticket: waiting for n_busy to fall */
 };
 
 /* One request for a connection, embedded in its owner. */
 struct ticket {
-    struct list link;        /* in target.queue while queued */
-    struct target *target;   /* NULL when nothing is asked for */
-    struct attempt *attempt; /* while connecting */
-    struct timer timer;      /* while queued */
-    bool fresh;              /* no idle connection will do */
+    struct list link;          /* in target.queue while queued */
+    struct target *target;     /* NULL when nothing is asked for */
+    struct attempt *attempt;   /* while connecting */
+    struct endpoint *endpoint; /* the one that is connected to; borrowed from the target */
+    struct timer timer;        /* while queued */
+    bool fresh;                /* no idle connection will do */
     /* Called once when the answer was not immediate. connection is the owner's now, or NULL and *failure says why. */
     void (*fn)(struct ticket *ticket, struct connection *connection, const struct failure *failure);
 };
 
-void target_init(struct target *target, const struct target_config *config, struct connector *connector,
-                 struct loop *loop, uint32_t n_workers);
-/* Closes what is idle; nothing may be busy or asked for. */
+/* 0 or -ENOMEM; then there is nothing to undo. */
+int target_init(struct target *target, const struct target_config *config, struct endpoints *table,
+                uint32_t n_workers) WARN_UNUSED;
+/* Lets go of its endpoints; nothing may be busy or asked for. Harmless twice, and when all is zero. */
 void target_deinit(struct target *target);
 
+/* Connections open and being made, idle ones included. */
+uint32_t target_n_open(const struct target *target);
 /* Asks for a connection: CONNECT_DONE with *ret_connection, CONNECT_WAIT (ticket->fn will be called), or CONNECT_FAILED
  * with *ret_failure. With `fresh` no idle connection is taken, but one may have to give up its place. */
 enum connect_result target_ask(struct target *target, struct ticket *ticket, bool fresh,

@@ -130,7 +130,7 @@ static void upstream_open(struct upstream *upstream, bool fresh);
 
 static bool upstream_is_unix(const struct upstream *upstream)
 {
-    return address_is_unix(upstream->target->config->endpoints[0].kind);
+    return endpoint_is_unix(endpoint_of(upstream->connection));
 }
 
 /* Whether the target cannot have acted on what was sent over a kept-alive connection that turned out dead.

@@ -243,8 +243,8 @@ static int half_keep(struct tunnel *tunnel, enum tunnel_side from, struct text e
 static void tunnel_connected(struct tunnel *tunnel, struct connection *connection)
 {
     tunnel->connection = connection;
-    tunnel->spliceable = address_is_unix(tunnel->client.listener->bind.kind) &&
-                         address_is_unix(tunnel->target->config->endpoints[0].kind);
+    tunnel->spliceable =
+        address_is_unix(tunnel->client.listener->bind.kind) && endpoint_is_unix(endpoint_of(connection));
     tunnel->ends[TUNNEL_TARGET].gone = connection->gone;
     connection_use(connection, tunnel_on_target, tunnel);
     counter_add(&tunnel->tunnels->recorder->metrics->tunnels, 1);

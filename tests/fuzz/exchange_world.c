@@ -69,6 +69,7 @@ static struct {
     bool was_open[DESCRIPTORS]; /* when the script began */
     struct loop *loop;
     struct connector *connector;
+    struct endpoints endpoints;
     struct generation *generation; /* a reference */
     struct exchange_env env;
     struct frontend *frontend;
@@ -267,7 +268,8 @@ void world_open(bool small_buffers, bool tcp_peers)
     look_at_descriptors(inside.was_open);
     inside.loop = loop_new();
     inside.connector = connector_new(inside.loop);
-    inside.generation = generation_new(inside.snapshot, inside.connector, inside.loop);
+    endpoints_init(&inside.endpoints, inside.loop, inside.connector);
+    inside.generation = generation_new(inside.snapshot, &inside.endpoints);
     inside.env = (struct exchange_env){.loop = inside.loop, .recorder = {&world.metrics, inside.access_log}};
     inside_make_admission();
     if (!inside.generation || exchange_env_init(&inside.env, inside.generation) < 0)
@@ -473,7 +475,7 @@ void world_leave(struct world_end *end)
 static void check_targets(void)
 {
     for (size_t i = 0; i < inside.snapshot->n_targets; i++)
-        if (inside.generation->targets[i].n_open != inside.generation->targets[i].pool.n_idle)
+        if (inside.generation->targets[i].n_busy != 0)
             world_fail("a connection to %s is neither idle nor closed", inside.generation->targets[i].config->name);
 }
 
@@ -503,6 +505,7 @@ static void inside_unmake(void)
     if (inside.generation->n_holders != 1)
         world_fail("somebody has kept the generation");
     inside.generation = generation_unref(inside.generation);
+    endpoints_deinit(&inside.endpoints);
     connector_free(inside.connector);
     access_log_flush(inside.access_log);
     loop_free(inside.loop);

@@ -95,7 +95,7 @@ static void rig_configure(struct rig *rig)
 
 static void rig_make_generation(struct rig *rig)
 {
-    rig->generation = generation_new(&rig->snapshot, rig->connector, rig->loop);
+    rig->generation = generation_new(&rig->snapshot, &rig->endpoints);
     assert_non_null(rig->generation);
     rig->target = &rig->generation->targets[0];
     rig->client.generation = rig->generation;
@@ -123,6 +123,7 @@ int rig_setup(void **state)
     rig->loop = loop_new();
     rig->connector = connector_new(rig->loop);
     assert_non_null(rig->connector);
+    endpoints_init(&rig->endpoints, rig->loop, rig->connector);
     rig_make_generation(rig);
     rig->env = (struct exchange_env){.loop = rig->loop, .recorder.metrics = &rig->metrics};
     assert_int_equal(exchange_env_init(&rig->env, rig->generation), 0);
@@ -140,14 +141,14 @@ int rig_teardown(void **state)
 
     exchange_end(rig->exchange, false);
     tunnels_cut_all(&rig->env.tunnels);
-    target_deinit(rig->target);
-    clean = rig->target->n_open == 0 && list_empty(&rig->target->queue);
+    clean = rig->target->n_busy == 0 && list_empty(&rig->target->queue);
     clean = clean && rig->admission.n_clients == 0 && rig->admission.n_users == 0;
     admission_deinit(&rig->admission);
     exchange_env_deinit(&rig->env);
     clean = clean && rig->generation->n_holders == 1;
     generation_unref(rig->generation);
     clean = clean && rig->snapshot.references == 1;
+    endpoints_deinit(&rig->endpoints);
     connector_free(rig->connector);
     loop_free(rig->loop);
     rig_close(rig);
@@ -410,6 +411,11 @@ void rig_stop_listening(struct rig *rig)
         close(rig->listen_fd);
     rig->listen_fd = -1;
     unlink(rig->path);
+}
+
+uint32_t rig_n_idle(const struct rig *rig)
+{
+    return target_n_open(rig->target) - rig->target->n_busy;
 }
 
 uint64_t rig_count(const struct rig *rig, enum outcome outcome)

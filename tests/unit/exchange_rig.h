@@ -19,6 +19,7 @@ struct rig {
     int descriptors; /* open before there was a rig */
     struct loop *loop;
     struct connector *connector;
+    struct endpoints endpoints;
     struct address endpoint;
     struct target_config target_config;
     struct generation *generation; /* a reference */
@@ -98,6 +99,9 @@ void rig_send(struct rig *rig, const char *data);
 void rig_send_bytes(struct rig *rig, const char *data, size_t length);
 void rig_close(struct rig *rig);
 void rig_stop_listening(struct rig *rig);
+
+/* Idle connections to the target. */
+uint32_t rig_n_idle(const struct rig *rig);
 
 uint64_t rig_count(const struct rig *rig, enum outcome outcome);
 

@@ -62,7 +62,7 @@ static void test_client_that_leaves_while_waiting_frees_the_target(void **state)
     front->fd = -1;
     front_await(front, OUTCOME_CLIENT_GONE);
     assert_int_equal(rig_receive(front->rig), -1);
-    assert_int_equal(front->rig->target->n_open, 0);
+    assert_int_equal(target_n_open(front->rig->target), 0);
     assert_int_equal(front->n_closed, 1);
 }
 
@@ -156,7 +156,7 @@ static void test_client_that_takes_nothing_is_cut(void **state)
         front_settle(front);
     front_await(front, OUTCOME_CLIENT_STALLED);
     assert_int_equal(front->n_closed, 1);
-    assert_int_equal(front->rig->target->n_open, 0);
+    assert_int_equal(target_n_open(front->rig->target), 0);
 }
 
 static void test_client_idle_for_too_long_is_closed(void **state)
@@ -258,7 +258,7 @@ static void test_client_cut_all_is_stopped(void **state)
     clients_cut_all(frontend_clients(front->frontend));
     front_await(front, OUTCOME_STOPPED);
     assert_int_equal(front->n_closed, 1);
-    assert_int_equal(front->rig->target->n_open, 0);
+    assert_int_equal(target_n_open(front->rig->target), 0);
     assert_int_equal(rig_receive(front->rig), -1);
 }
 
@@ -286,7 +286,7 @@ static void test_client_becomes_a_tunnel_and_is_counted_out_with_it(void **state
     front->fd = -1;
     front_await(front, OUTCOME_TUNNELED);
     assert_int_equal(front->n_closed, 1);
-    assert_int_equal(front->rig->target->n_open, 0);
+    assert_int_equal(target_n_open(front->rig->target), 0);
 }
 
 /* An impatient client does not wait for the 101. */
@@ -329,7 +329,7 @@ static void test_client_that_leaves_before_its_switch_is_gone(void **state)
     front_await(front, OUTCOME_CLIENT_GONE);
     assert_int_equal(front->n_closed, 1);
     assert_int_equal(front->rig->env.tunnels.n_tunnels, 0);
-    assert_int_equal(front->rig->target->n_open, 0);
+    assert_int_equal(target_n_open(front->rig->target), 0);
 }
 
 /* The client's deadlines are not the tunnel's. */

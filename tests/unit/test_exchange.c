@@ -54,7 +54,7 @@ static void test_exchange_forwarded_returns_its_connection(void **state)
     assert_false(rig->answer.close);
     assert_int_equal(rig_take_body(rig, 100), UPSTREAM_END);
     assert_string_equal(rig->body, "abc");
-    assert_int_equal(rig->target->pool.n_idle, 1);
+    assert_int_equal(rig_n_idle(rig), 1);
     rig_end(rig, true, OUTCOME_FORWARDED);
     assert_int_equal(counter_read(&rig->metrics.sent_bytes), 3);
     rig_one_exchange(rig);
@@ -69,7 +69,7 @@ static void test_exchange_of_a_leaving_client_closes_its_connection(void **state
     exchange_fail(rig->exchange, OUTCOME_CLIENT_GONE);
     assert_true(exchange_failed(rig->exchange));
     assert_int_equal(rig_receive(rig), -1);
-    assert_int_equal(rig->target->n_open, 0);
+    assert_int_equal(target_n_open(rig->target), 0);
     rig_end(rig, false, OUTCOME_CLIENT_GONE);
 }
 
@@ -236,7 +236,7 @@ static void test_exchange_target_absent_and_refused(void **state)
     rig_finish_request(rig);
     expect_problem(rig, OUTCOME_TARGET_ABSENT, 503);
     assert_false(rig->answer.close);
-    assert_int_equal(rig->target->n_open, 0);
+    assert_int_equal(target_n_open(rig->target), 0);
 }
 
 /* Leaves an exchange that holds its connection, and returns it. */
@@ -303,7 +303,7 @@ static void test_exchange_of_a_full_backlog_is_503(void **state)
     assert_false(exchange_answer(rig->exchange, &rig->answer));
     rig_await_wake(rig);
     expect_problem(rig, OUTCOME_TARGET_FULL, 503);
-    assert_int_equal(rig->target->n_open, 1);
+    assert_int_equal(target_n_open(rig->target), 1);
     exchange_end(held, false);
 }
 
@@ -315,7 +315,7 @@ static void test_exchange_target_closes_without_an_answer(void **state)
     rig_close(rig);
     rig_await_wake(rig);
     expect_problem(rig, OUTCOME_TARGET_CLOSED, 502);
-    assert_int_equal(rig->target->n_open, 0);
+    assert_int_equal(target_n_open(rig->target), 0);
     assert_false(rig_has_connection(rig));
 }
 
@@ -350,7 +350,7 @@ static void test_exchange_bad_answers_are_502(void **state)
         rig_send(rig, answers[i]);
         expect_problem(rig, OUTCOME_BAD_RESPONSE, 502);
         assert_int_equal(rig_receive(rig), -1);
-        assert_int_equal(rig->target->n_open, 0);
+        assert_int_equal(target_n_open(rig->target), 0);
     }
 }
 
@@ -437,7 +437,7 @@ static void test_exchange_truncated_body_is_cut(void **state)
         assert_int_equal(rig_take_body(rig, 100), UPSTREAM_CUT);
         assert_string_equal(rig->body, "abc");
         rig_end(rig, false, OUTCOME_TARGET_TRUNCATED);
-        assert_int_equal(rig->target->n_open, 0);
+        assert_int_equal(target_n_open(rig->target), 0);
     }
 }
 

@@ -42,7 +42,7 @@ static struct generation *make_generation(struct rig *rig, const char *bind, con
         problems_print(&problems, "test", stderr);
     problems_deinit(&problems);
     assert_non_null(snapshot);
-    generation = generation_new(snapshot, rig->connector, rig->loop);
+    generation = generation_new(snapshot, &rig->endpoints);
     assert_non_null(generation);
     snapshot_unref(snapshot);
     return generation;

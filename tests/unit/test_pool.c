@@ -17,16 +17,10 @@
 struct bench {
     struct loop *loop;
     struct pool pool;
-    unsigned n_closed; /* connections that the pool told of */
     int others[MOST_PAIRS];
     struct connection *connections[MOST_PAIRS];
     int descriptors;
 };
-
-static void bench_on_closed(struct pool *pool)
-{
-    CONTAINER_OF(pool, struct bench, pool)->n_closed++;
-}
 
 static int bench_setup(void **state)
 {
@@ -59,7 +53,8 @@ static int bench_teardown(void **state)
 
 static void bench_fill(struct bench *bench, int n, uint32_t most_idle, uint64_t idle_timeout_ms)
 {
-    pool_init(&bench->pool, bench->loop, most_idle, idle_timeout_ms, bench_on_closed);
+    pool_init(&bench->pool, bench->loop);
+    pool_configure(&bench->pool, most_idle, idle_timeout_ms);
     for (int i = 0; i < n; i++) {
         struct channel channel = CHANNEL_INIT;
         int ends[2];
@@ -78,6 +73,16 @@ static bool bench_is_open(const struct bench *bench, int i)
     char byte;
 
     return recv(bench->others[i], &byte, 1, MSG_PEEK) < 0;
+}
+
+/* How many of those that were made are not open any more. */
+static unsigned bench_n_closed(const struct bench *bench)
+{
+    unsigned n = 0;
+
+    for (int i = 0; i < MOST_PAIRS && bench->connections[i]; i++)
+        n++;
+    return n - bench->pool.n_idle - bench->pool.n_busy;
 }
 
 static void bench_turn(struct bench *bench)
@@ -101,7 +106,7 @@ static void test_pool_above_its_limit_closes_the_oldest(void **state)
     bench_fill(bench, 3, 2, 100000);
     for (int i = 0; i < 3; i++)
         pool_give(bench->connections[i], true);
-    assert_int_equal(bench->n_closed, 1);
+    assert_int_equal(bench_n_closed(bench), 1);
     assert_int_equal(bench->pool.n_idle, 2);
     assert_false(bench_is_open(bench, 0));
     assert_ptr_equal(pool_take(&bench->pool), bench->connections[2]);
@@ -109,7 +114,7 @@ static void test_pool_above_its_limit_closes_the_oldest(void **state)
     assert_null(pool_take(&bench->pool));
     pool_give(bench->connections[1], false);
     pool_give(bench->connections[2], false);
-    assert_int_equal(bench->n_closed, 3);
+    assert_int_equal(bench_n_closed(bench), 3);
 }
 
 static void test_pool_of_none_keeps_none(void **state)
@@ -118,7 +123,7 @@ static void test_pool_of_none_keeps_none(void **state)
 
     bench_fill(bench, 1, 0, 100000);
     pool_give(bench->connections[0], true);
-    assert_int_equal(bench->n_closed, 1);
+    assert_int_equal(bench_n_closed(bench), 1);
     assert_int_equal(bench->pool.n_idle, 0);
 }
 
@@ -132,7 +137,7 @@ static void test_pool_dead_idle_connection_is_removed(void **state)
     assert_int_equal(shutdown(bench->others[1], SHUT_WR), 0); /* half an end is an end */
     assert_int_equal(send(bench->others[2], "!", 1, 0), 1);   /* nobody asked */
     bench_turn(bench);
-    assert_int_equal(bench->n_closed, 2);
+    assert_int_equal(bench_n_closed(bench), 2);
     assert_ptr_equal(pool_take(&bench->pool), bench->connections[0]);
     assert_null(pool_take(&bench->pool));
     pool_give(bench->connections[0], true);
@@ -147,14 +152,110 @@ static void test_pool_idle_timeout_closes_only_what_is_due(void **state)
     for (struct instant end = instant_add_ms(instant_now(), 150); instant_before(instant_now(), end);)
         assert_true(loop_run_once(bench->loop, 5) >= 0);
     pool_give(bench->connections[1], true);
-    for (int i = 0; i < 10000 && bench->n_closed == 0; i++)
+    for (int i = 0; i < 10000 && bench_n_closed(bench) == 0; i++)
         assert_true(loop_run_once(bench->loop, 1) >= 0);
-    assert_int_equal(bench->n_closed, 1);
+    assert_int_equal(bench_n_closed(bench), 1);
     assert_false(bench_is_open(bench, 0));
     assert_true(bench_is_open(bench, 1));
-    for (int i = 0; i < 10000 && bench->n_closed == 1; i++)
+    for (int i = 0; i < 10000 && bench_n_closed(bench) == 1; i++)
         assert_true(loop_run_once(bench->loop, 1) >= 0);
-    assert_int_equal(bench->n_closed, 2);
+    assert_int_equal(bench_n_closed(bench), 2);
+    assert_false(timer_armed(&bench->pool.timer));
+}
+
+/* Lets time pass until so many have been closed; the pool's window or idle_timeout must end. */
+static void bench_await_closed(struct bench *bench, unsigned n)
+{
+    struct instant end = instant_add_ms(instant_now(), 10000);
+
+    while (bench_n_closed(bench) < n && instant_before(instant_now(), end))
+        assert_true(loop_run_once(bench->loop, 5) >= 0);
+    assert_int_equal(bench_n_closed(bench), n);
+}
+
+/* The end of a window, as if so much time had passed. */
+static void bench_end_window(struct bench *bench)
+{
+    bench->pool.window_end = loop_now(bench->loop);
+    assert_true(timer_armed(&bench->pool.timer));
+    bench->pool.timer.fn(&bench->pool.timer);
+}
+
+static void bench_take_and_give(struct bench *bench, int n)
+{
+    struct connection *taken[MOST_PAIRS];
+
+    for (int i = 0; i < n; i++) {
+        taken[i] = pool_take(&bench->pool);
+        assert_non_null(taken[i]);
+    }
+    for (int i = 0; i < n; i++)
+        pool_give(taken[i], true);
+}
+
+/* Eight were busy; then two are. Half of what was not needed in either of two windows goes at the end of each. */
+static void test_pool_keeps_what_was_lately_in_use(void **state)
+{
+    static const uint32_t n_left[] = {8, 5, 3, 2, 2, 2};
+    struct bench *bench = *state;
+
+    bench_fill(bench, 8, 100, 100000);
+    for (int i = 0; i < 8; i++)
+        pool_give(bench->connections[i], true);
+    bench_end_window(bench);
+    assert_int_equal(bench->pool.n_idle, 8);
+    for (size_t i = 0; i < sizeof(n_left) / sizeof(n_left[0]); i++) {
+        bench_take_and_give(bench, 2);
+        bench_end_window(bench);
+        assert_int_equal(bench->pool.n_idle, n_left[i]);
+    }
+    assert_true(bench_is_open(bench, 7)); /* the oldest went first */
+    assert_true(bench_is_open(bench, 6));
+}
+
+static void test_pool_of_a_steady_crowd_closes_nothing(void **state)
+{
+    struct bench *bench = *state;
+
+    bench_fill(bench, 8, 100, 100000);
+    for (int i = 0; i < 8; i++)
+        pool_give(bench->connections[i], true);
+    for (int i = 0; i < 20; i++) {
+        bench_take_and_give(bench, 8);
+        bench_end_window(bench);
+    }
+    assert_int_equal(bench->pool.n_idle, 8);
+}
+
+/* Busy connections are needed, whatever the pool keeps beside them. */
+static void test_pool_counts_busy_connections_as_needed(void **state)
+{
+    struct bench *bench = *state;
+    struct connection *busy[3];
+
+    bench_fill(bench, 4, 100, 100000);
+    for (int i = 0; i < 4; i++)
+        pool_give(bench->connections[i], true);
+    for (int i = 0; i < 3; i++)
+        busy[i] = pool_take(&bench->pool);
+    for (int i = 0; i < 6; i++)
+        bench_end_window(bench);
+    assert_int_equal(bench->pool.n_busy, 3);
+    assert_int_equal(bench->pool.n_idle, 0); /* the fourth was not needed */
+    for (int i = 0; i < 3; i++)
+        pool_give(busy[i], true);
+    assert_int_equal(bench->pool.n_idle, 3);
+}
+
+static void test_pool_left_alone_shrinks_by_its_timer(void **state)
+{
+    struct bench *bench = *state;
+
+    bench_fill(bench, 8, 100, 100000);
+    bench->pool.window_ms = 10;
+    for (int i = 0; i < 8; i++)
+        pool_give(bench->connections[i], true);
+    bench_await_closed(bench, 8);
     assert_false(timer_armed(&bench->pool.timer));
 }
 
@@ -191,9 +292,9 @@ static void test_pool_busy_connection_tells_its_user(void **state)
     bench->others[0] = -1;
     bench_turn(bench);
     assert_true(listener.events & EPOLLRDHUP);
-    assert_int_equal(bench->n_closed, 0); /* the user decides */
+    assert_int_equal(bench_n_closed(bench), 0); /* the user decides */
     pool_give(bench->connections[0], false);
-    assert_int_equal(bench->n_closed, 1);
+    assert_int_equal(bench_n_closed(bench), 1);
 }
 
 static void test_pool_given_back_while_writable_is_still_idle(void **state)
@@ -204,7 +305,7 @@ static void test_pool_given_back_while_writable_is_still_idle(void **state)
     assert_int_equal(connection_want_write(bench->connections[0], true), 0);
     pool_give(bench->connections[0], true);
     bench_turn(bench);
-    assert_int_equal(bench->n_closed, 0);
+    assert_int_equal(bench_n_closed(bench), 0);
     assert_int_equal(bench->pool.n_idle, 1);
 }
 
@@ -228,6 +329,10 @@ int main(void)
         BENCH_TEST(test_pool_of_none_keeps_none),
         BENCH_TEST(test_pool_dead_idle_connection_is_removed),
         BENCH_TEST(test_pool_idle_timeout_closes_only_what_is_due),
+        BENCH_TEST(test_pool_keeps_what_was_lately_in_use),
+        BENCH_TEST(test_pool_of_a_steady_crowd_closes_nothing),
+        BENCH_TEST(test_pool_counts_busy_connections_as_needed),
+        BENCH_TEST(test_pool_left_alone_shrinks_by_its_timer),
         BENCH_TEST(test_pool_busy_connection_tells_its_user),
         BENCH_TEST(test_pool_given_back_while_writable_is_still_idle),
         BENCH_TEST(test_pool_adopting_what_epoll_refuses_closes_it),

@@ -80,7 +80,7 @@ static void close_and_expect(struct front *front, enum outcome outcome)
     assert_int_equal(front->n_closed, 1);
     for (int i = 0; i < N_OUTCOMES; i++)
         assert_int_equal(rig_count(front->rig, (enum outcome)i), i == (int)outcome);
-    assert_int_equal(front->rig->target->n_open, front->rig->target->pool.n_idle);
+    assert_int_equal(target_n_open(front->rig->target), rig_n_idle(front->rig));
 }
 
 /* ---- both directions at once ---- */
@@ -105,7 +105,7 @@ static void test_raw_chunked_answer_and_upload_go_on_together(void **state)
     expect_got(front, "3\r\nend\r\n0\r\n\r\n");
     expect_end(front);
     close_and_expect(front, OUTCOME_FORWARDED);
-    assert_int_equal(front->rig->target->pool.n_idle, 1);
+    assert_int_equal(rig_n_idle(front->rig), 1);
     assert_int_equal(counter_read(&front->rig->metrics.received_bytes), 3 + 3 * 4);
     assert_int_equal(counter_read(&front->rig->metrics.sent_bytes), 2 + 3 * 5 + 3);
 }
@@ -260,7 +260,7 @@ static void test_raw_client_that_stops_reading_for_too_long_is_cut(void **state)
     fill_client(front);
     front_await(front, OUTCOME_CLIENT_STALLED);
     assert_int_equal(front->n_closed, 1);
-    assert_int_equal(front->rig->target->n_open, 0);
+    assert_int_equal(target_n_open(front->rig->target), 0);
 }
 
 static void test_raw_neither_direction_moves_for_too_long(void **state)
@@ -272,7 +272,7 @@ static void test_raw_neither_direction_moves_for_too_long(void **state)
     expect_head(front, "", "\r\n\r\nok");
     front_await(front, OUTCOME_BODY_TIMEOUT);
     assert_int_equal(front->n_closed, 1);
-    assert_int_equal(front->rig->target->n_open, 0);
+    assert_int_equal(target_n_open(front->rig->target), 0);
 }
 
 /* One direction is enough. */
@@ -377,7 +377,7 @@ static void test_raw_client_that_leaves_before_the_last_piece_is_gone(void **sta
     assert_int_equal(setsockopt(client->fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes)), 0);
     front_say(front, "0\r\n\r\n");
     front_target_say(front, piece);
-    assert_int_equal(front->rig->target->pool.n_idle, 1);
+    assert_int_equal(rig_n_idle(front->rig), 1);
     assert_int_equal(front_phase(front), CLIENT_RELAY);
     close_and_expect(front, OUTCOME_CLIENT_GONE);
 }
@@ -473,7 +473,7 @@ static void test_raw_relay_is_stopped_with_all_clients(void **state)
     clients_cut_all(frontend_clients(front->frontend));
     front_await(front, OUTCOME_STOPPED);
     assert_int_equal(front->n_closed, 1);
-    assert_int_equal(front->rig->target->n_open, 0);
+    assert_int_equal(target_n_open(front->rig->target), 0);
 }
 
 /* ---- answers that are told whole ---- */

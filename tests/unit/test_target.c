@@ -62,7 +62,7 @@ static void give(struct rig *rig, struct asker *asker, bool reusable)
 static void reset(struct rig *rig)
 {
     target_deinit(rig->target);
-    target_init(rig->target, &rig->target_config, rig->connector, rig->loop, 1);
+    assert_int_equal(target_init(rig->target, &rig->target_config, &rig->endpoints, 1), 0);
     n_answers = 0;
 }
 
@@ -71,7 +71,8 @@ static void test_target_share_of_the_maximum_is_rounded_up(void **state)
     struct rig *rig = *state;
 
     for (uint32_t n_workers = 1; n_workers <= 20; n_workers++) {
-        target_init(rig->target, &rig->target_config, rig->connector, rig->loop, n_workers);
+        target_deinit(rig->target);
+        assert_int_equal(target_init(rig->target, &rig->target_config, &rig->endpoints, n_workers), 0);
         assert_true(rig->target->most_open * n_workers >= 16);
         assert_true((rig->target->most_open - 1) * n_workers < 16);
     }
@@ -88,7 +89,7 @@ static void test_target_idle_connections_are_taken_last_in_first_out(void **stat
         given[i] = askers[i].connection;
         assert_int_equal(given[i]->n_exchanges, 0);
     }
-    assert_int_equal(rig->target->n_open, 3);
+    assert_int_equal(target_n_open(rig->target), 3);
     for (int i = 0; i < 3; i++)
         give(rig, &askers[i], true);
     for (int i = 0; i < 3; i++) {
@@ -98,7 +99,7 @@ static void test_target_idle_connections_are_taken_last_in_first_out(void **stat
     }
     for (int i = 0; i < 3; i++)
         give(rig, &askers[i], false);
-    assert_int_equal(rig->target->n_open, 0);
+    assert_int_equal(target_n_open(rig->target), 0);
 }
 
 static void test_target_fresh_leaves_idle_connections(void **state)
@@ -110,7 +111,7 @@ static void test_target_fresh_leaves_idle_connections(void **state)
     give(rig, &first, true);
     assert_int_equal(ask(rig, &second, true), CONNECT_DONE);
     assert_int_equal(second.connection->n_exchanges, 0);
-    assert_int_equal(rig->target->n_open, 2);
+    assert_int_equal(target_n_open(rig->target), 2);
     give(rig, &second, true);
 }
 
@@ -134,13 +135,13 @@ static void test_target_full_serves_its_queue_in_order(void **state)
     assert_int_equal(queued[1].order, 2);
     assert_int_equal(queued[1].connection->n_exchanges, 0);
     assert_int_equal(n_answers, 2);
-    assert_int_equal(rig->target->n_open, 2);
+    assert_int_equal(target_n_open(rig->target), 2);
     target_withdraw(&queued[2].ticket);
     give(rig, &queued[0], true);
     assert_int_equal(queued[3].order, 3);
     give(rig, &queued[1], true);
     give(rig, &queued[3], true);
-    assert_int_equal(rig->target->n_open, 2);
+    assert_int_equal(target_n_open(rig->target), 2);
     assert_int_equal(queued[2].outcome, OUTCOME_PENDING);
 }
 
@@ -162,7 +163,7 @@ static void test_target_full_for_too_long_is_busy(void **state)
     assert_true(list_empty(&rig->target->queue));
     give(rig, &busy, true);
     assert_int_equal(n_answers, 1);
-    assert_int_equal(rig->target->pool.n_idle, 1);
+    assert_int_equal(rig_n_idle(rig), 1);
 }
 
 static void test_target_gone_fails_the_whole_queue(void **state)
@@ -181,7 +182,7 @@ static void test_target_gone_fails_the_whole_queue(void **state)
         assert_int_equal(queued[i].outcome, OUTCOME_TARGET_ABSENT);
         assert_int_equal(queued[i].order, i + 1);
     }
-    assert_int_equal(rig->target->n_open, 0);
+    assert_int_equal(target_n_open(rig->target), 0);
 }
 
 /* A backlog of 0 takes one connection; the next attempt backs off and holds its place meanwhile. */
@@ -195,15 +196,15 @@ static void test_target_withdrawn_while_connecting_frees_its_place(void **state)
     reset(rig);
     assert_int_equal(ask(rig, &busy, false), CONNECT_DONE);
     assert_int_equal(ask(rig, &connecting, true), CONNECT_WAIT);
-    assert_int_equal(rig->target->n_open, 2);
+    assert_int_equal(target_n_open(rig->target), 2);
     assert_int_equal(ask(rig, &queued, false), CONNECT_WAIT);
     assert_false(list_empty(&rig->target->queue));
     target_withdraw(&connecting.ticket);
     target_withdraw(&connecting.ticket);
     assert_true(list_empty(&rig->target->queue)); /* it is connecting now, in that place */
-    assert_int_equal(rig->target->n_open, 2);
+    assert_int_equal(target_n_open(rig->target), 2);
     target_withdraw(&queued.ticket);
-    assert_int_equal(rig->target->n_open, 1);
+    assert_int_equal(target_n_open(rig->target), 1);
     give(rig, &busy, true);
     assert_int_equal(connecting.outcome, OUTCOME_PENDING);
     assert_int_equal(queued.outcome, OUTCOME_PENDING);
@@ -230,7 +231,7 @@ static void test_target_fresh_takes_the_place_of_an_idle_one(void **state)
     give(rig, &first, true);
     assert_int_equal(ask(rig, &second, true), CONNECT_DONE);
     assert_int_equal(second.connection->n_exchanges, 0);
-    assert_int_equal(rig->target->n_open, 1);
+    assert_int_equal(target_n_open(rig->target), 1);
     give(rig, &second, true);
 }
 
@@ -246,7 +247,7 @@ static void test_target_fresh_in_the_queue_stays_fresh(void **state)
     give(rig, &first, true);
     assert_int_equal(second.outcome, OUTCOME_FORWARDED);
     assert_int_equal(second.connection->n_exchanges, 0);
-    assert_int_equal(rig->target->n_open, 1);
+    assert_int_equal(target_n_open(rig->target), 1);
     give(rig, &second, true);
 }
 

@@ -460,7 +460,7 @@ static void test_tunnels_cut_all_are_stopped(void **state)
     assert_false(tunnels_are_ready(&rig->env.tunnels));
     assert_int_equal(rig->n_left, 2);
     assert_int_equal(rig_count(rig, OUTCOME_STOPPED), 2);
-    assert_int_equal(rig->target->n_open, 0);
+    assert_int_equal(target_n_open(rig->target), 0);
     end_expect_end(first);
     close(first);
     tunnels_cut_all(&rig->env.tunnels);

@@ -92,7 +92,7 @@ static void test_tunnel_that_cannot_be_joined_takes_everything_over_all_the_same
     end_expect_end(rig->target_fd);
     assert_int_equal(rig->n_left, 1);
     assert_int_equal(rig->env.tunnels.n_tunnels, 0);
-    assert_int_equal(rig->target->n_open, 0);
+    assert_int_equal(target_n_open(rig->target), 0);
     assert_int_equal(rig->generation->n_holders, 2);
     assert_false(tunnels_are_ready(&rig->env.tunnels));
     for (int i = 0; i < N_OUTCOMES; i++)
@@ -116,7 +116,7 @@ static void test_tunnel_whose_client_cannot_be_watched_fails(void **state)
     end_expect_end(rig->target_fd);
     assert_int_equal(rig->n_left, 2);
     assert_int_equal(rig->env.tunnels.n_tunnels, 0);
-    assert_int_equal(rig->target->n_open, 0);
+    assert_int_equal(target_n_open(rig->target), 0);
 }
 
 /* ---- targets that are not there ---- */
@@ -381,7 +381,7 @@ static void test_exchange_whose_tunnel_cannot_begin_is_internal(void **state)
     assert_true(exchange_tunnel(rig->exchange, &client, (struct text){early, length}) < 0);
     expect_client_closed(rig);
     rig_end(rig, true, OUTCOME_INTERNAL);
-    assert_int_equal(rig->target->n_open, 0);
+    assert_int_equal(target_n_open(rig->target), 0);
     free(early);
 }
 
@@ -392,7 +392,7 @@ static void test_exchange_that_was_never_told_its_switch_closes_the_connection(v
     begin_switching(rig);
     rig_end(rig, false, OUTCOME_CLIENT_GONE);
     assert_int_equal(rig_receive(rig), -1);
-    assert_int_equal(rig->target->n_open, 0);
+    assert_int_equal(target_n_open(rig->target), 0);
 }
 
 static void test_exchange_stream_has_no_exchange(void **state)

@@ -24,7 +24,7 @@ static void test_upstream_idle_connection_closed_is_not_used(void **state)
     rig_one_exchange(rig);
     rig_close(rig);
     rig_turn(rig);
-    assert_int_equal(rig->target->n_open, 0);
+    assert_int_equal(target_n_open(rig->target), 0);
     rig_one_exchange(rig);
 }
 
@@ -95,7 +95,7 @@ static void test_upstream_reused_closed_after_reading_is_not_retried(void **stat
         rig_turn(rig);
         assert_false(rig_has_connection(rig));
         upstream_expect_status(rig, 502, OUTCOME_TARGET_CLOSED);
-        assert_int_equal(rig->target->n_open, 0);
+        assert_int_equal(target_n_open(rig->target), 0);
     }
 }
 
@@ -147,7 +147,7 @@ static void test_upstream_retry_takes_a_fresh_connection_before_an_idle_one(void
     rig_receive(rig);
     rig_send(rig, UPSTREAM_OK);
     exchange_end(first, true);
-    assert_int_equal(rig->target->pool.n_idle, 1); /* the other end of one of them is gone with dup2 */
+    assert_int_equal(rig_n_idle(rig), 1); /* the other end of one of them is gone with dup2 */
     upstream_begin_post(rig, "GET /2 1\nHost: a");
     rig_finish_request(rig);
     rig_close(rig);
@@ -315,7 +315,7 @@ static void test_upstream_body_over_the_limit_is_refused(void **state)
     assert_true(rig->answer.close);
     assert_int_equal(rig->answer.status, 413);
     rig_end(rig, true, OUTCOME_BODY_TOO_LARGE);
-    assert_int_equal(rig->target->n_open, 0);
+    assert_int_equal(target_n_open(rig->target), 0);
 }
 
 /* ---- early answers ---- */
@@ -341,7 +341,7 @@ static void test_upstream_early_answer_discards_the_rest_up_to_a_mebibyte(void *
     rig_take_body(rig, 10);
     assert_string_equal(rig->body, "no");
     rig_end(rig, true, OUTCOME_FORWARDED);
-    assert_int_equal(rig->target->n_open, 0);
+    assert_int_equal(target_n_open(rig->target), 0);
 }
 
 static void test_upstream_early_answer_of_a_target_that_leaves_counts(void **state)
@@ -441,7 +441,7 @@ static void test_upstream_expectation_refused(void **state)
     rig_send(rig, "HTTP/1.1 417 No\r\nContent-Length: 0\r\n\r\n");
     assert_int_equal(exchange_expectation(rig->exchange), EXCHANGE_REFUSE);
     upstream_expect_status(rig, 417, OUTCOME_FORWARDED);
-    assert_int_equal(rig->target->n_open, 0);
+    assert_int_equal(target_n_open(rig->target), 0);
 }
 
 static void test_upstream_expectation_of_an_impatient_client(void **state)
@@ -454,7 +454,7 @@ static void test_upstream_expectation_of_an_impatient_client(void **state)
     rig_expect_request(rig, "hello", "hello");
     rig_send(rig, "HTTP/1.1 100 Continue\r\n\r\n" UPSTREAM_OK);
     upstream_expect_ok(rig);
-    assert_int_equal(rig->target->pool.n_idle, 1);
+    assert_int_equal(rig_n_idle(rig), 1);
 }
 
 static void test_upstream_expectation_of_a_lost_target_is_refused(void **state)

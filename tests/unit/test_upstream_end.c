@@ -57,7 +57,7 @@ static void test_upstream_bad_trailers_break_the_request_off(void **state)
         assert_true(rig->answer.close);
         assert_int_equal(rig->answer.status, 400);
         rig_end(rig, true, OUTCOME_MALFORMED);
-        assert_int_equal(rig->target->n_open, 0);
+        assert_int_equal(target_n_open(rig->target), 0);
     }
 }
 
@@ -94,7 +94,7 @@ static void expect_tunnel(struct rig *rig, const char *early, const char *from_t
     rig->client_fd = -1;
     rig_turn(rig);
     assert_int_equal(rig_count(rig, OUTCOME_TUNNELED), 1);
-    assert_int_equal(rig->target->n_open, 0);
+    assert_int_equal(target_n_open(rig->target), 0);
     memset(&rig->metrics, 0, sizeof(rig->metrics));
 }
 
@@ -155,7 +155,7 @@ static void test_upstream_switch_that_was_not_offered_is_refused(void **state)
         rig_receive(rig);
         rig_send(rig, rows[i].answer);
         upstream_expect_status(rig, 502, OUTCOME_BAD_RESPONSE);
-        assert_int_equal(rig->target->n_open, 0);
+        assert_int_equal(target_n_open(rig->target), 0);
     }
 }
 

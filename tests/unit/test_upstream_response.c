@@ -70,8 +70,8 @@ static void take_all(struct rig *rig, const struct framing *framing, size_t piec
     }
     assert_int_equal(end, UPSTREAM_END);
     assert_string_equal(rig->body, framing->body);
-    assert_int_equal(rig->target->pool.n_idle, framing->reusable);
-    assert_int_equal(rig->target->n_open, framing->reusable);
+    assert_int_equal(rig_n_idle(rig), framing->reusable);
+    assert_int_equal(target_n_open(rig->target), framing->reusable);
     rig_end(rig, true, OUTCOME_FORWARDED);
     if (!framing->reusable)
         rig_close(rig);
@@ -119,7 +119,7 @@ static void test_response_cut_anywhere_and_asked_for_early_is_the_same(void **st
                     rig_turn(rig);
                     assert_int_equal(rig_take_body(rig, 3), UPSTREAM_END);
                 }
-                assert_int_equal(rig->target->pool.n_idle, framings[i].reusable);
+                assert_int_equal(rig_n_idle(rig), framings[i].reusable);
                 rig_end(rig, true, OUTCOME_FORWARDED);
                 if (!framings[i].reusable)
                     rig_close(rig);
@@ -168,13 +168,13 @@ static void test_response_to_head_has_no_body_but_its_length(void **state)
     assert_int_equal(rig->answer.body, ANSWER_NONE);
     assert_true(rig->answer.has_length);
     assert_int_equal(rig->answer.length, 1234);
-    assert_int_equal(rig->target->pool.n_idle, 1);
+    assert_int_equal(rig_n_idle(rig), 1);
     rig_end(rig, true, OUTCOME_FORWARDED);
     begin(rig, "HEAD / 1\nHost: a");
     rig_send(rig, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
     rig_take_answer(rig);
     assert_false(rig->answer.has_length);
-    assert_int_equal(rig->target->pool.n_idle, 1);
+    assert_int_equal(rig_n_idle(rig), 1);
     rig_end(rig, true, OUTCOME_FORWARDED);
 }
 
@@ -198,7 +198,7 @@ static void test_response_long_body_is_streamed_whole(void **state)
         assert_int_equal(rig->answer.length, 100000);
         assert_int_equal(rig_take_body(rig, piece), UPSTREAM_END);
         assert_string_equal(rig->body, long_body);
-        assert_int_equal(rig->target->pool.n_idle, 1);
+        assert_int_equal(rig_n_idle(rig), 1);
         rig_end(rig, true, OUTCOME_FORWARDED);
     }
     assert_int_equal(counter_read(&rig->metrics.sent_bytes), 400000);
@@ -209,8 +209,8 @@ static void test_response_long_body_is_streamed_whole(void **state)
 
 static void expect_not_reused(struct rig *rig)
 {
-    assert_int_equal(rig->target->pool.n_idle, 0);
-    assert_int_equal(rig->target->n_open, 0);
+    assert_int_equal(rig_n_idle(rig), 0);
+    assert_int_equal(target_n_open(rig->target), 0);
     rig_end(rig, true, OUTCOME_FORWARDED);
     rig_close(rig);
 }
@@ -262,7 +262,7 @@ static void test_response_bytes_while_idle_close_the_connection(void **state)
 
     rig_one_exchange(rig);
     rig_send(rig, "!");
-    assert_int_equal(rig->target->n_open, 0);
+    assert_int_equal(target_n_open(rig->target), 0);
     rig_one_exchange(rig);
 }
 
@@ -287,7 +287,7 @@ static void test_response_that_fills_the_buffer_with_bytes_after_its_end_is_not_
         rig_take_body(rig, 100);
         rig_end(rig, true, OUTCOME_FORWARDED);
         rig_turn(rig);
-        assert_int_equal(rig->target->pool.n_idle, 0);
+        assert_int_equal(rig_n_idle(rig), 0);
         rig_close(rig);
     }
     free(response);
@@ -305,7 +305,7 @@ static void test_response_chunked_that_fills_a_piece_with_bytes_after_its_end_is
     assert_string_equal(rig->body, "hihi");
     rig_end(rig, true, OUTCOME_FORWARDED);
     rig_turn(rig);
-    assert_int_equal(rig->target->pool.n_idle, 0);
+    assert_int_equal(rig_n_idle(rig), 0);
 }
 
 /* Receiving stops behind bytes with which a descriptor is passed; the next client must not get what is left. */
@@ -323,7 +323,7 @@ static void test_response_with_bytes_behind_a_passed_descriptor_is_not_reused(vo
     assert_string_equal(rig->body, "hi");
     rig_end(rig, true, OUTCOME_FORWARDED);
     rig_turn(rig);
-    assert_int_equal(rig->target->pool.n_idle, 0);
+    assert_int_equal(rig_n_idle(rig), 0);
 }
 
 /* ---- trailers ---- */
@@ -367,7 +367,7 @@ static void test_response_trailers_are_kept_for_who_wants_them(void **state)
         assert_int_equal(rig_take_body(rig, 100), UPSTREAM_END);
         assert_string_equal(rig->body, "hi");
         assert_string_equal(trailers_of(rig), i == 0 ? "T=u\nEmpty=\nT=again\n" : "");
-        assert_int_equal(rig->target->pool.n_idle, 1);
+        assert_int_equal(rig_n_idle(rig), 1);
         rig_end(rig, true, OUTCOME_FORWARDED);
     }
 }
@@ -392,7 +392,7 @@ static void test_response_trailers_cut_anywhere_are_the_same(void **state)
         assert_int_equal(rig_take_body(rig, 7), UPSTREAM_END);
         assert_string_equal(rig->body, "hi");
         assert_string_equal(trailers_of(rig), "T=u\nEmpty=\nT=again\n");
-        assert_int_equal(rig->target->pool.n_idle, 1);
+        assert_int_equal(rig_n_idle(rig), 1);
         rig_end(rig, true, OUTCOME_FORWARDED);
     }
 }
@@ -426,7 +426,7 @@ static void test_response_trailers_over_their_ceiling_cut_the_body(void **state)
         rig_send(rig, trailers);
         assert_int_equal(rig_take_body(rig, 10000), UPSTREAM_CUT);
         rig_end(rig, false, OUTCOME_TARGET_TRUNCATED);
-        assert_int_equal(rig->target->n_open, 0);
+        assert_int_equal(target_n_open(rig->target), 0);
         rig_close(rig);
     }
     free(trailers);

@@ -78,7 +78,7 @@ void tunnel_expect_over(struct rig *rig, enum outcome outcome)
             fail_msg("outcome %s was counted %d times, expected %s", outcome_info((enum outcome)i)->name,
                      (int)rig_count(rig, (enum outcome)i), outcome_info(outcome)->name);
     assert_int_equal(rig->n_left, 1);
-    assert_int_equal(rig->target->n_open, 0);
+    assert_int_equal(target_n_open(rig->target), 0);
     assert_int_equal(rig->generation->n_holders, 2);
 }
 

@@ -1,0 +1,128 @@
+#include "proxy/reach/endpoint.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+void endpoints_init(struct endpoints *table, struct loop *loop, struct connector *connector)
+{
+    *table = (struct endpoints){.loop = loop, .connector = connector};
+    list_init(&table->list);
+}
+
+void endpoints_deinit(struct endpoints *table)
+{
+    assert(list_empty(&table->list));
+    table->connector = NULL;
+}
+
+static bool endpoint_same_text(const char *a, const char *b)
+{
+    return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+/* Two who show different certificates, or believe different authorities, never share a connection. */
+static bool endpoint_is(const struct endpoint *endpoint, enum address_kind kind, const char *canonical,
+                        const struct tls_config *tls)
+{
+    const struct tls_config *own = &endpoint->tls;
+
+    if (endpoint->address.kind != kind || strcmp(endpoint->canonical, canonical) != 0)
+        return false;
+    if (kind != ADDRESS_HTTPS)
+        return true;
+    return own->verify == tls->verify && endpoint_same_text(own->ca, tls->ca) &&
+           endpoint_same_text(own->cert, tls->cert) && endpoint_same_text(own->key, tls->key) &&
+           endpoint_same_text(own->server_name, tls->server_name);
+}
+
+static void endpoint_free(struct endpoint *endpoint)
+{
+    address_deinit(&endpoint->address);
+    free(endpoint->canonical);
+    free(endpoint->tls.ca);
+    free(endpoint->tls.cert);
+    free(endpoint->tls.key);
+    free(endpoint->tls.server_name);
+    free(endpoint);
+}
+
+/* NULL stays NULL. False when out of memory. */
+static bool endpoint_copy_text(char **to, const char *from)
+{
+    *to = from ? strdup(from) : NULL;
+    return *to || !from;
+}
+
+static bool endpoint_copy(struct endpoint *endpoint, const struct address *address, const struct tls_config *tls)
+{
+    struct address *own = &endpoint->address;
+
+    own->kind = address->kind;
+    own->port = address->port;
+    if (!endpoint_copy_text(&own->text, address->text) || !endpoint_copy_text(&own->name, address->name))
+        return false;
+    if (address->kind != ADDRESS_HTTPS)
+        return true;
+    endpoint->tls.verify = tls->verify;
+    return endpoint_copy_text(&endpoint->tls.ca, tls->ca) && endpoint_copy_text(&endpoint->tls.cert, tls->cert) &&
+           endpoint_copy_text(&endpoint->tls.key, tls->key) &&
+           endpoint_copy_text(&endpoint->tls.server_name, tls->server_name);
+}
+
+/* Takes over `canonical` in any case. */
+static struct endpoint *endpoint_new(struct endpoints *table, const struct address *address, char *canonical,
+                                     const struct tls_config *tls)
+{
+    struct endpoint *endpoint = calloc(1, sizeof(*endpoint));
+
+    if (!endpoint) {
+        free(canonical);
+        return NULL;
+    }
+    endpoint->canonical = canonical;
+    endpoint->table = table;
+    if (!endpoint_copy(endpoint, address, tls)) {
+        endpoint_free(endpoint);
+        return NULL;
+    }
+    pool_init(&endpoint->pool, table->loop);
+    list_init(&endpoint->link);
+    list_append(&table->list, &endpoint->link);
+    return endpoint;
+}
+
+struct endpoint *endpoints_find(struct endpoints *table, const struct address *address, const struct tls_config *tls)
+{
+    char *canonical = address_canonical(address);
+    struct endpoint *found = NULL;
+
+    if (!canonical)
+        return NULL;
+    for (struct list *link = table->list.next; !found && link != &table->list; link = link->next) {
+        struct endpoint *endpoint = CONTAINER_OF(link, struct endpoint, link);
+
+        if (endpoint_is(endpoint, address->kind, canonical, tls))
+            found = endpoint;
+    }
+    if (found)
+        free(canonical);
+    else
+        found = endpoint_new(table, address, canonical, tls);
+    if (found)
+        found->n_references++;
+    return found;
+}
+
+void endpoint_unref(struct endpoint *endpoint)
+{
+    if (!endpoint)
+        return;
+    assert(endpoint->n_references > 0);
+    if (--endpoint->n_references > 0)
+        return;
+    assert(endpoint->n_connecting == 0);
+    pool_deinit(&endpoint->pool);
+    list_remove(&endpoint->link);
+    endpoint_free(endpoint);
+}

@@ -1,0 +1,53 @@
+/* Endpoints: the addresses that targets are made of, with their connections.
+ *
+ * What is expensive outlives a reload. An endpoint is found by its canonical address and by whom it is taken for (TLS);
+ * targets of old and new generations, and several targets of one, share it and so its warm connections. The last
+ * reference takes it away. One table for each worker, one thread. */
+#ifndef PORTHOLE_REACH_ENDPOINT_H
+#define PORTHOLE_REACH_ENDPOINT_H
+
+#include "config/snapshot.h"
+#include "proxy/reach/connect.h"
+#include "proxy/reach/pool.h"
+
+/* A worker's endpoints. Embedded in their owner; outlives all generations. */
+struct endpoints {
+    struct loop *loop; /* borrowed, like the next */
+    struct connector *connector;
+    struct list list; /* of struct endpoint */
+};
+
+/* One address. Owns copies of what it was found by, since the snapshot that named it may go first. */
+struct endpoint {
+    struct list link; /* in endpoints.list */
+    struct endpoints *table;
+    unsigned n_references;
+    char *canonical;        /* owned */
+    struct address address; /* owned, like the next */
+    struct tls_config tls;  /* all zero unless https */
+    struct pool pool;
+    uint32_t n_connecting; /* attempts under way */
+};
+
+void endpoints_init(struct endpoints *table, struct loop *loop, struct connector *connector);
+/* All references must have been given back. */
+void endpoints_deinit(struct endpoints *table);
+
+/* A reference to the endpoint of this address, made if need be; NULL when out of memory. */
+struct endpoint *endpoints_find(struct endpoints *table, const struct address *address,
+                                const struct tls_config *tls) WARN_UNUSED;
+/* Gives one back; the last one closes what is idle. Takes NULL. */
+void endpoint_unref(struct endpoint *endpoint);
+
+/* Where a connection leads to. */
+static inline struct endpoint *endpoint_of(const struct connection *connection)
+{
+    return CONTAINER_OF(connection->pool, struct endpoint, pool);
+}
+
+static inline bool endpoint_is_unix(const struct endpoint *endpoint)
+{
+    return address_is_unix(endpoint->address.kind);
+}
+
+#endif
