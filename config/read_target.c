@@ -83,19 +83,17 @@ static struct target_config *read_append_target(struct reader *reader, const str
     return target;
 }
 
-/* No more can be idle than there are. A default adapts; what somebody wrote is not changed in silence. */
+/* No more can be idle than there are, and no fewer are by themselves. What somebody wrote is not changed in silence. */
 static void read_check_idle(struct reader *reader, const struct place *at, const json_t *connections,
                             struct target_config *target)
 {
     const struct place place = {at, "connections", 0};
 
-    if (target->connections_idle <= target->connections_max)
-        return;
-    if (json_object_get(connections, "idle"))
+    if (!json_object_get(connections, "idle"))
+        target->connections_idle = target->connections_max;
+    else if (target->connections_idle > target->connections_max)
         reader_problem(reader, &place, "\"idle\" (%u) is more than \"max\" (%u)", target->connections_idle,
                        target->connections_max);
-    else
-        target->connections_idle = target->connections_max;
 }
 
 /* What the keys of one target must be together. */

@@ -59,7 +59,7 @@ static void test_parse_smallest_fills_in_every_default(void **state UNUSED)
     assert_string_equal(t->name, "unix:/t");
     assert_int_equal(t->n_endpoints, 1);
     assert_int_equal(t->connections_max, 256);
-    assert_int_equal(t->connections_idle, 32);
+    assert_int_equal(t->connections_idle, 256);
     assert_int_equal(t->connect_timeout_ms, 2000);
     assert_int_equal(t->response_timeout_ms, 60000);
     assert_int_equal(t->idle_timeout_ms, 300000);
