@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/un.h>
 
+#include "proxy/base/real_path.h"
 #include "proxy/base/words.h"
 
 /* sockaddr_un without the leading NUL of an abstract name. */
@@ -229,70 +230,100 @@ void address_deinit(struct address *address)
     *address = (struct address){0};
 }
 
-/* Leaves out repeated slashes and "." components; ".." stays, for what it means depends on symbolic links. */
-static void address_simplify_path(char *path)
+/* The host in one spelling: lower case, IPv6 as the library writes it, and IPv4 inside IPv6 as itself. */
+static void address_simplify_host(const char *host, char out[ADDRESS_HOST_MAX + 1])
 {
-    const char *from = path;
-    char *to = path;
+    struct in6_addr ip;
+    size_t n = 0;
 
-    while (*from) {
-        size_t length = strcspn(++from, "/");
-        if (length > 0 && !(length == 1 && from[0] == '.')) {
-            *to++ = '/';
-            memmove(to, from, length);
-            to += length;
-        }
-        from += length;
+    if (inet_pton(AF_INET6, host, &ip) == 1) {
+        if (IN6_IS_ADDR_V4MAPPED(&ip))
+            inet_ntop(AF_INET, &ip.s6_addr[12], out, ADDRESS_HOST_MAX + 1);
+        else
+            inet_ntop(AF_INET6, &ip, out, ADDRESS_HOST_MAX + 1);
+        return;
     }
-    *to = '\0';
+    for (; host[n] && n < ADDRESS_HOST_MAX; n++)
+        out[n] = (char)(host[n] >= 'A' && host[n] <= 'Z' ? host[n] | 0x20 : host[n]);
+    out[n] = '\0';
+}
+
+static char *address_format_tcp(const char *host, uint16_t port)
+{
+    char *text = NULL;
+
+    return asprintf(&text, "tcp:[%s]:%u", host, (unsigned)port) < 0 ? NULL : text;
 }
 
 char *address_canonical(const struct address *address)
 {
-    char *text = NULL;
+    char host[ADDRESS_HOST_MAX + 1];
+    char *real, *text = NULL;
+    int r;
 
-    if (address->kind == ADDRESS_UNIX) {
-        text = strdup(address->name);
-        if (text)
-            address_simplify_path(text);
-    } else if (address->kind == ADDRESS_ABSTRACT) {
-        if (asprintf(&text, "@%s", address->name) < 0)
-            return NULL;
-    } else if (asprintf(&text, "[%s]:%u", address->name, address->port) < 0) {
-        return NULL;
+    switch (address->kind) {
+    case ADDRESS_UNIX:
+        real = real_path(address->name);
+        r = real ? asprintf(&text, "unix:%s", real) : -1;
+        free(real);
+        return r < 0 ? NULL : text;
+    case ADDRESS_ABSTRACT:
+        return asprintf(&text, "unix:@%s", address->name) < 0 ? NULL : text;
+    default:
+        address_simplify_host(address->name, host);
+        return address_format_tcp(host, address->port);
     }
-    return text;
 }
 
-/* True when a socket bound to every address of a family takes connections to `host`. A socket on "::" takes those to
- * IPv4 addresses too, as long as nobody tells it otherwise. */
-static bool address_any_takes(const char *bind, const char *host)
-{
-    bool ipv6 = strcmp(host, "::1") == 0 || strcmp(host, "::") == 0;
-    bool ipv4 = strncmp(host, "127.", 4) == 0 || strcmp(host, "0.0.0.0") == 0;
-    bool both = strcmp(host, "localhost") == 0;
+/* Whose connections to `host` arrive at a socket bound to another host. A socket on :: takes IPv6 only. */
+static const struct {
+    const char *host, *taker;
+} address_takings[] = {
+    {"localhost", "127.0.0.1"},
+    {"localhost", "::1"},
+    {"localhost", "0.0.0.0"},
+    {"localhost", "::"},
+    {"0.0.0.0", "127.0.0.1"},
+    {"127.0.0.1", "0.0.0.0"},
+    {"::", "::1"},
+    {"::1", "::"},
+};
 
-    if (strcmp(bind, "0.0.0.0") == 0)
-        return ipv4 || both;
-    return strcmp(bind, "::") == 0 && (ipv4 || ipv6 || both);
+/* Adds one unless memory has run out. */
+static bool address_add_taker(char *taker, char *takers[ADDRESS_TAKERS_MAX], size_t *n)
+{
+    if (taker)
+        takers[(*n)++] = taker;
+    return taker;
 }
 
-bool address_reaches(const struct address *endpoint, const struct address *bind)
+int address_takers(const struct address *endpoint, char *takers[ADDRESS_TAKERS_MAX], size_t *ret_n)
 {
-    bool is_host = !address_is_unix(endpoint->kind);
-    char *a, *b;
-    bool same;
+    char host[ADDRESS_HOST_MAX + 1];
+    bool fine;
+    size_t n = 0;
 
-    if (!endpoint->name || !bind->name)
-        return false;
-    if (is_host != (bind->kind == ADDRESS_TCP))
-        return false;
-    if (is_host && endpoint->port == bind->port && address_any_takes(bind->name, endpoint->name))
-        return true;
-    a = address_canonical(endpoint);
-    b = address_canonical(bind);
-    same = a && b && strcmp(a, b) == 0;
-    free(a);
-    free(b);
-    return same;
+    fine = address_add_taker(address_canonical(endpoint), takers, &n);
+    if (fine && !address_is_unix(endpoint->kind)) {
+        address_simplify_host(endpoint->name, host);
+        for (size_t i = 0; fine && i < ARRAY_LENGTH(address_takings); i++) {
+            if (strcmp(host, address_takings[i].host) == 0)
+                fine = address_add_taker(address_format_tcp(address_takings[i].taker, endpoint->port), takers, &n);
+        }
+        /* All of 127.0.0.0/8 is this machine. */
+        if (fine && strncmp(host, "127.", 4) == 0 && inet_pton(AF_INET, host, &(struct in_addr){0}) == 1 && n == 1)
+            fine = address_add_taker(address_format_tcp("0.0.0.0", endpoint->port), takers, &n);
+    }
+    if (fine) {
+        *ret_n = n;
+        return 0;
+    }
+    address_free_takers(takers, n);
+    return -ENOMEM;
+}
+
+void address_free_takers(char *takers[ADDRESS_TAKERS_MAX], size_t n)
+{
+    while (n > 0)
+        free(takers[--n]);
 }

@@ -3,6 +3,7 @@
 #define PORTHOLE_CONFIG_ADDRESS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "proxy/base/error.h"
@@ -40,11 +41,15 @@ bool address_is_host_name(const char *host);
 /* Frees the strings; takes one that is all zero. */
 void address_deinit(struct address *address);
 
-/* A spelling that two addresses share when they name the same socket ("unix:/run//a" and "unix:/run/./a"). The caller
- * owns it; NULL: out of memory. */
+/* The socket that an address names, in the one spelling that all addresses of it share: "unix:/real/path" with the
+ * links of its directories resolved as far as they exist, "unix:@name", "tcp:[host]:port". Looks at the file system, so
+ * it holds for as long as nobody moves a link. The caller owns it; NULL: out of memory. */
 char *address_canonical(const struct address *address) WARN_UNUSED;
 
-/* True when a connection to `endpoint` would arrive at a listener bound to `bind`. */
-bool address_reaches(const struct address *endpoint, const struct address *bind);
+/* The sockets at which a connection to `endpoint` may arrive, as address_canonical spells them: its own, and for a host
+ * of this machine those that are bound to more. The caller frees them. 0 or -ENOMEM. */
+#define ADDRESS_TAKERS_MAX 5
+int address_takers(const struct address *endpoint, char *takers[ADDRESS_TAKERS_MAX], size_t *ret_n) WARN_UNUSED;
+void address_free_takers(char *takers[ADDRESS_TAKERS_MAX], size_t n);
 
 #endif

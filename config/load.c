@@ -13,7 +13,7 @@
 #include "config/read.h"
 #include "config/syntax.h"
 
-#define LOAD_BYTES_MAX ((size_t)4 << 20)
+#define LOAD_BYTES_MAX ((size_t)16 << 20)
 
 /* As many as addresses inside routes and streams could become targets. */
 static size_t load_count_inline(const json_t *listeners)
@@ -88,10 +88,12 @@ int config_parse(const char *text, size_t length, const char *source, struct sna
         problems_sort(problems);
         r = 1;
     }
-    if (r == 0)
+    if (r == 0) {
+        sha256_hex(text, length, reader.snapshot->sha256);
         *ret_snapshot = reader.snapshot;
-    else
+    } else {
         snapshot_unref(reader.snapshot);
+    }
     return r;
 }
 
@@ -108,7 +110,28 @@ static int load_refuse(struct problems *problems, const char *what, int error)
     return r < 0 ? r : 1;
 }
 
-/* Reads to the end: a configuration may also come through a pipe. */
+/* NULL when it is a file that can be read to an end, now and again. */
+static const char *load_check_kind(mode_t mode)
+{
+    if (S_ISREG(mode))
+        return NULL;
+    if (S_ISDIR(mode))
+        return "is a directory";
+    if (S_ISFIFO(mode))
+        return "is a pipe";
+    return S_ISSOCK(mode) ? "is a socket" : "is a device";
+}
+
+/* A problem of the file itself that the system has no word for. */
+static int load_refuse_file(struct problems *problems, const char *what)
+{
+    int r = problems_add(problems, (struct position){0, 0}, "", "%s; expected a regular file of at most %zu MiB", what,
+                         LOAD_BYTES_MAX >> 20);
+
+    return r < 0 ? r : 1;
+}
+
+/* The file may grow or shrink meanwhile. */
 static int load_read_all(int fd, struct problems *problems, char **ret_text, size_t *ret_length)
 {
     char *text = malloc(LOAD_BYTES_MAX + 1);
@@ -129,26 +152,48 @@ static int load_read_all(int fd, struct problems *problems, char **ret_text, siz
     }
     if (length > LOAD_BYTES_MAX) {
         free(text);
-        return load_refuse(problems, "larger than 4 MiB", EFBIG);
+        return load_refuse_file(problems, "is too large");
     }
     *ret_text = text;
     *ret_length = length;
     return 0;
 }
 
+/* Looks before it reads. */
+static int load_read_file(int fd, struct problems *problems, char **ret_text, size_t *ret_length,
+                          struct timespec *ret_modified)
+{
+    struct stat status;
+    const char *wrong;
+
+    if (fstat(fd, &status) < 0)
+        return load_refuse(problems, "cannot read", errno);
+    wrong = load_check_kind(status.st_mode);
+    if (!wrong && status.st_size > (off_t)LOAD_BYTES_MAX)
+        wrong = "is too large";
+    if (wrong)
+        return load_refuse_file(problems, wrong);
+    *ret_modified = status.st_mtim;
+    return load_read_all(fd, problems, ret_text, ret_length);
+}
+
 int config_load(const char *file, struct snapshot **ret_snapshot, struct problems *problems)
 {
-    int fd = open(file, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    /* A FIFO without a writer must not block us. */
+    int fd = open(file, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    struct timespec modified = {0};
     char *text = NULL;
     size_t length = 0;
     int r;
 
     if (fd < 0)
         return load_refuse(problems, "cannot open", errno);
-    r = load_read_all(fd, problems, &text, &length);
+    r = load_read_file(fd, problems, &text, &length, &modified);
     close(fd);
     if (r == 0)
         r = config_parse(text, length, file, ret_snapshot, problems);
+    if (r == 0)
+        (*ret_snapshot)->modified = modified;
     free(text);
     return r;
 }

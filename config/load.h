@@ -9,7 +9,8 @@
 #include "config/snapshot.h"
 #include "proxy/base/error.h"
 
-/* Reads, expands and validates. On success stores a snapshot with one reference and returns 0. When the file
+/* Reads, expands and validates. The file is a regular one of at most 16 MiB: whatever else would block, has no end or
+ * cannot be read again. On success stores a snapshot with one reference and returns 0. When the file
  * has problems, returns 1 with at least one of them (all that can be found) and leaves *ret_snapshot
  * untouched. -ENOMEM otherwise. */
 int config_load(const char *file, struct snapshot **ret_snapshot, struct problems *problems) WARN_UNUSED;

@@ -1,4 +1,5 @@
 /* What belongs to listeners. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -95,9 +96,10 @@ void read_rules(struct reader *reader, const struct place *at, const json_t *val
     }
 }
 
-/* What listeners must not have in common: JSON objects, owned. */
+/* What listeners must not have in common: JSON objects. */
 struct read_listeners_seen {
-    json_t *names, *binds;
+    json_t *names;
+    json_t *binds; /* by canonical address, the listener's index */
 };
 
 /* What becomes of the bytes that arrive: exactly one thing. */
@@ -127,17 +129,25 @@ static void read_check_listener(struct reader *reader, const struct place *at, c
                        "Add \"peers\": {\"allow\": [...]}");
 }
 
-static void read_check_bind(struct reader *reader, const struct place *at, json_t *seen,
+/* One socket, one listener, however it is spelled. */
+static void read_check_bind(struct reader *reader, const struct place *at, json_t *binds,
                             const struct listener_config *listener)
 {
     const struct place place = {at, "bind", 0};
+    const json_t *before;
     char *canonical;
 
     if (!listener->bind.text)
         return;
     canonical = reader_memory(reader, address_canonical(&listener->bind));
-    if (canonical)
-        reader_unique(reader, &place, seen, canonical, "address");
+    before = canonical ? json_object_get(binds, canonical) : NULL;
+    if (before)
+        reader_problem(reader, &place, "\"%s\" is the socket of the listener at \"%s\"",
+                       WORDS_SHOW(listener->bind.text),
+                       WORDS_SHOW(reader->snapshot->listeners[json_integer_value(before)].bind.text));
+    /* A path may have bytes that are not UTF-8, behind a link. */
+    else if (canonical && json_object_set_new_nocheck(binds, canonical, json_integer((json_int_t)listener->index)) != 0)
+        reader->failure = -ENOMEM;
     free(canonical);
 }
 
@@ -170,22 +180,28 @@ static void read_refuse_loop(struct reader *reader, size_t target_index, size_t 
     free(pointer);
 }
 
-static bool read_is_bound(const struct snapshot *snapshot, const struct address *endpoint)
+/* Whether a connection to the endpoint would arrive at one of the sockets in `binds`. */
+static bool read_is_bound(struct reader *reader, const json_t *binds, const struct address *endpoint)
 {
-    for (size_t i = 0; i < snapshot->n_listeners; i++) {
-        if (address_reaches(endpoint, &snapshot->listeners[i].bind))
-            return true;
-    }
-    return false;
+    char *takers[ADDRESS_TAKERS_MAX];
+    size_t n = 0;
+    bool bound = false;
+
+    if (address_takers(endpoint, takers, &n) < 0)
+        reader->failure = -ENOMEM;
+    for (size_t i = 0; i < n; i++)
+        bound = bound || json_object_get(binds, takers[i]);
+    address_free_takers(takers, n);
+    return bound;
 }
 
-static void read_check_loops(struct reader *reader)
+static void read_check_loops(struct reader *reader, const json_t *binds)
 {
     const struct snapshot *snapshot = reader->snapshot;
 
     for (size_t t = 0; t < snapshot->n_targets; t++) {
         for (size_t i = 0; i < snapshot->targets[t].n_endpoints; i++) {
-            if (read_is_bound(snapshot, &snapshot->targets[t].endpoints[i]))
+            if (read_is_bound(reader, binds, &snapshot->targets[t].endpoints[i]))
                 read_refuse_loop(reader, t, i);
         }
     }
@@ -214,7 +230,7 @@ void read_listeners(struct reader *reader, const struct place *at, const json_t 
             snapshot->listeners[place.index].index = place.index;
             read_listener(reader, &place, element, key->keys, &snapshot->listeners[place.index], &seen);
         }
-        read_check_loops(reader);
+        read_check_loops(reader, seen.binds);
     }
     json_decref(seen.names);
     json_decref(seen.binds);

@@ -11,9 +11,11 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <time.h>
 
 #include "config/address.h"
 #include "proxy/base/log.h"
+#include "proxy/base/sha256.h"
 
 #define SIZE_UNLIMITED UINT64_MAX
 #define OWNER_UNCHANGED ((uint32_t)-1)
@@ -103,9 +105,11 @@ struct log_config {
 
 struct snapshot {
     atomic_uint references;
-    char *source;       /* the file's name as given; for messages */
-    uint32_t n_workers; /* "auto" is already resolved */
-    uint64_t drain_ms;  /* how long a stop waits for exchanges */
+    char *source;                  /* the file's name as given; for messages */
+    char sha256[SHA256_HEX_BYTES]; /* of the file's bytes */
+    struct timespec modified;      /* when the file was, 0 when it was none */
+    uint32_t n_workers;            /* "auto" is already resolved */
+    uint64_t drain_ms;             /* how long a stop waits for exchanges */
     struct log_config log;
     struct listener_config *listeners;
     size_t n_listeners; /* at least 1 */

@@ -103,7 +103,7 @@ as_nobody() {
     mkdir directory.json
     run "$porthole" check -c directory.json
     [ "$status" -eq 78 ]
-    [ "$output" = "directory.json: cannot read: Is a directory" ]
+    [ "$output" = "directory.json: is a directory; expected a regular file of at most 16 MiB" ]
 }
 
 @test "an unreadable file is refused with the uid and gid that could not read it" {
@@ -137,11 +137,26 @@ as_nobody() {
     done
 }
 
-@test "a file of more than 4 MiB is refused" {
-    head -c 4194305 /dev/zero | tr '\0' ' ' >large.json
+@test "a file of more than 16 MiB is refused without being read" {
+    truncate -s 16777217 large.json
     run "$porthole" check -c large.json
     [ "$status" -eq 78 ]
-    [ "$output" = "large.json: larger than 4 MiB: File too large" ]
+    [ "$output" = "large.json: is too large; expected a regular file of at most 16 MiB" ]
+    truncate -s 1T large.json
+    run timeout 20 "$porthole" check -c large.json
+    [ "$status" -eq 78 ]
+}
+
+@test "what is not a file is refused at once" {
+    mkfifo pipe.json
+    run timeout 20 "$porthole" check -c pipe.json
+    [ "$status" -eq 78 ]
+    [ "$output" = "pipe.json: is a pipe; expected a regular file of at most 16 MiB" ]
+    run timeout 20 "$porthole" check -c /dev/zero
+    [ "$status" -eq 78 ]
+    [ "$output" = "/dev/zero: is a device; expected a regular file of at most 16 MiB" ]
+    run timeout 20 "$porthole" check -c /dev/stdin < <(cat "$examples/smallest.json")
+    [ "$status" -eq 78 ]
 }
 
 @test "a file of a hundred thousand problems is refused quickly" {
@@ -149,6 +164,47 @@ as_nobody() {
     run timeout 20 "$porthole" check -c many.json
     [ "$status" -eq 78 ]
     [ "${#lines[@]}" -eq 101 ]
+}
+
+# As many sockets and targets as somebody may have, in three kinds: all different, all loops, all unknown.
+many() { # LISTENER_TARGET ENDPOINT [TARGET_NAME]
+    echo '{ "listeners": ['
+    seq 20000 | sed "s|.*|{ \"bind\": \"unix:/run/a&/s\", \"routes\": [ { \"target\": \"$1\" } ] },|"
+    echo '{ "bind": "unix:@last", "peers": { "allow": [ { "uid": 0 } ] }, "routes": [ { "respond": { "status": 404 } } ] } ],'
+    echo '"targets": {'
+    seq 20000 | sed "s|.*|\"t&\": { \"endpoints\": [\"$2\"] },|"
+    echo '"last": { "endpoints": ["http://h"] } } }'
+}
+
+@test "forty thousand listeners and targets are read within seconds" {
+    many 't&' 'unix:/run/./t&/s' >many.json
+    timeout 20 "$porthole" check -c many.json
+    many 't&' 'unix:/run//a&/s' >loops.json
+    run timeout 20 "$porthole" check -c loops.json
+    [ "$status" -eq 78 ]
+    [ "${#lines[@]}" -eq 101 ]
+    many 'u&' 'tcp:127.0.0.1:80' >unknown.json
+    run timeout 20 "$porthole" check -c unknown.json
+    [ "$status" -eq 78 ]
+    [ "${#lines[@]}" -eq 101 ]
+}
+
+@test "one socket in two spellings is one, for listeners and for targets" {
+    mkdir real
+    ln -s real link
+    ln -s ../real real/up
+    here=$PWD
+    for spelling in link/s real//s real/./s real/../real/s link/up/s real/missing/../s; do
+        echo "{ \"listeners\": [ { \"bind\": \"unix:$here/real/s\", \"routes\": [ { \"target\": \"unix:$here/$spelling\" } ] } ] }" >loop.json
+        run "$porthole" check -c loop.json
+        [ "$status" -eq 78 ]
+        [[ "$output" == *"/listeners/0/routes/0/target: "*" is a listener of this file: requests would go in circles" ]]
+        echo "{ \"listeners\": [ { \"bind\": \"unix:$here/real/s\", \"routes\": [ { \"target\": \"unix:/t\" } ] },
+            { \"bind\": \"unix:$here/$spelling\", \"routes\": [ { \"target\": \"unix:/t\" } ] } ] }" >twice.json
+        run "$porthole" check -c twice.json
+        [ "$status" -eq 78 ]
+        [[ "$output" == *"/listeners/1/bind: "*" is the socket of the listener at "* ]]
+    done
 }
 
 @test "ten thousand routes are accepted" {
@@ -160,7 +216,7 @@ as_nobody() {
     timeout 20 "$porthole" check -c routes.json
 }
 
-@test "a configuration can come through a pipe" {
+@test "a file can come as a descriptor" {
     run bash -c "'$porthole' check -c /dev/stdin <'$examples/smallest.json'"
     [ "$status" -eq 0 ]
     [ "$output" = "/dev/stdin: ok" ]

@@ -98,7 +98,17 @@ static const struct {
     {"unix:@a", "unix:@a", true},
     {"http://127.0.0.1:8080", "tcp:0.0.0.0:8080", true},
     {"http://[::1]:8080", "tcp:0.0.0.0:8080", false},
-    {"http://127.0.0.1:8080", "tcp:[::]:8080", true},
+    {"http://127.0.0.1:8080", "tcp:[::]:8080", false},
+    {"http://[::1]:8080", "tcp:[::]:8080", true},
+    {"http://[::ffff:127.0.0.1]:8080", "tcp:127.0.0.1:8080", true},
+    {"http://[0::0001]:8080", "tcp:[::1]:8080", true},
+    {"http://127.9.9.9:8080", "tcp:0.0.0.0:8080", true},
+    {"http://127.9.9.9:8080", "tcp:127.0.0.1:8080", false},
+    {"http://0.0.0.0:8080", "tcp:127.0.0.1:8080", true},
+    {"http://LocalHost:8080", "tcp:127.0.0.1:8080", true},
+    {"http://localhost:8080", "tcp:localhost:8080", true},
+    {"http://127.example.org:8080", "tcp:0.0.0.0:8080", false},
+    {"unix:/run/none/../a", "unix:/run/a", true},
     {"https://localhost:8080", "tcp:[::]:8080", true},
     {"http://127.0.0.1:8080", "tcp:127.0.0.1:8080", true},
     {"http://127.0.0.1:8081", "tcp:0.0.0.0:8080", false},
@@ -109,7 +119,24 @@ static const struct {
     {"tcp:localhost:8080", "unix:/run/a", false},
 };
 
-static void test_address_reaches_finds_loops(void **state UNUSED)
+/* Whether a connection to the endpoint would arrive at the bound socket. */
+static bool reaches(const struct address *endpoint, const struct address *bind)
+{
+    char *takers[ADDRESS_TAKERS_MAX], *bound = address_canonical(bind);
+    size_t n = 0;
+    bool found = false;
+
+    assert_non_null(bound);
+    assert_int_equal(address_takers(endpoint, takers, &n), 0);
+    assert_in_range(n, 1, ADDRESS_TAKERS_MAX);
+    for (size_t i = 0; i < n; i++)
+        found = found || strcmp(takers[i], bound) == 0;
+    address_free_takers(takers, n);
+    free(bound);
+    return found;
+}
+
+static void test_address_takers_finds_loops(void **state UNUSED)
 {
     for (size_t i = 0; i < ARRAY_LENGTH(loop_rows); i++) {
         struct error error = ERROR_INIT;
@@ -117,9 +144,60 @@ static void test_address_reaches_finds_loops(void **state UNUSED)
         print_message("%s %s\n", loop_rows[i].endpoint, loop_rows[i].bind);
         assert_int_equal(address_parse(loop_rows[i].endpoint, ADDRESS_TO_REACH, &endpoint, &error), 0);
         assert_int_equal(address_parse(loop_rows[i].bind, ADDRESS_TO_BIND, &bind, &error), 0);
-        assert_int_equal(address_reaches(&endpoint, &bind), loop_rows[i].reaches);
+        assert_int_equal(reaches(&endpoint, &bind), loop_rows[i].reaches);
         address_deinit(&endpoint);
         address_deinit(&bind);
+    }
+}
+
+static void test_address_canonical_finds_one_socket_through_links(void **state UNUSED)
+{
+    char directory[] = "/tmp/test-config-XXXXXX", path[64], text[128], command[64];
+    struct error error = ERROR_INIT;
+    struct address endpoint, bind;
+
+    assert_non_null(mkdtemp(directory));
+    snprintf(path, sizeof(path), "%s/link", directory);
+    assert_int_equal(symlink(".", path), 0);
+    snprintf(text, sizeof(text), "unix:%s//link/./link/a.sock", directory);
+    assert_int_equal(address_parse(text, ADDRESS_TO_REACH, &endpoint, &error), 0);
+    snprintf(text, sizeof(text), "unix:%s/none/../a.sock", directory);
+    assert_int_equal(address_parse(text, ADDRESS_TO_BIND, &bind, &error), 0);
+    assert_true(reaches(&endpoint, &bind));
+    address_deinit(&endpoint);
+    address_deinit(&bind);
+    snprintf(command, sizeof(command), "rm -r %s", directory);
+    assert_int_equal(system(command), 0);
+}
+
+/* The canonical address of what is spelled `text`, which the caller frees. */
+static char *canonical(const char *text)
+{
+    struct error error = ERROR_INIT;
+    struct address address;
+    char *spelled;
+
+    assert_int_equal(address_parse(text, ADDRESS_TO_REACH, &address, &error), 0);
+    spelled = address_canonical(&address);
+    assert_non_null(spelled);
+    address_deinit(&address);
+    return spelled;
+}
+
+static const struct {
+    const char *text, *canonical;
+} canonical_rows[] = {
+    {"unix:/nowhere/./x", "unix:/nowhere/x"},       {"unix:@X x", "unix:@X x"},
+    {"http://Example.ORG", "tcp:[example.org]:80"}, {"https://example.org", "tcp:[example.org]:443"},
+    {"tcp:[0:0::0001]:1", "tcp:[::1]:1"},           {"tcp:[::ffff:10.0.0.1]:1", "tcp:[10.0.0.1]:1"},
+};
+
+static void test_address_canonical_has_one_spelling(void **state UNUSED)
+{
+    for (size_t i = 0; i < ARRAY_LENGTH(canonical_rows); i++) {
+        char *spelled = canonical(canonical_rows[i].text);
+        assert_string_equal(spelled, canonical_rows[i].canonical);
+        free(spelled);
     }
 }
 
@@ -199,7 +277,9 @@ int main(void)
         cmocka_unit_test(test_address_parse_takes_apart_every_kind),
         cmocka_unit_test(test_address_parse_refusal_leaves_output_alone),
         cmocka_unit_test(test_address_parse_empty_host_advises_only_who_binds),
-        cmocka_unit_test(test_address_reaches_finds_loops),
+        cmocka_unit_test(test_address_takers_finds_loops),
+        cmocka_unit_test(test_address_canonical_finds_one_socket_through_links),
+        cmocka_unit_test(test_address_canonical_has_one_spelling),
         cmocka_unit_test(test_owner_find_knows_numbers_and_names),
         cmocka_unit_test(test_workers_quota_reads_both_cgroup_versions),
         cmocka_unit_test(test_workers_auto_is_at_least_one_and_at_most_the_cpus),

@@ -31,6 +31,8 @@ static void test_parse_smallest_fills_in_every_default(void **state UNUSED)
     const struct target_config *t = &s->targets[0];
 
     assert_string_equal(s->source, "test");
+    assert_string_equal(s->sha256, "1aabadeff29d36413a8eae22c34bddfff6705b1f61c0bb9e6877dcbfe9f93e2e");
+    assert_int_equal(s->modified.tv_sec, 0);
     assert_int_equal(s->n_workers, 1);
     assert_int_equal(s->drain_ms, 30000);
     assert_int_equal(s->log.level, LOG_LEVEL_INFO);
