@@ -12,7 +12,8 @@
 #include <unistd.h>
 
 #include "proxy/base/mailbox.h"
-#include "proxy/exchange/exchange.h"
+#include "proxy/exchange/hand_over.h"
+#include "proxy/exchange/request.h"
 #include "proxy/listen/acceptor.h"
 #include "proxy/serve/frontend.h"
 

@@ -9,6 +9,9 @@
 #include <sys/socket.h>
 
 #include "proxy/base/give_back.h"
+#include "proxy/exchange/answer.h"
+#include "proxy/exchange/report.h"
+#include "proxy/exchange/request.h"
 #include "proxy/serve/raw.h"
 
 #define SILENCE_MS 1000u
@@ -202,8 +205,8 @@ static void client_head_timeout(struct client *client)
          * crosses it. */
         if (!client->served)
             raw_tell(client, &timeout);
-        exchange_none(env, &client->side, client_head_begun(client), OUTCOME_HEAD_TIMEOUT,
-                      client->served ? 0 : timeout.status);
+        exchange_report_none(env, &client->side, client_head_begun(client), OUTCOME_HEAD_TIMEOUT,
+                             client->served ? 0 : timeout.status);
     }
     client_cut(client);
 }

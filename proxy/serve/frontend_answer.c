@@ -3,6 +3,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "proxy/exchange/answer.h"
+#include "proxy/exchange/hand_over.h"
 #include "proxy/serve/frontend_call.h"
 
 #define BLOCK_BYTES (64u * 1024)
@@ -35,7 +37,7 @@ static ssize_t client_read(void *closure, uint64_t position, char *data, size_t 
     if (client->cut)
         return MHD_CONTENT_READER_END_WITH_ERROR;
     n = exchange_read(client->exchange, data, size);
-    if (n == UPSTREAM_WAIT) {
+    if (n == SOURCE_WAIT) {
         if (client->phase != CLIENT_WAITING)
             client_arm(client, CLIENT_WAITING);
         client_wait(client);
@@ -45,7 +47,7 @@ static ssize_t client_read(void *closure, uint64_t position, char *data, size_t 
     client_arm(client, CLIENT_RESPONSE);
     if (n > 0)
         return n;
-    if (n != UPSTREAM_END)
+    if (n != SOURCE_END)
         return MHD_CONTENT_READER_END_WITH_ERROR;
     client_add_trailers(client);
     return MHD_CONTENT_READER_END_OF_STREAM;

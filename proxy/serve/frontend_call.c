@@ -3,6 +3,8 @@
 #include <sys/socket.h>
 
 #include "proxy/base/give_back.h"
+#include "proxy/exchange/answer.h"
+#include "proxy/exchange/request.h"
 #include "proxy/serve/frontend_call.h"
 #include "proxy/serve/raw.h"
 

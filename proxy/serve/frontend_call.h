@@ -4,6 +4,7 @@
 
 #include <microhttpd.h>
 
+#include "proxy/exchange/source.h"
 #include "proxy/serve/client.h"
 
 /* MHD_AccessHandlerCallback: a head, a piece of body, or the end of a request. */

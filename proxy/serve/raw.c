@@ -6,6 +6,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "proxy/exchange/answer.h"
+#include "proxy/exchange/request.h"
 #include "proxy/http/body.h"
 #include "proxy/http/head_writer.h"
 #include "proxy/http/status.h"
@@ -231,13 +233,13 @@ static bool relay_take(struct relay *relay)
 
     block->start = block->end = 0;
     n = exchange_read(client->exchange, block->data + before, block->size - before - after);
-    if (n == UPSTREAM_WAIT)
+    if (n == SOURCE_WAIT)
         return false;
-    if (n == UPSTREAM_CUT) {
+    if (n == SOURCE_CUT) {
         client_cut(client);
         return false;
     }
-    if (n == UPSTREAM_END) {
+    if (n == SOURCE_END) {
         relay_put_end(relay);
         return true;
     }

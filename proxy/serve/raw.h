@@ -6,6 +6,7 @@
 #ifndef PORTHOLE_SERVE_RAW_H
 #define PORTHOLE_SERVE_RAW_H
 
+#include "proxy/exchange/source.h"
 #include "proxy/serve/client.h"
 
 /* Sends an interim response, unless the client has no room for it. Never ends the exchange. */

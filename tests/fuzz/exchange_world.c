@@ -14,7 +14,8 @@
 #include <unistd.h>
 
 #include "config/load.h"
-#include "proxy/exchange/exchange.h"
+#include "proxy/exchange/hand_over.h"
+#include "proxy/exchange/request.h"
 #include "proxy/listen/peer.h"
 #include "proxy/reach/connect.h"
 #include "proxy/serve/frontend.h"

@@ -6,7 +6,9 @@
 
 #include <stddef.h>
 
-#include "proxy/exchange/exchange.h"
+#include "proxy/exchange/answer.h"
+#include "proxy/exchange/hand_over.h"
+#include "proxy/exchange/request.h"
 
 #define RIG_BYTES (1u << 20)
 #define RIG_PATIENCE_MS 10000 /* for what must happen, on a busy machine too */

@@ -1,0 +1,71 @@
+#include "proxy/exchange/env.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+#define PIECE_BYTES (34 * 1024) /* of a body, chunk head included */
+
+/* What we add to a head, and one piece of body or the trailers behind it. */
+static size_t exchange_out_bytes(size_t header_bytes)
+{
+    return header_bytes + 4096 + (header_bytes > PIECE_BYTES ? header_bytes : PIECE_BYTES);
+}
+
+int exchange_env_renew(struct exchange_env *env, struct generation *generation)
+{
+    size_t header_bytes = generation->header_bytes;
+    char *scratch;
+
+    /* Sizes only grow: exchanges of the generation before may go on. */
+    if (header_bytes > env->path_scratch_bytes) {
+        scratch = realloc(env->path_scratch, header_bytes);
+        if (!scratch)
+            return -ENOMEM;
+        env->path_scratch = scratch;
+        env->path_scratch_bytes = header_bytes;
+    }
+    upstream_store_grow(&env->store, exchange_out_bytes(header_bytes));
+    /* The library has at most its pool's size of a client's early bytes. */
+    tunnels_grow(&env->tunnels, 2 * header_bytes);
+    generation_ref(generation);
+    generation_unref(env->generation);
+    env->generation = generation;
+    return 0;
+}
+
+int exchange_env_init(struct exchange_env *env, struct generation *generation)
+{
+    upstream_store_init(&env->store, exchange_out_bytes(generation->header_bytes));
+    env->tunnels.loop = env->loop;
+    env->tunnels.recorder = &env->recorder;
+    tunnels_init(&env->tunnels);
+    list_init(&env->unsent);
+    /* Not a secret, only different from every other porthole's. */
+    if (getrandom(&env->id_prefix, sizeof(env->id_prefix), GRND_NONBLOCK) != (ssize_t)sizeof(env->id_prefix))
+        env->id_prefix = wall_time_now().ns;
+    return exchange_env_renew(env, generation);
+}
+
+void exchange_env_deinit(struct exchange_env *env)
+{
+    tunnels_deinit(&env->tunnels);
+    while (env->spare) {
+        struct exchange_spare *spare = env->spare;
+
+        env->spare = spare->next;
+        free(spare);
+    }
+    upstream_store_deinit(&env->store);
+    free(env->path_scratch);
+    env->generation = generation_unref(env->generation);
+}
+
+void exchange_env_make_id(struct exchange_env *env, char id[ID_BYTES])
+{
+    static const char digits[] = "0123456789abcdef";
+    uint64_t parts[2] = {env->id_prefix, ++env->id_counter};
+
+    for (size_t i = 0; i < ID_BYTES; i++)
+        id[i] = digits[parts[i / 16] >> (60 - 4 * (i % 16)) & 15];
+}

@@ -1,0 +1,42 @@
+/* What a worker lends to all its exchanges, and to the streams that never become one. */
+#ifndef PORTHOLE_EXCHANGE_ENV_H
+#define PORTHOLE_EXCHANGE_ENV_H
+
+#include "proxy/base/loop.h"
+#include "proxy/reach/generation.h"
+#include "proxy/reach/upstream.h"
+#include "proxy/report/recorder.h"
+#include "proxy/tunnel/tunnel.h"
+
+#define ID_BYTES 32
+
+/* Memory of an exchange that is over, kept for the next one. */
+struct exchange_spare {
+    struct exchange_spare *next;
+};
+
+struct exchange_env {
+    struct loop *loop;
+    struct generation *generation; /* a reference: the newest, which clients move to between two requests */
+    struct upstream_store store;
+    struct recorder recorder;
+    struct tunnels tunnels;
+    struct list unsent; /* of exchange: a head waits for its first piece of body */
+    struct exchange_spare *spare;
+    size_t n_spare;
+    uint64_t id_prefix, id_counter; /* of request ids */
+    char *path_scratch;             /* owned; what paths are matched in */
+    size_t path_scratch_bytes;
+    bool stopping; /* answers close their connections */
+};
+
+/* 0 or -ENOMEM. loop and recorder have been set. */
+int exchange_env_init(struct exchange_env *env, struct generation *generation) WARN_UNUSED;
+/* Another generation is the newest from now on. 0 or -ENOMEM: then nothing has changed. */
+int exchange_env_renew(struct exchange_env *env, struct generation *generation) WARN_UNUSED;
+void exchange_env_deinit(struct exchange_env *env);
+
+/* An id that no other request has, of this porthole or another. */
+void exchange_env_make_id(struct exchange_env *env, char id[ID_BYTES]);
+
+#endif

@@ -1,0 +1,242 @@
+/* The exchange's upstream, seen as a source.
+ *
+ * The upstream keeps its failures to itself: after each call into it, and whenever it tells of a change, its failure
+ * becomes the exchange's (fetch_settle), which ends it. It is never called again then: the problem is the source. */
+#include "proxy/exchange/fetch.h"
+
+#include <assert.h>
+
+#include "proxy/exchange/exchange.h"
+#include "proxy/exchange/state.h"
+#include "proxy/http/trailers.h"
+
+static_assert((int)SOURCE_WAIT == UPSTREAM_WAIT && (int)SOURCE_END == UPSTREAM_END && (int)SOURCE_CUT == UPSTREAM_CUT,
+              "what reading returns is handed on as it is");
+
+/* Whether all is well. */
+static bool fetch_settle(struct exchange *exchange)
+{
+    if (!failure_is_set(&exchange->upstream.failure))
+        return true;
+    exchange_fail_as(exchange, &exchange->upstream.failure);
+    return false;
+}
+
+/* ---- what the upstream tells ---- */
+
+static void fetch_on_change(struct upstream *upstream)
+{
+    struct exchange *exchange = CONTAINER_OF(upstream, struct exchange, upstream);
+    bool news = !fetch_settle(exchange) || upstream_has_response(upstream);
+
+    /* A piece of a head, a part of a block sent: nothing that the client's side could act on. */
+    if (exchange->state == EXCHANGE_RECEIVING)
+        news = news || upstream->continue_seen || upstream_takes_body(upstream);
+    if (news)
+        exchange->client->wake(exchange->client);
+}
+
+/* Names and values lie in the upstream's buffer, each followed by a colon or a line end that is of no more use. */
+static void field_terminate(struct field *field)
+{
+    ((char *)field->name.data)[field->name.length] = '\0';
+    ((char *)field->value.data)[field->value.length] = '\0';
+}
+
+/* RFC 9110 15.2: not to a client of HTTP/1.0, and not into an answer. */
+static void fetch_on_interim(struct upstream *upstream)
+{
+    struct exchange *exchange = CONTAINER_OF(upstream, struct exchange, upstream);
+    struct fields *fields = &upstream->response.fields;
+
+    if (exchange->request.minor == 0 || exchange->state == EXCHANGE_ANSWERED || !exchange->client->interim)
+        return;
+    for (size_t i = 0; i < fields->n_items; i++)
+        field_terminate(&fields->items[i]);
+    exchange->client->interim(exchange->client, upstream->response.status, fields);
+}
+
+/* ---- the request ---- */
+
+static void fetch_begin(struct exchange *exchange)
+{
+    const struct route_config *route = exchange->route;
+    struct upstream *upstream = &exchange->upstream;
+    struct request *request = &exchange->request;
+
+    exchange->forward.client_address = exchange->client->address;
+    exchange->forward.client_node = exchange->client->node;
+    exchange->forward.expect_continue = request->expect_continue;
+    exchange->forward.upgrade_allowed = route->upgrade;
+    upstream_init(upstream, exchange->env->loop, &exchange->env->store, fetch_on_change);
+    upstream->interim = fetch_on_interim;
+    upstream_start(upstream, generation_target(exchange->generation, route->target), request, &exchange->forward);
+    if (request->body == BODY_NONE)
+        exchange_move(exchange, EXCHANGE_WAITING);
+    else if (request->expect_continue)
+        upstream_flush(upstream);
+    else
+        list_append(&exchange->env->unsent, &exchange->unsent);
+    fetch_settle(exchange);
+}
+
+static enum exchange_verdict fetch_expectation(const struct exchange *exchange)
+{
+    const struct upstream *upstream = &exchange->upstream;
+
+    /* A 101 before its time at least says that the request is wanted. */
+    if (upstream->continue_seen || upstream->response_half == UPSTREAM_RESPONSE_SWITCHED)
+        return EXCHANGE_FORWARD;
+    return upstream_has_response(upstream) ? EXCHANGE_REFUSE : EXCHANGE_EXPECT;
+}
+
+static bool fetch_takes_body(const struct exchange *exchange)
+{
+    return upstream_takes_body(&exchange->upstream);
+}
+
+static bool fetch_body(struct exchange *exchange, const char *data, size_t length)
+{
+    if (exchange->upstream.request_abandoned)
+        return false;
+    upstream_send_body(&exchange->upstream, data, length);
+    fetch_settle(exchange);
+    return true;
+}
+
+static void fetch_end_of_body(struct exchange *exchange, const struct fields *trailers)
+{
+    upstream_end_body(&exchange->upstream, trailers);
+    fetch_settle(exchange);
+}
+
+static void fetch_flush(struct exchange *exchange)
+{
+    upstream_flush(&exchange->upstream);
+    fetch_settle(exchange);
+}
+
+/* ---- the response ---- */
+
+static size_t fetch_head_bytes(const struct fields *fields)
+{
+    size_t bytes = 160; /* status line, Date, framing and Connection, generously */
+
+    for (size_t i = 0; i < fields->n_items; i++)
+        if (!fields->items[i].drop)
+            bytes += fields->items[i].name.length + fields->items[i].value.length + 4;
+    return bytes;
+}
+
+/* The last decisions about the fields of a response: Trailer announces what a client without TE: trailers does not get
+ * (RFC 9110 6.6.2), and a 101 or 426 names the protocol (RFC 9110 7.8, 15.5.22). */
+static void fetch_finish_fields(const struct exchange *exchange, struct fields *fields)
+{
+    bool switched = upstream_has_switched(&exchange->upstream);
+    unsigned status = exchange->upstream.response.status;
+
+    for (size_t i = 0; i < fields->n_items; i++) {
+        struct field *field = &fields->items[i];
+
+        field_terminate(field);
+        if (field->id == FIELD_TRAILER && !exchange->request.trailers)
+            field->drop = true;
+        else if (field->id == FIELD_UPGRADE && (switched || status == 426))
+            field->drop = false;
+    }
+}
+
+/* The beginning of an answer is enough, but a 101 is none before the request is over. */
+static bool fetch_has_answer(const struct exchange *exchange)
+{
+    enum upstream_response_half half = exchange->upstream.response_half;
+
+    return half == UPSTREAM_RESPONSE_BODY || half == UPSTREAM_RESPONSE_COMPLETE;
+}
+
+static bool fetch_is_whole(const struct exchange *exchange)
+{
+    const struct upstream *upstream = &exchange->upstream;
+
+    return upstream->body_in_buffer ||
+           (upstream->response_half == UPSTREAM_RESPONSE_COMPLETE && buffer_length(upstream->in) == 0);
+}
+
+static bool fetch_answer(struct exchange *exchange, struct answer *answer)
+{
+    struct upstream *upstream = &exchange->upstream;
+    struct response *response = &upstream->response;
+
+    if (!upstream_has_response(upstream))
+        return false;
+    /* The target agreed before it had taken all of the request. */
+    if (upstream->response_half == UPSTREAM_RESPONSE_SWITCHED && !upstream_has_switched(upstream))
+        return false;
+    if (fetch_head_bytes(&response->fields) > exchange->room_bytes) {
+        exchange_refuse(exchange, OUTCOME_RESPONSE_HEAD_TOO_LARGE, NULL);
+        return exchange->source->answer(exchange, answer);
+    }
+    fetch_finish_fields(exchange, &response->fields);
+    *answer = (struct answer){.status = response->status,
+                              .fields = response->fields.items,
+                              .n_fields = response->fields.n_items,
+                              .body = ANSWER_STREAM,
+                              .length = response->content_length,
+                              .has_length = response->has_content_length};
+    if (upstream_has_switched(upstream)) {
+        answer->body = ANSWER_TUNNEL;
+    } else if (response->body == BODY_NONE) {
+        answer->body = ANSWER_NONE;
+    } else if (upstream->body_in_buffer) {
+        answer->body = ANSWER_BUFFER;
+        answer->data = upstream->in->data + upstream->in->start;
+        answer->length = buffer_length(upstream->in);
+        answer->has_length = true;
+    }
+    return true;
+}
+
+static ssize_t fetch_read(struct exchange *exchange, char *data, size_t size)
+{
+    ssize_t n = upstream_read(&exchange->upstream, data, size);
+
+    if (n == SOURCE_CUT)
+        fetch_settle(exchange);
+    return n;
+}
+
+static const struct fields *fetch_trailers(struct exchange *exchange)
+{
+    struct upstream *upstream = &exchange->upstream;
+    struct text section = upstream_trailers(upstream);
+    struct fields *fields = &upstream->response.fields;
+
+    /* The head has been told: its fields make room. Syntax has been checked by the decoder. */
+    *fields = (struct fields){.items = upstream->field_items, .capacity = UPSTREAM_MOST_FIELDS};
+    if (section.length == 0 || trailers_parse(section, fields))
+        return NULL;
+    for (size_t i = 0; i < fields->n_items; i++)
+        field_terminate(&fields->items[i]);
+    return fields;
+}
+
+static void fetch_end(struct exchange *exchange)
+{
+    upstream_deinit(&exchange->upstream);
+}
+
+const struct exchange_source fetch_source = {
+    .outcome = OUTCOME_FORWARDED,
+    .begin = fetch_begin,
+    .expectation = fetch_expectation,
+    .takes_body = fetch_takes_body,
+    .body = fetch_body,
+    .end_of_body = fetch_end_of_body,
+    .flush = fetch_flush,
+    .has_answer = fetch_has_answer,
+    .is_whole = fetch_is_whole,
+    .answer = fetch_answer,
+    .read = fetch_read,
+    .trailers = fetch_trailers,
+    .end = fetch_end,
+};

@@ -1,0 +1,50 @@
+#include "proxy/exchange/hand_over.h"
+
+#include <errno.h>
+
+#include "proxy/exchange/report.h"
+#include "proxy/exchange/state.h"
+
+int exchange_tunnel(struct exchange *exchange, struct tunnel_client *client, struct text early)
+{
+    struct exchange_env *env = exchange->env;
+    struct upstream *upstream = &exchange->upstream;
+    struct connection *connection;
+    struct text target_early;
+    struct record record;
+    int r;
+
+    if (exchange_failed(exchange)) {
+        tunnel_client_drop(client);
+        return -ECANCELED;
+    }
+    record = exchange_describe(exchange, OUTCOME_TUNNELED, true);
+    connection = upstream_take_connection(upstream, &target_early);
+    r = tunnel_join(&env->tunnels, client, upstream->target, connection, &record, early, target_early);
+    if (r < 0)
+        exchange_fail(exchange, OUTCOME_INTERNAL);
+    else
+        exchange->tunneled = true;
+    return r;
+}
+
+int exchange_stream(struct exchange_env *env, struct tunnel_client *client, struct text peer)
+{
+    const struct target_config *target = client->listener->stream;
+    char id[ID_BYTES];
+    struct record record = {.request_id = {id, ID_BYTES},
+                            .listener = text_of(client->listener->name),
+                            .upstream = text_of(target->name),
+                            .peer = peer,
+                            .outcome = OUTCOME_INTERNAL,
+                            .begun = loop_now(env->loop),
+                            .connect_us = -1,
+                            .first_byte_us = -1};
+    int r;
+
+    exchange_env_make_id(env, id);
+    r = tunnel_open(&env->tunnels, client, generation_target(client->generation, target), &record);
+    if (r < 0)
+        recorder_end(&env->recorder, &record);
+    return r;
+}

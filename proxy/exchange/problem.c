@@ -1,0 +1,71 @@
+#include "proxy/exchange/problem.h"
+
+#include <stdio.h>
+
+#include "proxy/base/log.h"
+#include "proxy/exchange/state.h"
+#include "proxy/http/status.h"
+
+static unsigned problem_status(const struct exchange *exchange, const struct outcome_info *info)
+{
+    if (exchange->refused_status)
+        return exchange->refused_status;
+    if (info->status)
+        return info->status;
+    /* An outcome of a body that breaks off, before anything was told. */
+    return exchange->failure.outcome == OUTCOME_TARGET_STALLED ? 504 : info->fault == FAULT_TARGET ? 502 : 500;
+}
+
+/* Nothing of the request is repeated but its id. */
+static bool problem_answer(struct exchange *exchange, struct answer *answer)
+{
+    const struct outcome_info *info;
+    char id[2 * REQUEST_ID_MOST_BYTES + 1]; /* of visible ASCII only quote and backslash are escaped, with one byte */
+    struct text given;
+    unsigned status;
+    int n;
+
+    if (!failure_is_set(&exchange->failure))
+        return false;
+    info = outcome_info(exchange->failure.outcome);
+    status = problem_status(exchange, info);
+    exchange_need_id(exchange);
+    given = exchange->forward.request_id;
+    id[log_escape(id, sizeof(id), given.data, given.length)] = '\0';
+    n = snprintf(exchange->problem, sizeof(exchange->problem),
+                 "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%u,\"outcome\":\"%s\",\"detail\":\"%s\","
+                 "\"request_id\":\"%s\"}\n",
+                 status_phrase(status), status, info->name, info->sentence, id);
+    exchange->own_field =
+        (struct field){.name = TEXT_LITERAL("Content-Type"), .value = TEXT_LITERAL("application/problem+json")};
+    *answer = (struct answer){.status = status,
+                              .fields = &exchange->own_field,
+                              .n_fields = 1,
+                              .body = ANSWER_BUFFER,
+                              .data = exchange->problem,
+                              .length = (uint64_t)n,
+                              .has_length = true};
+    return true;
+}
+
+static bool problem_is_there(const struct exchange *exchange)
+{
+    return failure_is_set(&exchange->failure);
+}
+
+const struct exchange_source problem_source = {
+    .outcome = OUTCOME_PENDING,
+    .is_ready = true,
+    .begin = source_nothing,
+    .expectation = source_refuse_body,
+    .takes_body = source_always,
+    .body = source_discard_body,
+    .end_of_body = source_ignore_end,
+    .flush = source_nothing,
+    .has_answer = problem_is_there,
+    .is_whole = problem_is_there,
+    .answer = problem_answer,
+    .read = source_cut,
+    .trailers = source_no_trailers,
+    .end = source_nothing,
+};

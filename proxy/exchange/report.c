@@ -1,0 +1,78 @@
+#include "proxy/exchange/report.h"
+
+#include "proxy/exchange/state.h"
+
+static enum outcome exchange_outcome(const struct exchange *exchange, bool delivered)
+{
+    if (failure_is_set(&exchange->failure))
+        return exchange->failure.outcome;
+    if (!delivered)
+        return OUTCOME_CLIENT_GONE;
+    /* The library refused the rest of the request and answered by itself. */
+    if (exchange->state < EXCHANGE_WAITING)
+        return OUTCOME_MALFORMED;
+    return exchange->source->outcome;
+}
+
+static int64_t exchange_span_us(struct instant from, struct instant to)
+{
+    return from.ns == 0 || to.ns == 0 ? -1 : (int64_t)instant_elapsed_us(from, to);
+}
+
+/* Of an answer that lies in memory nothing is known to have been sent unless all of it was. */
+static uint64_t exchange_sent_bytes(const struct exchange *exchange, bool delivered)
+{
+    return exchange->sent_bytes + (delivered ? exchange->buffered_bytes : 0);
+}
+
+struct record exchange_describe(struct exchange *exchange, enum outcome outcome, bool delivered)
+{
+    const struct upstream *upstream = &exchange->upstream;
+    const struct route_config *route = exchange->route;
+
+    exchange_need_id(exchange);
+    return (struct record){
+        .request_id = exchange->forward.request_id,
+        .method = exchange->request.method,
+        .target = exchange->target,
+        .listener = text_of(exchange->client->listener->name),
+        .route = text_of(route ? route->name : NULL),
+        .upstream = text_of(route && route->target ? route->target->name : NULL),
+        .peer = exchange->client->peer,
+        .status = exchange->status,
+        .outcome = outcome,
+        .reason = failure_reason(&exchange->failure),
+        .received_bytes = exchange->received_bytes,
+        .sent_bytes = exchange_sent_bytes(exchange, delivered),
+        .begun = exchange->begun,
+        .connect_us = exchange_span_us(upstream->started, upstream->connected),
+        .first_byte_us = exchange_span_us(upstream->started, upstream->answered),
+    };
+}
+
+void exchange_report(struct exchange *exchange, bool delivered)
+{
+    struct record record;
+
+    if (exchange->tunneled)
+        return;
+    record = exchange_describe(exchange, exchange_outcome(exchange, delivered), delivered);
+    recorder_end(&exchange->env->recorder, &record);
+}
+
+void exchange_report_none(struct exchange_env *env, const struct exchange_client *client, struct instant begun,
+                          enum outcome outcome, unsigned status)
+{
+    char id[ID_BYTES];
+    struct record record = {.request_id = {id, ID_BYTES},
+                            .listener = text_of(client->listener->name),
+                            .peer = client->peer,
+                            .status = status,
+                            .outcome = outcome,
+                            .begun = begun,
+                            .connect_us = -1,
+                            .first_byte_us = -1};
+
+    exchange_env_make_id(env, id);
+    recorder_end(&env->recorder, &record);
+}

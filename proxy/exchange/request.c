@@ -1,0 +1,183 @@
+#include "proxy/exchange/request.h"
+
+#include "proxy/exchange/answer.h"
+#include "proxy/exchange/fetch.h"
+#include "proxy/exchange/respond.h"
+#include "proxy/exchange/route.h"
+#include "proxy/exchange/state.h"
+#include "proxy/http/trailers.h"
+
+#define DISCARD_MOST_BYTES (1u << 20) /* of a body nobody wants, for the sake of a connection that stays usable */
+
+/* ---- the head ---- */
+
+struct fields *exchange_fields(struct exchange *exchange)
+{
+    return &exchange->request.fields;
+}
+
+/* RFC 9110, RFC 9112, our limits. True when the request may be looked at further. */
+static bool exchange_check(struct exchange *exchange, size_t head_bytes)
+{
+    const struct listener_config *listener = exchange->client->listener;
+    struct request *request = &exchange->request;
+    unsigned status = 0;
+    const char *wrong;
+
+    if (exchange->target.length > listener->limit_header_bytes) {
+        exchange_refuse(exchange, OUTCOME_URI_TOO_LONG, NULL);
+        return false;
+    }
+    if (exchange_failed(exchange))
+        return false;
+    if (head_bytes > listener->limit_header_bytes) {
+        exchange_refuse(exchange, OUTCOME_HEADER_TOO_LARGE, NULL);
+        return false;
+    }
+    wrong = request_check(request, &status);
+    if (wrong) {
+        exchange->refused_status = status;
+        exchange_refuse(exchange, status == 501 ? OUTCOME_NOT_SUPPORTED : OUTCOME_MALFORMED, wrong);
+        return false;
+    }
+    if (request->body == BODY_LENGTH && request->content_length > listener->limit_body_bytes) {
+        exchange_refuse(exchange, OUTCOME_BODY_TOO_LARGE, NULL);
+        return false;
+    }
+    return true;
+}
+
+static const struct exchange_source *exchange_source_of(const struct route_config *route)
+{
+    return route->action == ROUTE_RESPOND ? &respond_source : &fetch_source;
+}
+
+/* Whoever answers begins, unless it is a problem. */
+static void exchange_find_source(struct exchange *exchange)
+{
+    struct exchange_env *env = exchange->env;
+
+    switch (route_find(exchange->client->listener, &exchange->request, env->path_scratch, env->path_scratch_bytes,
+                       &exchange->route)) {
+    case ROUTE_FOUND:
+        exchange->source = exchange_source_of(exchange->route);
+        break;
+    case ROUTE_TOO_LONG:
+        exchange_refuse(exchange, OUTCOME_URI_TOO_LONG, NULL);
+        break;
+    case ROUTE_AMBIGUOUS:
+        exchange_refuse(exchange, OUTCOME_AMBIGUOUS_PATH, NULL);
+        break;
+    case ROUTE_NONE:
+        exchange_refuse(exchange, OUTCOME_NO_ROUTE, NULL);
+        break;
+    }
+}
+
+/* An answer is there although the body is not: take the body for the connection's sake if it is short. */
+static enum exchange_verdict exchange_refuse_or_discard(const struct exchange *exchange)
+{
+    const struct request *request = &exchange->request;
+
+    if (request->body == BODY_NONE)
+        return EXCHANGE_FORWARD;
+    if (exchange->close || request->expect_continue)
+        return EXCHANGE_REFUSE;
+    if (request->body == BODY_LENGTH && request->content_length > DISCARD_MOST_BYTES)
+        return EXCHANGE_REFUSE;
+    return EXCHANGE_FORWARD;
+}
+
+enum exchange_verdict exchange_head(struct exchange *exchange, struct text method, unsigned minor, size_t head_bytes,
+                                    size_t room_bytes)
+{
+    struct request *request = &exchange->request;
+    const struct exchange_source *source;
+
+    request->method = method;
+    request->target = exchange->target;
+    request->minor = minor;
+    request->local = exchange->client->address.length == 0;
+    exchange->room_bytes = room_bytes;
+    /* One that was refused while its fields were collected is past that. */
+    if (exchange->state == EXCHANGE_NEW)
+        exchange_move(exchange, EXCHANGE_RECEIVING);
+    exchange->forward.request_id = request_given_id(request);
+    exchange_need_id(exchange);
+    if (!exchange_check(exchange, head_bytes))
+        return request->body == BODY_NONE && !exchange->close ? EXCHANGE_FORWARD : EXCHANGE_REFUSE;
+    exchange->close = request->close;
+    exchange_find_source(exchange);
+    source = exchange->source;
+    source->begin(exchange);
+    return source->is_ready ? exchange_refuse_or_discard(exchange) : exchange_expectation(exchange);
+}
+
+enum exchange_verdict exchange_expectation(const struct exchange *exchange)
+{
+    if (!exchange->request.expect_continue || exchange->request.body == BODY_NONE)
+        return EXCHANGE_FORWARD;
+    return exchange->source->expectation(exchange);
+}
+
+/* ---- the body ---- */
+
+bool exchange_takes_body(const struct exchange *exchange)
+{
+    return exchange->source->takes_body(exchange);
+}
+
+bool exchange_is_chunked(const struct exchange *exchange)
+{
+    return exchange->request.body == BODY_CHUNKED;
+}
+
+bool exchange_is_receiving(const struct exchange *exchange)
+{
+    return exchange->state != EXCHANGE_NEW && !exchange->request_ended && exchange_takes_body(exchange);
+}
+
+enum exchange_body_result exchange_body(struct exchange *exchange, const char *data, size_t length)
+{
+    exchange->received_bytes += length;
+    list_remove(&exchange->unsent);
+    if (exchange->received_bytes > exchange->client->listener->limit_body_bytes)
+        exchange_refuse(exchange, OUTCOME_BODY_TOO_LARGE, NULL);
+    if (exchange->failure.outcome == OUTCOME_BODY_TOO_LARGE)
+        return EXCHANGE_BODY_EARLY;
+    if (exchange->source->body(exchange, data, length))
+        return exchange_takes_body(exchange) ? EXCHANGE_BODY_MORE : EXCHANGE_BODY_FULL;
+    exchange->discarded_bytes += length;
+    if (exchange->discarded_bytes > DISCARD_MOST_BYTES && exchange->source->is_whole(exchange))
+        return EXCHANGE_BODY_EARLY;
+    return EXCHANGE_BODY_MORE;
+}
+
+void exchange_body_end(struct exchange *exchange, struct fields *trailers)
+{
+    const char *wrong;
+
+    list_remove(&exchange->unsent);
+    if (exchange->request_ended)
+        return;
+    exchange->request_ended = true;
+    if (exchange->state == EXCHANGE_RECEIVING)
+        exchange_move(exchange, EXCHANGE_WAITING);
+    wrong = trailers ? trailers_check(trailers) : NULL;
+    if (wrong)
+        exchange_refuse(exchange, OUTCOME_MALFORMED, wrong);
+    exchange->source->end_of_body(exchange, trailers);
+}
+
+void exchange_flush_unsent(struct exchange_env *env)
+{
+    struct list *link;
+
+    while ((link = list_pop(&env->unsent))) {
+        struct exchange *exchange = CONTAINER_OF(link, struct exchange, unsent);
+
+        exchange->source->flush(exchange);
+        if (exchange_failed(exchange) || exchange_has_early_answer(exchange))
+            exchange->client->wake(exchange->client);
+    }
+}

@@ -1,0 +1,38 @@
+/* What the client says: the head, which is checked and finds its route, and the body. */
+#ifndef PORTHOLE_EXCHANGE_REQUEST_H
+#define PORTHOLE_EXCHANGE_REQUEST_H
+
+#include "proxy/exchange/exchange.h"
+#include "proxy/exchange/source.h"
+
+/* The array that the head's fields are collected in (UPSTREAM_MOST_FIELDS of them); texts are borrowed until the
+ * end of the request. */
+struct fields *exchange_fields(struct exchange *exchange);
+/* The head is complete. head_bytes counts the request line and fields; room_bytes is what is left for a response head.
+ */
+enum exchange_verdict exchange_head(struct exchange *exchange, struct text method, unsigned minor, size_t head_bytes,
+                                    size_t room_bytes);
+/* Whether a waiting expectation has been settled. */
+enum exchange_verdict exchange_expectation(const struct exchange *exchange);
+
+enum exchange_body_result {
+    EXCHANGE_BODY_MORE,
+    EXCHANGE_BODY_FULL,  /* taken, but wait for a wake before giving more */
+    EXCHANGE_BODY_EARLY, /* an answer is there and too much of the body is still to come: answer now, then close */
+};
+/* Whether the request's body comes in the chunked coding. */
+bool exchange_is_chunked(const struct exchange *exchange);
+/* Whether a piece of a body that is still coming can be taken. */
+bool exchange_is_receiving(const struct exchange *exchange);
+/* Whether a piece of body may be given now. */
+bool exchange_takes_body(const struct exchange *exchange);
+/* A piece of body; always taken (or discarded) whole. Only while exchange_takes_body(). */
+enum exchange_body_result exchange_body(struct exchange *exchange, const char *data, size_t length);
+/* The request is complete, with the trailers that the parser found (checked here; NULL: none). May be called more than
+ * once. */
+void exchange_body_end(struct exchange *exchange, struct fields *trailers);
+
+/* Sends the heads that waited for their first piece of body. Once per round of the loop. */
+void exchange_flush_unsent(struct exchange_env *env);
+
+#endif

@@ -1,0 +1,23 @@
+/* The client's side of an exchange, as the exchange sees it: implemented by the frontend (and by tests). */
+#ifndef PORTHOLE_EXCHANGE_SIDE_H
+#define PORTHOLE_EXCHANGE_SIDE_H
+
+#include "config/snapshot.h"
+#include "proxy/http/fields.h"
+#include "proxy/reach/generation.h"
+
+struct exchange_client {
+    /* Something changed: look at the exchange again (body room, answer, bytes of a body). May be called at any time
+     * outside of a call into the exchange; must not call back at once. */
+    void (*wake)(struct exchange_client *client);
+    /* NULL, or: tells a 1xx before the answer; must not call back. Names and values are terminated. */
+    void (*interim)(struct exchange_client *client, unsigned status, const struct fields *fields);
+    struct generation *generation;          /* a reference; stays what it is as long as there is an exchange */
+    const struct listener_config *listener; /* borrowed from the generation */
+    bool leaving;                           /* its listener is not served any more: answers close the connection */
+    struct text address;                    /* struct forward: client_address, client_node */
+    struct text node;
+    struct text peer; /* for the log */
+};
+
+#endif

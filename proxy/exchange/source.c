@@ -1,0 +1,36 @@
+#include "proxy/exchange/source.h"
+
+#include "proxy/base/error.h"
+
+void source_nothing(struct exchange *exchange UNUSED)
+{
+}
+
+enum exchange_verdict source_refuse_body(const struct exchange *exchange UNUSED)
+{
+    return EXCHANGE_REFUSE;
+}
+
+bool source_always(const struct exchange *exchange UNUSED)
+{
+    return true;
+}
+
+bool source_discard_body(struct exchange *exchange UNUSED, const char *data UNUSED, size_t length UNUSED)
+{
+    return false;
+}
+
+void source_ignore_end(struct exchange *exchange UNUSED, const struct fields *trailers UNUSED)
+{
+}
+
+ssize_t source_cut(struct exchange *exchange UNUSED, char *data UNUSED, size_t size UNUSED)
+{
+    return SOURCE_CUT;
+}
+
+const struct fields *source_no_trailers(struct exchange *exchange UNUSED)
+{
+    return NULL;
+}

@@ -1,0 +1,86 @@
+/* Who answers an exchange: its route's target (fetch), a route's fixed response (respond), or a problem when it has
+ * failed, whoever was to answer before. Nobody else asks which of them it is.
+ *
+ *   begin -> expectation (only if the client asks) -> body ... -> end_of_body -> answer -> read ... -> trailers -> end
+ *
+ * An answer may be there at any time from `begin` on, in the middle of the body, too. A source that fails says so with
+ * exchange_fail: from then on the problem answers, or cuts what has been told already. */
+#ifndef PORTHOLE_EXCHANGE_SOURCE_H
+#define PORTHOLE_EXCHANGE_SOURCE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "proxy/http/fields.h"
+#include "proxy/report/outcome.h"
+
+struct exchange;
+
+enum answer_body { ANSWER_NONE, ANSWER_BUFFER, ANSWER_STREAM, ANSWER_TUNNEL };
+
+/* A final response, ready to be told. Texts are borrowed from the exchange; names and values are terminated. */
+struct answer {
+    unsigned status;
+    const struct field *fields; /* all; those with .drop set are not for the client */
+    size_t n_fields;
+    enum answer_body body;
+    const char *data; /* ANSWER_BUFFER */
+    uint64_t length;  /* of data; of the stream, or of what HEAD or 304 stand for, when has_length */
+    bool has_length;
+    bool chunkable; /* this and what follows is the exchange's to say: the client knows the chunked coding (HTTP/1.1) */
+    bool is_head;   /* to HEAD: a body of any kind is not sent */
+    bool close;     /* the connection ends after it */
+};
+
+enum exchange_verdict {
+    EXCHANGE_FORWARD, /* take the body (if any), then poll */
+    EXCHANGE_EXPECT,  /* nobody has said yet whether the body is wanted: wait for a wake, then ask again */
+    EXCHANGE_REFUSE,  /* an answer is there and the body is not wanted: answer and close */
+};
+
+/* What reading may return instead of a count. */
+enum { SOURCE_WAIT = 0, SOURCE_END = -1, SOURCE_CUT = -2 };
+
+/* Constant; all functions are there. Each gets the exchange that it answers. */
+struct exchange_source {
+    enum outcome outcome; /* of an exchange that it has answered; OUTCOME_PENDING: the failure is */
+    bool is_ready;        /* its answer is there from the beginning, whatever the body will say */
+
+    /* The head has been checked and the route found. */
+    void (*begin)(struct exchange *exchange);
+    /* Whether a client that asks (Expect: 100-continue) is to send its body. */
+    enum exchange_verdict (*expectation)(const struct exchange *exchange);
+    /* Whether a piece of body may come now; if not, the client is woken when it may. */
+    bool (*takes_body)(const struct exchange *exchange);
+    /* A piece of body. False when it is not wanted (any more). */
+    bool (*body)(struct exchange *exchange, const char *data, size_t length);
+    /* No more will come; trailers have been checked (NULL: none). */
+    void (*end_of_body)(struct exchange *exchange, const struct fields *trailers);
+    /* The round ends: what was kept back for company goes now. */
+    void (*flush)(struct exchange *exchange);
+    /* Whether the answer is there. */
+    bool (*has_answer)(const struct exchange *exchange);
+    /* Whether all of it is, with nothing more to be waited for or read. */
+    bool (*is_whole)(const struct exchange *exchange);
+    /* Fills in the answer; false while it must be waited for. */
+    bool (*answer)(struct exchange *exchange, struct answer *answer);
+    /* The next piece of an ANSWER_STREAM: a count, or one of SOURCE_*. */
+    ssize_t (*read)(struct exchange *exchange, char *data, size_t size);
+    /* After SOURCE_END: the trailers for the client, their names and values terminated. NULL: none. */
+    const struct fields *(*trailers)(struct exchange *exchange);
+    /* Lets go of everything. */
+    void (*end)(struct exchange *exchange);
+};
+
+/* What those have in common who answer without having been asked about the body, all at once and from memory. */
+void source_nothing(struct exchange *exchange);
+enum exchange_verdict source_refuse_body(const struct exchange *exchange);
+bool source_always(const struct exchange *exchange);
+bool source_discard_body(struct exchange *exchange, const char *data, size_t length);
+void source_ignore_end(struct exchange *exchange, const struct fields *trailers);
+ssize_t source_cut(struct exchange *exchange, char *data, size_t size);
+const struct fields *source_no_trailers(struct exchange *exchange);
+
+#endif

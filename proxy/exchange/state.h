@@ -1,0 +1,63 @@
+/* What an exchange is made of, and which way it goes. Private to this folder.
+ *
+ *   NEW ------> RECEIVING ------> WAITING ------> ANSWERED ------> (exchange_end, from any state)
+ *    | \  head     |  \   body at     |   answer       |   delivered, or not
+ *    |  \ checked  |   \  its end     |   taken        |
+ *    |   \         |    +-------------|----------------^   an answer that does not wait for the body
+ *    |    +--------|------------------|----------------^   the head broke off, which is all there is to answer
+ *    +-------------+------------------^  refused: what is still to come of the request is not for anybody
+ */
+#ifndef PORTHOLE_EXCHANGE_STATE_H
+#define PORTHOLE_EXCHANGE_STATE_H
+
+#include "proxy/base/state.h"
+#include "proxy/exchange/env.h"
+#include "proxy/exchange/side.h"
+#include "proxy/exchange/source.h"
+#include "proxy/http/forward.h"
+#include "proxy/report/failure.h"
+
+#define TARGET_INLINE_BYTES 512
+#define PROBLEM_BYTES (512 + 2 * REQUEST_ID_MOST_BYTES)
+
+enum exchange_state { EXCHANGE_NEW, EXCHANGE_RECEIVING, EXCHANGE_WAITING, EXCHANGE_ANSWERED, N_EXCHANGE_STATES };
+
+extern const struct state_machine exchange_machine;
+
+struct exchange {
+    struct exchange_env *env; /* borrowed */
+    struct exchange_client *client;
+    struct generation *generation;    /* a reference */
+    const struct route_config *route; /* NULL until one is found */
+    const struct exchange_source
+        *source; /* who answers; the problem until a route is found, and again after a failure */
+    const struct exchange_source *teller; /* whose answer was told; NULL before */
+    enum exchange_state state;
+    unsigned status;         /* told to the client; 0 before */
+    unsigned refused_status; /* where it is more precise than the outcome's; 0 otherwise */
+    bool request_ended;      /* the client has sent all of it */
+    bool close;              /* after the answer */
+    bool tunneled;           /* what follows is a tunnel's to report */
+    size_t room_bytes;       /* for a response head */
+    uint64_t received_bytes, sent_bytes, discarded_bytes;
+    uint64_t buffered_bytes; /* of an answer's body that lies in memory: sent when it was delivered */
+    struct instant begun;
+    struct text target; /* the request-target: target_inline, or owned memory when longer */
+    struct forward forward;
+    struct list unsent; /* in env.unsent */
+    char id[ID_BYTES];  /* up to here, all is zero at first */
+    struct failure failure;
+    struct request request;
+    struct field own_field; /* Content-Type of an answer of ours */
+    char problem[PROBLEM_BYTES];
+    char target_inline[TARGET_INLINE_BYTES];
+    struct upstream upstream; /* fetch's; of others only its instants are looked at */
+    struct field field_items[UPSTREAM_MOST_FIELDS];
+};
+
+/* Goes on to another state. */
+void exchange_move(struct exchange *exchange, enum exchange_state to);
+/* Gives it an id of our own, unless it has one. */
+void exchange_need_id(struct exchange *exchange);
+
+#endif
