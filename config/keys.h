@@ -1,6 +1,6 @@
 /* Every key of the document: reading (config/read.h), printing, freeing, the reference and the test that holds
  * schema.json to the loader walk the same tables. A new key is a row in keys.c, a field in its struct, and a row in
- * schema.json and README.md. */
+ * schema.json and one in README.md. */
 #ifndef PORTHOLE_CONFIG_KEYS_H
 #define PORTHOLE_CONFIG_KEYS_H
 
