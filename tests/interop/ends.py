@@ -146,15 +146,15 @@ def take_pattern(sink, size, end=True):
 
 
 def await_end(end, seconds=20, reset=True):
-    """The other side is over; returns how long that took. A reset counts as an end unless it must not."""
-    begin = time.monotonic()
+    """The other side is over; returns how long that took (peers.Watch). A reset counts as an end unless it must not."""
+    watch = peers.Watch()
     end.sock.settimeout(seconds)
     try:
         data = bytes(end.ahead) or end.sock.recv(65536)
         assert not data, f"{data[:50]} ({len(data)} bytes) instead of the end"
     except ConnectionError:
         assert reset, "a reset instead of an end of file"
-    return time.monotonic() - begin
+    return watch.fair()
 
 
 def await_hang_up(end, seconds=10):

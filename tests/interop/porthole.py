@@ -1,5 +1,6 @@
 """The program under test: started on a configuration, watched from outside, stopped by its process id."""
 
+import glob
 import json
 import os
 import shutil
@@ -88,6 +89,7 @@ class Porthole(Background):
             shutil.copy(PROGRAM, program)
             options = {"user": user, "group": user, "extra_groups": []}
         super().__init__(context, [program, "run", "-c", self.configuration, *arguments], name, **options)
+        peers.Watch.programs.add(self.pid)
         self._await_ready(listeners, before)
 
     @staticmethod
@@ -177,9 +179,20 @@ class Porthole(Background):
         assert n_pipes <= 64, f"{n_pipes} pipes are open"
         return len(names) - n_pipes
 
+    def _is_at_rest(self):
+        """Every thread waits for something."""
+        states = []
+        for path in glob.glob(f"/proc/{self.pid}/task/*/stat"):
+            with open(path, encoding="ascii") as f:
+                states.append(f.read().rpartition(")")[2].split()[0])
+        return set(states) == {"S"}
+
     def remember_fds(self):
-        """Call it while nobody is connected."""
-        time.sleep(0.1)
+        """Call it while nobody is connected. The watch on the sockets' directories is the last thing that a start opens."""
+        peers.until(lambda: "anon_inode:inotify" in self.fd_names(), 20, "the watch on the sockets")
+        for _ in range(3):
+            peers.until(self._is_at_rest, 20, "rest")
+            time.sleep(0.03)
         self.base_fds = self.n_fds_without_pipes()
 
     def check_fds(self, seconds=5):

@@ -18,12 +18,6 @@ from test_9_access import ask_as
 MANY = 200
 
 
-def took(begin, least, most, what):
-    seconds = time.monotonic() - begin
-    assert least <= seconds <= most, f"{what}: {seconds:.2f} s, not {least} to {most}"
-    return seconds
-
-
 def outcomes_of(porthole, request):
     seen = {}
     for entry in porthole.entries(request):
@@ -56,21 +50,21 @@ def head_deadline(context):
     porthole, board = house(context, listener={"timeouts": {"head": "1s", "idle": "30s"}})
     for pause in (0.05, 60):
         with wire.client(porthole.address) as client:
-            begin = time.monotonic()
+            watch = peers.Watch()
             Trickle(client.sock, b"GET /slow HTTP/1.1\r\nHost: x\r\n" + b"X-More: 1\r\n" * 1000, pause)
             assert wire.Response(client).status == 408
             ends.await_end(client)
-            took(begin, 0.95, 3, "the head's deadline")
+            watch.check(0.95, 3, "the head's deadline")
     with wire.client(porthole.address) as client:  # a second request has a deadline of its own
         client.send(wire.head("GET", "/first"))
         end = board.take_request()
         end.send(wire.answer(b"ok", "Connection: close"))
         assert wire.Response(client).body == b"ok"
         time.sleep(1.5)  # idle is something else
-        begin = time.monotonic()
+        watch = peers.Watch()
         client.send(b"GET /second HTTP/1.1\r\nHos")
         assert wire.Response(client).status == 408
-        took(begin, 0.95, 3, "the second head's deadline")
+        watch.check(0.95, 3, "the second head's deadline")
         end.close()
     assert board.waiting.empty() and set(outcomes_of(porthole, "/slow")) <= {"head_timeout"}, porthole.entries()
 
@@ -90,11 +84,11 @@ def make_body_test(is_chunked):
             assert wire.Response(client).status == 200
             end.close()
         with wire.client(porthole.address) as client:
+            watch = peers.Watch()
             client.send(wire.head("POST", "/stopped", bodies.framing(12, is_chunked)) + (wire.chunk(b"x") if is_chunked else b"x"))
             end = board.take_request(body=False)
-            begin = time.monotonic()
             assert wire.Response(client).status == 408
-            took(begin, 0.7, 3, "the body's deadline")
+            watch.check(0.95, 3, "the body's deadline")
             ends.await_end(client)
             assert not read_to_end(end).endswith(b"0\r\n\r\n")
             end.close()
@@ -135,9 +129,9 @@ def drain_deadline(context):
     with wire.client(porthole.address) as client:
         client.send(wire.head("GET", "/stopped", f"X-Size: {1 << 30}", "X-Answer: sized"))
         wire.Response(client, body=False)
-        begin = time.monotonic()
+        watch = peers.Watch()
         porthole.await_entries("/stopped", 1, 10)
-        took(begin, 0.8, 4, "the answer's deadline")
+        watch.check(0.8, 4, "the answer's deadline")
     porthole.check_outcomes("/slow", 1, "forwarded")
     porthole.check_outcomes("/stopped", 1, "client_stalled")
     porthole.check_fds(10)
@@ -148,15 +142,15 @@ def idle_deadline(context):
     porthole, board = house(context, listener={"timeouts": {"idle": "1s", "head": "20s"}})
     with wire.client(porthole.address) as client:
         for _ in range(3):
+            watch = peers.Watch()
             client.send(wire.head("GET", "/"))
             end = board.take_request()
             end.send(wire.answer(b"ok", "Connection: close"))
             assert wire.Response(client).body == b"ok"
             end.close()
             time.sleep(0.6)
-        begin = time.monotonic() - 0.6
         ends.await_end(client, reset=False)
-        took(begin, 0.95, 3, "the idle deadline")
+        watch.check(0.95, 3, "the idle deadline")
 
 
 # ---- many of them ----
@@ -167,7 +161,7 @@ def slowloris(context):
     porthole, board = house(context, listener={"timeouts": {"head": "2s"}})
     before = porthole.rss_kib()
     clients = [wire.client(porthole.address, 20) for _ in range(MANY)]
-    begin = time.monotonic()
+    watch = peers.Watch()
     head = b"GET /loris HTTP/1.1\r\nHost: x\r\n" + b"X-Filler: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n" * 100
     ended = threading.Event()
 
@@ -185,7 +179,7 @@ def slowloris(context):
     feeder.start()
     for client in clients:
         assert wire.Response(client).status == 408
-    took(begin, 1.9, 8, "the deadline of all heads")
+    watch.check(1.9, 8, "the deadline of all heads")
     grown = porthole.rss_kib() - before
     ended.set()
     feeder.join(5)
@@ -201,7 +195,7 @@ def slowloris(context):
 def stopped_readers(context):
     porthole, board = house(context, listener={"timeouts": {"body": "3s"}})
     board.script = bodies.giving
-    begin = time.monotonic()
+    watch = peers.Watch()
     before = porthole.rss_kib()
     clients = [wire.client(porthole.address, 20) for _ in range(MANY)]
     for client in clients:
@@ -211,7 +205,7 @@ def stopped_readers(context):
     grown = porthole.rss_kib() - before
     context.note(f"memory grew by {grown} KiB for {MANY} answers nobody reads")
     porthole.await_entries("/unread", MANY, 20)
-    took(begin, 2.5, 20, "the deadline of all answers")
+    watch.check(2.5, 20, "the deadline of all answers")
     porthole.check_outcomes("/unread", MANY, "client_stalled")
     peers.until(lambda: not board.open, 10, "the end of the targets' connections")
     for client in clients:
@@ -333,14 +327,14 @@ def uid_refused(context):
         assert wire.Response(client).status == 200
     slowest = 0.0
     for _ in range(1000):
-        begin = time.monotonic()
+        watch = peers.Watch()
         with wire.client(porthole.address) as client:
             try:
                 client.send(wire.head("GET", "/refused"))
             except ConnectionError:
                 pass
             ends.await_end(client)
-        slowest = max(slowest, time.monotonic() - begin)
+        slowest = max(slowest, watch.fair())
     assert slowest < 2, f"{slowest:.2f} s"
     for client in held:  # those who are in notice nothing
         client.send(wire.head("GET", "/held"))
