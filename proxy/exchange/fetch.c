@@ -31,7 +31,7 @@ static void fetch_on_change(struct upstream *upstream)
 
     /* A piece of a head, a part of a block sent: nothing that the client's side could act on. */
     if (exchange->state == EXCHANGE_RECEIVING)
-        news = news || upstream->continue_seen || upstream_takes_body(upstream);
+        news = news || upstream_is_expecting(upstream) || upstream_takes_body(upstream);
     if (news)
         exchange->client->wake(exchange->client);
 }
@@ -47,13 +47,13 @@ static void field_terminate(struct field *field)
 static void fetch_on_interim(struct upstream *upstream)
 {
     struct exchange *exchange = CONTAINER_OF(upstream, struct exchange, upstream);
-    struct fields *fields = &upstream->response.fields;
+    struct fields *fields = &upstream_response(upstream)->fields;
 
     if (exchange->request.minor == 0 || exchange->state == EXCHANGE_ANSWERED || !exchange->client->interim)
         return;
     for (size_t i = 0; i < fields->n_items; i++)
         field_terminate(&fields->items[i]);
-    exchange->client->interim(exchange->client, upstream->response.status, fields);
+    exchange->client->interim(exchange->client, upstream_response(upstream)->status, fields);
 }
 
 /* ---- the request ---- */
@@ -84,8 +84,7 @@ static enum exchange_verdict fetch_expectation(const struct exchange *exchange)
 {
     const struct upstream *upstream = &exchange->upstream;
 
-    /* A 101 before its time at least says that the request is wanted. */
-    if (upstream->continue_seen || upstream->response_half == UPSTREAM_RESPONSE_SWITCHED)
+    if (upstream_is_expecting(upstream))
         return EXCHANGE_FORWARD;
     return upstream_has_response(upstream) ? EXCHANGE_REFUSE : EXCHANGE_EXPECT;
 }
@@ -97,7 +96,7 @@ static bool fetch_takes_body(const struct exchange *exchange)
 
 static bool fetch_body(struct exchange *exchange, const char *data, size_t length)
 {
-    if (exchange->upstream.request_abandoned)
+    if (upstream_discards(&exchange->upstream))
         return false;
     upstream_send_body(&exchange->upstream, data, length);
     fetch_settle(exchange);
@@ -130,18 +129,17 @@ static size_t fetch_head_bytes(const struct fields *fields)
 
 /* The last decisions about the fields of a response: Trailer announces what a client without TE: trailers does not get
  * (RFC 9110 6.6.2), and a 101 or 426 names the protocol (RFC 9110 7.8, 15.5.22). */
-static void fetch_finish_fields(const struct exchange *exchange, struct fields *fields)
+static void fetch_finish_fields(const struct exchange *exchange, struct response *response)
 {
     bool switched = upstream_has_switched(&exchange->upstream);
-    unsigned status = exchange->upstream.response.status;
 
-    for (size_t i = 0; i < fields->n_items; i++) {
-        struct field *field = &fields->items[i];
+    for (size_t i = 0; i < response->fields.n_items; i++) {
+        struct field *field = &response->fields.items[i];
 
         field_terminate(field);
         if (field->id == FIELD_TRAILER && !exchange->request.trailers)
             field->drop = true;
-        else if (field->id == FIELD_UPGRADE && (switched || status == 426))
+        else if (field->id == FIELD_UPGRADE && (switched || response->status == 426))
             field->drop = false;
     }
 }
@@ -149,34 +147,30 @@ static void fetch_finish_fields(const struct exchange *exchange, struct fields *
 /* The beginning of an answer is enough, but a 101 is none before the request is over. */
 static bool fetch_has_answer(const struct exchange *exchange)
 {
-    enum upstream_response_half half = exchange->upstream.response_half;
-
-    return half == UPSTREAM_RESPONSE_BODY || half == UPSTREAM_RESPONSE_COMPLETE;
+    return upstream_has_response(&exchange->upstream) && !upstream_is_switching(&exchange->upstream);
 }
 
 static bool fetch_is_whole(const struct exchange *exchange)
 {
-    const struct upstream *upstream = &exchange->upstream;
-
-    return upstream->body_in_buffer ||
-           (upstream->response_half == UPSTREAM_RESPONSE_COMPLETE && buffer_length(upstream->in) == 0);
+    return upstream_is_read(&exchange->upstream);
 }
 
 static bool fetch_answer(struct exchange *exchange, struct answer *answer)
 {
     struct upstream *upstream = &exchange->upstream;
-    struct response *response = &upstream->response;
+    struct response *response = upstream_response(upstream);
+    struct text body;
 
     if (!upstream_has_response(upstream))
         return false;
     /* The target agreed before it had taken all of the request. */
-    if (upstream->response_half == UPSTREAM_RESPONSE_SWITCHED && !upstream_has_switched(upstream))
+    if (upstream_is_switching(upstream) && !upstream_has_switched(upstream))
         return false;
     if (fetch_head_bytes(&response->fields) > exchange->room_bytes) {
         exchange_refuse(exchange, OUTCOME_RESPONSE_HEAD_TOO_LARGE, NULL);
         return exchange->source->answer(exchange, answer);
     }
-    fetch_finish_fields(exchange, &response->fields);
+    fetch_finish_fields(exchange, response);
     *answer = (struct answer){.status = response->status,
                               .fields = response->fields.items,
                               .n_fields = response->fields.n_items,
@@ -187,10 +181,10 @@ static bool fetch_answer(struct exchange *exchange, struct answer *answer)
         answer->body = ANSWER_TUNNEL;
     } else if (response->body == BODY_NONE) {
         answer->body = ANSWER_NONE;
-    } else if (upstream->body_in_buffer) {
+    } else if (upstream_has_body(upstream, &body)) {
         answer->body = ANSWER_BUFFER;
-        answer->data = upstream->in->data + upstream->in->start;
-        answer->length = buffer_length(upstream->in);
+        answer->data = body.data;
+        answer->length = body.length;
         answer->has_length = true;
     }
     return true;
@@ -209,10 +203,9 @@ static const struct fields *fetch_trailers(struct exchange *exchange)
 {
     struct upstream *upstream = &exchange->upstream;
     struct text section = upstream_trailers(upstream);
-    struct fields *fields = &upstream->response.fields;
+    struct fields *fields = upstream_empty_fields(upstream);
 
-    /* The head has been told: its fields make room. Syntax has been checked by the decoder. */
-    *fields = (struct fields){.items = upstream->field_items, .capacity = UPSTREAM_MOST_FIELDS};
+    /* Syntax has been checked by the decoder. */
     if (section.length == 0 || trailers_parse(section, fields))
         return NULL;
     for (size_t i = 0; i < fields->n_items; i++)

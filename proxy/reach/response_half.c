@@ -1,74 +1,112 @@
-/* The response half of an upstream: strict parsing, and a body that is pulled. */
+#include "proxy/reach/response_half.h"
+
 #include <errno.h>
 #include <string.h>
 
 #include "proxy/http/upgrade.h"
-#include "proxy/reach/upstream.h"
-#include "proxy/reach/upstream_half.h"
 
 #define MOST_INTERIM 64
 
-static void upstream_bad(struct upstream *upstream, const char *why)
+const struct state_machine response_half_machine = {
+    .name = "response half",
+    .n_states = N_RESPONSE_HALF_STATES,
+    .states =
+        {
+            [RESPONSE_HALF_IDLE] = {"IDLE", STATE_BIT(RESPONSE_HALF_AWAITED)},
+            [RESPONSE_HALF_AWAITED] = {"AWAITED", STATE_BIT(RESPONSE_HALF_IDLE) | STATE_BIT(RESPONSE_HALF_BODY) |
+                                                      STATE_BIT(RESPONSE_HALF_SWITCHED)},
+            [RESPONSE_HALF_BODY] = {"BODY", STATE_BIT(RESPONSE_HALF_COMPLETE)},
+            [RESPONSE_HALF_COMPLETE] = {"COMPLETE", 0},
+            [RESPONSE_HALF_SWITCHED] = {"SWITCHED", 0},
+        },
+};
+
+static void response_half_move(struct response_half *half, enum response_half_state to)
 {
-    upstream_fail(upstream, OUTCOME_BAD_RESPONSE, 0, why);
+    state_check(&response_half_machine, half->state, to);
+    half->state = to;
+}
+
+static enum half_result response_half_bad(struct response_half *half, const char *why)
+{
+    failure_note(half->failure, OUTCOME_BAD_RESPONSE, 0, why);
+    return HALF_FAILED;
+}
+
+void response_half_start(struct response_half *half, const struct request *request, const struct forward *forward)
+{
+    half->request = request;
+    half->forward = forward;
+}
+
+void response_half_await(struct response_half *half)
+{
+    response_half_move(half, RESPONSE_HALF_AWAITED);
+}
+
+void response_half_leave(struct response_half *half)
+{
+    response_half_move(half, RESPONSE_HALF_IDLE);
+}
+
+void response_half_drop(struct response_half *half)
+{
+    buffer_give(half->store, half->in);
+    half->in = NULL;
+    buffer_give(half->store, half->trailers);
+    half->trailers = NULL;
 }
 
 /* ---- the body ---- */
 
-static void upstream_complete(struct upstream *upstream)
-{
-    upstream->response_half = UPSTREAM_RESPONSE_COMPLETE;
-    upstream_finish(upstream);
-}
-
 /* Bytes after the end of a message: the target and we disagree about where it ended. */
-static void upstream_complete_with_rest(struct upstream *upstream, size_t rest)
+static void response_half_complete(struct response_half *half, size_t rest)
 {
     if (rest > 0)
-        upstream->response.reusable = false;
-    upstream_complete(upstream);
+        half->response.reusable = false;
+    response_half_move(half, RESPONSE_HALF_COMPLETE);
 }
 
 /* Keeps a piece of the trailer section for a client that wants it. The decoder bounds the whole. */
-static bool upstream_keep_trailers(struct upstream *upstream, struct text piece)
+static bool response_half_keep_trailers(struct response_half *half, struct text piece)
 {
-    if (!upstream->request->trailers || piece.length == 0)
+    if (!half->request->trailers || piece.length == 0)
         return true;
-    if (!upstream->trailers)
-        upstream->trailers = buffer_take(&upstream->store->in);
-    if (!upstream->trailers || buffer_room(upstream->trailers) < piece.length)
+    if (!half->trailers)
+        half->trailers = buffer_take(half->store);
+    if (!half->trailers || buffer_room(half->trailers) < piece.length)
         return false;
-    memcpy(upstream->trailers->data + upstream->trailers->end, piece.data, piece.length);
-    upstream->trailers->end += piece.length;
+    memcpy(half->trailers->data + half->trailers->end, piece.data, piece.length);
+    half->trailers->end += piece.length;
     return true;
 }
 
-struct text upstream_trailers(const struct upstream *upstream)
+struct text response_half_trailers(const struct response_half *half)
 {
-    if (!upstream->trailers)
+    if (!half->trailers)
         return (struct text){NULL, 0};
-    return (struct text){upstream->trailers->data, upstream->trailers->end};
+    return (struct text){half->trailers->data, half->trailers->end};
 }
 
 /* Whether there is a trailer field, not only the empty line. */
-static bool upstream_has_trailers(const struct upstream *upstream)
+static bool response_half_has_trailers(const struct response_half *half)
 {
-    return upstream->trailers && upstream->trailers->end > 2;
+    return half->trailers && half->trailers->end > 2;
 }
 
 /* Decodes chunks in place: payload moves down to `to`, which is never after the input. Returns the payload's
- * length, or UPSTREAM_CUT when they are malformed. */
-static ssize_t upstream_unchunk(struct upstream *upstream, char *to, struct text in, size_t *ret_used)
+ * length, or RESPONSE_HALF_CUT when they are malformed. */
+static ssize_t response_half_unchunk(struct response_half *half, char *to, struct text in, size_t *ret_used)
 {
     size_t length = 0, used_in_all = 0;
 
     for (;;) {
         struct text data = {NULL, 0};
         size_t used = 0;
-        enum chunked_result result = chunked_decode(&upstream->chunked, in, &used, &data);
+        enum chunked_result result = chunked_decode(&half->chunked, in, &used, &data);
 
-        if (result == CHUNKED_BAD || (result == CHUNKED_TRAILER && !upstream_keep_trailers(upstream, data)))
-            return UPSTREAM_CUT;
+        if (result == CHUNKED_BAD || (result == CHUNKED_TRAILER && !response_half_keep_trailers(half, data)))
+            return RESPONSE_HALF_CUT;
         if (result == CHUNKED_DATA) {
             memmove(to + length, data.data, data.length);
             length += data.length;
@@ -79,327 +117,272 @@ static ssize_t upstream_unchunk(struct upstream *upstream, char *to, struct text
             continue;
         *ret_used = used_in_all;
         if (result == CHUNKED_END)
-            upstream_complete_with_rest(upstream, in.length);
+            response_half_complete(half, in.length);
         return (ssize_t)length;
     }
 }
 
-static ssize_t upstream_body_broke(struct upstream *upstream, int error_number)
+/* What a receive that brought nothing means. */
+static ssize_t response_half_nothing(struct response_half *half, const struct channel *channel, ssize_t n)
 {
-    upstream_fail(upstream, OUTCOME_TARGET_TRUNCATED, error_number, channel_reason(&upstream->connection->channel));
-    return UPSTREAM_CUT;
-}
-
-static void upstream_body_waits(struct upstream *upstream)
-{
-    upstream->body_awaited = true;
-    upstream_watch(upstream, upstream->target->config->idle_timeout_ms);
+    if (n == -EAGAIN)
+        return RESPONSE_HALF_WAIT;
+    failure_note(half->failure, OUTCOME_TARGET_TRUNCATED, (int)-n, channel_reason(channel));
+    return RESPONSE_HALF_CUT;
 }
 
 /* Takes up to size bytes that arrived with the head. */
-static size_t upstream_from_buffer(struct upstream *upstream, char *data, size_t size)
+static size_t response_half_from_buffer(struct response_half *half, char *data, size_t size)
 {
-    size_t n = buffer_length(upstream->in);
+    size_t n = buffer_length(half->in);
 
     if (n > size)
         n = size;
-    memcpy(data, upstream->in->data + upstream->in->start, n);
-    upstream->in->start += n;
+    memcpy(data, half->in->data + half->in->start, n);
+    half->in->start += n;
     return n;
 }
 
 /* The last piece of a body of known length: one byte more is asked for, so that a target that says too much is found
  * out now and not as the beginning of the next exchange's response. */
-static ssize_t upstream_receive_last(struct upstream *upstream, char *data, size_t length)
+static ssize_t response_half_receive_last(struct response_half *half, struct channel *channel, char *data,
+                                          size_t length)
 {
-    struct channel *channel = &upstream->connection->channel;
     char extra;
     ssize_t n = channel_recv_parts(channel, data, length, &extra, 1);
 
     if (n > 0 && (size_t)n > length) {
-        upstream->response.reusable = false;
+        half->response.reusable = false;
         n = (ssize_t)length;
     }
     return n;
 }
 
-static ssize_t upstream_read_length(struct upstream *upstream, char *data, size_t size)
+static ssize_t response_half_read_length(struct response_half *half, struct channel *channel, char *data, size_t size)
 {
     ssize_t n;
 
-    if (upstream->remaining_bytes == 0)
-        return UPSTREAM_END;
-    if (buffer_length(upstream->in) > 0) {
-        n = (ssize_t)upstream_from_buffer(upstream, data,
-                                          size < upstream->remaining_bytes ? size : (size_t)upstream->remaining_bytes);
+    if (half->remaining_bytes == 0)
+        return RESPONSE_HALF_END;
+    if (buffer_length(half->in) > 0) {
+        n = (ssize_t)response_half_from_buffer(half, data,
+                                               size < half->remaining_bytes ? size : (size_t)half->remaining_bytes);
     } else {
-        n = size >= upstream->remaining_bytes ? upstream_receive_last(upstream, data, (size_t)upstream->remaining_bytes)
-                                              : channel_recv(&upstream->connection->channel, data, size);
-        if (n == -EAGAIN) {
-            upstream_body_waits(upstream);
-            return UPSTREAM_WAIT;
-        }
+        n = size >= half->remaining_bytes
+                ? response_half_receive_last(half, channel, data, (size_t)half->remaining_bytes)
+                : channel_recv(channel, data, size);
         if (n <= 0)
-            return upstream_body_broke(upstream, (int)-n);
+            return response_half_nothing(half, channel, n);
     }
-    upstream->remaining_bytes -= (uint64_t)n;
-    if (upstream->remaining_bytes == 0)
-        upstream_complete_with_rest(upstream, buffer_length(upstream->in));
+    half->remaining_bytes -= (uint64_t)n;
+    if (half->remaining_bytes == 0)
+        response_half_complete(half, buffer_length(half->in));
     return n;
 }
 
-static ssize_t upstream_read_chunked(struct upstream *upstream, char *data, size_t size)
+static ssize_t response_half_read_chunked(struct response_half *half, struct channel *channel, char *data, size_t size)
 {
-    /* What came with the head is decoded already (upstream_gather_body). */
-    if (buffer_length(upstream->in) > 0)
-        return (ssize_t)upstream_from_buffer(upstream, data, size);
+    /* What came with the head is decoded already (response_half_gather). */
+    if (buffer_length(half->in) > 0)
+        return (ssize_t)response_half_from_buffer(half, data, size);
     for (;;) {
         size_t used;
-        ssize_t n = channel_recv(&upstream->connection->channel, data, size);
+        ssize_t n = channel_recv(channel, data, size);
 
-        if (n == -EAGAIN) {
-            upstream_body_waits(upstream);
-            return UPSTREAM_WAIT;
-        }
         if (n <= 0)
-            return upstream_body_broke(upstream, (int)-n);
-        n = upstream_unchunk(upstream, data, (struct text){data, (size_t)n}, &used);
+            return response_half_nothing(half, channel, n);
+        n = response_half_unchunk(half, data, (struct text){data, (size_t)n}, &used);
         if (n < 0)
-            upstream_fail(upstream, OUTCOME_TARGET_TRUNCATED, 0, "malformed chunk");
+            failure_note(half->failure, OUTCOME_TARGET_TRUNCATED, 0, "malformed chunk");
         if (n != 0)
             return n;
-        if (upstream->response_half == UPSTREAM_RESPONSE_COMPLETE)
-            return UPSTREAM_END;
+        if (half->state == RESPONSE_HALF_COMPLETE)
+            return RESPONSE_HALF_END;
     }
 }
 
-static ssize_t upstream_read_until_close(struct upstream *upstream, char *data, size_t size)
+static ssize_t response_half_read_until_close(struct response_half *half, struct channel *channel, char *data,
+                                              size_t size)
 {
     ssize_t n;
 
-    if (buffer_length(upstream->in) > 0)
-        return (ssize_t)upstream_from_buffer(upstream, data, size);
-    n = channel_recv(&upstream->connection->channel, data, size);
-    if (n == -EAGAIN) {
-        upstream_body_waits(upstream);
-        return UPSTREAM_WAIT;
-    }
+    if (buffer_length(half->in) > 0)
+        return (ssize_t)response_half_from_buffer(half, data, size);
+    n = channel_recv(channel, data, size);
     if (n < 0)
-        return upstream_body_broke(upstream, (int)-n);
+        return response_half_nothing(half, channel, n);
     if (n > 0)
         return n;
-    upstream_complete(upstream);
-    return UPSTREAM_END;
+    response_half_complete(half, 0);
+    return RESPONSE_HALF_END;
 }
 
-ssize_t upstream_read(struct upstream *upstream, char *data, size_t size)
+ssize_t response_half_read(struct response_half *half, struct channel *channel, char *data, size_t size)
 {
-    ssize_t n;
-
-    if (failure_is_set(&upstream->failure))
-        return UPSTREAM_CUT;
-    if (upstream->response_half == UPSTREAM_RESPONSE_COMPLETE) {
+    if (half->state == RESPONSE_HALF_COMPLETE) {
         /* A chunked body that came with its head, but could not leave with it because of its trailers. */
-        if (upstream_has_trailers(upstream) && buffer_length(upstream->in) > 0)
-            return (ssize_t)upstream_from_buffer(upstream, data, size);
-        return UPSTREAM_END;
+        if (response_half_has_trailers(half) && buffer_length(half->in) > 0)
+            return (ssize_t)response_half_from_buffer(half, data, size);
+        return RESPONSE_HALF_END;
     }
-    timer_disarm(&upstream->timer);
-    upstream->body_awaited = false;
-    switch (upstream->response.body) {
+    switch (half->response.body) {
     case BODY_LENGTH:
-        n = upstream_read_length(upstream, data, size);
-        break;
+        return response_half_read_length(half, channel, data, size);
     case BODY_CHUNKED:
-        n = upstream_read_chunked(upstream, data, size);
-        break;
+        return response_half_read_chunked(half, channel, data, size);
     case BODY_UNTIL_CLOSE:
-        n = upstream_read_until_close(upstream, data, size);
-        break;
+        return response_half_read_until_close(half, channel, data, size);
     default:
-        n = UPSTREAM_END;
+        return RESPONSE_HALF_END;
     }
-    return n;
 }
 
 /* ---- the head ---- */
 
-/* Receives what fits behind what is there. False when nothing came (the rest has been dealt with). */
-static bool upstream_fill(struct upstream *upstream)
+/* Receives what fits behind what is there: HALF_MORE when something came. */
+static enum half_result response_half_fill(struct response_half *half, struct channel *channel)
 {
-    struct buffer *in = upstream->in;
-    ssize_t n = channel_recv(&upstream->connection->channel, in->data + in->end, buffer_room(in));
+    struct buffer *in = half->in;
+    ssize_t n = channel_recv(channel, in->data + in->end, buffer_room(in));
 
     if (n > 0) {
         in->end += (size_t)n;
-        upstream->got_bytes = true;
-        return true;
+        half->got_bytes = half->unparsed = true;
+        return HALF_MORE;
     }
     if (n == -EAGAIN)
-        return false;
+        return HALF_WAIT;
     if (n == 0 && buffer_length(in) > 0)
-        upstream_bad(upstream, "the connection ended inside the response head");
-    else
-        upstream_lost(upstream, (int)-n);
-    return false;
+        return response_half_bad(half, "the connection ended inside the response head");
+    half->error_number = (int)-n;
+    return HALF_LOST;
 }
 
-static bool upstream_body_is_small(const struct upstream *upstream)
+static bool response_half_body_is_small(const struct response_half *half)
 {
-    return upstream->response.body == BODY_LENGTH &&
-           upstream->remaining_bytes <= upstream->in->size - upstream->in->start;
+    return half->response.body == BODY_LENGTH && half->remaining_bytes <= half->in->size - half->in->start;
 }
 
 /* Keeps a body that is short enough in the buffer, where it can leave together with the head. Whatever has not arrived
  * yet is asked for once; a target that is not done by then is streamed. */
-static void upstream_gather_body(struct upstream *upstream)
+static enum half_result response_half_gather(struct response_half *half, struct channel *channel)
 {
-    struct buffer *in = upstream->in;
+    struct buffer *in = half->in;
     size_t used;
     ssize_t n;
 
-    if (upstream->response.body == BODY_CHUNKED && buffer_length(in) > 0) {
+    if (half->response.body == BODY_CHUNKED && buffer_length(in) > 0) {
         char *body = in->data + in->start;
 
-        n = upstream_unchunk(upstream, body, (struct text){body, buffer_length(in)}, &used);
-        if (n < 0) {
-            upstream_bad(upstream, "malformed chunk");
-            return;
-        }
+        n = response_half_unchunk(half, body, (struct text){body, buffer_length(in)}, &used);
+        if (n < 0)
+            return response_half_bad(half, "malformed chunk");
         in->end = in->start + (size_t)n;
-        upstream->body_in_buffer =
-            upstream->response_half == UPSTREAM_RESPONSE_COMPLETE && !upstream_has_trailers(upstream);
-        return;
+        half->body_in_buffer = half->state == RESPONSE_HALF_COMPLETE && !response_half_has_trailers(half);
+        return HALF_DONE;
     }
-    if (!upstream_body_is_small(upstream))
-        return;
-    if (buffer_length(in) < upstream->remaining_bytes && buffer_room(in) > 0) {
-        n = channel_recv(&upstream->connection->channel, in->data + in->end, buffer_room(in));
+    if (!response_half_body_is_small(half))
+        return HALF_DONE;
+    if (buffer_length(in) < half->remaining_bytes && buffer_room(in) > 0) {
+        n = channel_recv(channel, in->data + in->end, buffer_room(in));
         if (n > 0)
             in->end += (size_t)n;
     }
-    if (buffer_length(in) < upstream->remaining_bytes)
-        return;
-    upstream->body_in_buffer = true;
-    used = buffer_length(in) - (size_t)upstream->remaining_bytes;
+    if (buffer_length(in) < half->remaining_bytes)
+        return HALF_DONE;
+    half->body_in_buffer = true;
+    used = buffer_length(in) - (size_t)half->remaining_bytes;
     in->end -= used;
-    upstream_complete_with_rest(upstream, used);
+    response_half_complete(half, used);
+    return HALF_DONE;
 }
 
-static void upstream_head_done(struct upstream *upstream, size_t head_bytes)
+static enum half_result response_half_final(struct response_half *half, struct channel *channel)
 {
-    upstream->in->start += head_bytes;
-    upstream->answered = loop_now(upstream->loop);
-    upstream->response_half = UPSTREAM_RESPONSE_BODY;
-    /* An early answer of a target that has stopped reading: its deadline goes on, or nothing would end the exchange. */
-    if (upstream->out)
-        upstream_body_waits(upstream);
-    else
-        timer_disarm(&upstream->timer);
-    if (upstream->response.body == BODY_NONE) {
-        upstream->body_in_buffer = true;
-        upstream_complete_with_rest(upstream, buffer_length(upstream->in));
-        upstream->in->end = upstream->in->start;
-        return;
+    response_half_move(half, RESPONSE_HALF_BODY);
+    if (half->response.body == BODY_NONE) {
+        half->body_in_buffer = true;
+        response_half_complete(half, buffer_length(half->in));
+        half->in->end = half->in->start;
+        return HALF_DONE;
     }
-    upstream->remaining_bytes = upstream->response.body == BODY_LENGTH ? upstream->response.content_length : 0;
-    upstream_gather_body(upstream);
+    half->remaining_bytes = half->response.body == BODY_LENGTH ? half->response.content_length : 0;
+    return response_half_gather(half, channel);
 }
 
 /* An interim response (RFC 9110 15.2): 100 is news for a client that expects it, others are passed on. */
-static void upstream_interim(struct upstream *upstream, size_t head_bytes)
+static enum half_result response_half_interim(struct response_half *half)
 {
-    if (++upstream->n_interim > MOST_INTERIM) {
-        upstream_bad(upstream, "too many interim responses");
-        return;
-    }
-    upstream->in->start += head_bytes;
-    upstream->scanned = 0;
-    if (upstream->response.status == 100)
-        upstream->continue_seen = true;
-    else if (upstream->interim)
-        upstream->interim(upstream);
+    if (++half->n_interim > MOST_INTERIM)
+        return response_half_bad(half, "too many interim responses");
+    half->scanned = 0;
+    half->unparsed = buffer_length(half->in) > 0;
+    if (!half->unparsed)
+        buffer_compact(half->in);
+    if (half->response.status == 100)
+        half->continue_seen = true;
+    return HALF_MORE;
 }
 
-/* 101 Switching Protocols (RFC 9110 7.8, 15.2.2). A request of which something is still to be sent keeps its deadline.
- */
-static void upstream_switch(struct upstream *upstream, size_t head_bytes)
+/* 101 Switching Protocols (RFC 9110 7.8, 15.2.2). */
+static enum half_result response_half_switch(struct response_half *half)
 {
-    char *const *allowed = upstream->forward->upgrade_allowed;
+    char *const *allowed = half->forward->upgrade_allowed;
 
-    if (!upgrade_is_offered(upstream->request, allowed)) {
-        upstream_bad(upstream, "101 without a request to upgrade");
-        return;
-    }
-    if (!upstream->response.upgrade || !upgrade_is_agreed(upstream->request, allowed, &upstream->response.fields)) {
-        upstream_bad(upstream, "101 to a protocol that was not offered");
-        return;
-    }
-    upstream->in->start += head_bytes;
-    upstream->answered = loop_now(upstream->loop);
-    upstream->response_half = UPSTREAM_RESPONSE_SWITCHED;
-    if (!upstream->out)
-        timer_disarm(&upstream->timer);
+    if (!upgrade_is_offered(half->request, allowed))
+        return response_half_bad(half, "101 without a request to upgrade");
+    if (!half->response.upgrade || !upgrade_is_agreed(half->request, allowed, &half->response.fields))
+        return response_half_bad(half, "101 to a protocol that was not offered");
+    response_half_move(half, RESPONSE_HALF_SWITCHED);
+    return HALF_DONE;
 }
 
-/* Parses what is there. True when more bytes are needed. */
-static bool upstream_parse(struct upstream *upstream)
+/* Parses what is there. HALF_WAIT: more bytes are needed. */
+static enum half_result response_half_parse(struct response_half *half, struct channel *channel)
 {
-    struct buffer *in = upstream->in;
+    struct buffer *in = half->in;
+    const char *why = NULL;
+    size_t used = 0;
 
-    while (!failure_is_set(&upstream->failure)) {
-        const char *why = NULL;
-        size_t used = 0;
-
-        upstream->response.fields = (struct fields){.items = upstream->field_items, .capacity = UPSTREAM_MOST_FIELDS};
-        switch (response_parse(in->data + in->start, buffer_length(in), &upstream->scanned, upstream->request->is_head,
-                               &upstream->response, &used, &why)) {
-        case RESPONSE_MORE:
-            buffer_compact(in);
-            if (buffer_room(in) == 0)
-                upstream_bad(upstream, "the response head is too large");
-            return !failure_is_set(&upstream->failure);
-        case RESPONSE_BAD:
-            upstream_bad(upstream, why);
-            return false;
-        case RESPONSE_DONE:
-            break;
-        }
-        if (upstream->response.status >= 200) {
-            upstream_head_done(upstream, used);
-            return false;
-        }
-        if (upstream->response.status == 101) {
-            upstream_switch(upstream, used);
-            return false;
-        }
-        upstream_interim(upstream, used);
-        if (buffer_length(in) == 0) {
-            buffer_compact(in);
-            return !failure_is_set(&upstream->failure);
-        }
+    half->unparsed = false;
+    half->response.fields = (struct fields){.items = half->field_items, .capacity = RESPONSE_HALF_MOST_FIELDS};
+    switch (response_parse(in->data + in->start, buffer_length(in), &half->scanned, half->request->is_head,
+                           &half->response, &used, &why)) {
+    case RESPONSE_MORE:
+        buffer_compact(in);
+        return buffer_room(in) == 0 ? response_half_bad(half, "the response head is too large") : HALF_WAIT;
+    case RESPONSE_BAD:
+        return response_half_bad(half, why);
+    case RESPONSE_DONE:
+        break;
     }
-    return false;
+    in->start += used;
+    if (half->response.status >= 200)
+        return response_half_final(half, channel);
+    if (half->response.status == 101)
+        return response_half_switch(half);
+    return response_half_interim(half);
 }
 
-void upstream_receive_head(struct upstream *upstream)
+enum half_result response_half_receive(struct response_half *half, struct channel *channel)
 {
-    if (!upstream->in)
-        upstream->in = buffer_take(&upstream->store->in);
-    if (!upstream->in) {
-        upstream_fail(upstream, OUTCOME_INTERNAL, ENOMEM, NULL);
-        return;
+    enum half_result result;
+
+    if (!half->in)
+        half->in = buffer_take(half->store);
+    if (!half->in) {
+        failure_note(half->failure, OUTCOME_INTERNAL, ENOMEM, NULL);
+        return HALF_FAILED;
     }
     /* Edge-triggered: read until there is nothing left or the head is there. */
-    while (upstream->connection && upstream->response_half == UPSTREAM_RESPONSE_AWAITED) {
-        if (!upstream_fill(upstream))
-            return;
-        if (!upstream_parse(upstream))
-            return;
+    for (;;) {
+        if (half->unparsed) {
+            result = response_half_parse(half, channel);
+            if (result != HALF_WAIT)
+                return result;
+        }
+        result = response_half_fill(half, channel);
+        if (result != HALF_MORE)
+            return result;
     }
-}
-
-bool upstream_has_response(const struct upstream *upstream)
-{
-    return upstream->response_half >= UPSTREAM_RESPONSE_BODY;
 }

@@ -1,10 +1,8 @@
 #include "proxy/reach/upstream.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
-
-#include "proxy/http/trailers.h"
-#include "proxy/reach/upstream_half.h"
 
 #define IN_BYTES 16384u
 #define MOST_SPARE 64
@@ -28,20 +26,16 @@ void upstream_store_deinit(struct upstream_store *store)
 
 /* ---- deadlines and ends ---- */
 
-static void upstream_on_timer(struct timer *timer)
-{
-    struct upstream *upstream = CONTAINER_OF(timer, struct upstream, timer);
-
-    if (upstream->response_half == UPSTREAM_RESPONSE_BODY)
-        upstream_fail(upstream, OUTCOME_TARGET_STALLED, 0, NULL);
-    else
-        upstream_fail(upstream, OUTCOME_RESPONSE_TIMEOUT, 0, NULL);
-    upstream->changed(upstream);
-}
-
-void upstream_watch(struct upstream *upstream, uint64_t ms)
+/* (Re)arms the target's deadline after progress: while a body is sent, a response awaited or a body read. */
+static void upstream_watch(struct upstream *upstream, uint64_t ms)
 {
     timer_arm(upstream->loop, &upstream->timer, ms);
+}
+
+static void upstream_await_body(struct upstream *upstream)
+{
+    upstream->body_awaited = true;
+    upstream_watch(upstream, upstream->target->config->idle_timeout_ms);
 }
 
 /* The target has taken everything: from here on it is the client that is waited for, unless a piece of an early answer
@@ -54,19 +48,6 @@ static void upstream_unwatch(struct upstream *upstream)
         timer_disarm(&upstream->timer);
 }
 
-void upstream_init(struct upstream *upstream, struct loop *loop, struct upstream_store *store,
-                   void (*changed)(struct upstream *upstream))
-{
-    /* The field array is not worth clearing: response.fields.n_items says how much of it counts. */
-    memset(upstream, 0, offsetof(struct upstream, failure));
-    memset(&upstream->chunked, 0, sizeof(*upstream) - offsetof(struct upstream, chunked));
-    upstream->loop = loop;
-    upstream->store = store;
-    upstream->changed = changed;
-    failure_init(&upstream->failure);
-    timer_init(&upstream->timer, upstream_on_timer);
-}
-
 static void upstream_drop_connection(struct upstream *upstream, bool reusable)
 {
     struct connection *connection = upstream->connection;
@@ -77,10 +58,41 @@ static void upstream_drop_connection(struct upstream *upstream, bool reusable)
     target_give(upstream->target, connection, reusable);
 }
 
-static void upstream_drop_out(struct upstream *upstream)
+/* Ends both halves after a failure: the first one counts. */
+static void upstream_give_up(struct upstream *upstream)
 {
-    buffer_give(&upstream->store->out, upstream->out);
-    upstream->out = NULL;
+    timer_disarm(&upstream->timer);
+    upstream_drop_connection(upstream, false);
+    request_half_abandon(&upstream->request_half);
+}
+
+static void upstream_fail(struct upstream *upstream, enum outcome outcome, int error_number, const char *reason)
+{
+    failure_note(&upstream->failure, outcome, error_number, reason);
+    upstream_give_up(upstream);
+}
+
+static void upstream_on_timer(struct timer *timer)
+{
+    struct upstream *upstream = CONTAINER_OF(timer, struct upstream, timer);
+    bool in_body = upstream->response_half.state == RESPONSE_HALF_BODY;
+
+    upstream_fail(upstream, in_body ? OUTCOME_TARGET_STALLED : OUTCOME_RESPONSE_TIMEOUT, 0, NULL);
+    upstream->changed(upstream);
+}
+
+void upstream_init(struct upstream *upstream, struct loop *loop, struct upstream_store *store,
+                   void (*changed)(struct upstream *upstream))
+{
+    memset(upstream, 0, offsetof(struct upstream, response_half.field_items));
+    upstream->loop = loop;
+    upstream->changed = changed;
+    upstream->request_half.store = &store->out;
+    upstream->request_half.failure = &upstream->failure;
+    upstream->response_half.store = &store->in;
+    upstream->response_half.failure = &upstream->failure;
+    failure_init(&upstream->failure);
+    timer_init(&upstream->timer, upstream_on_timer);
 }
 
 void upstream_deinit(struct upstream *upstream)
@@ -88,50 +100,23 @@ void upstream_deinit(struct upstream *upstream)
     timer_disarm(&upstream->timer);
     target_withdraw(&upstream->ticket);
     upstream_drop_connection(upstream, false);
-    upstream_drop_out(upstream);
-    buffer_give(&upstream->store->in, upstream->in);
-    upstream->in = NULL;
-    buffer_give(&upstream->store->in, upstream->trailers);
-    upstream->trailers = NULL;
+    request_half_drop(&upstream->request_half);
+    response_half_drop(&upstream->response_half);
 }
 
-/* What follows from a failure. */
-static void upstream_give_up(struct upstream *upstream)
+/* The response is complete. An answer that is so while the request is not: nobody will read the rest (RFC 9112 9.5). */
+static void upstream_finish(struct upstream *upstream)
 {
+    bool clean = upstream->request_half.state == REQUEST_HALF_SENT && upstream->response_half.response.reusable;
+
     timer_disarm(&upstream->timer);
-    upstream_drop_connection(upstream, false);
-    upstream_drop_out(upstream);
-    upstream->request_abandoned = true;
-}
-
-void upstream_fail(struct upstream *upstream, enum outcome outcome, int error_number, const char *reason)
-{
-    failure_note(&upstream->failure, outcome, error_number, reason);
-    upstream_give_up(upstream);
-}
-
-void upstream_finish(struct upstream *upstream)
-{
-    bool clean = upstream->request_half == UPSTREAM_REQUEST_SENT && upstream->response.reusable;
-
-    if (upstream->response_half != UPSTREAM_RESPONSE_COMPLETE)
-        return;
-    timer_disarm(&upstream->timer);
-    /* An answer that is complete while the request is not: nobody will read the rest (RFC 9112 9.5). */
-    if (upstream->request_half != UPSTREAM_REQUEST_SENT)
-        upstream->request_abandoned = true;
     upstream_drop_connection(upstream, clean);
-    upstream_drop_out(upstream);
+    request_half_abandon(&upstream->request_half);
 }
 
-/* ---- request half ---- */
+/* ---- once more ---- */
 
 static void upstream_open(struct upstream *upstream, bool fresh);
-
-static bool upstream_is_unix(const struct upstream *upstream)
-{
-    return endpoint_is_unix(endpoint_of(upstream->connection));
-}
 
 /* Whether the target cannot have acted on what was sent over a kept-alive connection that turned out dead.
  *
@@ -140,22 +125,27 @@ static bool upstream_is_unix(const struct upstream *upstream)
  * safe method (RFC 9110 9.2.1) may be sent again. */
 static bool upstream_may_retry(const struct upstream *upstream, int error_number)
 {
-    if (!upstream->reused || upstream->retried || upstream->got_bytes)
+    const struct request_half *half = &upstream->request_half;
+
+    if (!upstream->reused || upstream->retried || upstream->response_half.got_bytes)
         return false;
-    if (upstream->sent_bytes < upstream->head_bytes)
-        return upstream->request_half <= UPSTREAM_REQUEST_BODY && upstream->out != NULL;
-    if (upstream->request->body != BODY_NONE)
+    if (request_half_is_unsent(half))
+        return !request_half_is_abandoned(half);
+    if (half->request->body != BODY_NONE)
         return false;
-    if (upstream_is_unix(upstream))
+    if (endpoint_is_unix(endpoint_of(upstream->connection)))
         return error_number == ECONNRESET;
-    return upstream->request->is_safe;
+    return half->request->is_safe;
 }
 
-void upstream_lost(struct upstream *upstream, int error_number)
+/* The connection broke before any byte of a response: tries once more on a fresh one where nothing of the request can
+ * have been processed, else fails. */
+static void upstream_lost(struct upstream *upstream, int error_number)
 {
     if (upstream_may_retry(upstream, error_number)) {
         upstream->retried = true;
         timer_disarm(&upstream->timer);
+        response_half_leave(&upstream->response_half);
         upstream_drop_connection(upstream, false);
         upstream_open(upstream, true);
         return;
@@ -164,108 +154,126 @@ void upstream_lost(struct upstream *upstream, int error_number)
                   error_number, channel_reason(&upstream->connection->channel));
 }
 
-/* The head, at the front of `out`. On a retry it may still be there, with a piece of body behind it. */
-static bool upstream_write_head(struct upstream *upstream)
+/* ---- receiving a head ---- */
+
+/* The final head is there. An early answer of a target that has stopped reading: its deadline goes on, or nothing would
+ * end the exchange; the same holds for a request of which something is still to be sent, after a 101. */
+static void upstream_answered(struct upstream *upstream)
 {
-    upstream->sent_bytes = 0;
-    if (upstream->out) {
-        upstream->out->start = 0;
-        return true;
-    }
-    upstream->out = buffer_take(&upstream->store->out);
-    if (!upstream->out) {
-        upstream_fail(upstream, OUTCOME_INTERNAL, ENOMEM, NULL);
-        return false;
-    }
-    upstream->out->end = forward_write(upstream->request, upstream->forward, upstream->out->data, upstream->out->size);
-    upstream->head_bytes = upstream->out->end;
-    if (upstream->head_bytes > 0)
-        return true;
-    upstream_fail(upstream, OUTCOME_HEADER_TOO_LARGE, 0, "no room for the forwarded head");
-    return false;
+    upstream->answered = loop_now(upstream->loop);
+    if (upstream->response_half.state == RESPONSE_HALF_COMPLETE)
+        upstream_finish(upstream);
+    else if (!upstream->request_half.out)
+        timer_disarm(&upstream->timer);
+    else if (upstream->response_half.state == RESPONSE_HALF_BODY)
+        upstream_await_body(upstream);
 }
+
+static void upstream_receive_head(struct upstream *upstream)
+{
+    struct response_half *half = &upstream->response_half;
+    enum half_result result;
+
+    while ((result = response_half_receive(half, &upstream->connection->channel)) == HALF_MORE)
+        if (half->response.status != 100 && upstream->interim)
+            upstream->interim(upstream);
+    if (result == HALF_DONE) {
+        upstream_answered(upstream);
+    } else if (result == HALF_LOST) {
+        upstream_lost(upstream, half->error_number);
+    } else if (result == HALF_FAILED) {
+        if (half->state == RESPONSE_HALF_BODY)
+            upstream->answered = loop_now(upstream->loop);
+        upstream_give_up(upstream);
+    }
+}
+
+/* ---- sending ---- */
 
 /* The target stopped reading. If it said why, that answer counts and what is left of the request is discarded. */
 static void upstream_send_failed(struct upstream *upstream, int error_number)
 {
     bool retried = upstream->retried;
 
-    if (upstream->response_half == UPSTREAM_RESPONSE_AWAITED) {
+    if (upstream->response_half.state == RESPONSE_HALF_AWAITED) {
         upstream_receive_head(upstream);
         if (upstream->retried != retried || failure_is_set(&upstream->failure))
             return;
     }
     /* Without an answer, or with a 101 to a request that it does not want any more. */
-    if (upstream->response_half == UPSTREAM_RESPONSE_AWAITED || upstream->response_half == UPSTREAM_RESPONSE_SWITCHED) {
+    if (upstream->response_half.state == RESPONSE_HALF_AWAITED || upstream_is_switching(upstream))
         upstream_lost(upstream, error_number);
-        return;
-    }
-    upstream->request_abandoned = true;
-    upstream_drop_out(upstream);
+    else
+        request_half_abandon(&upstream->request_half);
 }
 
-/* Sends what it can. Returns what the target took, 0 when it is full, or -1 when the connection was lost. */
-static ssize_t upstream_push(struct upstream *upstream, const char *data, size_t length)
+/* Acts on a step of the request half. */
+static void upstream_sent(struct upstream *upstream, enum half_result result)
 {
-    ssize_t n = channel_send(&upstream->connection->channel, data, length);
-
-    if (n >= 0) {
-        upstream->sent_bytes += (uint64_t)n;
-        return n;
+    switch (result) {
+    case HALF_MORE:
+        upstream_unwatch(upstream);
+        break;
+    case HALF_WAIT:
+        upstream_watch(upstream, upstream->target->config->idle_timeout_ms);
+        break;
+    case HALF_DONE:
+        if (upstream->response_half.state == RESPONSE_HALF_AWAITED)
+            upstream_watch(upstream, upstream->target->config->response_timeout_ms);
+        else
+            upstream_unwatch(upstream);
+        break;
+    case HALF_LOST:
+        upstream_send_failed(upstream, upstream->request_half.error_number);
+        break;
+    case HALF_FAILED:
+        upstream_give_up(upstream);
+        break;
     }
-    if (n == -EAGAIN) {
-        if (connection_want_write(upstream->connection, true) < 0)
-            upstream_fail(upstream, OUTCOME_INTERNAL, ENOMEM, NULL);
-        return !failure_is_set(&upstream->failure) ? 0 : -1;
-    }
-    upstream_send_failed(upstream, (int)-n);
-    return -1;
-}
-
-static void upstream_request_sent(struct upstream *upstream)
-{
-    upstream->request_half = UPSTREAM_REQUEST_SENT;
-    if (upstream->response_half == UPSTREAM_RESPONSE_AWAITED)
-        upstream_watch(upstream, upstream->target->config->response_timeout_ms);
-    upstream_finish(upstream);
 }
 
 void upstream_flush(struct upstream *upstream)
 {
-    while (upstream->connection && upstream->out && !upstream->request_abandoned) {
-        struct buffer *out = upstream->out;
-        ssize_t n;
+    struct request_half *half = &upstream->request_half;
 
-        if (buffer_length(out) == 0) {
-            upstream_drop_out(upstream);
-            break;
-        }
-        n = upstream_push(upstream, out->data + out->start, buffer_length(out));
-        if (n < 0)
-            return;
-        if (n == 0) {
-            upstream_watch(upstream, upstream->target->config->idle_timeout_ms);
-            return;
-        }
-        out->start += (size_t)n;
-    }
-    if (!upstream->connection || upstream->out || upstream->request_abandoned)
-        return;
-    if (upstream->request_half == UPSTREAM_REQUEST_HEAD)
-        upstream->request_half = UPSTREAM_REQUEST_BODY;
-    if (upstream->request_half == UPSTREAM_REQUEST_BODY)
-        upstream_unwatch(upstream);
-    if (upstream->request_ended && upstream->request_half == UPSTREAM_REQUEST_BODY)
-        upstream_request_sent(upstream);
+    if (upstream->connection && (half->state == REQUEST_HALF_HEAD || half->state == REQUEST_HALF_BODY))
+        upstream_sent(upstream, request_half_flush(half, upstream->connection));
 }
+
+bool upstream_takes_body(const struct upstream *upstream)
+{
+    return failure_is_set(&upstream->failure) ||
+           request_half_takes_body(&upstream->request_half, upstream->connection != NULL);
+}
+
+void upstream_send_body(struct upstream *upstream, const char *data, size_t length)
+{
+    struct request_half *half = &upstream->request_half;
+
+    if (!upstream->connection || request_half_is_abandoned(half) || length == 0)
+        return;
+    upstream_sent(upstream, request_half_send(half, upstream->connection, data, length));
+}
+
+void upstream_end_body(struct upstream *upstream, const struct fields *trailers)
+{
+    if (upstream->request_half.ended)
+        return;
+    if (request_half_end(&upstream->request_half, trailers) == HALF_FAILED)
+        upstream_give_up(upstream);
+    else
+        upstream_flush(upstream);
+}
+
+/* ---- connecting ---- */
 
 static void upstream_on_event(void *closure, uint32_t events)
 {
     struct upstream *upstream = closure;
 
-    if ((events & EPOLLOUT) && upstream->out)
+    if ((events & EPOLLOUT) && upstream->request_half.out)
         upstream_flush(upstream);
-    if (upstream->connection && upstream->response_half == UPSTREAM_RESPONSE_AWAITED &&
+    if (upstream->connection && upstream->response_half.state == RESPONSE_HALF_AWAITED &&
         (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)))
         upstream_receive_head(upstream);
     upstream->changed(upstream);
@@ -277,7 +285,7 @@ static void upstream_connected(struct upstream *upstream, struct connection *con
     upstream->reused = connection->n_exchanges > 0;
     upstream->connected = loop_now(upstream->loop);
     connection_use(connection, upstream_on_event, upstream);
-    upstream->response_half = UPSTREAM_RESPONSE_AWAITED;
+    response_half_await(&upstream->response_half);
 }
 
 static void upstream_on_ticket(struct ticket *ticket, struct connection *connection, const struct failure *failure)
@@ -298,16 +306,16 @@ static void upstream_open(struct upstream *upstream, bool fresh)
 {
     struct connection *connection = NULL;
 
-    upstream->request_half = UPSTREAM_REQUEST_HEAD;
-    upstream->response_half = UPSTREAM_RESPONSE_IDLE;
     upstream->ticket.fn = upstream_on_ticket;
-    if (!upstream_write_head(upstream))
+    if (request_half_begin(&upstream->request_half) == HALF_FAILED) {
+        upstream_give_up(upstream);
         return;
+    }
     switch (target_ask(upstream->target, &upstream->ticket, fresh, &connection, &upstream->failure)) {
     case CONNECT_DONE:
         upstream_connected(upstream, connection);
         /* A head with a body travels with its first piece; upstream_flush comes soon in any case. */
-        if (upstream->request_ended || upstream->retried)
+        if (upstream->request_half.ended || upstream->retried)
             upstream_flush(upstream);
         break;
     case CONNECT_WAIT:
@@ -322,120 +330,72 @@ void upstream_start(struct upstream *upstream, struct target *target, const stru
                     const struct forward *forward)
 {
     upstream->target = target;
-    upstream->request = request;
-    upstream->forward = forward;
     upstream->started = loop_now(upstream->loop);
-    upstream->request_ended = request->body == BODY_NONE;
+    request_half_start(&upstream->request_half, request, forward);
+    response_half_start(&upstream->response_half, request, forward);
     upstream_open(upstream, false);
 }
 
-bool upstream_takes_body(const struct upstream *upstream)
-{
-    if (upstream->request_abandoned || failure_is_set(&upstream->failure))
-        return true; /* discarded */
-    if (upstream->request_half == UPSTREAM_REQUEST_HEAD)
-        return upstream->connection && upstream->sent_bytes == 0 && upstream->out->end == upstream->head_bytes;
-    return !upstream->out;
-}
-
-/* Puts bytes into `out`, which upstream_takes_body has promised room for. */
-static bool upstream_keep(struct upstream *upstream, const char *data, size_t length)
-{
-    struct buffer *out = upstream->out;
-
-    if (!out)
-        out = upstream->out = buffer_take(&upstream->store->out);
-    if (!out || buffer_room(out) < length) {
-        upstream_fail(upstream, OUTCOME_INTERNAL, ENOMEM, NULL);
-        return false;
-    }
-    memcpy(out->data + out->end, data, length);
-    out->end += length;
-    return true;
-}
-
-static void upstream_send_chunk(struct upstream *upstream, const char *data, size_t length)
-{
-    char head[CHUNK_HEAD_BYTES];
-    size_t n = chunk_write_head(head, length);
-
-    if (upstream_keep(upstream, head, n) && upstream_keep(upstream, data, length) && upstream_keep(upstream, "\r\n", 2))
-        upstream_flush(upstream);
-}
-
-void upstream_send_body(struct upstream *upstream, const char *data, size_t length)
-{
-    size_t taken = 0;
-
-    if (upstream->request_abandoned || failure_is_set(&upstream->failure) || length == 0)
-        return;
-    if (upstream->request->body == BODY_CHUNKED) {
-        upstream_send_chunk(upstream, data, length);
-        return;
-    }
-    /* A TLS library wants a write that did not succeed repeated from the same address: not the library's buffer, which
-     * is gone by then. */
-    if (upstream->out || upstream->connection->channel.tls) {
-        if (upstream_keep(upstream, data, length))
-            upstream_flush(upstream);
-        return;
-    }
-    while (taken < length) {
-        ssize_t n = upstream_push(upstream, data + taken, length - taken);
-
-        if (n < 0)
-            return;
-        if (n == 0) {
-            if (upstream_keep(upstream, data + taken, length - taken))
-                upstream_watch(upstream, upstream->target->config->idle_timeout_ms);
-            return;
-        }
-        taken += (size_t)n;
-    }
-    upstream_unwatch(upstream);
-}
-
-/* The last chunk, the trailer section and the empty line (RFC 9112 7.1.2). */
-static bool upstream_end_chunks(struct upstream *upstream, const struct fields *trailers)
-{
-    size_t n;
-
-    if (!upstream_keep(upstream, CHUNK_LAST, sizeof(CHUNK_LAST) - 1))
-        return false;
-    if (trailers) {
-        n = trailers_write(trailers, upstream->out->data + upstream->out->end, buffer_room(upstream->out));
-        if (n == SIZE_MAX) {
-            upstream_fail(upstream, OUTCOME_HEADER_TOO_LARGE, 0, "no room for the trailers");
-            return false;
-        }
-        upstream->out->end += n;
-    }
-    return upstream_keep(upstream, "\r\n", 2);
-}
-
-void upstream_end_body(struct upstream *upstream, const struct fields *trailers)
-{
-    if (upstream->request_ended)
-        return;
-    upstream->request_ended = true;
-    if (upstream->request_abandoned || failure_is_set(&upstream->failure))
-        return;
-    if (upstream->request->body == BODY_CHUNKED && !upstream_end_chunks(upstream, trailers))
-        return;
-    upstream_flush(upstream);
-}
-
-bool upstream_has_switched(const struct upstream *upstream)
-{
-    return upstream->response_half == UPSTREAM_RESPONSE_SWITCHED && upstream->request_half == UPSTREAM_REQUEST_SENT;
-}
+/* ---- the response ---- */
 
 struct connection *upstream_take_connection(struct upstream *upstream, struct text *ret_early)
 {
+    const struct buffer *in = upstream->response_half.in;
     struct connection *connection = upstream->connection;
 
     timer_disarm(&upstream->timer);
     upstream->connection = NULL;
-    *ret_early = (struct text){upstream->in->data + upstream->in->start, buffer_length(upstream->in)};
+    *ret_early = (struct text){in->data + in->start, buffer_length(in)};
     return connection;
+}
+
+bool upstream_has_body(const struct upstream *upstream, struct text *ret_body)
+{
+    const struct response_half *half = &upstream->response_half;
+
+    if (!half->body_in_buffer)
+        return false;
+    *ret_body = (struct text){half->in->data + half->in->start, buffer_length(half->in)};
+    return true;
+}
+
+bool upstream_is_read(const struct upstream *upstream)
+{
+    const struct response_half *half = &upstream->response_half;
+
+    return half->body_in_buffer || (half->state == RESPONSE_HALF_COMPLETE && buffer_length(half->in) == 0);
+}
+
+ssize_t upstream_read(struct upstream *upstream, char *data, size_t size)
+{
+    struct response_half *half = &upstream->response_half;
+    ssize_t n;
+
+    if (failure_is_set(&upstream->failure))
+        return UPSTREAM_CUT;
+    if (half->state == RESPONSE_HALF_COMPLETE)
+        return response_half_read(half, NULL, data, size);
+    timer_disarm(&upstream->timer);
+    upstream->body_awaited = false;
+    n = response_half_read(half, &upstream->connection->channel, data, size);
+    if (n == UPSTREAM_CUT)
+        upstream_give_up(upstream);
+    else if (half->state == RESPONSE_HALF_COMPLETE)
+        upstream_finish(upstream);
+    else if (n == UPSTREAM_WAIT)
+        upstream_await_body(upstream);
+    return n;
+}
+
+struct text upstream_trailers(const struct upstream *upstream)
+{
+    return response_half_trailers(&upstream->response_half);
+}
+
+struct fields *upstream_empty_fields(struct upstream *upstream)
+{
+    struct response_half *half = &upstream->response_half;
+
+    half->response.fields = (struct fields){.items = half->field_items, .capacity = RESPONSE_HALF_MOST_FIELDS};
+    return &half->response.fields;
 }

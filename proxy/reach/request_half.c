@@ -1,0 +1,203 @@
+#include "proxy/reach/request_half.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "proxy/http/body.h"
+#include "proxy/http/trailers.h"
+
+const struct state_machine request_half_machine = {
+    .name = "request half",
+    .n_states = N_REQUEST_HALF_STATES,
+    .states =
+        {
+            [REQUEST_HALF_IDLE] = {"IDLE", STATE_BIT(REQUEST_HALF_HEAD)},
+            [REQUEST_HALF_HEAD] = {"HEAD", STATE_BIT(REQUEST_HALF_HEAD) | STATE_BIT(REQUEST_HALF_BODY) |
+                                               STATE_BIT(REQUEST_HALF_ABANDONED)},
+            [REQUEST_HALF_BODY] = {"BODY", STATE_BIT(REQUEST_HALF_HEAD) | STATE_BIT(REQUEST_HALF_SENT) |
+                                               STATE_BIT(REQUEST_HALF_ABANDONED)},
+            [REQUEST_HALF_SENT] = {"SENT", STATE_BIT(REQUEST_HALF_HEAD)},
+            [REQUEST_HALF_ABANDONED] = {"ABANDONED", 0},
+        },
+};
+
+static void request_half_move(struct request_half *half, enum request_half_state to)
+{
+    state_check(&request_half_machine, half->state, to);
+    half->state = to;
+}
+
+static enum half_result request_half_fail(struct request_half *half, enum outcome outcome, int error_number,
+                                          const char *reason)
+{
+    failure_note(half->failure, outcome, error_number, reason);
+    return HALF_FAILED;
+}
+
+void request_half_drop(struct request_half *half)
+{
+    buffer_give(half->store, half->out);
+    half->out = NULL;
+}
+
+void request_half_abandon(struct request_half *half)
+{
+    if (half->state == REQUEST_HALF_HEAD || half->state == REQUEST_HALF_BODY)
+        request_half_move(half, REQUEST_HALF_ABANDONED);
+    request_half_drop(half);
+}
+
+bool request_half_takes_body(const struct request_half *half, bool connected)
+{
+    if (half->state == REQUEST_HALF_ABANDONED)
+        return true; /* discarded */
+    if (half->state == REQUEST_HALF_HEAD)
+        return connected && half->sent_bytes == 0 && half->out->end == half->head_bytes;
+    return !half->out;
+}
+
+/* ---- sending ---- */
+
+void request_half_start(struct request_half *half, const struct request *request, const struct forward *forward)
+{
+    half->request = request;
+    half->forward = forward;
+    half->ended = request->body == BODY_NONE;
+}
+
+/* The head, at the front of `out`. On a retry it may still be there, with a piece of body behind it. */
+enum half_result request_half_begin(struct request_half *half)
+{
+    request_half_move(half, REQUEST_HALF_HEAD);
+    half->sent_bytes = 0;
+    if (half->out) {
+        half->out->start = 0;
+        return HALF_MORE;
+    }
+    half->out = buffer_take(half->store);
+    if (!half->out)
+        return request_half_fail(half, OUTCOME_INTERNAL, ENOMEM, NULL);
+    half->out->end = forward_write(half->request, half->forward, half->out->data, half->out->size);
+    half->head_bytes = half->out->end;
+    if (half->head_bytes > 0)
+        return HALF_MORE;
+    return request_half_fail(half, OUTCOME_HEADER_TOO_LARGE, 0, "no room for the forwarded head");
+}
+
+/* Sends what it can: HALF_MORE with what the target took in *ret_n, or how it did not. */
+static enum half_result request_half_push(struct request_half *half, struct connection *connection, const char *data,
+                                          size_t length, size_t *ret_n)
+{
+    ssize_t n = channel_send(&connection->channel, data, length);
+
+    if (n >= 0) {
+        half->sent_bytes += (uint64_t)n;
+        *ret_n = (size_t)n;
+        return HALF_MORE;
+    }
+    if (n != -EAGAIN) {
+        half->error_number = (int)-n;
+        return HALF_LOST;
+    }
+    if (connection_want_write(connection, true) < 0)
+        return request_half_fail(half, OUTCOME_INTERNAL, ENOMEM, NULL);
+    return HALF_WAIT;
+}
+
+enum half_result request_half_flush(struct request_half *half, struct connection *connection)
+{
+    struct buffer *out = half->out;
+
+    while (out && buffer_length(out) > 0) {
+        size_t n = 0;
+        enum half_result result = request_half_push(half, connection, out->data + out->start, buffer_length(out), &n);
+
+        if (result != HALF_MORE)
+            return result;
+        out->start += n;
+    }
+    request_half_drop(half);
+    if (half->state == REQUEST_HALF_HEAD)
+        request_half_move(half, REQUEST_HALF_BODY);
+    if (!half->ended)
+        return HALF_MORE;
+    request_half_move(half, REQUEST_HALF_SENT);
+    return HALF_DONE;
+}
+
+/* Puts bytes into `out`, which request_half_takes_body has promised room for. */
+static bool request_half_keep(struct request_half *half, const char *data, size_t length)
+{
+    struct buffer *out = half->out;
+
+    if (!out)
+        out = half->out = buffer_take(half->store);
+    if (!out || buffer_room(out) < length) {
+        request_half_fail(half, OUTCOME_INTERNAL, ENOMEM, NULL);
+        return false;
+    }
+    memcpy(out->data + out->end, data, length);
+    out->end += length;
+    return true;
+}
+
+static enum half_result request_half_send_chunk(struct request_half *half, struct connection *connection,
+                                                const char *data, size_t length)
+{
+    char head[CHUNK_HEAD_BYTES];
+    size_t n = chunk_write_head(head, length);
+
+    if (request_half_keep(half, head, n) && request_half_keep(half, data, length) && request_half_keep(half, "\r\n", 2))
+        return request_half_flush(half, connection);
+    return HALF_FAILED;
+}
+
+enum half_result request_half_send(struct request_half *half, struct connection *connection, const char *data,
+                                   size_t length)
+{
+    size_t taken = 0;
+
+    if (half->request->body == BODY_CHUNKED)
+        return request_half_send_chunk(half, connection, data, length);
+    /* A TLS library wants a write that did not succeed repeated from the same address: not the library's buffer, which
+     * is gone by then. */
+    if (half->out || connection->channel.tls)
+        return request_half_keep(half, data, length) ? request_half_flush(half, connection) : HALF_FAILED;
+    while (taken < length) {
+        size_t n = 0;
+        enum half_result result = request_half_push(half, connection, data + taken, length - taken, &n);
+
+        if (result == HALF_WAIT)
+            return request_half_keep(half, data + taken, length - taken) ? HALF_WAIT : HALF_FAILED;
+        if (result != HALF_MORE)
+            return result;
+        taken += n;
+    }
+    return HALF_MORE;
+}
+
+/* The last chunk, the trailer section and the empty line (RFC 9112 7.1.2). */
+static bool request_half_end_chunks(struct request_half *half, const struct fields *trailers)
+{
+    size_t n;
+
+    if (!request_half_keep(half, CHUNK_LAST, sizeof(CHUNK_LAST) - 1))
+        return false;
+    if (trailers) {
+        n = trailers_write(trailers, half->out->data + half->out->end, buffer_room(half->out));
+        if (n == SIZE_MAX) {
+            request_half_fail(half, OUTCOME_HEADER_TOO_LARGE, 0, "no room for the trailers");
+            return false;
+        }
+        half->out->end += n;
+    }
+    return request_half_keep(half, "\r\n", 2);
+}
+
+enum half_result request_half_end(struct request_half *half, const struct fields *trailers)
+{
+    half->ended = true;
+    if (half->state == REQUEST_HALF_ABANDONED || half->request->body != BODY_CHUNKED)
+        return HALF_MORE;
+    return request_half_end_chunks(half, trailers) ? HALF_MORE : HALF_FAILED;
+}

@@ -1,0 +1,81 @@
+/* The response half of an upstream: strict parsing of heads, and a body that is pulled.
+ *
+ *   IDLE ---> AWAITED ---> BODY ---> COMPLETE   a final head is there, bytes of its body may be to come
+ *     ^          | |
+ *     +----------+ +-----> SWITCHED             101: what follows is not HTTP
+ *     once more over a fresh connection
+ *
+ * It knows nothing of requests under way and of deadlines: its owner acts on what its steps return. */
+#ifndef PORTHOLE_REACH_RESPONSE_HALF_H
+#define PORTHOLE_REACH_RESPONSE_HALF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "proxy/base/buffer.h"
+#include "proxy/base/state.h"
+#include "proxy/http/body.h"
+#include "proxy/http/forward.h"
+#include "proxy/http/response.h"
+#include "proxy/reach/channel.h"
+#include "proxy/reach/half.h"
+#include "proxy/report/failure.h"
+
+#define RESPONSE_HALF_MOST_FIELDS 128
+
+enum response_half_state {
+    RESPONSE_HALF_IDLE,
+    RESPONSE_HALF_AWAITED,
+    RESPONSE_HALF_BODY,
+    RESPONSE_HALF_COMPLETE,
+    RESPONSE_HALF_SWITCHED,
+    N_RESPONSE_HALF_STATES
+};
+
+extern const struct state_machine response_half_machine;
+
+/* Embedded in its upstream. */
+struct response_half {
+    enum response_half_state state;
+    const struct request *request; /* borrowed from the exchange, like the next; until the head is there */
+    const struct forward *forward;
+    struct buffer_store *store; /* borrowed, like the next */
+    struct failure *failure;    /* the upstream's */
+    struct buffer *in;          /* owned; bytes received and not yet handed on */
+    bool unparsed;              /* some of them may be another head */
+    size_t scanned;
+    struct response response; /* valid from BODY on, while `in` is held */
+    struct chunked chunked;
+    struct buffer *trailers;  /* owned; the trailer section as it came, when the client wants it; else NULL */
+    uint64_t remaining_bytes; /* BODY_LENGTH */
+    int error_number;         /* of HALF_LOST */
+    unsigned n_interim;       /* 1xx responses so far */
+    bool body_in_buffer;      /* the whole decoded body is in `in` */
+    bool continue_seen;       /* a 100 came */
+    bool got_bytes;           /* something of a response arrived */
+    struct field field_items[RESPONSE_HALF_MOST_FIELDS]; /* not cleared: response.fields.n_items says how many count */
+};
+
+/* The half is all zero but for store, failure and field_items. */
+void response_half_start(struct response_half *half, const struct request *request, const struct forward *forward);
+/* There is a connection, on which a response is to come. */
+void response_half_await(struct response_half *half);
+/* It will come on another connection, if on any. */
+void response_half_leave(struct response_half *half);
+/* Gives its memory back. Harmless twice. */
+void response_half_drop(struct response_half *half);
+
+/* While AWAITED: receives and parses. HALF_MORE: an interim response is in `response`, call again. HALF_DONE: BODY,
+ * COMPLETE or SWITCHED. */
+enum half_result response_half_receive(struct response_half *half, struct channel *channel);
+
+enum { RESPONSE_HALF_WAIT = 0, RESPONSE_HALF_END = -1, RESPONSE_HALF_CUT = -2 };
+/* While BODY or COMPLETE: the next piece of the body, straight into `data`: a count, or one of the above (CUT: the
+ * upstream's failure says why). */
+ssize_t response_half_read(struct response_half *half, struct channel *channel, char *data, size_t size);
+/* The trailer section, or an empty text. */
+struct text response_half_trailers(const struct response_half *half);
+
+#endif

@@ -1,0 +1,281 @@
+/* The halves of an upstream, each by itself: what their steps return, over one end of a socket pair. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "proxy/reach/request_half.h"
+#include "proxy/reach/response_half.h"
+#include "tests/unit/state_walk.h"
+
+#define OUT_BYTES 4096
+
+struct bench {
+    struct loop *loop;
+    struct pool pool;
+    struct connection *connection;
+    int other; /* the target's end, -1 when closed */
+    struct buffer_store store;
+    struct failure failure;
+    struct request request;
+    struct field field;
+    struct forward forward;
+    struct request_half sending;
+    struct response_half receiving;
+};
+
+static int bench_setup(void **state)
+{
+    struct bench *bench = calloc(1, sizeof(*bench));
+    struct channel channel = CHANNEL_INIT;
+    int ends[2];
+
+    assert_non_null(bench);
+    bench->loop = loop_new();
+    assert_non_null(bench->loop);
+    pool_init(&bench->pool, bench->loop);
+    buffer_store_init(&bench->store, OUT_BYTES, 4);
+    failure_init(&bench->failure);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), 0);
+    channel.fd = ends[0];
+    bench->other = ends[1];
+    bench->connection = pool_adopt(&bench->pool, &channel);
+    assert_non_null(bench->connection);
+    bench->request = (struct request){.method = TEXT_LITERAL("GET"),
+                                      .target = TEXT_LITERAL("/"),
+                                      .origin = TEXT_LITERAL("/"),
+                                      .minor = 1,
+                                      .authority = TEXT_LITERAL("a")};
+    bench->request.fields.items = &bench->field;
+    bench->forward.client_node = TEXT_LITERAL("_uid-1");
+    bench->sending.store = bench->receiving.store = &bench->store;
+    bench->sending.failure = bench->receiving.failure = &bench->failure;
+    *state = bench;
+    return 0;
+}
+
+static int bench_teardown(void **state)
+{
+    struct bench *bench = *state;
+
+    request_half_drop(&bench->sending);
+    response_half_drop(&bench->receiving);
+    pool_give(bench->connection, false);
+    pool_deinit(&bench->pool);
+    if (bench->other >= 0)
+        close(bench->other);
+    buffer_store_deinit(&bench->store);
+    loop_free(bench->loop);
+    free(bench);
+    return 0;
+}
+
+static void tell(struct bench *bench, const char *text)
+{
+    assert_int_equal(send(bench->other, text, strlen(text), MSG_NOSIGNAL), strlen(text));
+}
+
+static enum half_result receive(struct bench *bench)
+{
+    return response_half_receive(&bench->receiving, &bench->connection->channel);
+}
+
+static void begin_receiving(struct bench *bench)
+{
+    response_half_start(&bench->receiving, &bench->request, &bench->forward);
+    response_half_await(&bench->receiving);
+}
+
+static void begin_sending(struct bench *bench)
+{
+    request_half_start(&bench->sending, &bench->request, &bench->forward);
+    assert_int_equal(request_half_begin(&bench->sending), HALF_MORE);
+}
+
+static void test_half_machines_move_as_their_tables_say(void **state)
+{
+    (void)state;
+    state_walk(&request_half_machine, NULL,
+               "IDLE: HEAD\nHEAD: HEAD BODY ABANDONED\nBODY: HEAD SENT ABANDONED\nSENT: HEAD\n");
+    state_walk(&response_half_machine, NULL, "IDLE: AWAITED\nAWAITED: IDLE BODY SWITCHED\nBODY: COMPLETE\n");
+}
+
+/* ---- requests ---- */
+
+static void test_request_half_without_a_body_is_sent_with_its_head(void **state)
+{
+    struct bench *bench = *state;
+    char received[OUT_BYTES];
+
+    begin_sending(bench);
+    assert_false(request_half_takes_body(&bench->sending, false));
+    assert_int_equal(request_half_flush(&bench->sending, bench->connection), HALF_DONE);
+    assert_int_equal(bench->sending.state, REQUEST_HALF_SENT);
+    assert_int_equal(recv(bench->other, received, sizeof(received), 0), bench->sending.head_bytes);
+    assert_memory_equal(received, "GET / HTTP/1.1\r\n", 16);
+}
+
+/* A dead connection: the head is made anew for the next one, whatever had become of it. */
+static void test_request_half_begins_again_from_every_state_of_sending(void **state)
+{
+    struct bench *bench = *state;
+
+    begin_sending(bench);
+    assert_int_equal(request_half_begin(&bench->sending), HALF_MORE);
+    assert_int_equal(request_half_flush(&bench->sending, bench->connection), HALF_DONE);
+    assert_int_equal(request_half_begin(&bench->sending), HALF_MORE);
+    assert_true(request_half_is_unsent(&bench->sending));
+    assert_int_equal(request_half_flush(&bench->sending, bench->connection), HALF_DONE);
+}
+
+static void test_request_half_waits_for_a_full_target_and_goes_on(void **state)
+{
+    static char piece[OUT_BYTES / 4];
+    struct bench *bench = *state;
+    enum half_result result = HALF_MORE;
+    char sink[8192];
+
+    bench->request.method = (struct text)TEXT_LITERAL("POST");
+    bench->request.body = BODY_LENGTH;
+    bench->request.content_length = 1u << 30;
+    begin_sending(bench);
+    assert_true(request_half_takes_body(&bench->sending, true));
+    while (result == HALF_MORE) {
+        assert_true(request_half_takes_body(&bench->sending, true));
+        result = request_half_send(&bench->sending, bench->connection, piece, sizeof(piece));
+    }
+    assert_int_equal(result, HALF_WAIT);
+    assert_false(request_half_takes_body(&bench->sending, true));
+    while (recv(bench->other, sink, sizeof(sink), 0) > 0)
+        ;
+    assert_int_equal(request_half_flush(&bench->sending, bench->connection), HALF_MORE);
+    assert_int_equal(bench->sending.state, REQUEST_HALF_BODY);
+    assert_int_equal(request_half_end(&bench->sending, NULL), HALF_MORE);
+    assert_int_equal(request_half_flush(&bench->sending, bench->connection), HALF_DONE);
+}
+
+static void test_request_half_tells_of_a_lost_connection(void **state)
+{
+    struct bench *bench = *state;
+
+    begin_sending(bench);
+    close(bench->other);
+    bench->other = -1;
+    assert_int_equal(request_half_flush(&bench->sending, bench->connection), HALF_LOST);
+    assert_int_equal(bench->sending.error_number, EPIPE);
+    assert_false(failure_is_set(&bench->failure));
+    request_half_abandon(&bench->sending);
+    assert_true(request_half_is_abandoned(&bench->sending));
+    assert_true(request_half_takes_body(&bench->sending, false)); /* to be discarded */
+    request_half_abandon(&bench->sending);
+}
+
+static void test_request_half_without_room_for_its_head_fails(void **state)
+{
+    static char long_target[2 * OUT_BYTES];
+    struct bench *bench = *state;
+
+    memset(long_target, '/', sizeof(long_target));
+    bench->request.origin = (struct text){long_target, sizeof(long_target)};
+    request_half_start(&bench->sending, &bench->request, &bench->forward);
+    assert_int_equal(request_half_begin(&bench->sending), HALF_FAILED);
+    assert_int_equal(bench->failure.outcome, OUTCOME_HEADER_TOO_LARGE);
+}
+
+/* ---- responses ---- */
+
+static void test_response_half_waits_then_has_interim_and_final_heads(void **state)
+{
+    struct bench *bench = *state;
+    char body[16];
+
+    begin_receiving(bench);
+    assert_int_equal(receive(bench), HALF_WAIT);
+    tell(bench, "HTTP/1.1 103 Early Hints\r\nX: y\r\n\r\nHTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 O");
+    assert_int_equal(receive(bench), HALF_MORE);
+    assert_int_equal(bench->receiving.response.status, 103);
+    assert_int_equal(receive(bench), HALF_MORE);
+    assert_true(bench->receiving.continue_seen);
+    assert_int_equal(receive(bench), HALF_WAIT);
+    tell(bench, "K\r\nContent-Length: 70000\r\n\r\nabc");
+    assert_int_equal(receive(bench), HALF_DONE);
+    assert_int_equal(bench->receiving.state, RESPONSE_HALF_BODY);
+    assert_int_equal(response_half_read(&bench->receiving, &bench->connection->channel, body, sizeof(body)), 3);
+    assert_int_equal(response_half_read(&bench->receiving, &bench->connection->channel, body, sizeof(body)),
+                     RESPONSE_HALF_WAIT);
+    shutdown(bench->other, SHUT_WR);
+    assert_int_equal(response_half_read(&bench->receiving, &bench->connection->channel, body, sizeof(body)),
+                     RESPONSE_HALF_CUT);
+    assert_int_equal(bench->failure.outcome, OUTCOME_TARGET_TRUNCATED);
+}
+
+static void test_response_half_with_a_short_body_is_complete_at_once(void **state)
+{
+    struct bench *bench = *state;
+
+    begin_receiving(bench);
+    tell(bench, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    assert_int_equal(receive(bench), HALF_DONE);
+    assert_int_equal(bench->receiving.state, RESPONSE_HALF_COMPLETE);
+    assert_true(bench->receiving.body_in_buffer);
+    assert_true(bench->receiving.response.reusable);
+}
+
+static void test_response_half_that_was_left_may_be_awaited_again(void **state)
+{
+    struct bench *bench = *state;
+
+    begin_receiving(bench);
+    response_half_leave(&bench->receiving);
+    response_half_await(&bench->receiving);
+    shutdown(bench->other, SHUT_WR);
+    assert_int_equal(receive(bench), HALF_LOST);
+    assert_int_equal(bench->receiving.error_number, 0);
+    assert_false(failure_is_set(&bench->failure));
+}
+
+static void test_response_half_fails_on_what_is_no_response(void **state)
+{
+    static const char *const bad[] = {"rubbish\r\n\r\n", "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n",
+                                      "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"};
+    struct bench *bench = *state;
+
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        response_half_drop(&bench->receiving);
+        memset(&bench->receiving, 0, offsetof(struct response_half, field_items));
+        bench->receiving.store = &bench->store;
+        bench->receiving.failure = &bench->failure;
+        failure_init(&bench->failure);
+        begin_receiving(bench);
+        tell(bench, bad[i]);
+        assert_int_equal(receive(bench), HALF_FAILED);
+        assert_int_equal(bench->failure.outcome, OUTCOME_BAD_RESPONSE);
+        assert_non_null(failure_reason(&bench->failure));
+    }
+}
+
+#define BENCH_TEST(name) cmocka_unit_test_setup_teardown(name, bench_setup, bench_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_half_machines_move_as_their_tables_say),
+        BENCH_TEST(test_request_half_without_a_body_is_sent_with_its_head),
+        BENCH_TEST(test_request_half_begins_again_from_every_state_of_sending),
+        BENCH_TEST(test_request_half_waits_for_a_full_target_and_goes_on),
+        BENCH_TEST(test_request_half_tells_of_a_lost_connection),
+        BENCH_TEST(test_request_half_without_room_for_its_head_fails),
+        BENCH_TEST(test_response_half_waits_then_has_interim_and_final_heads),
+        BENCH_TEST(test_response_half_with_a_short_body_is_complete_at_once),
+        BENCH_TEST(test_response_half_that_was_left_may_be_awaited_again),
+        BENCH_TEST(test_response_half_fails_on_what_is_no_response),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
