@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "cmd/cmd.h"
+#include "config/address.h"
 #include "proxy/reach/connect_reason.h"
 
 /* One server to ask. Owned by its verb, one thread. */
@@ -58,30 +59,49 @@ static CURLcode fetch_set_url(struct fetch *client, const char *base, const char
     return code;
 }
 
-static int fetch_set_address(struct fetch *client, const char *address, const char *path, struct error *error)
+static CURLcode fetch_set_tcp(struct fetch *client, const struct address *address, const char *path)
 {
-    CURLcode code = CURLE_OK;
+    bool ipv6 = strchr(address->name, ':');
+    CURLcode code = CURLE_OUT_OF_MEMORY;
     char *base = NULL;
 
-    if (fetch_begins(address, "unix:@") && address[6]) {
-        code = curl_easy_setopt(client->curl, CURLOPT_ABSTRACT_UNIX_SOCKET, address + 6);
-    } else if (fetch_begins(address, "unix:") && address[5] && address[5] != '@') {
-        client->socket = strdup(address + 5);
-        if (!client->socket)
-            code = CURLE_OUT_OF_MEMORY;
-    } else if (fetch_begins(address, "tcp:") && strchr(address + 4, ':')) {
-        if (asprintf(&base, "http://%s", address + 4) < 0)
-            return error_set(error, -ENOMEM, "out of memory");
-    } else if (!fetch_begins(address, "http://") && !fetch_begins(address, "https://")) {
-        return error_set(error, -EINVAL,
-                         "'%s' is no address: unix:/PATH, unix:@NAME, tcp:HOST:PORT, http://... or https://...",
-                         address);
-    }
-    if (code == CURLE_OK && fetch_begins(address, "http"))
-        code = fetch_set_url(client, address, path);
-    else if (code == CURLE_OK)
-        code = fetch_set_url(client, base ? base : "http://localhost", path ? path : "/");
+    if (asprintf(&base, "http://%s%s%s:%u", ipv6 ? "[" : "", address->name, ipv6 ? "]" : "", address->port) >= 0)
+        code = fetch_set_url(client, base, path ? path : "/");
     free(base);
+    return code;
+}
+
+static CURLcode fetch_set_parsed(struct fetch *client, const struct address *address, const char *path)
+{
+    CURLcode code = CURLE_OK;
+
+    if (!address_is_unix(address->kind))
+        return fetch_set_tcp(client, address, path);
+    if (address->kind == ADDRESS_ABSTRACT)
+        code = curl_easy_setopt(client->curl, CURLOPT_ABSTRACT_UNIX_SOCKET, address->name);
+    else if (!(client->socket = strdup(address->name)))
+        code = CURLE_OUT_OF_MEMORY;
+    return code == CURLE_OK ? fetch_set_url(client, "http://localhost", path ? path : "/") : code;
+}
+
+/* An address as targets have it, or a URL, which may have a path of its own. */
+static int fetch_set_address(struct fetch *client, const char *text, const char *path, struct error *error)
+{
+    struct address address;
+    CURLcode code;
+    int r;
+
+    if (fetch_begins(text, "http://") || fetch_begins(text, "https://")) {
+        code = fetch_set_url(client, text, path);
+    } else {
+        r = address_parse(text, ADDRESS_TO_REACH, &address, error);
+        if (r > 0)
+            return error_prefix(error, "'%s' is no address", text);
+        if (r < 0)
+            return error_set(error, r, "out of memory");
+        code = fetch_set_parsed(client, &address, path);
+        address_deinit(&address);
+    }
     return code == CURLE_OK ? 0 : error_set(error, -ENOMEM, "%s", curl_easy_strerror(code));
 }
 

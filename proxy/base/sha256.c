@@ -64,8 +64,7 @@ static void sha256_finish(uint32_t hash[8], const unsigned char *rest, size_t n_
     size_t n = n_rest < SHA256_BLOCK_BYTES - sizeof(length) ? SHA256_BLOCK_BYTES : sizeof(blocks);
     uint64_t n_bits = htobe64(length * 8);
 
-    if (n_rest > 0)
-        memcpy(blocks, rest, n_rest);
+    memcpy(blocks, rest, n_rest);
     blocks[n_rest] = 0x80;
     memcpy(blocks + n - sizeof(n_bits), &n_bits, sizeof(n_bits));
     for (size_t at = 0; at < n; at += SHA256_BLOCK_BYTES)
@@ -80,7 +79,7 @@ void sha256_hex(const void *data, size_t length, char out[SHA256_HEX_BYTES])
 
     for (size_t at = 0; at < whole; at += SHA256_BLOCK_BYTES)
         sha256_block(hash, bytes + at);
-    sha256_finish(hash, whole < length ? bytes + whole : NULL, length - whole, length);
+    sha256_finish(hash, bytes + whole, length - whole, length);
     for (size_t i = 0; i < 8; i++)
         snprintf(out + 8 * i, 9, "%08x", hash[i]);
 }

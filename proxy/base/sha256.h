@@ -8,6 +8,7 @@
 /* 64 hexadecimal digits, terminated. */
 #define SHA256_HEX_BYTES 65
 
+/* `data` is never NULL. */
 void sha256_hex(const void *data, size_t length, char out[SHA256_HEX_BYTES]);
 
 #endif

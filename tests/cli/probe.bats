@@ -36,7 +36,7 @@ fails_with() { # TEXT ARGUMENT...
     "$porthole" probe --wait 10s "unix:@porthole-probe-$$"
     background tcp socat -d -d TCP-LISTEN:0,bind=127.0.0.1,fork "UNIX-CONNECT:$dir/target.sock"
     for ((i = 0; i < 250; i++)); do
-        port=$(sed -n 's/.*listening on .*127.0.0.1:\([0-9]*\).*/\1/p' "$dir/tcp.err")
+        port=$(sed -n 's/.*listening on .*127.0.0.1:\([0-9]*\).*/\1/p' "$dir/tcp.err" 2>/dev/null || :)
         [ -z "$port" ] || break
         sleep 0.02
     done
