@@ -1,6 +1,7 @@
 #include "proxy/server.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -16,13 +17,15 @@
 #include "proxy/reach/connect.h"
 #include "proxy/worker.h"
 
-#define LOOK_MS 2000 /* what inotify cannot see: a directory that was replaced, a successor that died */
+#define LOOK_MS 2000         /* what inotify cannot see: a directory that was replaced, a successor that died */
+#define SPARE_DESCRIPTORS 16 /* for what is opened now and then: logs, names, sockets that are published again */
 #define WATCH_EVENTS (IN_MOVED_TO | IN_CREATE | IN_DELETE | IN_MOVED_FROM)
 
 struct server {
     struct snapshot *snapshot; /* a reference */
     struct loop *loop;         /* the main thread's: signals and the sockets' directories */
     struct listener **listeners;
+    struct admission_house house;
     struct admission *admissions; /* by listener_config.index */
     bool *lost;                   /* per listener: said that it is not ours any more */
     struct timer look;
@@ -279,6 +282,26 @@ static void server_raise_descriptor_limit(const struct server *server)
             (unsigned long long)limit.rlim_max, (unsigned long long)wanted);
 }
 
+/* How many clients the descriptors allow that are left when everything is open: each may need another one for its
+ * connection to a target, as far as targets may have so many. */
+static uint32_t server_count_places(const struct server *server)
+{
+    int next = fcntl(server->signal_fd, F_DUPFD_CLOEXEC, 0); /* the lowest that is free */
+    uint64_t used = (next < 0 ? 0 : (uint64_t)next) + SPARE_DESCRIPTORS, for_targets = 0, left;
+    struct rlimit limit;
+
+    if (next >= 0)
+        close(next);
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > UINT32_MAX)
+        return UINT32_MAX;
+    for (size_t i = 0; i < server->snapshot->n_targets; i++)
+        for_targets += server->snapshot->targets[i].connections_max;
+    left = limit.rlim_cur > used ? limit.rlim_cur - used : 0;
+    if (for_targets > left / 2)
+        for_targets = left / 2;
+    return left - for_targets > 0 ? (uint32_t)(left - for_targets) : 1;
+}
+
 /* Everything that can fail comes before the sockets: once they are published, another process may have given way. */
 static int server_make(struct server *server, bool takeover, struct error *error)
 {
@@ -294,7 +317,8 @@ static int server_make(struct server *server, bool takeover, struct error *error
     if (!server->loop || !server->listeners || !server->admissions || !server->lost)
         return error_set(error, -ENOMEM, "cannot make a server: %s", strerror(errno));
     for (size_t i = 0; i < server->snapshot->n_listeners; i++)
-        if (admission_init(&server->admissions[i], &server->snapshot->listeners[i], server->snapshot->n_workers) < 0)
+        if (admission_init(&server->admissions[i], &server->house, &server->snapshot->listeners[i],
+                           server->snapshot->n_workers) < 0)
             return error_set(error, -ENOMEM, "out of memory");
     r = server_watch_signals(server, error);
     if (r == 0)
@@ -318,6 +342,7 @@ int server_new(struct snapshot *snapshot, const struct server_options *options, 
     server->signals = (struct source)SOURCE_INIT;
     server->directories = (struct source)SOURCE_INIT;
     timer_init(&server->look, server_on_look);
+    admission_house_init(&server->house);
     r = server_make(server, options->takeover, error);
     if (r < 0) {
         server_free(server);
@@ -345,6 +370,7 @@ int server_run(struct server *server)
     struct error error = ERROR_INIT;
     int r = 0;
 
+    server->house.most_clients = server_count_places(server);
     for (size_t i = 0; i < server->n_workers && r == 0; i++)
         r = worker_start(server->workers[i], &error);
     if (r < 0) {
@@ -378,6 +404,7 @@ void server_free(struct server *server)
         listener_free(server->listeners[i]);
     for (size_t i = 0; server->admissions && i < server->snapshot->n_listeners; i++)
         admission_deinit(&server->admissions[i]);
+    admission_house_deinit(&server->house);
     loop_remove(&server->signals);
     loop_remove(&server->directories);
     if (server->signal_fd >= 0)

@@ -24,14 +24,14 @@ enum worker_request {
     WORKER_STOP,            /* take what is in the backlogs, then no more; a deadline for the rest */
     WORKER_DEADLINE,        /* a stop has another deadline */
     WORKER_CHANGE_LISTENER, /* turn to another descriptor, when the old one's backlog is empty */
-    WORKER_PLACE,           /* a listener on which clients wait has a place */
+    WORKER_LOOK,            /* a listener may have a place, or is to make one */
 };
 
 struct worker_message {
     struct message message;
     enum worker_request request;
     uint64_t deadline_ms; /* WORKER_STOP, WORKER_DEADLINE */
-    size_t listener;      /* WORKER_CHANGE_LISTENER, WORKER_PLACE: its index */
+    size_t listener;      /* WORKER_CHANGE_LISTENER, WORKER_LOOK: its index */
     int fd;               /* owned; WORKER_CHANGE_LISTENER; else -1 */
 };
 
@@ -39,8 +39,8 @@ struct worker_message {
 struct worker_seat {
     struct worker *worker;
     struct acceptor acceptor;
-    struct worker_message place; /* posted by whoever gives a place back */
-    atomic_bool place_posted;
+    struct worker_message look; /* posted by whoever gives a place back, or needs one */
+    atomic_bool look_posted;
 };
 
 struct worker {
@@ -78,13 +78,19 @@ static int worker_on_client(struct acceptor_host *host, const struct listener_co
     return exchange_stream(&worker->env, &client, (struct text){text, n});
 }
 
-/* Any thread. One message is enough for all the places of a moment. */
-static void worker_on_place(struct admission_desk *desk)
+static bool worker_on_let_go(struct acceptor_host *host, struct admission_pass *pass)
+{
+    (void)host;
+    return client_make_room(pass);
+}
+
+/* Any thread. One message is enough for all that happens in a moment. */
+static void worker_on_told(struct admission_desk *desk)
 {
     struct worker_seat *seat = desk->closure;
 
-    if (!atomic_exchange(&seat->place_posted, true))
-        mailbox_post(&seat->worker->mailbox, &seat->place.message);
+    if (!atomic_exchange(&seat->look_posted, true))
+        mailbox_post(&seat->worker->mailbox, &seat->look.message);
 }
 
 /* ---- stopping ---- */
@@ -139,9 +145,9 @@ static void worker_heed_one(struct worker *worker, struct worker_message *asked)
         acceptor_change(&worker->seats[asked->listener].acceptor, asked->fd);
         asked->fd = -1;
         break;
-    case WORKER_PLACE:
-        atomic_store(&worker->seats[asked->listener].place_posted, false);
-        acceptor_retry(&worker->seats[asked->listener].acceptor);
+    case WORKER_LOOK:
+        atomic_store(&worker->seats[asked->listener].look_posted, false);
+        acceptor_look(&worker->seats[asked->listener].acceptor);
         break;
     }
     asked->message.drop(&asked->message);
@@ -220,22 +226,12 @@ static bool worker_is_done(const struct worker *worker)
            worker->env.tunnels.n_tunnels == 0;
 }
 
-static int worker_most_client_fd(void)
-{
-    struct rlimit limit;
-
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > INT_MAX)
-        return INT_MAX;
-    return (int)(limit.rlim_cur - limit.rlim_cur / 4);
-}
-
 static void *worker_main(void *closure)
 {
     struct worker *worker = closure;
 
     loop_before_timers(worker->loop, worker_before_timers, worker);
     timer_arm(worker->loop, &worker->beat, BEAT_MS);
-    worker->host.most_client_fd = worker_most_client_fd();
     worker_heed(worker);
     while (!worker_is_done(worker)) {
         bool busy = frontend_is_busy(worker->frontend) || tunnels_are_ready(&worker->env.tunnels);
@@ -282,7 +278,8 @@ static int worker_make_seats(struct worker *worker)
 {
     size_t n = worker->snapshot->n_listeners;
 
-    worker->host = (struct acceptor_host){.loop = worker->loop, .metrics = &worker->metrics, .serve = worker_on_client};
+    worker->host = (struct acceptor_host){
+        .loop = worker->loop, .metrics = &worker->metrics, .serve = worker_on_client, .let_go = worker_on_let_go};
     worker->seats = calloc(n, sizeof(*worker->seats));
     if (!worker->seats)
         return -ENOMEM;
@@ -291,9 +288,9 @@ static int worker_make_seats(struct worker *worker)
         struct admission_desk *desk = &worker->setup.admissions[i].desks[worker->setup.index];
 
         seat->worker = worker;
-        seat->place = (struct worker_message){
-            .message.drop = worker_message_keep, .request = WORKER_PLACE, .listener = i, .fd = -1};
-        desk->told = worker_on_place;
+        seat->look = (struct worker_message){
+            .message.drop = worker_message_keep, .request = WORKER_LOOK, .listener = i, .fd = -1};
+        desk->told = worker_on_told;
         desk->closure = seat;
         acceptor_init(&seat->acceptor, &worker->host, &worker->snapshot->listeners[i], desk);
     }

@@ -1,12 +1,14 @@
 #include "proxy/listen/acceptor.h"
 
 #include <errno.h>
+#include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #define ACCEPT_MOST 16 /* per wake-up, so that accepting never starves those who are in */
-#define RETRY_MS 100
+#define RETRY_MS 50    /* while nobody is idle; who leaves is told at once */
 
 const struct state_machine acceptor_machine = {
     .name = "acceptor",
@@ -24,23 +26,136 @@ void acceptor_move(struct acceptor *acceptor, enum acceptor_state to)
     acceptor->state = to;
 }
 
-/* ---- waiting ---- */
-
-static void acceptor_on_retry(struct timer *timer)
-{
-    acceptor_retry(CONTAINER_OF(timer, struct acceptor, retry));
-}
-
-static void acceptor_wait(struct acceptor *acceptor)
-{
-    acceptor_move(acceptor, ACCEPTOR_WAITING);
-    loop_remove(&acceptor->source);
-    timer_arm(acceptor->host->loop, &acceptor->retry, RETRY_MS);
-}
-
 static bool acceptor_is_emptying(const struct acceptor *acceptor)
 {
     return acceptor->state == ACCEPTOR_EMPTYING;
+}
+
+/* ---- what is told ---- */
+
+static struct episode *acceptor_episode(const struct acceptor *acceptor, enum admission_verdict want)
+{
+    struct admission *admission = acceptor->desk->admission;
+
+    return want == ADMISSION_FULL ? &admission->crowding : &admission->house->shortage;
+}
+
+/* "limits.connections (4) of NAME is reached", or what else is missing. */
+static void acceptor_describe(const struct acceptor *acceptor, enum admission_verdict want, char *out, size_t size)
+{
+    if (want == ADMISSION_FULL)
+        snprintf(out, size, "limits.connections (%u) of %s is reached", acceptor->config->limit_connections,
+                 acceptor->config->name);
+    else
+        snprintf(out, size,
+                 "no descriptors are left for clients (at most %u, the rest of RLIMIT_NOFILE is for targets)",
+                 acceptor->desk->admission->house->most_clients);
+}
+
+static void acceptor_tell_room(struct acceptor *acceptor, enum admission_verdict want)
+{
+    uint64_t n = episode_room(acceptor_episode(acceptor, want), loop_now(acceptor->host->loop));
+    char what[256];
+
+    if (n == 0)
+        return;
+    acceptor_describe(acceptor, want, what, sizeof(what));
+    log_info("%s: whoever was idle for longest made room for the next (%llu clients did)", what, (unsigned long long)n);
+}
+
+static void acceptor_tell_wait(struct acceptor *acceptor, enum admission_verdict want)
+{
+    char what[256];
+
+    if (!episode_wait(acceptor_episode(acceptor, want), loop_now(acceptor->host->loop)))
+        return;
+    acceptor_describe(acceptor, want, what, sizeof(what));
+    log_warn("%s and nobody is idle: new clients wait", what);
+}
+
+/* The backlog is empty. */
+static void acceptor_tell_calm(struct acceptor *acceptor)
+{
+    for (enum admission_verdict want = ADMISSION_FULL; want <= ADMISSION_NO_DESCRIPTORS; want++) {
+        uint64_t ms = 0;
+
+        if (episode_calm(acceptor_episode(acceptor, want), loop_now(acceptor->host->loop), &ms))
+            log_info("new clients do not wait any more for %s; they did for %llu ms",
+                     want == ADMISSION_FULL ? "a place" : "descriptors", (unsigned long long)ms);
+    }
+}
+
+/* ---- making room ---- */
+
+/* Lets the longest idle of this desk (and this user) go. False when nobody was, and for long enough. */
+static bool acceptor_let_one_go(struct acceptor *acceptor, uid_t uid)
+{
+    struct acceptor_host *host = acceptor->host;
+    struct admission_pass *pass;
+
+    while ((pass = admission_longest(acceptor->desk, uid, loop_now(host->loop)))) {
+        /* Whatever comes of it, it is not idle any more. */
+        admission_busy(pass);
+        if (!host->let_go(host, pass))
+            continue;
+        admission_yield(pass);
+        return true;
+    }
+    return false;
+}
+
+static bool acceptor_has_somebody(const struct acceptor *acceptor)
+{
+    struct pollfd backlog = {.fd = acceptor->fd, .events = POLLIN};
+
+    return poll(&backlog, 1, 0) > 0;
+}
+
+static void acceptor_on_ready(struct source *source, uint32_t events);
+
+static void acceptor_open(struct acceptor *acceptor)
+{
+    int r;
+
+    admission_stop_waiting(acceptor->desk);
+    timer_disarm(&acceptor->retry);
+    acceptor_move(acceptor, ACCEPTOR_OPEN);
+    r = loop_add(acceptor->host->loop, &acceptor->source, acceptor->fd, EPOLLIN | EPOLLEXCLUSIVE, acceptor_on_ready);
+    if (r < 0)
+        log_error("cannot watch listener %s: %s", acceptor->config->name, strerror(-r));
+}
+
+static void acceptor_on_retry(struct timer *timer)
+{
+    struct acceptor *acceptor = CONTAINER_OF(timer, struct acceptor, retry);
+
+    acceptor_open(acceptor);
+}
+
+static void acceptor_wait(struct acceptor *acceptor, enum admission_verdict want, uint64_t ms)
+{
+    acceptor_move(acceptor, ACCEPTOR_WAITING);
+    loop_remove(&acceptor->source);
+    timer_arm(acceptor->host->loop, &acceptor->retry, ms < RETRY_MS ? ms : RETRY_MS);
+    admission_wait(acceptor->desk, want);
+}
+
+/* There is no place for who is next. True when there may be one now; else it will be looked for again. */
+static bool acceptor_make_room(struct acceptor *acceptor, enum admission_verdict want)
+{
+    struct admission_desk *longest = NULL;
+    uint64_t ms = admission_ask(acceptor->desk, want, loop_now(acceptor->host->loop), &longest);
+    bool made = longest && (longest != acceptor->desk || acceptor_let_one_go(acceptor, ADMISSION_NOBODY));
+
+    if (made)
+        acceptor_tell_room(acceptor, want);
+    else if (ms == ADMISSION_NOBODY_IS_IDLE)
+        acceptor_tell_wait(acceptor, want);
+    /* Its place is free at once, its descriptor when it has gone. */
+    if (made && longest == acceptor->desk && want == ADMISSION_FULL)
+        return true;
+    acceptor_wait(acceptor, want, made ? RETRY_MS : ms);
+    return false;
 }
 
 /* ---- one client ---- */
@@ -61,6 +176,14 @@ static void acceptor_log_refused(struct acceptor *acceptor, const struct peer *p
     acceptor->next_refused_line = instant_add_ms(now, 1000);
 }
 
+/* Whether there is a place for another of this user; its own longest idle makes room. */
+static bool acceptor_knows(struct acceptor *acceptor, struct admission_pass *pass, uid_t uid)
+{
+    if (admission_know(pass, uid))
+        return true;
+    return acceptor_let_one_go(acceptor, uid) && admission_know(pass, uid);
+}
+
 /* Reads who is there and whether it may be. */
 static bool acceptor_lets_in(struct acceptor *acceptor, int fd, struct admission_pass *pass, struct peer *ret_peer)
 {
@@ -74,7 +197,7 @@ static bool acceptor_lets_in(struct acceptor *acceptor, int fd, struct admission
         acceptor_log_refused(acceptor, ret_peer, "is not allowed on");
         return false;
     }
-    if (!admission_know(pass, ret_peer->uid)) {
+    if (!acceptor_knows(acceptor, pass, ret_peer->uid)) {
         acceptor_log_refused(acceptor, ret_peer, "has limits.connections_per_uid connections on");
         return false;
     }
@@ -96,47 +219,64 @@ static void acceptor_take(struct acceptor *acceptor, int fd, struct admission_pa
         log_error("cannot serve another connection on %s: out of memory", acceptor->config->name);
 }
 
-/* A place, or the promise to be told of the next one. */
+/* A place for who is next. False when there is nobody, or no place: then it will be looked for again. */
 static bool acceptor_enter(struct acceptor *acceptor, struct admission_pass *ret_pass)
 {
     bool anyway = acceptor_is_emptying(acceptor);
+    enum admission_verdict verdict;
 
-    if (admission_enter(acceptor->desk, anyway, ret_pass))
-        return true;
-    admission_wait(acceptor->desk);
-    if (!admission_enter(acceptor->desk, anyway, ret_pass))
+    while ((verdict = admission_enter(acceptor->desk, anyway, ret_pass)) != ADMISSION_IN) {
+        if (!acceptor_has_somebody(acceptor)) {
+            acceptor_tell_calm(acceptor);
+            return false;
+        }
+        if (acceptor_make_room(acceptor, verdict))
+            continue;
+        /* It has promised to wait for a place: one may have been given back just before. */
+        if (admission_enter(acceptor->desk, anyway, ret_pass) != ADMISSION_IN)
+            return false;
+        admission_leave(ret_pass);
         return false;
-    admission_stop_waiting(acceptor->desk);
+    }
     return true;
+}
+
+/* Out of memory, or of descriptors although they were counted: what others have opened, or the whole system. */
+static void acceptor_fail(struct acceptor *acceptor, int error_number)
+{
+    if (acceptor_is_emptying(acceptor)) {
+        log_error("cannot accept on %s: %s", acceptor->config->name, strerror(error_number));
+        return;
+    }
+    if (error_number != EMFILE && error_number != ENFILE &&
+        !atomic_load(&acceptor->desk->admission->house->shortage.waiting))
+        log_error("cannot accept on %s: %s", acceptor->config->name, strerror(error_number));
+    acceptor_make_room(acceptor, ADMISSION_NO_DESCRIPTORS);
 }
 
 /* Takes one connection. False when there is none, or none can be taken now. */
 static bool acceptor_accept_one(struct acceptor *acceptor)
 {
     struct admission_pass pass;
-    int fd;
+    int fd, error_number;
 
-    if (!acceptor_enter(acceptor, &pass)) {
-        acceptor_wait(acceptor);
+    if (!acceptor_enter(acceptor, &pass))
         return false;
-    }
     fd = accept4(acceptor->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
         acceptor_take(acceptor, fd, &pass);
-        /* Descriptors are given out lowest first. The last ones are for connections to targets. */
-        if (fd < acceptor->host->most_client_fd || acceptor_is_emptying(acceptor))
-            return true;
-        acceptor_wait(acceptor);
-        return false;
-    }
-    admission_leave(&pass);
-    if (errno == ECONNABORTED || errno == EINTR)
         return true;
-    if (errno != EAGAIN) {
-        log_error("cannot accept on %s: %s; trying again in %d ms", acceptor->config->name, strerror(errno), RETRY_MS);
-        if (!acceptor_is_emptying(acceptor))
-            acceptor_wait(acceptor);
     }
+    error_number = errno;
+    if (error_number == ECONNABORTED || error_number == EINTR || error_number == EAGAIN) {
+        admission_leave(&pass);
+        if (error_number == EAGAIN)
+            acceptor_tell_calm(acceptor);
+        return error_number != EAGAIN;
+    }
+    /* Untold: workers that lack the same would only keep each other busy. */
+    admission_cancel(&pass);
+    acceptor_fail(acceptor, error_number);
     return false;
 }
 
@@ -151,22 +291,12 @@ static void acceptor_on_ready(struct source *source, uint32_t events)
 
 /* ---- life ---- */
 
-static void acceptor_open(struct acceptor *acceptor)
+void acceptor_look(struct acceptor *acceptor)
 {
-    int r;
-
-    acceptor_move(acceptor, ACCEPTOR_OPEN);
-    r = loop_add(acceptor->host->loop, &acceptor->source, acceptor->fd, EPOLLIN | EPOLLEXCLUSIVE, acceptor_on_ready);
-    if (r < 0)
-        log_error("cannot watch listener %s: %s", acceptor->config->name, strerror(-r));
-}
-
-void acceptor_retry(struct acceptor *acceptor)
-{
-    if (acceptor->state != ACCEPTOR_WAITING)
-        return;
-    timer_disarm(&acceptor->retry);
-    acceptor_open(acceptor);
+    if (atomic_exchange(&acceptor->desk->asked, false))
+        acceptor_let_one_go(acceptor, ADMISSION_NOBODY);
+    if (acceptor->state == ACCEPTOR_WAITING)
+        acceptor_open(acceptor);
 }
 
 static void acceptor_close(struct acceptor *acceptor)

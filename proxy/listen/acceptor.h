@@ -7,8 +7,13 @@
  *     |        empty             v                                      |
  *     +--------------------- EMPTYING <---------------------------------+
  *
- * A full listener leaves the rest in its backlog: they are served as soon as somebody leaves. But what is left in the
- * backlog of a socket that is going away has nobody else to serve it: who empties it takes everybody. */
+ * When all places are taken, the client that has been idle for longest makes room for who is next in the backlog. Whose
+ * it is does not matter: an idle connection costs its owner no more than another connect, and who wants places for each
+ * user sets limits.connections_per_uid. A user who has as many as that lets the longest idle of its own go, never
+ * somebody else's. When nobody is idle, the rest wait in the backlog, and are served as soon as somebody leaves.
+ *
+ * But what is left in the backlog of a socket that is going away has nobody else to serve it: who empties it takes
+ * everybody. */
 #ifndef PORTHOLE_LISTEN_ACCEPTOR_H
 #define PORTHOLE_LISTEN_ACCEPTOR_H
 
@@ -27,10 +32,11 @@ extern const struct state_machine acceptor_machine;
 struct acceptor_host {
     struct loop *loop;
     struct metrics *metrics;
-    int most_client_fd; /* accepting pauses when clients get this far */
     /* Begins to serve somebody; takes descriptor and pass over in any case. 0 or a negative errno. */
     int (*serve)(struct acceptor_host *host, const struct listener_config *config, int fd, const struct peer *peer,
                  struct admission_pass pass);
+    /* Begins to let an idle client go, for another. False when it turns out to have something under way. */
+    bool (*let_go)(struct acceptor_host *host, struct admission_pass *pass);
 };
 
 /* Embedded; one thread's. */
@@ -57,7 +63,7 @@ void acceptor_deinit(struct acceptor *acceptor);
 void acceptor_change(struct acceptor *acceptor, int fd);
 /* Serves what is left in the backlog, then closes. */
 void acceptor_empty(struct acceptor *acceptor);
-/* There may be a place again: goes on at once. */
-void acceptor_retry(struct acceptor *acceptor);
+/* Its desk was told: there may be a place again, or somebody else wants one of its idle clients gone. */
+void acceptor_look(struct acceptor *acceptor);
 
 #endif

@@ -10,21 +10,43 @@ struct admission_user {
     uint32_t n_clients; /* at least 1 */
 };
 
-int admission_init(struct admission *admission, const struct listener_config *config, size_t n_workers)
+void admission_house_init(struct admission_house *house)
 {
-    *admission = (struct admission){.config = config, .n_desks = n_workers, .lock = PTHREAD_MUTEX_INITIALIZER};
-    admission->desks = calloc(n_workers, sizeof(*admission->desks));
-    if (!admission->desks)
+    *house = (struct admission_house){.most_clients = UINT32_MAX};
+    list_init(&house->admissions);
+    episode_init(&house->shortage);
+}
+
+void admission_house_deinit(struct admission_house *house)
+{
+    episode_deinit(&house->shortage);
+}
+
+int admission_init(struct admission *admission, struct admission_house *house, const struct listener_config *config,
+                   size_t n_workers)
+{
+    struct admission_desk *desks = calloc(n_workers, sizeof(*desks));
+
+    if (!desks)
         return -ENOMEM;
-    for (size_t i = 0; i < n_workers; i++)
-        admission->desks[i].admission = admission;
+    *admission = (struct admission){
+        .house = house, .config = config, .desks = desks, .n_desks = n_workers, .lock = PTHREAD_MUTEX_INITIALIZER};
+    for (size_t i = 0; i < n_workers; i++) {
+        desks[i].admission = admission;
+        desks[i].idle_since_ns = UINT64_MAX;
+        list_init(&desks[i].idle);
+    }
+    episode_init(&admission->crowding);
+    list_append(&house->admissions, &admission->link);
     return 0;
 }
 
 void admission_deinit(struct admission *admission)
 {
-    if (!admission->config)
+    if (!admission->house)
         return;
+    list_remove(&admission->link);
+    episode_deinit(&admission->crowding);
     free(admission->users);
     free(admission->desks);
     pthread_mutex_destroy(&admission->lock);
@@ -32,31 +54,128 @@ void admission_deinit(struct admission *admission)
 
 /* ---- waiting ---- */
 
-void admission_wait(struct admission_desk *desk)
+void admission_wait(struct admission_desk *desk, enum admission_verdict want)
 {
+    atomic_store(&desk->short_of, want == ADMISSION_NO_DESCRIPTORS);
     if (!atomic_exchange(&desk->waiting, true))
-        atomic_fetch_add(&desk->admission->n_waiting, 1);
+        atomic_fetch_add(&desk->admission->house->n_waiting, 1);
 }
 
 void admission_stop_waiting(struct admission_desk *desk)
 {
     if (atomic_exchange(&desk->waiting, false))
-        atomic_fetch_sub(&desk->admission->n_waiting, 1);
+        atomic_fetch_sub(&desk->admission->house->n_waiting, 1);
 }
 
-/* A place has become free. All who wait are told: any of them may have seen the client that is to have it. */
+/* A place of this listener, and a descriptor, have become free. All whom it may help are told: any of them may have
+ * seen the client that is to have it. */
 static void admission_tell(struct admission *admission)
 {
-    if (atomic_load(&admission->n_waiting) == 0)
-        return;
-    for (size_t i = 0; i < admission->n_desks; i++) {
-        struct admission_desk *desk = &admission->desks[i];
+    struct admission_house *house = admission->house;
 
-        if (!atomic_exchange(&desk->waiting, false))
-            continue;
-        atomic_fetch_sub(&admission->n_waiting, 1);
-        desk->told(desk);
+    if (atomic_load(&house->n_waiting) == 0)
+        return;
+    for (struct list *link = house->admissions.next; link != &house->admissions; link = link->next) {
+        struct admission *other = CONTAINER_OF(link, struct admission, link);
+
+        for (size_t i = 0; i < other->n_desks; i++) {
+            struct admission_desk *desk = &other->desks[i];
+
+            if (!(other == admission || atomic_load(&desk->short_of)) || !atomic_exchange(&desk->waiting, false))
+                continue;
+            atomic_fetch_sub(&house->n_waiting, 1);
+            desk->told(desk);
+        }
     }
+}
+
+/* ---- who could make room ---- */
+
+static void admission_publish_longest(struct admission_desk *desk)
+{
+    uint64_t since_ns = UINT64_MAX;
+
+    if (!list_empty(&desk->idle))
+        since_ns = CONTAINER_OF(desk->idle.next, struct admission_pass, link)->idle_since.ns;
+    atomic_store_explicit(&desk->idle_since_ns, since_ns, memory_order_relaxed);
+}
+
+void admission_idle(struct admission_pass *pass, struct instant now)
+{
+    if (!pass->desk || pass->idle || pass->yielded)
+        return;
+    pass->idle = true;
+    pass->idle_since = now;
+    list_init(&pass->link);
+    list_append(&pass->desk->idle, &pass->link);
+    if (pass->desk->idle.next == &pass->link)
+        admission_publish_longest(pass->desk);
+}
+
+void admission_busy(struct admission_pass *pass)
+{
+    bool longest;
+
+    if (!pass->idle)
+        return;
+    pass->idle = false;
+    longest = pass->desk->idle.next == &pass->link;
+    list_remove(&pass->link);
+    if (longest)
+        admission_publish_longest(pass->desk);
+}
+
+struct admission_pass *admission_longest(struct admission_desk *desk, uid_t uid, struct instant now)
+{
+    for (struct list *link = desk->idle.next; link != &desk->idle; link = link->next) {
+        struct admission_pass *pass = CONTAINER_OF(link, struct admission_pass, link);
+
+        if (uid == ADMISSION_NOBODY)
+            return instant_before(now, instant_add_ms(pass->idle_since, ADMISSION_IDLE_LEAST_MS)) ? NULL : pass;
+        if (pass->uid == uid)
+            return pass;
+    }
+    return NULL;
+}
+
+/* The desk of the one that has been idle for longest. */
+static struct admission_desk *admission_find_longest(struct admission *admission, enum admission_verdict want,
+                                                     uint64_t *ret_since_ns)
+{
+    struct list *admissions = &admission->house->admissions;
+    struct admission_desk *longest = NULL;
+
+    *ret_since_ns = UINT64_MAX;
+    for (struct list *link = admissions->next; link != admissions; link = link->next) {
+        struct admission *other = CONTAINER_OF(link, struct admission, link);
+
+        for (size_t i = 0; i < other->n_desks && (other == admission || want == ADMISSION_NO_DESCRIPTORS); i++) {
+            uint64_t since_ns = atomic_load_explicit(&other->desks[i].idle_since_ns, memory_order_relaxed);
+
+            if (since_ns >= *ret_since_ns)
+                continue;
+            *ret_since_ns = since_ns;
+            longest = &other->desks[i];
+        }
+    }
+    return longest;
+}
+
+uint64_t admission_ask(struct admission_desk *desk, enum admission_verdict want, struct instant now,
+                       struct admission_desk **ret_desk)
+{
+    uint64_t since_ns;
+    struct admission_desk *longest = admission_find_longest(desk->admission, want, &since_ns);
+    struct instant due = instant_add_ms((struct instant){since_ns}, ADMISSION_IDLE_LEAST_MS);
+
+    if (!longest)
+        return ADMISSION_NOBODY_IS_IDLE;
+    if (instant_before(now, due))
+        return instant_elapsed_us(now, due) / 1000 + 1;
+    *ret_desk = longest;
+    if (longest != desk && !atomic_exchange(&longest->asked, true))
+        longest->told(longest);
+    return 0;
 }
 
 /* ---- users ---- */
@@ -122,16 +241,22 @@ static void admission_forget_user(struct admission *admission, uid_t uid)
 
 /* ---- passes ---- */
 
-bool admission_enter(struct admission_desk *desk, bool anyway, struct admission_pass *ret_pass)
+enum admission_verdict admission_enter(struct admission_desk *desk, bool anyway, struct admission_pass *ret_pass)
 {
     struct admission *admission = desk->admission;
+    struct admission_house *house = admission->house;
 
-    if (atomic_fetch_add(&admission->n_clients, 1) < admission->config->limit_connections || anyway) {
-        *ret_pass = (struct admission_pass){.desk = desk, .uid = ADMISSION_NOBODY};
-        return true;
+    if (atomic_fetch_add(&admission->n_clients, 1) >= admission->config->limit_connections && !anyway) {
+        atomic_fetch_sub(&admission->n_clients, 1);
+        return ADMISSION_FULL;
     }
-    atomic_fetch_sub(&admission->n_clients, 1);
-    return false;
+    if (atomic_fetch_add(&house->n_clients, 1) >= house->most_clients && !anyway) {
+        atomic_fetch_sub(&house->n_clients, 1);
+        atomic_fetch_sub(&admission->n_clients, 1);
+        return ADMISSION_NO_DESCRIPTORS;
+    }
+    *ret_pass = (struct admission_pass){.desk = desk, .uid = ADMISSION_NOBODY};
+    return ADMISSION_IN;
 }
 
 bool admission_know(struct admission_pass *pass, uid_t uid)
@@ -146,24 +271,49 @@ bool admission_know(struct admission_pass *pass, uid_t uid)
     return true;
 }
 
-void admission_leave(struct admission_pass *pass)
+static void admission_give_place(struct admission_pass *pass)
 {
-    struct admission *admission;
+    struct admission *admission = pass->desk->admission;
 
-    if (!pass->desk)
+    admission_busy(pass);
+    if (pass->yielded)
         return;
-    admission = pass->desk->admission;
+    pass->yielded = true;
     if (pass->uid != ADMISSION_NOBODY)
         admission_forget_user(admission, pass->uid);
     atomic_fetch_sub(&admission->n_clients, 1);
-    *pass = (struct admission_pass)ADMISSION_PASS_INIT;
-    admission_tell(admission);
+}
+
+void admission_yield(struct admission_pass *pass)
+{
+    admission_give_place(pass);
+    admission_tell(pass->desk->admission);
+}
+
+void admission_cancel(struct admission_pass *pass)
+{
+    if (!pass->desk)
+        return;
+    admission_give_place(pass);
+    atomic_fetch_sub(&pass->desk->admission->house->n_clients, 1);
+    *pass = (struct admission_pass){.desk = NULL, .uid = ADMISSION_NOBODY};
+}
+
+void admission_leave(struct admission_pass *pass)
+{
+    struct admission *admission = pass->desk ? pass->desk->admission : NULL;
+
+    admission_cancel(pass);
+    if (admission)
+        admission_tell(admission);
 }
 
 struct admission_pass admission_steal(struct admission_pass *from)
 {
-    struct admission_pass pass = *from;
+    struct admission_pass pass;
 
-    *from = (struct admission_pass)ADMISSION_PASS_INIT;
+    admission_busy(from);
+    pass = *from;
+    *from = (struct admission_pass){.desk = NULL, .uid = ADMISSION_NOBODY};
     return pass;
 }

@@ -1,10 +1,13 @@
-/* Admission: how many clients a listener has, how many of each user, and who waits for a place.
+/* Admission: how many clients a listener has, how many of each user, who waits for a place, and who could make room.
  *
- *   admission   one for each listener, shared by all workers: the counts
- *     desk      one worker's part of it: gives passes and takes them back, and waits when there is none
- *       pass    what a client or a tunnel holds from being accepted to its end
+ *   house         the process: how many descriptors clients may have
+ *     admission   one for each listener, shared by all workers: the counts
+ *       desk      one worker's part of it: gives passes and takes them back, knows who is idle, and waits for a place
+ *         pass    what a client or a tunnel holds from being accepted to its end
  *
- * Giving a pass back tells every desk that waits for one, in whichever worker it is. */
+ * Giving a pass back tells the desks that wait for one, in whichever worker they are. When all places are taken, the
+ * client that has been idle for longest makes room for the next: whoever needs a place compares what the desks say of
+ * their longest (an atomic each), and asks the desk that has it. Only a desk's own worker touches its clients. */
 #ifndef PORTHOLE_LISTEN_ADMISSION_H
 #define PORTHOLE_LISTEN_ADMISSION_H
 
@@ -15,7 +18,10 @@
 #include <sys/types.h>
 
 #include "config/snapshot.h"
+#include "proxy/base/clock.h"
 #include "proxy/base/error.h"
+#include "proxy/base/list.h"
+#include "proxy/listen/episode.h"
 
 struct admission;
 struct admission_user;
@@ -23,11 +29,35 @@ struct admission_user;
 /* Somebody whose user is not known, or not counted: a TCP peer, and a peer that does not tell. */
 #define ADMISSION_NOBODY ((uid_t)-1)
 
+/* Nobody who is idle for less makes room: a client that has just connected, or has just been answered, is about to send
+ * its next request. */
+#define ADMISSION_IDLE_LEAST_MS 50
+
+enum admission_verdict {
+    ADMISSION_IN,
+    ADMISSION_FULL,           /* the listener has as many clients as it may */
+    ADMISSION_NO_DESCRIPTORS, /* the process has as many as its descriptors allow */
+};
+
+/* The process. Embedded in the server, from before the first admission to after the last. */
+struct admission_house {
+    struct list admissions; /* of admission; complete before the first worker starts */
+    uint32_t most_clients;  /* of all listeners together: the other descriptors are for targets, health and logs */
+    atomic_uint n_clients;
+    atomic_uint n_waiting; /* desks */
+    struct episode shortage;
+};
+
 /* One worker's part. Owned by the admission; what is not atomic belongs to the worker's thread. */
 struct admission_desk {
-    struct admission *admission;               /* borrowed */
+    struct admission *admission; /* borrowed */
+    struct list idle;            /* of admission_pass, longest first */
+    /* Since when the first of them is, UINT64_MAX when there is none: for other workers. */
+    atomic_uint_fast64_t idle_since_ns;
+    atomic_bool asked;                         /* the first of them is to make room */
     atomic_bool waiting;                       /* to be told of the next place */
-    void (*told)(struct admission_desk *desk); /* there may be a place; called by any thread */
+    atomic_bool short_of;                      /* waits for a descriptor: a place on another listener will do */
+    void (*told)(struct admission_desk *desk); /* there may be a place, or it is asked; called by any thread */
     void *closure;                             /* of whoever is told */
 };
 
@@ -35,41 +65,71 @@ struct admission_desk {
 struct admission_pass {
     struct admission_desk *desk; /* NULL: none is held */
     uid_t uid;                   /* whose it is counted as, or ADMISSION_NOBODY */
+    bool idle;                   /* its holder does nothing: it is in desk->idle by link */
+    bool yielded;                /* its place is another's: only the descriptor still counts */
+    struct list link;
+    struct instant idle_since;
 };
 
-#define ADMISSION_PASS_INIT    \
-    {                          \
-        NULL, ADMISSION_NOBODY \
-    }
-
 struct admission {
+    struct admission_house *house;        /* borrowed */
+    struct list link;                     /* in house->admissions */
     const struct listener_config *config; /* borrowed from the snapshot that the server holds */
     struct admission_desk *desks;         /* owned; one for each worker */
     size_t n_desks;
     atomic_uint n_clients;
-    atomic_uint n_waiting;        /* desks */
+    struct episode crowding;
     pthread_mutex_t lock;         /* of what follows */
     struct admission_user *users; /* owned; those who have a client */
     size_t n_users, capacity;
 };
 
+/* Without a limit, until most_clients is set. */
+void admission_house_init(struct admission_house *house);
+void admission_house_deinit(struct admission_house *house);
+
 /* 0 or -ENOMEM. Deinit takes one of zeros. */
-int admission_init(struct admission *admission, const struct listener_config *config, size_t n_workers) WARN_UNUSED;
+int admission_init(struct admission *admission, struct admission_house *house, const struct listener_config *config,
+                   size_t n_workers) WARN_UNUSED;
 void admission_deinit(struct admission *admission);
 
-/* A pass for somebody whose user is not known yet; false when the listener has as many as it may (unless `anyway`). */
-bool admission_enter(struct admission_desk *desk, bool anyway, struct admission_pass *ret_pass) WARN_UNUSED;
+/* A pass for somebody whose user is not known yet; with `anyway` whatever the limits. */
+enum admission_verdict admission_enter(struct admission_desk *desk, bool anyway,
+                                       struct admission_pass *ret_pass) WARN_UNUSED;
 /* Its user turned out to be this one; false when that user has as many as it may, or when out of memory: the client is
  * to be turned away. Costs nothing on a listener without such a limit. */
 bool admission_know(struct admission_pass *pass, uid_t uid) WARN_UNUSED;
 /* Gives it back; harmless when none is held. */
 void admission_leave(struct admission_pass *pass);
+/* The same for a pass that nobody came to use: nobody is told, since nothing has become free. */
+void admission_cancel(struct admission_pass *pass);
+/* Its holder is going: the place is another's from now on. */
+void admission_yield(struct admission_pass *pass);
 /* Hands a pass on: `from` holds none any more. */
 struct admission_pass admission_steal(struct admission_pass *from);
 
+/* ---- who could make room ---- */
+
+/* The holder has nothing under way, or has. Each harmless twice. */
+void admission_idle(struct admission_pass *pass, struct instant now);
+void admission_busy(struct admission_pass *pass);
+/* Of this desk, the one that has been idle for longest: for long enough when the user is ADMISSION_NOBODY; else of this
+ * user, which is searched for, and however short, since the other choice is to turn another client of the same user
+ * away. NULL when there is none. */
+struct admission_pass *admission_longest(struct admission_desk *desk, uid_t uid, struct instant now);
+
+#define ADMISSION_NOBODY_IS_IDLE UINT64_MAX
+/* Who has been idle for longest, on this listener or, for want of descriptors, on any? Stores its desk in *ret_desk,
+ * and asks that to let it go unless it is the caller's own. 0, or in how many milliseconds somebody will have been idle
+ * for long enough, or ADMISSION_NOBODY_IS_IDLE. */
+uint64_t admission_ask(struct admission_desk *desk, enum admission_verdict want, struct instant now,
+                       struct admission_desk **ret_desk);
+
+/* ---- waiting ---- */
+
 /* There was no pass: desk->told will be called, at least once, after the next one is given back. Ask again after this,
  * and wait only then. */
-void admission_wait(struct admission_desk *desk);
+void admission_wait(struct admission_desk *desk, enum admission_verdict want);
 /* Does not wait any more; harmless when it did not. */
 void admission_stop_waiting(struct admission_desk *desk);
 

@@ -70,6 +70,10 @@ void client_arm(struct client *client, enum client_phase phase)
     uint64_t ms = client_deadline_ms(client, phase);
 
     client->phase = phase;
+    if (phase == CLIENT_NEW || phase == CLIENT_IDLE)
+        admission_idle(&client->pass, loop_now(client->clients->env->loop));
+    else
+        admission_busy(&client->pass);
     client->silent = !client_is_to_send(phase) || ms <= SILENCE_MS;
     client->unsent_bytes = -1;
     client->stalled_looks = 0;
@@ -191,6 +195,30 @@ static struct instant client_head_begun(const struct client *client)
     return (struct instant){now.ns > ago_ns ? now.ns - ago_ns : 0};
 }
 
+/* Whether a byte of a request has come that the library has not made a request of yet. */
+static bool client_has_begun(const struct client *client)
+{
+    char byte;
+
+    /* Once there has been a request, the library's memory begins with what has come of the next. Before that, the first
+     * byte was watched for (client_begin). */
+    if (client->head_at && client->head_at[0] != '\0')
+        return true;
+    return recv(client->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
+bool client_make_room(struct admission_pass *pass)
+{
+    struct client *client = CONTAINER_OF(pass, struct client, pass);
+
+    if ((client->phase != CLIENT_NEW && client->phase != CLIENT_IDLE) || client->exchange || client->cut ||
+        client_has_begun(client))
+        return false;
+    client_let_go(client);
+    client->clients->dirty = true;
+    return true;
+}
+
 /* A head that does not come: there may not even be an exchange yet. */
 static void client_head_timeout(struct client *client)
 {
@@ -247,7 +275,7 @@ static void client_on_silence(struct client *client)
     } else if (client_has_left(client)) {
         client_leave(client);
     } else {
-        client_watch(client, EPOLLRDHUP);
+        client_watch(client, EPOLLRDHUP | (client->phase == CLIENT_NEW ? EPOLLIN : 0));
     }
 }
 
@@ -334,6 +362,13 @@ static void client_on_watch(struct source *source, uint32_t events)
         client_watch(client, 0);
         raw_wake(client);
     }
+    if (client->phase == CLIENT_NEW && (events & EPOLLIN) && client_has_begun(client)) {
+        /* The head's deadline began when it came. */
+        client->phase = CLIENT_HEAD;
+        admission_busy(&client->pass);
+        client_watch(client, 0);
+        return;
+    }
     if (client->phase == CLIENT_IDLE) {
         if (events & EPOLLIN) {
             client_watch(client, 0);
@@ -378,6 +413,16 @@ struct client *client_new(struct clients *clients, int fd, const struct listener
     list_append(&clients->list, &client->link);
     clients->n_clients++;
     return client;
+}
+
+void client_begin(struct client *client)
+{
+    if (client_has_begun(client)) {
+        client_arm(client, CLIENT_HEAD);
+        return;
+    }
+    client_arm(client, CLIENT_NEW);
+    client_watch(client, EPOLLIN);
 }
 
 void client_free(struct client *client)

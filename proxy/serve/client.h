@@ -69,6 +69,7 @@ struct client {
     struct exchange *exchange; /* from the request line to the end of the response; NULL between */
     const char *target;        /* the request-target in the library's memory, while the head is looked at */
     size_t target_bytes;
+    const char *head_at; /* where the library reads a request's first bytes to, zeros until they come; NULL at first */
     char *pool;          /* the library's memory for this connection, where that is known for sure; else NULL */
     unsigned waited_run; /* clients.run when it began to wait */
     bool waiting;        /* unsuspended, waits for its exchange */
@@ -99,6 +100,8 @@ void client_free(struct client *client);
  * after the next request at the latest. */
 void client_renew(struct client *client);
 
+/* Has just come: in phase HEAD when it has said something already, else NEW and watched for its first byte. */
+void client_begin(struct client *client);
 /* Enters a phase and starts its deadline. */
 void client_arm(struct client *client, enum client_phase phase);
 
@@ -114,6 +117,8 @@ void client_wake(struct client *client);
 
 /* The client has closed its side and everything it sent has been read. */
 bool client_has_left(const struct client *client);
+/* Lets the holder of this pass go, if it has nothing under way: not a byte of a request. */
+bool client_make_room(struct admission_pass *pass);
 /* Makes the library see the end of the connection. */
 void client_cut(struct client *client);
 /* Registers the descriptor with our own loop, edge-triggered: a full hang-up always shows. On TCP a client that is gone

@@ -105,7 +105,7 @@ int frontend_add(struct frontend *frontend, int fd, const struct listener_config
         client_free(client);
         return -ENOMEM;
     }
-    client_arm(client, CLIENT_NEW);
+    client_begin(client);
     return 0;
 }
 

@@ -160,6 +160,7 @@ enum MHD_Result frontend_on_call(void *closure, struct MHD_Connection *connectio
         return MHD_NO;
     if (client->phase == CLIENT_HEAD) {
         /* The request line is the first thing in the pool. */
+        client->head_at = method;
         client->pool = give_back_is_block(method, client->clients->pool_bytes) ? (char *)method : NULL;
         return client_follow(client, client_collect_head(client, method, version));
     }
@@ -202,6 +203,7 @@ void *frontend_on_target(void *closure, const char *target, struct MHD_Connectio
     client->told_small = false;
     client->expect_over = false;
     /* The deadline of a head begins with its first byte, not with its first line. */
+    admission_busy(&client->pass);
     if (client->phase == CLIENT_NEW)
         client->phase = CLIENT_HEAD;
     else if (client->phase != CLIENT_HEAD)

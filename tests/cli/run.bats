@@ -153,3 +153,18 @@ JSON
         LIBRARY_VERSION=$version timeout 20 env XDG_RUNTIME_DIR="$dir" "$old" demo --once
     done
 }
+
+@test "run: clients that do nothing take no descriptors from those who ask, and fill no log" {
+    start_target
+    configure '' '"workers": 2,'
+    background run prlimit --nofile=128 "$porthole" run -c "$dir/porthole.json"
+    await_socket "$sock"
+    /usr/bin/python3 "$BATS_TEST_DIRNAME/idle.py" "$sock" 200 >"$dir/answers"
+    cat "$dir/answers" "$dir/run.err"
+    [ "$(cat "$dir/answers")" = $'old HTTP/1.1 200 OK\nnew HTTP/1.1 200 OK' ]
+    "$porthole" probe "unix:$sock"
+    [ "$(grep -c 'no descriptors are left for clients' "$dir/run.err")" -ge 1 ]
+    [ "$(grep -c 'descriptors' "$dir/run.err")" -le 6 ]
+    ! grep -q 'cannot accept' "$dir/run.err"
+    ! grep -q internal "$dir/run.err"
+}

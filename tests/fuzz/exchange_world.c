@@ -75,6 +75,7 @@ static struct {
     struct exchange_env env;
     struct frontend *frontend;
     uint64_t now_ns, next_beat_ns;
+    struct admission_house house;
     struct admission admission;
     size_t n_left; /* clients, as the proxy has told */
 } inside = {.listen_fd = -1};
@@ -243,15 +244,16 @@ static void check_descriptors(void)
 static void inside_on_left(struct admission_desk *desk)
 {
     inside.n_left++;
-    admission_wait(desk);
+    admission_wait(desk, ADMISSION_FULL);
 }
 
 static void inside_make_admission(void)
 {
-    if (admission_init(&inside.admission, &inside.snapshot->listeners[0], 1) < 0)
+    admission_house_init(&inside.house);
+    if (admission_init(&inside.admission, &inside.house, &inside.snapshot->listeners[0], 1) < 0)
         world_fail("cannot make an admission");
     inside.admission.desks[0].told = inside_on_left;
-    admission_wait(&inside.admission.desks[0]);
+    admission_wait(&inside.admission.desks[0], ADMISSION_FULL);
 }
 
 void world_open(bool small_buffers, bool tcp_peers)
@@ -351,7 +353,7 @@ static void serve(int fd, const struct listener_config *listener)
     char text[80];
     int r;
 
-    if (!admission_enter(&inside.admission.desks[0], true, &client.pass))
+    if (admission_enter(&inside.admission.desks[0], true, &client.pass) != ADMISSION_IN)
         world_fail("a client was not let in");
     if (world.tcp_peers)
         snprintf(peer.address, sizeof(peer.address), "192.0.2.1");
@@ -503,6 +505,7 @@ static void inside_unmake(void)
     frontend_free(inside.frontend);
     exchange_env_deinit(&inside.env);
     admission_deinit(&inside.admission);
+    admission_house_deinit(&inside.house);
     if (inside.generation->n_holders != 1)
         world_fail("somebody has kept the generation");
     inside.generation = generation_unref(inside.generation);

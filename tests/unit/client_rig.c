@@ -14,7 +14,7 @@ static void front_on_left(struct admission_desk *desk)
     struct front *front = desk->closure;
 
     front->n_closed++;
-    admission_wait(desk);
+    admission_wait(desk, ADMISSION_FULL);
 }
 
 void front_connect(struct front *front)

@@ -27,15 +27,15 @@ static void rig_on_left(struct admission_desk *desk)
     struct rig *rig = desk->closure;
 
     rig->n_left++;
-    admission_wait(desk);
+    admission_wait(desk, ADMISSION_FULL);
 }
 
 struct admission_pass rig_pass(struct rig *rig)
 {
     struct admission_pass pass;
 
-    admission_wait(&rig->admission.desks[0]);
-    assert_true(admission_enter(&rig->admission.desks[0], false, &pass));
+    admission_wait(&rig->admission.desks[0], ADMISSION_FULL);
+    assert_int_equal(admission_enter(&rig->admission.desks[0], false, &pass), ADMISSION_IN);
     assert_true(admission_know(&pass, 7));
     return pass;
 }
@@ -127,7 +127,8 @@ int rig_setup(void **state)
     rig_make_generation(rig);
     rig->env = (struct exchange_env){.loop = rig->loop, .recorder.metrics = &rig->metrics};
     assert_int_equal(exchange_env_init(&rig->env, rig->generation), 0);
-    assert_int_equal(admission_init(&rig->admission, &rig->listener, 1), 0);
+    admission_house_init(&rig->house);
+    assert_int_equal(admission_init(&rig->admission, &rig->house, &rig->listener, 1), 0);
     rig->admission.desks[0].told = rig_on_left;
     rig->admission.desks[0].closure = rig;
     *state = rig;
@@ -144,6 +145,7 @@ int rig_teardown(void **state)
     clean = rig->target->n_busy == 0 && list_empty(&rig->target->queue);
     clean = clean && rig->admission.n_clients == 0 && rig->admission.n_users == 0;
     admission_deinit(&rig->admission);
+    admission_house_deinit(&rig->house);
     exchange_env_deinit(&rig->env);
     clean = clean && rig->generation->n_holders == 1;
     generation_unref(rig->generation);

@@ -34,6 +34,7 @@ struct rig {
     struct exchange_client client;
     unsigned n_wakes;
     int client_fd; /* owned; the client's end of a tunnel, non-blocking, -1 */
+    struct admission_house house;
     struct admission admission;
     unsigned n_left;           /* clients whose pass has been given back */
     struct exchange *exchange; /* the one under test; NULL between */

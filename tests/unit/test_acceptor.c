@@ -24,6 +24,7 @@
 struct rig {
     struct acceptor_host host;
     struct acceptor acceptor;
+    struct admission_house house;
     struct admission admission;
     struct listener_config listener;
     struct metrics metrics;
@@ -51,7 +52,7 @@ static void rig_on_place(struct admission_desk *desk)
 {
     struct rig *rig = desk->closure;
 
-    acceptor_retry(&rig->acceptor);
+    acceptor_look(&rig->acceptor);
 }
 
 /* A new listening socket of the rig's name. */
@@ -85,10 +86,10 @@ static void rig_open(struct rig *rig, uint32_t connections)
                                              .backlog = BACKLOG,
                                              .limit_connections = connections,
                                              .limit_connections_per_uid = connections};
-    rig->host = (struct acceptor_host){
-        .loop = loop_new(), .metrics = &rig->metrics, .most_client_fd = 1 << 20, .serve = rig_serve};
+    rig->host = (struct acceptor_host){.loop = loop_new(), .metrics = &rig->metrics, .serve = rig_serve};
     assert_non_null(rig->host.loop);
-    assert_int_equal(admission_init(&rig->admission, &rig->listener, 1), 0);
+    admission_house_init(&rig->house);
+    assert_int_equal(admission_init(&rig->admission, &rig->house, &rig->listener, 1), 0);
     rig->admission.desks[0].told = rig_on_place;
     rig->admission.desks[0].closure = rig;
     acceptor_init(&rig->acceptor, &rig->host, &rig->listener, &rig->admission.desks[0]);
@@ -109,6 +110,7 @@ static void rig_close(struct rig *rig)
     acceptor_deinit(&rig->acceptor);
     assert_int_equal(rig->admission.n_clients, 0);
     admission_deinit(&rig->admission);
+    admission_house_deinit(&rig->house);
     loop_free(rig->host.loop);
 }
 
@@ -175,7 +177,7 @@ static void test_acceptor_emptied_takes_everybody_in_the_backlog_whatever_the_li
     rig_expect(&rig, 4, ACCEPTOR_CLOSED);
     assert_int_equal(rig.acceptor.fd, -1);
     acceptor_empty(&rig.acceptor);
-    acceptor_retry(&rig.acceptor);
+    acceptor_look(&rig.acceptor);
     rig_expect(&rig, 4, ACCEPTOR_CLOSED);
     for (size_t i = 0; i < 4; i++)
         close(fds[i]);

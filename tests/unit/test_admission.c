@@ -22,26 +22,30 @@ static struct listener_config listener_with(uint32_t connections, uint32_t per_u
 
 struct rig {
     struct listener_config listener;
+    struct admission_house house;
     struct admission admission;
 };
 
 static void rig_open(struct rig *rig, uint32_t connections, uint32_t per_uid, size_t n_workers)
 {
     rig->listener = listener_with(connections, per_uid);
-    assert_int_equal(admission_init(&rig->admission, &rig->listener, n_workers), 0);
+    admission_house_init(&rig->house);
+    assert_int_equal(admission_init(&rig->admission, &rig->house, &rig->listener, n_workers), 0);
 }
 
 static void rig_close(struct rig *rig)
 {
     assert_int_equal(rig->admission.n_clients, 0);
+    assert_int_equal(rig->house.n_clients, 0);
     assert_int_equal(rig->admission.n_users, 0);
     admission_deinit(&rig->admission);
+    admission_house_deinit(&rig->house);
 }
 
 /* A whole entrance, as an acceptor does it. */
 static bool come_in(struct admission *admission, size_t worker, uid_t uid, struct admission_pass *ret_pass)
 {
-    if (!admission_enter(&admission->desks[worker], false, ret_pass))
+    if (admission_enter(&admission->desks[worker], false, ret_pass) != ADMISSION_IN)
         return false;
     if (admission_know(ret_pass, uid))
         return true;
@@ -59,11 +63,11 @@ static void test_admission_full_listener_takes_nobody_until_one_leaves(void **st
     assert_true(come_in(&rig.admission, 0, 1, &passes[0]));
     assert_true(come_in(&rig.admission, 0, 2, &passes[1]));
     for (int i = 0; i < 3; i++)
-        assert_false(admission_enter(&rig.admission.desks[0], false, &other));
+        assert_int_equal(admission_enter(&rig.admission.desks[0], false, &other), ADMISSION_FULL);
     assert_int_equal(rig.admission.n_clients, 2);
     admission_leave(&passes[0]);
     assert_true(come_in(&rig.admission, 0, 3, &passes[0]));
-    assert_false(admission_enter(&rig.admission.desks[0], false, &other));
+    assert_int_equal(admission_enter(&rig.admission.desks[0], false, &other), ADMISSION_FULL);
     admission_leave(&passes[0]);
     admission_leave(&passes[1]);
     rig_close(&rig);
@@ -96,15 +100,15 @@ static void test_admission_full_listener_takes_anyway_who_must_be_taken(void **s
 
     (void)state;
     rig_open(&rig, 1, 1, 1);
-    assert_true(admission_enter(&rig.admission.desks[0], true, &passes[0]));
-    assert_true(admission_enter(&rig.admission.desks[0], true, &passes[1]));
+    assert_int_equal(admission_enter(&rig.admission.desks[0], true, &passes[0]), ADMISSION_IN);
+    assert_int_equal(admission_enter(&rig.admission.desks[0], true, &passes[1]), ADMISSION_IN);
     assert_int_equal(rig.admission.n_clients, 2);
-    assert_false(admission_enter(&rig.admission.desks[0], false, &passes[2]));
+    assert_int_equal(admission_enter(&rig.admission.desks[0], false, &passes[2]), ADMISSION_FULL);
     admission_leave(&passes[0]);
     /* One over the limit has left, one at the limit is here. */
-    assert_false(admission_enter(&rig.admission.desks[0], false, &passes[2]));
+    assert_int_equal(admission_enter(&rig.admission.desks[0], false, &passes[2]), ADMISSION_FULL);
     admission_leave(&passes[1]);
-    assert_true(admission_enter(&rig.admission.desks[0], false, &passes[2]));
+    assert_int_equal(admission_enter(&rig.admission.desks[0], false, &passes[2]), ADMISSION_IN);
     admission_leave(&passes[2]);
     rig_close(&rig);
 }
@@ -218,20 +222,141 @@ static void test_admission_place_given_back_is_told_to_all_who_wait_and_to_them_
     }
     assert_true(come_in(&rig.admission, 0, 1, &passes[0]));
     assert_true(come_in(&rig.admission, 1, 1, &passes[1]));
-    admission_wait(&rig.admission.desks[0]);
-    admission_wait(&rig.admission.desks[0]);
-    admission_wait(&rig.admission.desks[1]);
-    admission_wait(&rig.admission.desks[2]);
+    admission_wait(&rig.admission.desks[0], ADMISSION_FULL);
+    admission_wait(&rig.admission.desks[0], ADMISSION_FULL);
+    admission_wait(&rig.admission.desks[1], ADMISSION_FULL);
+    admission_wait(&rig.admission.desks[2], ADMISSION_FULL);
     admission_stop_waiting(&rig.admission.desks[2]);
     admission_stop_waiting(&rig.admission.desks[2]);
-    assert_int_equal(rig.admission.n_waiting, 2);
+    assert_int_equal(rig.house.n_waiting, 2);
     admission_leave(&passes[1]);
     assert_int_equal(n_told[0], 1);
     assert_int_equal(n_told[1], 1);
     assert_int_equal(n_told[2], 0);
-    assert_int_equal(rig.admission.n_waiting, 0);
+    assert_int_equal(rig.house.n_waiting, 0);
     admission_leave(&passes[0]);
     assert_int_equal(n_told[0], 1);
+    rig_close(&rig);
+}
+
+/* ---- who could make room ---- */
+
+static struct instant at_ms(uint64_t ms)
+{
+    return (struct instant){(UINT64_C(1000000) + ms) * 1000000};
+}
+
+static void test_admission_longest_idle_is_first_until_it_is_busy(void **state)
+{
+    struct admission_pass passes[3];
+    struct admission_desk *desk;
+    struct rig rig;
+
+    (void)state;
+    rig_open(&rig, 3, 2, 1);
+    desk = &rig.admission.desks[0];
+    for (uid_t i = 0; i < 3; i++) {
+        assert_true(come_in(&rig.admission, 0, i % 2, &passes[i]));
+        admission_idle(&passes[i], at_ms(i));
+        admission_idle(&passes[i], at_ms(i + 100)); /* it was already */
+    }
+    assert_null(admission_longest(desk, ADMISSION_NOBODY, at_ms(ADMISSION_IDLE_LEAST_MS - 1)));
+    assert_ptr_equal(admission_longest(desk, ADMISSION_NOBODY, at_ms(ADMISSION_IDLE_LEAST_MS)), &passes[0]);
+    assert_ptr_equal(admission_longest(desk, 1, at_ms(3)), &passes[1]);
+    assert_null(admission_longest(desk, 2, at_ms(1000)));
+    admission_busy(&passes[0]);
+    admission_busy(&passes[0]);
+    assert_int_equal(desk->idle_since_ns, at_ms(1).ns);
+    assert_ptr_equal(admission_longest(desk, ADMISSION_NOBODY, at_ms(1000)), &passes[1]);
+    admission_leave(&passes[1]);
+    assert_ptr_equal(admission_longest(desk, ADMISSION_NOBODY, at_ms(1000)), &passes[2]);
+    admission_leave(&passes[2]);
+    assert_int_equal(desk->idle_since_ns, UINT64_MAX);
+    assert_null(admission_longest(desk, ADMISSION_NOBODY, at_ms(1000)));
+    admission_leave(&passes[0]);
+    rig_close(&rig);
+}
+
+static void test_admission_asks_the_desk_of_the_longest_idle(void **state)
+{
+    struct admission_pass passes[3];
+    struct admission_desk *desks, *longest = NULL;
+    unsigned n_told[3] = {0};
+    struct rig rig;
+
+    (void)state;
+    rig_open(&rig, 3, 3, 3);
+    desks = rig.admission.desks;
+    for (size_t i = 0; i < 3; i++) {
+        desks[i].told = count_told;
+        desks[i].closure = &n_told[i];
+        assert_true(come_in(&rig.admission, i, 1, &passes[i]));
+    }
+    assert_int_equal(admission_ask(&desks[0], ADMISSION_FULL, at_ms(0), &longest), ADMISSION_NOBODY_IS_IDLE);
+    admission_idle(&passes[0], at_ms(10));
+    admission_idle(&passes[1], at_ms(0));
+    assert_int_equal(admission_ask(&desks[0], ADMISSION_FULL, at_ms(20), &longest), ADMISSION_IDLE_LEAST_MS - 20 + 1);
+    assert_null(longest);
+    for (int i = 0; i < 2; i++) { /* asked twice, told once */
+        assert_int_equal(admission_ask(&desks[0], ADMISSION_FULL, at_ms(1000), &longest), 0);
+        assert_ptr_equal(longest, &desks[1]);
+        assert_true(desks[1].asked);
+        assert_int_equal(n_told[1], 1);
+    }
+    /* One's own is let go by oneself. */
+    assert_int_equal(admission_ask(&desks[1], ADMISSION_FULL, at_ms(1000), &longest), 0);
+    assert_ptr_equal(longest, &desks[1]);
+    assert_int_equal(n_told[1], 1);
+    for (size_t i = 0; i < 3; i++)
+        admission_leave(&passes[i]);
+    rig_close(&rig);
+}
+
+static void test_admission_yielded_place_is_another_s_its_descriptor_is_not(void **state)
+{
+    struct admission_pass first, second, third;
+    struct rig rig;
+
+    (void)state;
+    rig_open(&rig, 2, 1, 1);
+    rig.house.most_clients = 2;
+    assert_true(come_in(&rig.admission, 0, 1, &first));
+    admission_yield(&first);
+    assert_true(come_in(&rig.admission, 0, 1, &second));
+    assert_int_equal(rig.admission.n_clients, 1);
+    assert_int_equal(rig.house.n_clients, 2);
+    assert_int_equal(admission_enter(&rig.admission.desks[0], false, &third), ADMISSION_NO_DESCRIPTORS);
+    admission_leave(&first);
+    assert_int_equal(rig.admission.n_clients, 1);
+    assert_int_equal(rig.house.n_clients, 1);
+    admission_leave(&second);
+    rig_close(&rig);
+}
+
+/* Whoever waits for a descriptor can use one of another listener's. */
+static void test_admission_descriptor_given_back_is_told_to_other_listeners(void **state)
+{
+    struct admission other;
+    struct admission_pass pass;
+    unsigned n_told[2] = {0};
+    struct rig rig;
+
+    (void)state;
+    rig_open(&rig, 2, 2, 1);
+    assert_int_equal(admission_init(&other, &rig.house, &rig.listener, 2), 0);
+    for (size_t i = 0; i < 2; i++) {
+        other.desks[i].told = count_told;
+        other.desks[i].closure = &n_told[i];
+    }
+    assert_true(come_in(&rig.admission, 0, 1, &pass));
+    admission_wait(&other.desks[0], ADMISSION_NO_DESCRIPTORS);
+    admission_wait(&other.desks[1], ADMISSION_FULL);
+    admission_leave(&pass);
+    assert_int_equal(n_told[0], 1);
+    assert_int_equal(n_told[1], 0);
+    admission_stop_waiting(&other.desks[1]);
+    assert_int_equal(rig.house.n_waiting, 0);
+    admission_deinit(&other);
     rig_close(&rig);
 }
 
@@ -299,6 +424,10 @@ int main(void)
         cmocka_unit_test(test_admission_who_does_not_tell_is_nobody_of_whom_there_may_be_many),
         cmocka_unit_test(test_admission_without_a_limit_for_users_does_not_count_them),
         cmocka_unit_test(test_admission_place_given_back_is_told_to_all_who_wait_and_to_them_once),
+        cmocka_unit_test(test_admission_longest_idle_is_first_until_it_is_busy),
+        cmocka_unit_test(test_admission_asks_the_desk_of_the_longest_idle),
+        cmocka_unit_test(test_admission_yielded_place_is_another_s_its_descriptor_is_not),
+        cmocka_unit_test(test_admission_descriptor_given_back_is_told_to_other_listeners),
         cmocka_unit_test(test_admission_two_workers_keep_its_limits_and_its_counts),
     };
 

@@ -281,23 +281,141 @@ static void test_server_restores_a_removed_socket(void **state)
     assert_int_equal(fixture_count_entries(fixture->directory), 0);
 }
 
-static void test_server_full_house_serves_the_next_when_somebody_leaves(void **state)
+static void test_server_full_of_busy_clients_serves_the_next_when_one_leaves(void **state)
+{
+    struct fixture *fixture = *state;
+    int listening = target_listen(fixture), fds[3], targets[2];
+    struct running running;
+
+    running_begin(&running, fixture, ONE "\"limits\": { \"connections\": 2 }, " FORWARDS "} ] }", false);
+    for (int i = 0; i < 2; i++) {
+        fds[i] = say(fixture->path, GET);
+        targets[i] = accept(listening, NULL, NULL);
+        expect(targets[i], "\r\n\r\n");
+    }
+    fds[2] = say(fixture->path, GET);
+    assert_int_equal(poll(&(struct pollfd){.fd = listening, .events = POLLIN}, 1, 300), 0);
+    assert_int_equal(poll(&(struct pollfd){.fd = fds[0], .events = POLLIN}, 1, 0), 0);
+    close(fds[0]);
+    close(targets[0]);
+    targets[0] = accept(listening, NULL, NULL);
+    expect(targets[0], "\r\n\r\n");
+    for (int i = 0; i < 2; i++)
+        close(targets[i]);
+    close(fds[1]);
+    close(fds[2]);
+    close(listening);
+    running_end(&running);
+    unlink(fixture_path(fixture, "target.sock"));
+}
+
+/* Nothing but making room ends the wait of these tests: the time-outs are longer than their patience. */
+#define PATIENT "\"timeouts\": { \"head\": \"10m\", \"idle\": \"10m\" }, "
+
+/* Those who have only come and those who have been answered, the longest idle first. */
+static void test_server_full_of_idle_clients_lets_the_longest_go(void **state)
+{
+    struct fixture *fixture = *state;
+    struct running running;
+    int fds[6];
+
+    running_begin(&running, fixture, ONE PATIENT "\"limits\": { \"connections\": 4 }, " RESPONDS "} ] }", false);
+    for (int i = 0; i < 4; i++) {
+        if (i == 2)
+            usleep(500 * 1000);
+        fds[i] = i % 2 == 0 ? fixture_connect(fixture->path) : say(fixture->path, GET);
+        if (i % 2 == 1)
+            expect(fds[i], "hi");
+    }
+    for (int i = 4; i < 6; i++) {
+        fds[i] = say(fixture->path, GET);
+        expect(fds[i], "hi");
+    }
+    for (int i = 0; i < 2; i++)
+        expect(fds[i], NULL);
+    for (int i = 2; i < 6; i++) {
+        assert_int_equal(send(fds[i], GET, strlen(GET), MSG_NOSIGNAL), strlen(GET));
+        expect(fds[i], "hi");
+    }
+    for (int i = 0; i < 6; i++)
+        close(fds[i]);
+    running_end(&running);
+}
+
+/* A part of a request is a request: who is slow keeps its place. */
+static void test_server_client_that_has_begun_a_request_makes_no_room(void **state)
 {
     struct fixture *fixture = *state;
     struct running running;
     int fds[3];
 
-    running_begin(&running, fixture, ONE "\"limits\": { \"connections\": 2 }, " RESPONDS "} ] }", false);
+    running_begin(&running, fixture, ONE PATIENT "\"limits\": { \"connections\": 2 }, " RESPONDS "} ] }", false);
+    fds[0] = say(fixture->path, "G");
+    fds[1] = say(fixture->path, GET "G");
+    expect(fds[1], "hi");
+    fds[2] = say(fixture->path, GET);
+    assert_int_equal(poll(&(struct pollfd){.fd = fds[2], .events = POLLIN}, 1, 300), 0);
     for (int i = 0; i < 2; i++) {
+        assert_int_equal(send(fds[i], GET + 1, strlen(GET) - 1, MSG_NOSIGNAL), strlen(GET) - 1);
+        expect(fds[i], "hi");
+    }
+    expect(fds[2], "hi");
+    for (int i = 0; i < 3; i++)
+        close(fds[i]);
+    running_end(&running);
+}
+
+/* Waits until so many of them have seen the end. */
+static void await_ends(const int *fds, size_t n, size_t n_wanted)
+{
+    size_t n_ended = 0;
+
+    for (int i = 0; i < PATIENCE_MS && n_ended < n_wanted; i++) {
+        n_ended = 0;
+        for (size_t j = 0; j < n; j++)
+            n_ended += poll(&(struct pollfd){.fd = fds[j], .events = POLLIN}, 1, 0) == 1;
+        usleep(1000);
+    }
+    assert_true(n_ended >= n_wanted);
+}
+
+/* In whichever worker it is. */
+static void test_server_full_of_idle_clients_lets_those_of_other_workers_go(void **state)
+{
+    struct fixture *fixture = *state;
+    struct running running;
+    int fds[24];
+
+    running_begin(&running, fixture,
+                  "{ \"workers\": 4, \"log\": { \"level\": \"error\" }, \"listeners\": [ { \"bind\": "
+                  "\"unix:%s/app.sock\", " PATIENT "\"limits\": { \"connections\": 8 }, " RESPONDS "} ] }",
+                  false);
+    for (size_t i = 0; i < ARRAY_LENGTH(fds); i++) {
         fds[i] = say(fixture->path, GET);
         expect(fds[i], "hi");
     }
-    fds[2] = say(fixture->path, GET);
-    assert_int_equal(poll(&(struct pollfd){.fd = fds[2], .events = POLLIN}, 1, 100), 0);
-    close(fds[0]);
-    expect(fds[2], "hi");
-    close(fds[1]);
-    close(fds[2]);
+    await_ends(fds, ARRAY_LENGTH(fds), ARRAY_LENGTH(fds) - 8);
+    for (size_t i = 0; i < ARRAY_LENGTH(fds); i++)
+        close(fds[i]);
+    running_end(&running);
+}
+
+static void test_server_user_with_all_its_places_idle_lets_its_own_go(void **state)
+{
+    struct fixture *fixture = *state;
+    struct running running;
+    int fds[5];
+
+    running_begin(&running, fixture, ONE PATIENT "\"limits\": { \"connections_per_uid\": 2 }, " RESPONDS "} ] }",
+                  false);
+    for (int i = 0; i < 5; i++) {
+        fds[i] = say(fixture->path, GET);
+        expect(fds[i], "hi");
+        if (i >= 2)
+            expect(fds[i - 2], NULL);
+    }
+    for (int i = 0; i < 5; i++)
+        close(fds[i]);
     running_end(&running);
 }
 
@@ -357,7 +475,11 @@ int main(void)
         SERVER_TEST(test_server_of_another_process_is_not_replaced_by_accident),
         SERVER_TEST(test_server_taken_over_drains_and_ends_by_itself),
         SERVER_TEST(test_server_restores_a_removed_socket),
-        SERVER_TEST(test_server_full_house_serves_the_next_when_somebody_leaves),
+        SERVER_TEST(test_server_full_of_busy_clients_serves_the_next_when_one_leaves),
+        SERVER_TEST(test_server_full_of_idle_clients_lets_the_longest_go),
+        SERVER_TEST(test_server_client_that_has_begun_a_request_makes_no_room),
+        SERVER_TEST(test_server_full_of_idle_clients_lets_those_of_other_workers_go),
+        SERVER_TEST(test_server_user_with_all_its_places_idle_lets_its_own_go),
         SERVER_TEST(test_server_peer_that_is_not_allowed_is_closed_at_once),
         SERVER_TEST(test_server_with_several_workers_serves_everybody),
         SERVER_TEST(test_server_stopped_before_it_ran_ends),
