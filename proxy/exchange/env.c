@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 
 #define PIECE_BYTES (34 * 1024) /* of a body, chunk head included */
@@ -34,6 +35,19 @@ int exchange_env_renew(struct exchange_env *env, struct generation *generation)
     return 0;
 }
 
+/* Not a secret, only different from every other porthole's. */
+static void exchange_env_begin_ids(struct exchange_env *env)
+{
+    static const char digits[] = "0123456789abcdef";
+    uint64_t prefix;
+
+    if (getrandom(&prefix, sizeof(prefix), GRND_NONBLOCK) != (ssize_t)sizeof(prefix))
+        prefix = wall_time_now().ns;
+    memset(env->id, '0', ID_BYTES);
+    for (size_t i = 0; i < ID_BYTES / 2; i++)
+        env->id[i] = digits[prefix >> (4 * i) & 15];
+}
+
 int exchange_env_init(struct exchange_env *env, struct generation *generation)
 {
     upstream_store_init(&env->store, exchange_out_bytes(generation->header_bytes));
@@ -41,9 +55,7 @@ int exchange_env_init(struct exchange_env *env, struct generation *generation)
     env->tunnels.recorder = &env->recorder;
     tunnels_init(&env->tunnels);
     list_init(&env->unsent);
-    /* Not a secret, only different from every other porthole's. */
-    if (getrandom(&env->id_prefix, sizeof(env->id_prefix), GRND_NONBLOCK) != (ssize_t)sizeof(env->id_prefix))
-        env->id_prefix = wall_time_now().ns;
+    exchange_env_begin_ids(env);
     return exchange_env_renew(env, generation);
 }
 
@@ -61,11 +73,13 @@ void exchange_env_deinit(struct exchange_env *env)
     env->generation = generation_unref(env->generation);
 }
 
+/* Half of an id is the worker's, the other half counts: as text, so that the next one costs a digit or two. */
 void exchange_env_make_id(struct exchange_env *env, char id[ID_BYTES])
 {
-    static const char digits[] = "0123456789abcdef";
-    uint64_t parts[2] = {env->id_prefix, ++env->id_counter};
+    size_t i = ID_BYTES - 1;
 
-    for (size_t i = 0; i < ID_BYTES; i++)
-        id[i] = digits[parts[i / 16] >> (60 - 4 * (i % 16)) & 15];
+    for (; i > ID_BYTES / 2 && env->id[i] == 'f'; i--)
+        env->id[i] = '0';
+    env->id[i] = env->id[i] == '9' ? 'a' : (char)(env->id[i] + 1);
+    memcpy(id, env->id, ID_BYTES);
 }

@@ -24,8 +24,8 @@ struct exchange_env {
     struct list unsent; /* of exchange: a head waits for its first piece of body */
     struct exchange_spare *spare;
     size_t n_spare;
-    uint64_t id_prefix, id_counter; /* of request ids */
-    char *path_scratch;             /* owned; what paths are matched in */
+    char id[ID_BYTES];  /* the last one that was made */
+    char *path_scratch; /* owned; what paths are matched in */
     size_t path_scratch_bytes;
     bool stopping; /* answers close their connections */
 };

@@ -277,7 +277,7 @@ void world_open(bool small_buffers, bool tcp_peers)
     inside_make_admission();
     if (!inside.generation || exchange_env_init(&inside.env, inside.generation) < 0)
         world_fail("cannot make a worker");
-    inside.env.id_prefix = 0;
+    memset(inside.env.id, '0', ID_BYTES);
     inside.frontend = frontend_new(&inside.env, &error);
     if (!inside.frontend)
         world_fail("%s", error.message);
