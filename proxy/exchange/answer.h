@@ -5,8 +5,9 @@
 #include "proxy/exchange/exchange.h"
 #include "proxy/exchange/source.h"
 
-/* True with the answer when it can be told, false while it must be waited for. Tells it once. What is left of the
- * request's body may be given while the answer is read. */
+/* True with the answer when it can be told, false while it must be waited for. Tells it once, unless it
+ * cannot be told and exchange_refuse has made a problem of it: then it tells that. What is left of the request's body
+ * may be given while the answer is read. */
 bool exchange_answer(struct exchange *exchange, struct answer *ret_answer);
 /* Whether an answer is there although the client has not sent all of its body. */
 bool exchange_has_early_answer(const struct exchange *exchange);

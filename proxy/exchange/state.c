@@ -9,7 +9,7 @@ const struct state_machine exchange_machine = {
                                          STATE_BIT(EXCHANGE_ANSWERED)},
             [EXCHANGE_RECEIVING] = {"RECEIVING", STATE_BIT(EXCHANGE_WAITING) | STATE_BIT(EXCHANGE_ANSWERED)},
             [EXCHANGE_WAITING] = {"WAITING", STATE_BIT(EXCHANGE_ANSWERED)},
-            [EXCHANGE_ANSWERED] = {"ANSWERED", 0},
+            [EXCHANGE_ANSWERED] = {"ANSWERED", STATE_BIT(EXCHANGE_ANSWERED)},
         },
 };
 

@@ -6,6 +6,9 @@
  *    |   \         |    +-------------|----------------^   an answer that does not wait for the body
  *    |    +--------|------------------|----------------^   the head broke off, which is all there is to answer
  *    +-------------+------------------^  refused: what is still to come of the request is not for anybody
+ *
+ * An answer that cannot be told after all is refused (exchange_refuse), and the problem is taken instead: ANSWERED
+ * again.
  */
 #ifndef PORTHOLE_EXCHANGE_STATE_H
 #define PORTHOLE_EXCHANGE_STATE_H

@@ -8,10 +8,27 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "proxy/tunnel/tunnel_half.h"
-
 #define MOST_SPARE_BLOCKS 4
 #define CLIENT_EVENTS (EPOLLIN | EPOLLRDHUP | EPOLLET)
+
+const struct state_machine tunnel_machine = {
+    .name = "tunnel",
+    .n_states = N_TUNNEL_STATES,
+    .states =
+        {
+            [TUNNEL_CONNECTING] = {"CONNECTING",
+                                   STATE_BIT(TUNNEL_OPEN) | STATE_BIT(TUNNEL_FAILED) | STATE_BIT(TUNNEL_OVER)},
+            [TUNNEL_OPEN] = {"OPEN", STATE_BIT(TUNNEL_OVER)},
+            [TUNNEL_FAILED] = {"FAILED", STATE_BIT(TUNNEL_OVER)},
+            [TUNNEL_OVER] = {"OVER", 0},
+        },
+};
+
+void tunnel_advance(struct tunnel *tunnel, enum tunnel_state to)
+{
+    state_check(&tunnel_machine, tunnel->state, to);
+    tunnel->state = to;
+}
 
 /* ---- events ---- */
 
@@ -23,7 +40,7 @@ static void tunnel_get_ready(struct tunnel *tunnel)
 
 static void tunnel_on_events(struct tunnel *tunnel, enum tunnel_side side, uint32_t events)
 {
-    struct tunnel_end *end = &tunnel->ends[side];
+    struct tunnel_end *end = &tunnel->pair.ends[side];
 
     if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
         end->readable = true;
@@ -51,10 +68,10 @@ static void tunnel_report(struct tunnel *tunnel)
 {
     struct record *record = &tunnel->record;
 
-    record->outcome = tunnel->outcome;
+    record->outcome = tunnel->pair.outcome;
     record->reason = tunnel->reason;
-    record->tunnel_received_bytes = tunnel->halves[TUNNEL_CLIENT].bytes;
-    record->tunnel_sent_bytes = tunnel->halves[TUNNEL_TARGET].bytes;
+    record->tunnel_received_bytes = tunnel->pair.halves[TUNNEL_CLIENT].bytes;
+    record->tunnel_sent_bytes = tunnel->pair.halves[TUNNEL_TARGET].bytes;
     record->received_bytes += record->tunnel_received_bytes; /* behind a request's body */
     record->sent_bytes += record->tunnel_sent_bytes;
     recorder_end(tunnel->tunnels->recorder, record);
@@ -73,10 +90,10 @@ static void tunnel_free(struct tunnel *tunnel)
 
     timer_disarm(&tunnel->timer);
     target_withdraw(&tunnel->ticket);
-    for (int i = 0; i < N_SIDES; i++)
-        half_drop(tunnel, &tunnel->halves[i]);
-    if (tunnel->connection)
-        target_give(tunnel->target, tunnel->connection, false);
+    for (enum tunnel_side side = 0; side < N_SIDES; side++)
+        half_drop(&tunnel->pair, side);
+    if (tunnel->pair.connection)
+        target_give(tunnel->target, tunnel->pair.connection, false);
     loop_remove(&tunnel->source);
     tunnel_client_drop(&tunnel->client);
     list_remove(&tunnel->link);
@@ -89,8 +106,9 @@ static void tunnel_free(struct tunnel *tunnel)
 
 static void tunnel_end(struct tunnel *tunnel, enum outcome outcome)
 {
-    if (tunnel->outcome == OUTCOME_TUNNELED)
-        tunnel->outcome = outcome;
+    if (tunnel->pair.outcome == OUTCOME_TUNNELED)
+        tunnel->pair.outcome = outcome;
+    tunnel_advance(tunnel, TUNNEL_OVER);
     tunnel_report(tunnel);
     tunnel_free(tunnel);
 }
@@ -111,28 +129,28 @@ static void tunnel_on_timer(struct timer *timer)
 /* Asks for exactly those events that something waits for. */
 static int tunnel_watch(struct tunnel *tunnel)
 {
-    bool client_is_full = half_holds(&tunnel->halves[TUNNEL_TARGET]) && !tunnel->ends[TUNNEL_CLIENT].writable;
-    bool target_is_full = half_holds(&tunnel->halves[TUNNEL_CLIENT]) && !tunnel->ends[TUNNEL_TARGET].writable;
+    bool client_is_full = half_holds(&tunnel->pair.halves[TUNNEL_TARGET]) && !tunnel->pair.ends[TUNNEL_CLIENT].writable;
+    bool target_is_full = half_holds(&tunnel->pair.halves[TUNNEL_CLIENT]) && !tunnel->pair.ends[TUNNEL_TARGET].writable;
     int r = loop_modify(&tunnel->source, CLIENT_EVENTS | (client_is_full ? EPOLLOUT : 0));
 
-    return r < 0 ? r : connection_want_write(tunnel->connection, target_is_full);
+    return r < 0 ? r : connection_want_write(tunnel->pair.connection, target_is_full);
 }
 
 static void tunnel_turn(struct tunnel *tunnel)
 {
-    uint64_t before = tunnel->halves[TUNNEL_CLIENT].bytes + tunnel->halves[TUNNEL_TARGET].bytes;
+    uint64_t before = pair_bytes(&tunnel->pair);
 
     for (enum tunnel_side side = 0; side < N_SIDES; side++)
-        half_move(tunnel, side);
+        half_move(&tunnel->pair, side);
     for (enum tunnel_side side = 0; side < N_SIDES; side++)
-        half_bury(tunnel, side);
-    if (tunnel->halves[TUNNEL_CLIENT].bytes + tunnel->halves[TUNNEL_TARGET].bytes != before)
+        half_bury(&tunnel->pair, side);
+    if (pair_bytes(&tunnel->pair) != before)
         tunnel->moved = loop_now(tunnel->tunnels->loop);
-    if (tunnel->halves[TUNNEL_CLIENT].closed && tunnel->halves[TUNNEL_TARGET].closed)
+    if (pair_is_over(&tunnel->pair))
         tunnel_end(tunnel, OUTCOME_TUNNELED);
     else if (tunnel_watch(tunnel) < 0)
         tunnel_end(tunnel, OUTCOME_INTERNAL);
-    else if (half_has_more(tunnel, TUNNEL_CLIENT) || half_has_more(tunnel, TUNNEL_TARGET))
+    else if (half_has_more(&tunnel->pair, TUNNEL_CLIENT) || half_has_more(&tunnel->pair, TUNNEL_TARGET))
         tunnel_get_ready(tunnel);
 }
 
@@ -141,7 +159,7 @@ static bool tunnel_is_forsaken(const struct tunnel *tunnel)
 {
     char byte;
 
-    return tunnel->ends[TUNNEL_CLIENT].gone && recv(tunnel->client.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0;
+    return tunnel->pair.ends[TUNNEL_CLIENT].gone && recv(tunnel->client.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0;
 }
 
 void tunnels_turn(struct tunnels *tunnels)
@@ -154,10 +172,10 @@ void tunnels_turn(struct tunnels *tunnels)
     while (!list_empty(&now)) {
         struct tunnel *tunnel = CONTAINER_OF(list_pop(&now), struct tunnel, ready);
 
-        if (tunnel->connection)
+        if (tunnel->state == TUNNEL_OPEN)
             tunnel_turn(tunnel);
-        else if (tunnel->outcome != OUTCOME_TUNNELED)
-            tunnel_end(tunnel, tunnel->outcome);
+        else if (tunnel->state == TUNNEL_FAILED)
+            tunnel_end(tunnel, tunnel->pair.outcome);
         else if (tunnel_is_forsaken(tunnel))
             tunnel_end(tunnel, OUTCOME_CLIENT_GONE);
     }
@@ -207,11 +225,15 @@ static struct tunnel *tunnel_new(struct tunnels *tunnels, struct tunnel_client *
     generation_ref(client->generation);
     tunnel->source = (struct source)SOURCE_INIT;
     tunnel->target = target;
-    tunnel->outcome = OUTCOME_TUNNELED;
+    tunnel->pair = (struct tunnel_pair){.blocks = &tunnels->blocks,
+                                        .pipes = &tunnels->pipes,
+                                        .metrics = tunnels->recorder->metrics,
+                                        .client_fd = client->fd,
+                                        .outcome = OUTCOME_TUNNELED};
     tunnel->moved = loop_now(tunnels->loop);
-    tunnel->ends[TUNNEL_CLIENT] = (struct tunnel_end){.writable = true};
+    tunnel->pair.ends[TUNNEL_CLIENT] = (struct tunnel_end){.writable = true};
     /* Its connection may have been reported readable to somebody else. */
-    tunnel->ends[TUNNEL_TARGET] = (struct tunnel_end){.writable = true, .readable = true};
+    tunnel->pair.ends[TUNNEL_TARGET] = (struct tunnel_end){.writable = true, .readable = true};
     timer_init(&tunnel->timer, tunnel_on_timer);
     list_init(&tunnel->ready);
     list_append(&tunnels->list, &tunnel->link);
@@ -222,30 +244,13 @@ static struct tunnel *tunnel_new(struct tunnels *tunnels, struct tunnel_client *
     return tunnel;
 }
 
-/* 0 or -ENOMEM. */
-static int half_keep(struct tunnel *tunnel, enum tunnel_side from, struct text early)
-{
-    struct buffer *block;
-
-    if (early.length == 0)
-        return 0;
-    block = buffer_take(&tunnel->tunnels->blocks);
-    if (!block || buffer_room(block) < early.length) {
-        buffer_give(&tunnel->tunnels->blocks, block);
-        return -ENOMEM;
-    }
-    memcpy(block->data, early.data, early.length);
-    block->end = early.length;
-    tunnel->halves[from].kept = block;
-    return 0;
-}
-
 static void tunnel_connected(struct tunnel *tunnel, struct connection *connection)
 {
-    tunnel->connection = connection;
-    tunnel->spliceable =
+    tunnel_advance(tunnel, TUNNEL_OPEN);
+    tunnel->pair.connection = connection;
+    tunnel->pair.spliceable =
         address_is_unix(tunnel->client.listener->bind.kind) && endpoint_is_unix(endpoint_of(connection));
-    tunnel->ends[TUNNEL_TARGET].gone = connection->gone;
+    tunnel->pair.ends[TUNNEL_TARGET].gone = connection->gone;
     connection_use(connection, tunnel_on_target, tunnel);
     counter_add(&tunnel->tunnels->recorder->metrics->tunnels, 1);
     timer_arm(tunnel->tunnels->loop, &tunnel->timer, tunnel->target->config->tunnel_timeout_ms);
@@ -264,9 +269,9 @@ int tunnel_join(struct tunnels *tunnels, struct tunnel_client *client, struct ta
         return -ENOMEM;
     }
     tunnel_connected(tunnel, connection);
-    r = half_keep(tunnel, TUNNEL_CLIENT, from_client);
+    r = half_keep(&tunnel->pair, TUNNEL_CLIENT, from_client);
     if (r == 0)
-        r = half_keep(tunnel, TUNNEL_TARGET, from_target);
+        r = half_keep(&tunnel->pair, TUNNEL_TARGET, from_target);
     if (r == 0)
         r = loop_add(tunnels->loop, &tunnel->source, client->fd, CLIENT_EVENTS, tunnel_on_client);
     if (r < 0)
@@ -285,7 +290,8 @@ static void tunnel_on_ticket(struct ticket *ticket, struct connection *connectio
         tunnel_connected(tunnel, connection);
         return;
     }
-    tunnel->outcome = failure->outcome;
+    tunnel_advance(tunnel, TUNNEL_FAILED);
+    tunnel->pair.outcome = failure->outcome;
     tunnel->reason = failure_reason(failure) ? strdup(failure_reason(failure)) : NULL;
     tunnel_get_ready(tunnel);
 }

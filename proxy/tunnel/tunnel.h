@@ -1,10 +1,13 @@
 /* Tunnels: bytes after HTTP (101 Switching Protocols, RFC 9110 7.8), and the connections of stream listeners.
  *
- *   CONNECTING ---> OPEN ---> (both halves over, idle, broken, or cut)
+ *   CONNECTING ----> OPEN ----> OVER     both halves closed, idle for too long, broken, or cut
+ *     |  |                       ^
+ *     |  +---> FAILED -----------+       nobody to connect to: over in its next turn
+ *     +--------------------------+       the client has left, or the tunnel is cut
  *
  * A tunnel is two halves, one for each direction: what an end says is given to the other end, its end of file too
- * (half-close), and an end that does not take what it is given holds the other one back. A half holds memory only while
- * it has bytes that its taker has not taken; so an idle tunnel costs its record and two descriptors. */
+ * (half-close), and an end that does not take what it is given holds the other one back. An idle tunnel costs its
+ * record and two descriptors. */
 #ifndef PORTHOLE_TUNNEL_TUNNEL_H
 #define PORTHOLE_TUNNEL_TUNNEL_H
 
@@ -17,8 +20,11 @@
 #include "proxy/listen/admission.h"
 #include "proxy/reach/generation.h"
 #include "proxy/report/recorder.h"
+#include "proxy/tunnel/tunnel_half.h"
 
-struct tunnel;
+enum tunnel_state { TUNNEL_CONNECTING, TUNNEL_OPEN, TUNNEL_FAILED, TUNNEL_OVER, N_TUNNEL_STATES };
+
+extern const struct state_machine tunnel_machine;
 
 /* Whose descriptor it is, and its place on the listener. */
 struct tunnel_client {
@@ -38,6 +44,27 @@ struct tunnels {
     struct list ready; /* of tunnel: to be turned */
     size_t n_tunnels;
 };
+
+/* One tunnel. Owned by itself: it ends in its turn, in its timer, or when all are cut. */
+struct tunnel {
+    struct tunnels *tunnels;
+    struct list link;            /* in tunnels.list */
+    struct list ready;           /* in tunnels.ready, or alone */
+    struct tunnel_client client; /* its generation is a reference here */
+    struct source source;        /* the client's */
+    struct target *target;
+    struct ticket ticket; /* while connecting */
+    struct timer timer;
+    enum tunnel_state state;
+    struct instant moved; /* the last bytes, either way */
+    struct tunnel_pair pair;
+    char *reason;         /* owned; of a failure to connect, else NULL */
+    struct record record; /* its texts are in `texts` */
+    char texts[];
+};
+
+/* Goes on to another state. */
+void tunnel_advance(struct tunnel *tunnel, enum tunnel_state to);
 
 /* loop and recorder have been set. */
 void tunnels_init(struct tunnels *tunnels);

@@ -1,12 +1,29 @@
-/* The halves of a tunnel, and what epoll has said of its ends. Private to tunnel*.c. */
+/* The two directions of a tunnel: what one end says is taken by the other, its end of file included.
+ *
+ *   a half:   FLOWING ----> ENDED -----------> CLOSED
+ *                |  nothing    | what was held    ^ nothing more will move, and the taker knows
+ *                |  more will  | has been given   |
+ *                |  come       +------------------+
+ *                +--------------------------------+ the taker takes no more, or there is no memory
+ *
+ * A half holds memory only while it has bytes that its taker has not taken. Nothing here knows whose tunnel it is. */
 #ifndef PORTHOLE_TUNNEL_TUNNEL_HALF_H
 #define PORTHOLE_TUNNEL_TUNNEL_HALF_H
 
-#include "proxy/tunnel/tunnel.h"
+#include "proxy/base/buffer.h"
+#include "proxy/base/pipe.h"
+#include "proxy/base/state.h"
+#include "proxy/base/text.h"
+#include "proxy/reach/pool.h"
+#include "proxy/report/metrics.h"
 
 #define TUNNEL_BLOCK_BYTES (64u * 1024)
 
 enum tunnel_side { TUNNEL_CLIENT, TUNNEL_TARGET, N_SIDES };
+
+enum half_state { HALF_FLOWING, HALF_ENDED, HALF_CLOSED, N_HALF_STATES };
+
+extern const struct state_machine half_machine;
 
 /* One end. What epoll has said of it and system calls have not contradicted. */
 struct tunnel_end {
@@ -18,30 +35,22 @@ struct tunnel_end {
 struct tunnel_half {
     struct buffer *kept; /* owned: received and not yet taken; NULL when there is nothing */
     struct pipe *piped;  /* owned: the same, in bulk */
-    bool bulk;           /* the last block was full: more is moved at once, and without a copy */
-    bool ended;          /* nothing more will be received */
-    bool closed;         /* and the taker has been told so; or it takes no more */
-    uint64_t bytes;      /* taken */
+    enum half_state state;
+    bool bulk;      /* the last block was full: more is moved at once, and without a copy */
+    uint64_t bytes; /* taken */
 };
 
-struct tunnel {
-    struct tunnels *tunnels;
-    struct list link;            /* in tunnels.list */
-    struct list ready;           /* in tunnels.ready, or alone */
-    struct tunnel_client client; /* its generation is a reference here */
-    struct source source;        /* the client's */
-    struct target *target;
-    struct ticket ticket;          /* while connecting */
-    struct connection *connection; /* NULL while connecting */
-    struct timer timer;
-    bool spliceable;      /* both ends are Unix sockets; with TCP, splice(2) costs more than it saves */
-    struct instant moved; /* the last bytes, either way */
+/* Both ends and what goes between them. Embedded in its tunnel; what is borrowed outlives it. */
+struct tunnel_pair {
+    struct buffer_store *blocks; /* borrowed, like the next two */
+    struct pipe_store *pipes;
+    struct metrics *metrics;
+    int client_fd;                 /* borrowed */
+    struct connection *connection; /* the target's; NULL while connecting */
+    bool spliceable;               /* both ends are Unix sockets; with TCP, splice(2) costs more than it saves */
+    enum outcome outcome;          /* OUTCOME_TUNNELED as long as nothing has gone wrong */
     struct tunnel_end ends[N_SIDES];
     struct tunnel_half halves[N_SIDES]; /* by the side that speaks */
-    enum outcome outcome;
-    char *reason;         /* owned; of a failure to connect, else NULL */
-    struct record record; /* its texts are in `texts` */
-    char texts[];
 };
 
 static inline enum tunnel_side tunnel_other(enum tunnel_side side)
@@ -55,13 +64,29 @@ static inline bool half_holds(const struct tunnel_half *half)
     return half->kept || half->piped;
 }
 
+/* What has been taken, both ways. */
+static inline uint64_t pair_bytes(const struct tunnel_pair *pair)
+{
+    return pair->halves[TUNNEL_CLIENT].bytes + pair->halves[TUNNEL_TARGET].bytes;
+}
+
+/* Whether nothing will ever move again. */
+static inline bool pair_is_over(const struct tunnel_pair *pair)
+{
+    return pair->halves[TUNNEL_CLIENT].state == HALF_CLOSED && pair->halves[TUNNEL_TARGET].state == HALF_CLOSED;
+}
+
+/* Goes on to another state. */
+void half_advance(struct tunnel_half *half, enum half_state to);
+/* Keeps what an end has said before the tunnel began: at most a block, copied. 0 or -ENOMEM. */
+int half_keep(struct tunnel_pair *pair, enum tunnel_side from, struct text early) WARN_UNUSED;
 /* Gives up what is held. */
-void half_drop(struct tunnel *tunnel, struct tunnel_half *half);
+void half_drop(struct tunnel_pair *pair, enum tunnel_side from);
 /* Moves what one end says, a few blocks at most, its end of file included. */
-void half_move(struct tunnel *tunnel, enum tunnel_side from);
+void half_move(struct tunnel_pair *pair, enum tunnel_side from);
 /* Whether half_move would do something at once. */
-bool half_has_more(const struct tunnel *tunnel, enum tunnel_side from);
+bool half_has_more(const struct tunnel_pair *pair, enum tunnel_side from);
 /* If this end has gone and all it said was given: what is still to be given to it is for nobody. */
-void half_bury(struct tunnel *tunnel, enum tunnel_side gone);
+void half_bury(struct tunnel_pair *pair, enum tunnel_side gone);
 
 #endif

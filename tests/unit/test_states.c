@@ -25,13 +25,53 @@ static void test_exchange_states_follow_their_table(void **state)
     state_walk(&exchange_machine, exchange_step,
                "NEW: RECEIVING WAITING ANSWERED\n"
                "RECEIVING: WAITING ANSWERED\n"
-               "WAITING: ANSWERED\n");
+               "WAITING: ANSWERED\n"
+               "ANSWERED: ANSWERED\n");
+}
+
+static unsigned half_step(unsigned from, unsigned to)
+{
+    struct tunnel_half half = {.state = (enum half_state)from};
+
+    half_advance(&half, (enum half_state)to);
+    return half.state;
+}
+
+static void test_tunnel_half_states_follow_their_table(void **state)
+{
+    (void)state;
+    state_walk(&half_machine, half_step, "FLOWING: ENDED CLOSED\nENDED: CLOSED\n");
+}
+
+static unsigned tunnel_step(unsigned from, unsigned to)
+{
+    static struct tunnel tunnel;
+
+    tunnel.state = (enum tunnel_state)from;
+    tunnel_advance(&tunnel, (enum tunnel_state)to);
+    return tunnel.state;
+}
+
+static void test_tunnel_states_follow_their_table(void **state)
+{
+    (void)state;
+    state_walk(&tunnel_machine, tunnel_step, "CONNECTING: OPEN FAILED OVER\nOPEN: OVER\nFAILED: OVER\n");
+}
+
+/* What 100,000 idle ones cost is this many times 100,000. */
+static void test_tunnel_record_is_below_a_kibibyte(void **state)
+{
+    (void)state;
+    assert_true(sizeof(struct tunnel) < 800);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_exchange_states_follow_their_table),
+        cmocka_unit_test(test_tunnel_half_states_follow_their_table),
+        cmocka_unit_test(test_tunnel_states_follow_their_table),
+        cmocka_unit_test(test_tunnel_record_is_below_a_kibibyte),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

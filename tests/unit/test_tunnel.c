@@ -131,7 +131,7 @@ static void test_tunnel_nothing_is_said_at_all(void **state)
 
 static struct tunnel_half *half_of(struct rig *rig, enum tunnel_side side)
 {
-    return &tunnel_only(rig)->halves[side];
+    return &tunnel_only(rig)->pair.halves[side];
 }
 
 /* Every byte arrives once and in order through a socket that takes a little at a time, and so does the end. */
@@ -179,7 +179,7 @@ static void test_tunnel_target_that_takes_little_gets_all_of_it(void **state)
     struct rig *rig = *state;
 
     tunnel_begin_open(rig);
-    end_make_tiny(tunnel_only(rig)->connection->channel.fd);
+    end_make_tiny(tunnel_only(rig)->pair.connection->channel.fd);
     move_in_bulk(rig, rig->client_fd, rig->target_fd, TUNNEL_CLIENT);
     tunnel_expect_moved(rig, BULK_BYTES, 0);
     end_finish(rig, rig->target_fd);
@@ -193,8 +193,8 @@ static void test_tunnel_copied_bytes_are_the_same(void **state)
 
     rig->listener.bind.kind = ADDRESS_TCP;
     tunnel_begin_open(rig);
-    assert_false(tunnel_only(rig)->spliceable);
-    end_make_tiny(tunnel_only(rig)->connection->channel.fd);
+    assert_false(tunnel_only(rig)->pair.spliceable);
+    end_make_tiny(tunnel_only(rig)->pair.connection->channel.fd);
     end_make_tiny(tunnel_only(rig)->client.fd);
     move_in_bulk(rig, rig->client_fd, rig->target_fd, TUNNEL_CLIENT);
     move_in_bulk(rig, rig->target_fd, rig->client_fd, TUNNEL_TARGET);
@@ -216,7 +216,7 @@ static void test_tunnel_full_end_holds_the_other_back_in_one_direction(void **st
         rig_turn(rig);
         assert_true(n < 10 * BULK_BYTES);
     } while (n > before);
-    assert_false(tunnel_only(rig)->ends[TUNNEL_CLIENT].writable);
+    assert_false(tunnel_only(rig)->pair.ends[TUNNEL_CLIENT].writable);
     assert_false(tunnels_are_ready(&rig->env.tunnels));
     end_say(rig, rig->client_fd, "hello?");
     end_expect(rig->target_fd, "hello?");
@@ -241,8 +241,8 @@ static void test_tunnel_holds_no_memory_while_nothing_moves(void **state)
         end_expect(rig->target_fd, "ping");
         end_say(rig, rig->target_fd, "pong");
         end_expect(rig->client_fd, "pong");
-        assert_false(half_holds(&tunnel->halves[TUNNEL_CLIENT]));
-        assert_false(half_holds(&tunnel->halves[TUNNEL_TARGET]));
+        assert_false(half_holds(&tunnel->pair.halves[TUNNEL_CLIENT]));
+        assert_false(half_holds(&tunnel->pair.halves[TUNNEL_TARGET]));
         assert_int_equal(rig->env.tunnels.blocks.n_spare, 1);
         assert_int_equal(rig->env.tunnels.pipes.n_pipes, rig->env.tunnels.pipes.n_spare);
         assert_false(tunnels_are_ready(&rig->env.tunnels));
