@@ -195,6 +195,9 @@ void *frontend_on_target(void *closure, const char *target, struct MHD_Connectio
     if (!client)
         return NULL;
     clients->n_calls++;
+    /* What is still read of one that is over is not a request: its end has been recorded. */
+    if (client->cut || client->phase == CLIENT_LINGER)
+        return NULL;
     client->exchange = exchange_new(clients->env, &client->side, text_of(target));
     client->target = target;
     client->target_bytes = strlen(target);

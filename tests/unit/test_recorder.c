@@ -173,13 +173,29 @@ static void test_record_of_a_head_that_broke_off_has_its_line(void **state)
 {
     struct front *front = *state;
 
-    front->rig->listener.timeout_head_ms = 20;
+    front->rig->listener.timeout_head_ms = 200;
     front_open(front);
-    front_say(front, "GET /half HTTP/1.1\r\nHost:");
+    assert_int_equal(send(front->fd, "GET /half HTTP/1.1\r\nHost:", 25, 0), 25);
+    front_settle(front);
     front_await(front, OUTCOME_HEAD_TIMEOUT);
     expect(logged(front, 1), " request=\"/half\" status=408 outcome=\"head_timeout\" ");
     assert_null(strstr(lines, " id=\"\""));
     assert_int_equal(ends_counted(front->rig), 1);
+}
+
+/* The head comes when its time is over, but is still read. */
+static void test_record_of_a_head_that_came_too_late_is_one(void **state)
+{
+    struct front *front = *state;
+
+    front->rig->listener.timeout_head_ms = 10;
+    front_open(front);
+    usleep(50000);
+    assert_int_equal(send(front->fd, GET, sizeof(GET) - 1, 0), sizeof(GET) - 1);
+    front_await(front, OUTCOME_HEAD_TIMEOUT);
+    expect(logged(front, 1), " status=408 outcome=\"head_timeout\" ");
+    assert_int_equal(ends_counted(front->rig), 1);
+    assert_false(rig_has_connection(front->rig));
 }
 
 static void test_record_of_a_refused_chunk_has_its_line(void **state)
@@ -250,6 +266,7 @@ int main(void)
         LOGGED_TEST(test_record_of_an_answer_that_nobody_took_says_that_nothing_was_sent),
         LOGGED_TEST(test_record_of_a_head_that_never_came_has_its_line),
         LOGGED_TEST(test_record_of_a_head_that_broke_off_has_its_line),
+        LOGGED_TEST(test_record_of_a_head_that_came_too_late_is_one),
         LOGGED_TEST(test_record_of_a_refused_chunk_has_its_line),
         LOGGED_TEST(test_record_of_a_tunnel_is_its_exchange_s_and_more),
         LOGGED_TEST(test_record_of_a_stream_that_cannot_begin_has_its_line),
