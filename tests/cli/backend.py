@@ -1,6 +1,8 @@
-"""A target on a Unix socket. /slow/MS answers after so long, /status/N with that status, /endless without an end, /rubbish
-with what is no HTTP; everything else is echoed."""
+"""A target on a Unix socket. /slow/MS answers after so long, /held/NAME once there is a file NAME beside the socket, /status/N
+with that status, /endless without an end, /rubbish with what is no HTTP; everything else is echoed. Says the path of each
+request when it has read its head."""
 
+import os
 import socketserver
 import sys
 import time
@@ -11,11 +13,15 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def answer(self):
+        print(self.path, flush=True)
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         status = 200
         parts = self.path.split("/")
         if parts[1] == "slow":
             time.sleep(int(parts[2]) / 1000)
+        elif parts[1] == "held":
+            while not os.path.exists(os.path.join(os.path.dirname(sys.argv[1]), parts[2])):
+                time.sleep(0.01)
         elif parts[1] == "status":
             status = int(parts[2])
         elif parts[1] in ("endless", "rubbish"):

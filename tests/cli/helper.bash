@@ -28,29 +28,49 @@ background() { # NAME COMMAND...
     pids+=("$pid")
 }
 
-# Waits for a background process to end and puts its exit status into $status; 124 when it is still there after 10 s.
-# shellcheck disable=SC2034 # tests read status, as after bats' own run
-await_end() { # PID
-    local i
-    for ((i = 0; i < 500; i++)); do
-        if ! kill -0 "$1" 2>/dev/null; then
-            status=0
-            wait "$1" || status=$?
-            return 0
-        fi
+# Waits for a command to succeed; gives up after 30 s, for a machine may be busy.
+eventually() { # COMMAND...
+    local end=$((SECONDS + 30))
+    until "$@"; do
+        [ "$SECONDS" -lt "$end" ] || { echo "has not come true: $*"; return 1; }
         sleep 0.02
     done
+}
+
+is_over() { # PID
+    ! kill -0 "$1" 2>/dev/null
+}
+
+# Waits for a background process to end and puts its exit status into $status; 124 when it is still there after 30 s.
+# shellcheck disable=SC2034 # tests read status, as after bats' own run
+await_end() { # PID
     status=124
+    eventually is_over "$1" || return 0
+    status=0
+    wait "$1" || status=$?
 }
 
 await_socket() { # PATH
-    "$porthole" probe --wait 10s "unix:$1"
+    "$porthole" probe --wait 30s "unix:$1"
 }
 
 # A target on $dir/target.sock (backend.py).
 start_target() {
     background target /usr/bin/python3 "$BATS_TEST_DIRNAME/backend.py" "$dir/target.sock"
     await_socket "$dir/target.sock"
+}
+
+# Waits until the target has read the head of a request.
+await_request() { # PATH
+    eventually grep -qx "$1" "$dir/target.out"
+}
+
+n_descriptors() { # PID
+    find "/proc/$1/fd" -type l | wc -l
+}
+
+has_more_descriptors() { # PID THAN
+    [ "$(n_descriptors "$1")" -gt "$2" ]
 }
 
 # The configuration of one listener on $sock in front of the target. The arguments are more members of the listener and of
@@ -68,7 +88,7 @@ start_porthole() { # NAME [OPTION...]
     shift
     before=$(inode "$sock")
     background "$name" "$porthole" run -c "$dir/porthole.json" "$@"
-    for ((i = 0; i < 500; i++)); do
+    for ((i = 0; i < 1500; i++)); do
         [ "$(inode "$sock")" = "$before" ] || return 0
         kill -0 "$pid" 2>/dev/null || break
         sleep 0.02

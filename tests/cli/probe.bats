@@ -35,11 +35,8 @@ fails_with() { # TEXT ARGUMENT...
     background abstract socat "ABSTRACT-LISTEN:porthole-probe-$$,fork" "UNIX-CONNECT:$dir/target.sock"
     "$porthole" probe --wait 10s "unix:@porthole-probe-$$"
     background tcp socat -d -d TCP-LISTEN:0,bind=127.0.0.1,fork "UNIX-CONNECT:$dir/target.sock"
-    for ((i = 0; i < 250; i++)); do
-        port=$(sed -n 's/.*listening on .*127.0.0.1:\([0-9]*\).*/\1/p' "$dir/tcp.err" 2>/dev/null || :)
-        [ -z "$port" ] || break
-        sleep 0.02
-    done
+    eventually grep -q 'listening on' "$dir/tcp.err"
+    port=$(sed -n 's/.*listening on .*127.0.0.1:\([0-9]*\).*/\1/p' "$dir/tcp.err")
     "$porthole" probe "tcp:127.0.0.1:$port"
     "$porthole" probe "http://127.0.0.1:$port"
     [ "$("$porthole" probe -v "http://127.0.0.1:$port/status/201")" = 201 ]
@@ -50,8 +47,8 @@ fails_with() { # TEXT ARGUMENT...
 
 @test "probe: the path is asked for as it is written" {
     background printer socat -u "UNIX-LISTEN:$sock" "CREATE:$dir/request"
-    for ((i = 0; i < 250; i++)); do [ -S "$sock" ] && break; sleep 0.02; done
-    run "$porthole" probe --timeout 300ms --path '/a/../b//%2e?q=1' "unix:$sock"
+    eventually test -S "$sock"
+    run "$porthole" probe --timeout 1s --path '/a/../b//%2e?q=1' "unix:$sock"
     head -n 1 "$dir/request" | grep -qF 'GET /a/../b//%2e?q=1 HTTP/1.1'
 }
 
@@ -88,24 +85,24 @@ fails_with() { # TEXT ARGUMENT...
     between=$(ms_now)
     fails_with 'No such file' --wait 2s "unix:$sock"
     after=$(ms_now)
-    [ $((between - before)) -lt 1500 ]
+    [ $((between - before)) -lt 10000 ]
     [ $((after - between)) -ge 1900 ]
-    [ $((after - between)) -lt 6000 ]
+    [ $((after - between)) -lt 20000 ]
 }
 
 @test "probe: a server that does not answer in time is a failure" {
     start_target
     before=$(ms_now)
-    fails_with 'imed out' --timeout 200ms --path /slow/5000 "unix:$dir/target.sock"
-    [ $(($(ms_now) - before)) -lt 2000 ]
-    "$porthole" probe --timeout 5s --path /slow/300 "unix:$dir/target.sock"
+    fails_with 'imed out' --timeout 200ms --path /slow/20000 "unix:$dir/target.sock"
+    [ $(($(ms_now) - before)) -lt 15000 ]
+    "$porthole" probe --timeout 30s --path /slow/300 "unix:$dir/target.sock"
 }
 
 @test "probe: an endless body is not waited for" {
     start_target
     before=$(ms_now)
-    "$porthole" probe --timeout 8s --path /endless "unix:$dir/target.sock"
-    [ $(($(ms_now) - before)) -lt 4000 ]
+    "$porthole" probe --timeout 30s --path /endless "unix:$dir/target.sock"
+    [ $(($(ms_now) - before)) -lt 20000 ]
 }
 
 @test "probe: what is no HTTP is a failure" {

@@ -19,10 +19,11 @@ as_process_1() { # ARGUMENT...
     return 1
 }
 
-@test "process: as process 1, SIGTERM and SIGINT end every verb" {
-    mkfifo "$dir/config"
+@test "process: as process 1, SIGTERM and SIGINT end what waits" {
+    background mute socat -u "UNIX-LISTEN:$dir/mute,fork" OPEN:/dev/null # takes requests, and never answers
+    eventually test -S "$dir/mute"
     for number in 15 2; do
-        for verb in "probe unix:$dir/none --wait 60s" "check -c $dir/config" "run -c $dir/config"; do
+        for verb in "probe unix:$dir/none --wait 60s" "probe unix:$dir/mute --path / --timeout 60s"; do
             # shellcheck disable=SC2086 # words
             as_process_1 $verb
             kill "-$number" "$inner"
@@ -36,10 +37,7 @@ as_process_1() { # ARGUMENT...
 @test "process: as process 1, run still stops gracefully, with 0" {
     configure
     as_process_1 run -c "$dir/porthole.json"
-    for ((i = 0; i < 500; i++)); do
-        [ ! -S "$sock" ] || break
-        sleep 0.02
-    done
+    eventually test -S "$sock"
     kill "$inner"
     await_end "$pid"
     [ "$status" -eq 0 ]

@@ -150,15 +150,16 @@ JSON
     configure
     start_porthole first
     first=$pid
-    background slow curl --silent --show-error --unix-socket "$sock" http://localhost/slow/1000
+    background slow curl --silent --show-error --unix-socket "$sock" http://localhost/held/go
     client=$pid
-    sleep 0.3
+    await_request /held/go
     start_porthole second --takeover
     [ "$(ask /new)" = 'GET /new' ]
     kill -0 "$first"
+    touch "$dir/go"
     await_end "$client"
     [ "$status" -eq 0 ]
-    [ "$(cat "$dir/slow.out")" = 'GET /slow/1000' ]
+    [ "$(cat "$dir/slow.out")" = 'GET /held/go' ]
     await_end "$first"
     [ "$status" -eq 0 ]
     [ "$(ask /new)" = 'GET /new' ]

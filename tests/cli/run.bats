@@ -56,16 +56,16 @@ JSON
     configure
     start_porthole run
     proxy=$pid
-    background slow curl --silent --show-error --unix-socket "$sock" http://localhost/slow/1000
+    background slow curl --silent --show-error --unix-socket "$sock" http://localhost/held/go
     client=$pid
-    sleep 0.3
+    await_request /held/go
     kill "$proxy"
-    for ((i = 0; i < 25; i++)); do [ -e "$sock" ] || break; sleep 0.02; done
-    [ ! -e "$sock" ]
+    eventually test ! -e "$sock"
     kill -0 "$proxy"
+    touch "$dir/go"
     await_end "$client"
     [ "$status" -eq 0 ]
-    [ "$(cat "$dir/slow.out")" = 'GET /slow/1000' ]
+    [ "$(cat "$dir/slow.out")" = 'GET /held/go' ]
     await_end "$proxy"
     [ "$status" -eq 0 ]
 }
@@ -74,14 +74,16 @@ JSON
     start_target
     configure
     start_porthole run
-    background idle socat -u "UNIX-CONNECT:$sock" -
-    sleep 0.2
     proxy=${pids[1]}
+    eventually test -n "$(ask /ready)"
+    before=$(n_descriptors "$proxy")
+    background idle socat -u "UNIX-CONNECT:$sock" -
+    eventually has_more_descriptors "$proxy" "$before"
     before=$(ms_now)
     kill "$proxy"
     await_end "$proxy"
     [ "$status" -eq 0 ]
-    [ $(($(ms_now) - before)) -lt 2000 ]
+    [ $(($(ms_now) - before)) -lt 15000 ] # drain is 30 s
 }
 
 @test "run: a stop cuts what lasts longer than drain, and still ends with 0" {
@@ -91,14 +93,14 @@ JSON
     proxy=$pid
     background slow curl --silent --unix-socket "$sock" http://localhost/slow/8000
     client=$pid
-    sleep 0.3
+    await_request /slow/8000
     before=$(ms_now)
     kill "$proxy"
     await_end "$proxy"
     [ "$status" -eq 0 ]
     took=$(($(ms_now) - before))
     [ "$took" -ge 200 ]
-    [ "$took" -lt 3000 ]
+    [ "$took" -lt 7000 ]
     await_end "$client"
     [ "$status" -ne 0 ]
 }
