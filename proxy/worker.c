@@ -15,6 +15,7 @@
 #include "proxy/exchange/hand_over.h"
 #include "proxy/exchange/request.h"
 #include "proxy/listen/acceptor.h"
+#include "proxy/serve/client_events.h"
 #include "proxy/serve/frontend.h"
 
 #define BEAT_MS 1000

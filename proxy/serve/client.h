@@ -9,16 +9,29 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "proxy/base/state.h"
 #include "proxy/exchange/exchange.h"
 #include "proxy/listen/admission.h"
 #include "proxy/listen/peer.h"
 
+#define CLIENT_SILENCE_MS 1000u /* of a client that is to send, until it is looked into */
+#define CLIENT_RESPONSE_LOOKS 2 /* at a reader that may be slow, in its deadline */
+
 struct client;
+
+/* What happens to clients (client_events.h), so that what is here need not know of it. */
+struct client_events {
+    timer_fn *timer;  /* of client.timer */
+    source_fn *watch; /* of client.watch */
+    void (*wake)(struct exchange_client *side);
+    void (*interim)(struct exchange_client *side, unsigned status, const struct fields *fields);
+};
 
 /* All clients of one worker, and what they share. Embedded in the frontend. */
 struct clients {
     struct exchange_env *env; /* borrowed */
-    struct list list;         /* of client */
+    const struct client_events *events;
+    struct list list; /* of client */
     size_t n_clients;
     unsigned run;                           /* counts the library's runs */
     unsigned n_calls;                       /* counts the library's calls */
@@ -32,12 +45,18 @@ struct clients {
     void (*expire)(struct client *client); /* makes the library close a connection on which it sees nothing */
 };
 
-/* What a client's timer waits for.
+/* Where a client is, and what its timer waits for.
  *
- *   NEW --> BODY --> WAITING --> RESPONSE --> IDLE --> HEAD --> BODY ...
- *            |  ^                              (first byte)
- *            v  |                 any --> LINGER: told by hand, to be closed
- *          EXPECT, EARLY --> RELAY        any --> TUNNEL: no longer the library's */
+ *   NEW ------> HEAD ------> BODY <-----> WAITING <-----> RESPONSE ------> IDLE ------> HEAD ...
+ *    |           |  |        | | |          | |
+ *    |           |  v        | | +-> EARLY <+ |
+ *    |           | EXPECT ---+ |      |       |           HEAD, EXPECT, BODY, EARLY, WAITING --> RESPONSE:
+ *    |           |             |      |       |               the answer does not wait for what is in between
+ *    |           +-------------+------+-------+-> RELAY   any of these and RELAY --> IDLE:
+ *    |           |             |      |       |     |         the library has ended the request
+ *    +-----------+-------------+------+-------+-----+-> LINGER
+ *
+ *   RESPONSE --> TUNNEL. LINGER and TUNNEL are ends: the record goes with its connection. */
 enum client_phase {
     CLIENT_NEW,      /* accepted: head deadline */
     CLIENT_HEAD,     /* a request has begun: head deadline */
@@ -47,10 +66,13 @@ enum client_phase {
     CLIENT_WAITING,  /* for the target: no deadline of the client's */
     CLIENT_RESPONSE, /* the client takes: body deadline */
     CLIENT_IDLE,     /* between requests: idle deadline */
-    CLIENT_LINGER,   /* answered by hand */
+    CLIENT_LINGER,   /* answered by hand, to be closed */
     CLIENT_RELAY,    /* the client sends, and takes an answer that is told by hand: body deadline for both */
     CLIENT_TUNNEL,   /* the connection has become a tunnel's; this record is about to go */
+    N_CLIENT_PHASES,
 };
+
+extern const struct state_machine client_machine;
 
 /* One connection. Owned by the frontend from frontend_add until the library reports its close. */
 struct client {
@@ -88,21 +110,28 @@ struct client {
     char peer_text[80];
 };
 
-void clients_init(struct clients *clients, struct exchange_env *env);
+void clients_init(struct clients *clients, struct exchange_env *env, const struct client_events *events);
 
 /* A client in phase NEW; its deadline is not running yet (client_arm). NULL when out of memory. The descriptor stays
  * the caller's. */
 struct client *client_new(struct clients *clients, int fd, const struct listener_config *listener,
                           const struct peer *peer);
+/* Its request has ended. */
 void client_free(struct client *client);
 
 /* Between two requests: moves it to the newest generation. When its listener is not served there, it stays, and leaves
  * after the next request at the latest. */
 void client_renew(struct client *client);
 
-/* Has just come: in phase HEAD when it has said something already, else NEW and watched for its first byte. */
-void client_begin(struct client *client);
-/* Enters a phase and starts its deadline. */
+/* Whether its answers close the connection, so that there is no point in waiting for long between them. */
+bool client_is_leaving(const struct client *client);
+/* Whether it is the client that has something to send in this phase. */
+bool client_is_to_send(enum client_phase phase);
+/* How long a phase may last; 0: for ever. */
+uint64_t client_deadline_ms(const struct client *client, enum client_phase phase);
+/* Goes on to another phase; its deadline stays what it is. */
+void client_move(struct client *client, enum client_phase to);
+/* Enters a phase, or stays in it, and starts its deadline. */
 void client_arm(struct client *client, enum client_phase phase);
 
 /* To be called from the library when there is nothing to give it. The first time the connection is left as it is: the
@@ -115,10 +144,9 @@ void client_suspend(struct client *client);
 /* Resumes a suspended client, once; makes the library run in any case. */
 void client_wake(struct client *client);
 
-/* The client has closed its side and everything it sent has been read. */
+/* The client has closed its side and everything it sent has been read. The library may not have noticed, because the
+ * end came in the same edge as the last bytes. */
 bool client_has_left(const struct client *client);
-/* Lets the holder of this pass go, if it has nothing under way: not a byte of a request. */
-bool client_make_room(struct admission_pass *pass);
 /* Makes the library see the end of the connection. */
 void client_cut(struct client *client);
 /* Registers the descriptor with our own loop, edge-triggered: a full hang-up always shows. On TCP a client that is gone

@@ -7,6 +7,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "proxy/serve/client_events.h"
 #include "proxy/serve/frontend_call.h"
 #include "proxy/serve/raw.h"
 
@@ -225,7 +226,7 @@ struct frontend *frontend_new(struct exchange_env *env, struct error *error)
         error_set(error, -ENOMEM, "out of memory");
         return NULL;
     }
-    clients_init(&frontend->clients, env);
+    clients_init(&frontend->clients, env, &client_events);
     frontend->clients.suspend = frontend_suspend;
     frontend->clients.resume = frontend_resume;
     frontend->clients.expire = frontend_expire;

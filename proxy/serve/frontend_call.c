@@ -208,7 +208,7 @@ void *frontend_on_target(void *closure, const char *target, struct MHD_Connectio
     /* The deadline of a head begins with its first byte, not with its first line. */
     admission_busy(&client->pass);
     if (client->phase == CLIENT_NEW)
-        client->phase = CLIENT_HEAD;
+        client_move(client, CLIENT_HEAD);
     else if (client->phase != CLIENT_HEAD)
         client_arm(client, CLIENT_HEAD);
     /* The library must not parse arguments: 1.0.1 dies of one without a value at the end of the line. */
@@ -252,6 +252,7 @@ void frontend_on_completed(void *closure, struct MHD_Connection *connection, voi
         exchange_fail(client->exchange, OUTCOME_MALFORMED);
     exchange_end(client->exchange, frontend_was_delivered(client, how));
     client->exchange = NULL;
+    raw_drop(client); /* before the connection goes: nobody moves it on without its exchange */
     /* The library closes such a connection when it next looks at it, for which there must be a reason. */
     if (how != MHD_REQUEST_TERMINATED_COMPLETED_OK) {
         shutdown(client->fd, SHUT_RDWR);

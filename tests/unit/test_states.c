@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "proxy/exchange/state.h"
+#include "proxy/serve/client.h"
 #include "tests/unit/state_walk.h"
 
 static unsigned exchange_step(unsigned from, unsigned to)
@@ -65,10 +66,35 @@ static void test_tunnel_record_is_below_a_kibibyte(void **state)
     assert_true(sizeof(struct tunnel) < 800);
 }
 
+static unsigned client_step(unsigned from, unsigned to)
+{
+    static struct client client;
+
+    client.phase = (enum client_phase)from;
+    client_move(&client, (enum client_phase)to);
+    return client.phase;
+}
+
+static void test_client_phases_follow_their_table(void **state)
+{
+    (void)state;
+    state_walk(&client_machine, client_step,
+               "NEW: HEAD LINGER\n"
+               "HEAD: EXPECT BODY RESPONSE IDLE LINGER RELAY\n"
+               "EXPECT: BODY RESPONSE IDLE LINGER RELAY\n"
+               "BODY: EARLY WAITING RESPONSE IDLE LINGER RELAY\n"
+               "EARLY: RESPONSE IDLE LINGER RELAY\n"
+               "WAITING: BODY EARLY RESPONSE IDLE LINGER RELAY\n"
+               "RESPONSE: WAITING IDLE TUNNEL\n"
+               "IDLE: HEAD\n"
+               "RELAY: IDLE LINGER\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_exchange_states_follow_their_table),
+        cmocka_unit_test(test_client_phases_follow_their_table),
         cmocka_unit_test(test_tunnel_half_states_follow_their_table),
         cmocka_unit_test(test_tunnel_states_follow_their_table),
         cmocka_unit_test(test_tunnel_record_is_below_a_kibibyte),

@@ -1,0 +1,261 @@
+/* What happens to a client besides what it says: its deadlines, its leaving, and the wakes of its exchange.
+ *
+ * A client that is to send costs no system call for being watched as long as it does: only its silence is looked into,
+ * after a while. One that is suspended is watched from the start, since the library does not see it leave. */
+#include "proxy/serve/client_events.h"
+
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include "proxy/base/give_back.h"
+#include "proxy/exchange/answer.h"
+#include "proxy/exchange/report.h"
+#include "proxy/exchange/request.h"
+#include "proxy/serve/raw.h"
+
+/* ---- its exchange ---- */
+
+static void client_on_wake(struct exchange_client *side)
+{
+    struct client *client = CONTAINER_OF(side, struct client, side);
+
+    if (client->phase == CLIENT_RELAY) {
+        raw_wake(client);
+        if (client->suspended && exchange_is_receiving(client->exchange))
+            client_wake(client);
+        return;
+    }
+    if ((client->phase == CLIENT_BODY || client->phase == CLIENT_WAITING) &&
+        exchange_has_early_answer(client->exchange))
+        client_arm(client, CLIENT_EARLY);
+    else if (client->phase == CLIENT_WAITING && exchange_is_receiving(client->exchange))
+        client_arm(client, CLIENT_BODY);
+    client_wake(client);
+}
+
+static void client_on_interim(struct exchange_client *side, unsigned status, const struct fields *fields)
+{
+    raw_interim(CONTAINER_OF(side, struct client, side), status, fields);
+}
+
+/* ---- leaving ---- */
+
+/* Lets an idle client go. On a Unix socket our refusal to read reaches the client's next send at once, while what it
+ * has sent already is still read and answered; on TCP only what has already arrived can be honoured. */
+static void client_let_go(struct client *client)
+{
+    char byte;
+
+    if (client->exchange || client->phase == CLIENT_HEAD || client->phase == CLIENT_LINGER)
+        return;
+    if (client->peer.is_unix)
+        shutdown(client->fd, SHUT_RD);
+    else if (recv(client->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0)
+        client_cut(client);
+}
+
+/* When its deadline, which has just passed, was armed. */
+static struct instant client_head_begun(const struct client *client)
+{
+    uint64_t ago_ns = client->side.listener->timeout_head_ms * UINT64_C(1000000);
+    struct instant now = loop_now(client->clients->env->loop);
+
+    return (struct instant){now.ns > ago_ns ? now.ns - ago_ns : 0};
+}
+
+/* Whether a byte of a request has come that the library has not made a request of yet. */
+static bool client_has_begun(const struct client *client)
+{
+    char byte;
+
+    /* Once there has been a request, the library's memory begins with what has come of the next. Before that, the first
+     * byte was watched for (client_begin). */
+    if (client->head_at && client->head_at[0] != '\0')
+        return true;
+    return recv(client->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
+bool client_make_room(struct admission_pass *pass)
+{
+    struct client *client = CONTAINER_OF(pass, struct client, pass);
+
+    if ((client->phase != CLIENT_NEW && client->phase != CLIENT_IDLE) || client->exchange || client->cut ||
+        client_has_begun(client))
+        return false;
+    client_let_go(client);
+    client->clients->dirty = true;
+    return true;
+}
+
+/* A head that does not come: there may not even be an exchange yet. */
+static void client_head_timeout(struct client *client)
+{
+    static const struct answer timeout = {.status = 408, .body = ANSWER_BUFFER, .data = "", .has_length = true};
+    struct exchange_env *env = client->clients->env;
+
+    if (client->exchange) {
+        exchange_fail(client->exchange, OUTCOME_HEAD_TIMEOUT);
+        raw_answer(client);
+    } else {
+        /* On a connection that has been served, a 408 out of nothing could be taken for the answer to a request that
+         * crosses it. */
+        if (!client->served)
+            raw_tell(client, &timeout);
+        exchange_report_none(env, &client->side, client_head_begun(client), OUTCOME_HEAD_TIMEOUT,
+                             client->served ? 0 : timeout.status);
+    }
+    client_cut(client);
+}
+
+static void client_leave(struct client *client)
+{
+    if (client->exchange)
+        exchange_fail(client->exchange, OUTCOME_CLIENT_GONE);
+    client_cut(client);
+}
+
+/* Nothing for a while from a client that is to send. From now on it is watched: for its end, and between requests for
+ * the first byte of the next, where the head's deadline begins.
+ *
+ * Between requests memory goes back, too. libmicrohttpd has cleared the whole pool after the request, so that it is
+ * resident and full of zeros: most of what an idle connection costs. */
+static void client_on_silence(struct client *client)
+{
+    client->silent = true;
+    timer_arm(client->clients->env->loop, &client->timer,
+              client_deadline_ms(client, client->phase) - CLIENT_SILENCE_MS);
+    if (client->phase == CLIENT_IDLE) {
+        client_watch(client, EPOLLIN);
+        /* The cleared pool begins with what has already come of the next request. */
+        if (client->pool && client->pool[0] != '\0')
+            client_arm(client, CLIENT_HEAD);
+        else if (client->pool)
+            give_back_zero_pages(client->pool, client->clients->pool_bytes);
+    } else if (client_has_left(client)) {
+        client_leave(client);
+    } else {
+        client_watch(client, EPOLLRDHUP | (client->phase == CLIENT_NEW ? EPOLLIN : 0));
+    }
+}
+
+/* The library asks for the next block only when most of the last one has been taken, which a slow reader may need
+ * longer for than its deadline. So it is the kernel that is asked whether anything has been taken. */
+static void client_on_slow_reader(struct client *client)
+{
+    int unsent_bytes = 0;
+
+    if (ioctl(client->fd, SIOCOUTQ, &unsent_bytes) == 0 && unsent_bytes != client->unsent_bytes)
+        client->stalled_looks = 0;
+    client->unsent_bytes = unsent_bytes;
+    if (++client->stalled_looks < CLIENT_RESPONSE_LOOKS) {
+        timer_arm(client->clients->env->loop, &client->timer, client_deadline_ms(client, CLIENT_RESPONSE));
+        return;
+    }
+    exchange_fail(client->exchange, OUTCOME_CLIENT_STALLED);
+    client_cut(client);
+}
+
+static void client_on_timer(struct timer *timer)
+{
+    struct client *client = CONTAINER_OF(timer, struct client, timer);
+
+    if (client->cut) {
+        client->clients->expire(client);
+        return;
+    }
+    if (!client->silent) {
+        client_on_silence(client);
+        return;
+    }
+    /* Between requests: the grace is over. */
+    if (client_is_leaving(client) && (client->phase == CLIENT_NEW || client->phase == CLIENT_IDLE)) {
+        client_let_go(client);
+        return;
+    }
+    switch (client->phase) {
+    case CLIENT_NEW:
+    case CLIENT_HEAD:
+        client_head_timeout(client);
+        break;
+    case CLIENT_EXPECT:
+        client->expect_over = true;
+        client_wake(client);
+        break;
+    case CLIENT_BODY:
+        exchange_fail(client->exchange, OUTCOME_BODY_TIMEOUT);
+        raw_answer(client);
+        break;
+    case CLIENT_EARLY:
+        raw_answer(client);
+        break;
+    case CLIENT_RELAY:
+        raw_timeout(client);
+        break;
+    case CLIENT_RESPONSE:
+        client_on_slow_reader(client);
+        break;
+    case CLIENT_WAITING: /* armed only when a TCP client has finished sending */
+        client_leave(client);
+        break;
+    case CLIENT_IDLE:
+    case CLIENT_LINGER:
+        client_cut(client);
+        break;
+    case CLIENT_TUNNEL:
+    case N_CLIENT_PHASES:
+        break;
+    }
+}
+
+static void client_on_watch(struct source *source, uint32_t events)
+{
+    struct client *client = CONTAINER_OF(source, struct client, watch);
+
+    if (events & (EPOLLHUP | EPOLLERR)) {
+        raw_wake(client); /* what it has not taken of a relayed answer finds out */
+        /* With the answer told whole, the library knows whether all of it was sent. */
+        if (client->exchange && !client->cut && !exchange_is_told(client->exchange))
+            client_leave(client);
+        return;
+    }
+    if (client->phase == CLIENT_RELAY && (events & EPOLLOUT)) {
+        client_watch(client, 0);
+        raw_wake(client);
+    }
+    if (client->phase == CLIENT_NEW && (events & EPOLLIN) && client_has_begun(client)) {
+        /* The head's deadline began when it came. */
+        client_move(client, CLIENT_HEAD);
+        admission_busy(&client->pass);
+        client_watch(client, 0);
+        return;
+    }
+    if (client->phase == CLIENT_IDLE) {
+        if (events & EPOLLIN) {
+            client_watch(client, 0);
+            client_arm(client, CLIENT_HEAD);
+        }
+    } else if (events & EPOLLRDHUP) {
+        /* Inside a message the end is an end. Behind one, a client may still read; but on TCP it may also be gone: it
+         * is given a body's time. */
+        if (client_is_to_send(client->phase) && client_has_left(client))
+            client_leave(client);
+        else if (client->phase == CLIENT_WAITING && !client->peer.is_unix)
+            timer_arm(client->clients->env->loop, &client->timer, client->side.listener->timeout_body_ms);
+    }
+}
+
+/* ---- the beginning ---- */
+
+void client_begin(struct client *client)
+{
+    if (client_has_begun(client)) {
+        client_arm(client, CLIENT_HEAD);
+        return;
+    }
+    client_arm(client, CLIENT_NEW);
+    client_watch(client, EPOLLIN);
+}
+
+const struct client_events client_events = {
+    .timer = client_on_timer, .watch = client_on_watch, .wake = client_on_wake, .interim = client_on_interim};
