@@ -33,9 +33,10 @@ struct state_machine {
     struct state_row states[STATE_MOST];
 };
 
+/* Rows that a machine does not have are empty, and no row has a bit for them. */
 static inline bool state_may_move(const struct state_machine *machine, unsigned from, unsigned to)
 {
-    return from < machine->n_states && to < machine->n_states && (machine->states[from].next & STATE_BIT(to)) != 0;
+    return from < STATE_MOST && to < STATE_MOST && (machine->states[from].next & STATE_BIT(to)) != 0;
 }
 
 /* Says on stderr which move that was, and aborts. */

@@ -5,7 +5,7 @@ static uint32_t balance_load(const struct endpoint *endpoint)
     return endpoint->pool.n_busy + endpoint->n_connecting;
 }
 
-struct endpoint *balance_choose(struct endpoint *const *endpoints, size_t n_endpoints)
+struct endpoint *balance_least_loaded(struct endpoint *const *endpoints, size_t n_endpoints)
 {
     struct endpoint *best = endpoints[0];
 

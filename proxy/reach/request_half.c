@@ -36,7 +36,8 @@ static enum half_result request_half_fail(struct request_half *half, enum outcom
 
 void request_half_drop(struct request_half *half)
 {
-    buffer_give(half->store, half->out);
+    if (half->out)
+        buffer_give(half->store, half->out);
     half->out = NULL;
 }
 
@@ -57,13 +58,6 @@ bool request_half_takes_body(const struct request_half *half, bool connected)
 }
 
 /* ---- sending ---- */
-
-void request_half_start(struct request_half *half, const struct request *request, const struct forward *forward)
-{
-    half->request = request;
-    half->forward = forward;
-    half->ended = request->body == BODY_NONE;
-}
 
 /* The head, at the front of `out`. On a retry it may still be there, with a piece of body behind it. */
 enum half_result request_half_begin(struct request_half *half)

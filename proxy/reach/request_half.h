@@ -50,7 +50,13 @@ struct request_half {
 };
 
 /* The half is all zero but for store and failure. */
-void request_half_start(struct request_half *half, const struct request *request, const struct forward *forward);
+static inline void request_half_start(struct request_half *half, const struct request *request,
+                                      const struct forward *forward)
+{
+    half->request = request;
+    half->forward = forward;
+    half->ended = request->body == BODY_NONE;
+}
 /* Prepares the head for a connection, the first or another one. HALF_MORE or HALF_FAILED. */
 enum half_result request_half_begin(struct request_half *half);
 /* Sends what is waiting. HALF_DONE when that was the end of the request. */

@@ -21,39 +21,18 @@ const struct state_machine response_half_machine = {
         },
 };
 
-static void response_half_move(struct response_half *half, enum response_half_state to)
-{
-    state_check(&response_half_machine, half->state, to);
-    half->state = to;
-}
-
 static enum half_result response_half_bad(struct response_half *half, const char *why)
 {
     failure_note(half->failure, OUTCOME_BAD_RESPONSE, 0, why);
     return HALF_FAILED;
 }
 
-void response_half_start(struct response_half *half, const struct request *request, const struct forward *forward)
-{
-    half->request = request;
-    half->forward = forward;
-}
-
-void response_half_await(struct response_half *half)
-{
-    response_half_move(half, RESPONSE_HALF_AWAITED);
-}
-
-void response_half_leave(struct response_half *half)
-{
-    response_half_move(half, RESPONSE_HALF_IDLE);
-}
-
 void response_half_drop(struct response_half *half)
 {
     buffer_give(half->store, half->in);
     half->in = NULL;
-    buffer_give(half->store, half->trailers);
+    if (half->trailers)
+        buffer_give(half->store, half->trailers);
     half->trailers = NULL;
 }
 

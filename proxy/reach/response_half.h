@@ -59,11 +59,28 @@ struct response_half {
 };
 
 /* The half is all zero but for store, failure and field_items. */
-void response_half_start(struct response_half *half, const struct request *request, const struct forward *forward);
+static inline void response_half_start(struct response_half *half, const struct request *request,
+                                       const struct forward *forward)
+{
+    half->request = request;
+    half->forward = forward;
+}
+/* For this file's own use: the one way from state to state. */
+static inline void response_half_move(struct response_half *half, enum response_half_state to)
+{
+    state_check(&response_half_machine, half->state, to);
+    half->state = to;
+}
 /* There is a connection, on which a response is to come. */
-void response_half_await(struct response_half *half);
+static inline void response_half_await(struct response_half *half)
+{
+    response_half_move(half, RESPONSE_HALF_AWAITED);
+}
 /* It will come on another connection, if on any. */
-void response_half_leave(struct response_half *half);
+static inline void response_half_leave(struct response_half *half)
+{
+    response_half_move(half, RESPONSE_HALF_IDLE);
+}
 /* Gives its memory back. Harmless twice. */
 void response_half_drop(struct response_half *half);
 

@@ -111,7 +111,8 @@ static void upstream_finish(struct upstream *upstream)
 
     timer_disarm(&upstream->timer);
     upstream_drop_connection(upstream, clean);
-    request_half_abandon(&upstream->request_half);
+    if (upstream->request_half.state != REQUEST_HALF_SENT)
+        request_half_abandon(&upstream->request_half);
 }
 
 /* ---- once more ---- */
