@@ -247,7 +247,11 @@ start() { # TASK
     [ "${begins[suite]}" ] || begins[suite]=$SECONDS
     (
         set_environment "$name"
-        cd "$top" && eval "timeout -k 10 ${seconds[$1]} ${commands[$1]}" >"$log_root/$name/${names[$1]}.log" 2>&1 3>&- </dev/null
+        if [ "${kinds[$1]}" = vtc ] && [ ! -x "$PORTHOLE" ]; then
+            echo "there is no $PORTHOLE, which every file would wait for"
+        else
+            cd "$top" && eval "timeout -k 10 ${seconds[$1]} ${commands[$1]}"
+        fi >"$log_root/$name/${names[$1]}.log" 2>&1 3>&- </dev/null
         echo "$1 $?" >&3
     ) &
     states[$1]=$!

@@ -64,6 +64,12 @@ sums_to() { # PASSED FAILED
     sums_to 1 1
 }
 
+@test "suites: varnishtest files without a program fail at once" {
+    printf 'vtest "endless"\nshell {sleep 1000}\n' >"$TESTS/sample/endless.vtc"
+    PORTHOLE=$BATS_TEST_TMPDIR/none sums_to 0 1
+    [[ $output == *"there is no $BATS_TEST_TMPDIR/none"* ]]
+}
+
 # A test that waits for another one's file. Either ends when both are running.
 rendezvous() { # SUITE NAME OTHER
     mkdir -p "$TESTS/$1"
