@@ -1,11 +1,10 @@
 /* The error log: one line per event, plain or JSON, to standard error. Thread-safe.
  *
- * Peers' strings are always passed through %s and escaped as a whole: every message is escaped when it
- * is written (control bytes, backslash and invalid UTF-8 become \xHH in plain lines, \u00HH in JSON), so
- * that no byte of a peer can forge a line. A line has at most 4096 bytes, a longer message is cut. A reader
- * that blocks never blocks us: lines that cannot be written at once are dropped and counted, and the count
- * is written before the first line for which there is room again. Writing to a closed pipe raises SIGPIPE
- * unless the program ignores it. */
+ * A line has a message and, where there is more to say than a sentence, fields (proxy/base/line.h). Peers' strings are
+ * always passed through %s or as fields: both are escaped when they are written, so that no byte of a peer can forge a
+ * line. A line has at most 4096 bytes, a longer message is cut. What cannot be written at once (a reader that blocks, a
+ * full disk) never holds us up: lines are dropped and counted, and the count is written before the first line for which
+ * there is room again. Writing to a closed pipe raises SIGPIPE unless the program ignores it. */
 #ifndef PORTHOLE_BASE_LOG_H
 #define PORTHOLE_BASE_LOG_H
 
@@ -14,9 +13,11 @@
 #include <stdint.h>
 
 #include "proxy/base/error.h"
+#include "proxy/base/line.h"
+
+#define LOG_LINE_BYTES 4096
 
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
-enum log_format { LOG_FORMAT_PLAIN, LOG_FORMAT_JSON };
 
 /* Call before threads start, and again on a reload. Until then: info, plain. */
 void log_configure(enum log_level level, enum log_format format);
@@ -29,6 +30,34 @@ extern const char *const log_format_names[];
 /* Writes one line: time, level, message. */
 void log_write(enum log_level level, const char *format, ...) PRINTF_LIKE(2, 3);
 
+/* A key with its value; a text without data is left out. */
+struct log_field {
+    const char *key; /* needs no escapes */
+    struct text text;
+    uint64_t number;
+    bool is_number;
+};
+
+#define LOG_TEXT(key, value) ((struct log_field){(key), (value), 0, false})
+#define LOG_NUMBER(key, value) ((struct log_field){(key), {NULL, 0}, (value), true})
+
+/* Writes one line: time, level, message, fields. */
+void log_event(enum log_level level, const char *message, const struct log_field *fields, size_t n_fields);
+
+#define LOG_EVENT(level, message, ...)                                     \
+    log_event((level), (message), (const struct log_field[]){__VA_ARGS__}, \
+              ARRAY_LENGTH(((const struct log_field[]){__VA_ARGS__})))
+
+/* The same for a line whose fields another module puts: between the two, into .line. */
+struct log_line {
+    struct line line;
+    char data[LOG_LINE_BYTES];
+};
+
+/* False when a message of this level would not be written: then the line is not to be used. */
+bool log_begin(struct log_line *line, enum log_level level, const char *message) WARN_UNUSED;
+void log_end(struct log_line *line);
+
 /* How many lines have been dropped since the start. */
 uint64_t log_dropped(void);
 
@@ -40,20 +69,5 @@ uint64_t log_dropped(void);
         if (log_wants(LOG_LEVEL_DEBUG))              \
             log_write(LOG_LEVEL_DEBUG, __VA_ARGS__); \
     } while (0)
-
-/* Escapes n bytes of s for a JSON string (without the quotes) into out of `size` bytes, terminated, cut
- * at a whole escape where it does not fit. Valid UTF-8 stays, anything else becomes \u00HH. Returns the
- * length written. */
-size_t log_escape(char *out, size_t size, const char *s, size_t n);
-
-/* Opens a second description of an already open output so that O_NONBLOCK is ours alone; falls back to
- * a dup where that is not possible (a socket, or a pipe of another user). Returns a descriptor the caller
- * owns, or a negative errno. */
-int log_open_output(int fd) WARN_UNUSED;
-
-/* Writes one or more whole lines to an output with one write(2), without ever blocking, whichever kind of
- * descriptor log_open_output could give. At most 4096 bytes, so that a pipe takes all or nothing. Returns 0,
- * -EAGAIN when there is no room now, or another negative errno. */
-int log_write_output(int fd, const char *lines, size_t n) WARN_UNUSED;
 
 #endif

@@ -73,6 +73,7 @@ struct exchange *exchange_new(struct exchange_env *env, struct exchange_client *
     memset(&exchange->request, 0, sizeof(exchange->request));
     exchange->request.fields = (struct fields){exchange->field_items, 0, UPSTREAM_MOST_FIELDS};
     exchange->upstream.started = exchange->upstream.connected = exchange->upstream.answered = (struct instant){0};
+    exchange->upstream.ticket.endpoint = NULL;
     exchange->generation = generation_ref(client->generation);
     return exchange;
 }

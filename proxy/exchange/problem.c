@@ -31,7 +31,7 @@ static bool problem_answer(struct exchange *exchange, struct answer *answer)
     status = problem_status(exchange, info);
     exchange_need_id(exchange);
     given = exchange->forward.request_id;
-    id[log_escape(id, sizeof(id), given.data, given.length)] = '\0';
+    id[line_escape(id, sizeof(id), given.data, given.length)] = '\0';
     n = snprintf(exchange->problem, sizeof(exchange->problem),
                  "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%u,\"outcome\":\"%s\",\"detail\":\"%s\","
                  "\"request_id\":\"%s\"}\n",

@@ -45,6 +45,12 @@ static inline struct endpoint *endpoint_of(const struct connection *connection)
     return CONTAINER_OF(connection->pool, struct endpoint, pool);
 }
 
+/* Its address as a user wrote it, for the logs; without data for NULL. */
+static inline struct text endpoint_text(const struct endpoint *endpoint)
+{
+    return text_of(endpoint ? endpoint->address.text : NULL);
+}
+
 static inline bool endpoint_is_unix(const struct endpoint *endpoint)
 {
     return address_is_unix(endpoint->address.kind);

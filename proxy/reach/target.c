@@ -118,7 +118,6 @@ static enum connect_result target_connect(struct target *target, struct ticket *
     target->n_busy++;
     endpoint->n_connecting++;
     ticket->target = target;
-    ticket->endpoint = endpoint;
     result = connect_start(endpoint->table->connector, &to, target->config->connect_timeout_ms, ticket_on_connected,
                            ticket, &channel, &ticket->attempt, ret_failure);
     if (result == CONNECT_WAIT)
@@ -134,6 +133,7 @@ static enum connect_result target_serve(struct target *target, struct ticket *ti
 {
     struct endpoint *endpoint = balance_choose(target->endpoints, target->n_endpoints);
 
+    ticket->endpoint = endpoint;
     if (!ticket->fresh) {
         *ret_connection = pool_take(&endpoint->pool);
         if (*ret_connection) {

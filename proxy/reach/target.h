@@ -25,7 +25,7 @@ struct ticket {
     struct list link;          /* in target.queue while queued */
     struct target *target;     /* NULL when nothing is asked for */
     struct attempt *attempt;   /* while connecting */
-    struct endpoint *endpoint; /* the one that is connected to; borrowed from the target */
+    struct endpoint *endpoint; /* the one that was chosen last, or NULL; borrowed from the target */
     struct timer timer;        /* while queued */
     bool fresh;                /* no idle connection will do */
     /* Called once when the answer was not immediate. connection is the owner's now, or NULL and *failure says why. */

@@ -1,7 +1,8 @@
-/* The access log: one line per exchange, plain or JSON. One writer per worker; the descriptor is shared.
+/* The access log: one line per exchange, plain or JSON. One writer per worker.
  *
- * Lines are gathered and written when the worker is about to sleep. A reader that blocks never blocks the worker:
- * what cannot be written when the buffer is full is dropped, and the log says how many lines. */
+ * Lines are gathered and written when the worker is about to sleep. A reader that blocks or a full disk never holds the
+ * worker up: what cannot be written waits in the buffer, what finds that full is dropped, and the log says how many
+ * lines, once there is room. */
 #ifndef PORTHOLE_REPORT_ACCESS_LOG_H
 #define PORTHOLE_REPORT_ACCESS_LOG_H
 
@@ -10,31 +11,31 @@
 #include <stdint.h>
 
 #include "proxy/base/log.h"
+#include "proxy/base/output.h"
 #include "proxy/report/record.h"
 
 #define ACCESS_LOG_BYTES 65536
 
 struct access_log {
-    int fd; /* owned */
+    struct output *output; /* a reference; shared by the workers */
     enum log_format format;
     size_t length;
     uint64_t n_dropped;
     char data[ACCESS_LOG_BYTES];
 };
 
-/* Opens "stdout", "stderr" or a file for appending. NULL with the error set. */
+/* `to`: see output_open. NULL with the error set. */
 struct access_log *access_log_new(const char *to, enum log_format format, struct error *error);
 /* Flushes. Takes NULL. */
 void access_log_free(struct access_log *log);
 void access_log_add(struct access_log *log, const struct record *record);
 void access_log_flush(struct access_log *log);
 
-/* One sentence about an exchange in the error log. */
-void access_record_log(enum log_level level, const struct record *record);
-
-/* With an access log every exchange has its line there; without one (NULL), those that failed have theirs in the error
- * log. Whether an outcome is worth a line, and its writing. */
+/* Whether an outcome is worth a line: every one has its line in the access log (NULL: there is none), and what failed
+ * has another in the error log, with the same fields: at error when it was our fault, at warn when it was the target's,
+ * at info when it was the client's. */
 bool access_log_wants(const struct access_log *log, enum outcome outcome);
+/* Writes these lines. */
 void access_log_report(struct access_log *log, const struct record *record);
 
 #endif

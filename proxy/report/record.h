@@ -12,7 +12,8 @@
 /* Made for the moment of the end: texts and reason are borrowed. They may hold any bytes: to be escaped. */
 struct record {
     struct text request_id, method, target, listener, route, upstream, peer;
-    unsigned status; /* told to the client; 0: nothing was */
+    struct text endpoint; /* the address behind the target's name */
+    unsigned status;      /* told to the client; 0: nothing was */
     enum outcome outcome;
     const char *reason;                                /* detail of a failure, or NULL */
     uint64_t received_bytes, sent_bytes;               /* of bodies and through the tunnel */

@@ -70,6 +70,8 @@ static void tunnel_report(struct tunnel *tunnel)
 
     record->outcome = tunnel->pair.outcome;
     record->reason = tunnel->reason;
+    if (tunnel->ticket.endpoint)
+        record->endpoint = endpoint_text(tunnel->ticket.endpoint);
     record->tunnel_received_bytes = tunnel->pair.halves[TUNNEL_CLIENT].bytes;
     record->tunnel_sent_bytes = tunnel->pair.halves[TUNNEL_TARGET].bytes;
     record->received_bytes += record->tunnel_received_bytes; /* behind a request's body */

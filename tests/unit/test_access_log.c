@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
@@ -76,6 +77,7 @@ static struct record entry_example(void)
                            .listener = TEXT_LITERAL("front"),
                            .route = TEXT_LITERAL("front#1"),
                            .upstream = TEXT_LITERAL("app"),
+                           .endpoint = TEXT_LITERAL("unix:/run/app.sock"),
                            .peer = TEXT_LITERAL("unix:uid=7,gid=8"),
                            .status = 200,
                            .outcome = OUTCOME_FORWARDED,
@@ -128,7 +130,8 @@ static void test_access_log_plain_line(void **state)
     assert_string_equal(
         line_of(*state, LOG_FORMAT_PLAIN, &entry),
         "2023-11-14T22:13:20.123Z id=\"id-1\" listener=\"front\" peer=\"unix:uid=7,gid=8\" method=\"GET\" "
-        "request=\"/a?b\" status=200 outcome=\"forwarded\" route=\"front#1\" target=\"app\" bytes_in=5 "
+        "request=\"/a?b\" status=200 outcome=\"forwarded\" route=\"front#1\" target=\"app\" "
+        "endpoint=\"unix:/run/app.sock\" bytes_in=5 "
         "bytes_out=18446744073709551615 total_us=1234 connect_us=0 first_byte_us=99\n");
 }
 
@@ -208,7 +211,7 @@ static void test_access_log_long_texts_are_cut_to_valid_json(void **state)
                 entry.peer = (struct text){text, length};
             json = json_of(*state, &entry);
             assert_int_equal(json_integer_value(json_object_get(json, "first_byte_us")), 99);
-            assert_true(json_string_length(json_object_get(json, "request")) > 200);
+            assert_true(json_string_length(json_object_get(json, "request")) > 150);
             json_decref(json);
         }
     }
@@ -370,8 +373,63 @@ static void test_access_log_reader_that_left_is_survived(void **state)
     for (int i = 0; i < 1000; i++)
         access_log_add(log, &entry);
     access_log_flush(log);
-    assert_int_equal(log->n_dropped, 0);
+    assert_true(log->n_dropped > 0);
     access_log_free(log);
+}
+
+/* A limit on the size of files behaves like a full disk. */
+static void test_access_log_full_disk_loses_lines_and_says_how_many(void **state)
+{
+    struct pipe_end *end = *state;
+    struct record entry = entry_example();
+    char path[] = "/tmp/porthole-unit-log-XXXXXX";
+    int fd = mkstemp(path);
+    struct access_log *log = log_open(path, LOG_FORMAT_JSON);
+    struct rlimit room, before;
+    uint64_t n_lines = 0, n_dropped = 0, n_torn = 0;
+    ssize_t n;
+
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    room = (struct rlimit){10000, before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &room), 0);
+    for (int i = 0; i < 1000; i++)
+        access_log_add(log, &entry);
+    assert_true(log->n_dropped > 0);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    access_log_free(log);
+    n = pread(fd, end->data, MOST_READ - 1, 0);
+    assert_true(n > 0);
+    end->data[n] = '\0';
+    for (char *line = strtok(end->data, "\n"); line; line = strtok(NULL, "\n")) {
+        json_t *json = json_loads(line, 0, NULL);
+
+        if (!json)
+            n_torn++;
+        else if (json_object_get(json, "dropped_lines"))
+            n_dropped += (uint64_t)json_integer_value(json_object_get(json, "dropped_lines"));
+        else
+            n_lines++;
+        json_decref(json);
+    }
+    assert_true(n_dropped > 0);
+    assert_true(n_torn <= 1); /* told again in the next line */
+    assert_int_equal(n_lines + n_dropped, 1000);
+    close(fd);
+    unlink(path);
+}
+
+static void test_access_log_long_id_is_shown_whole(void **state)
+{
+    struct record entry = entry_example();
+    char id[256];
+    json_t *json;
+
+    memset(id, '"', sizeof(id));
+    entry.request_id = (struct text){id, sizeof(id)};
+    json = json_of(*state, &entry);
+    assert_int_equal(json_string_length(json_object_get(json, "id")), sizeof(id));
+    json_decref(json);
 }
 
 /* ---- what is worth a line ---- */
@@ -417,46 +475,95 @@ static int redirect_error_log(void **state)
     return 0;
 }
 
-/* What a report without an access log writes to the error log. */
-static const char *error_log_of(enum log_level level, const struct record *entry)
+/* What a report writes to the error log. */
+static const char *error_log_of(struct access_log *log, enum log_level level, const struct record *entry)
 {
     static char written[8192];
     ssize_t n;
 
+    while (read(error_log_fd, written, sizeof(written)) > 0)
+        ; /* of other tests */
     log_configure(level, LOG_FORMAT_PLAIN);
-    access_log_report(NULL, entry);
+    access_log_report(log, entry);
     log_configure(LOG_LEVEL_ERROR, LOG_FORMAT_PLAIN);
     n = read(error_log_fd, written, sizeof(written) - 1);
     written[n > 0 ? n : 0] = '\0';
     return written;
 }
 
-/* Without an access log the error log tells of what failed: a client's fault only to who wants to know much. */
-static void test_access_log_that_is_off_leaves_failures_to_the_error_log(void **state)
+/* The error log tells of what failed, whether or not there is an access log. */
+static void check_failures(struct access_log *log)
 {
+    static const char *const levels[] = {
+        [FAULT_NONE] = NULL, [FAULT_CLIENT] = " info ", [FAULT_TARGET] = " warn ", [FAULT_SELF] = " error "};
     struct record entry = entry_example();
 
-    (void)state;
     for (int i = 0; i < N_OUTCOMES; i++) {
-        enum fault fault = outcome_info((enum outcome)i)->fault;
-        bool at_info = fault != FAULT_NONE, at_warn = at_info && fault != FAULT_CLIENT;
+        const struct outcome_info *info = outcome_info((enum outcome)i);
+        bool told = info->fault != FAULT_NONE, told_at_warn = told && info->fault != FAULT_CLIENT;
         const char *line;
 
         entry.outcome = (enum outcome)i;
-        line = error_log_of(LOG_LEVEL_INFO, &entry);
-        assert_int_equal(*line != '\0', at_info);
-        if (at_info) {
-            assert_non_null(strstr(line, outcome_info(entry.outcome)->name));
-            assert_non_null(strstr(line, at_warn ? " warn " : " info "));
-            assert_non_null(strstr(line, "id-1"));
+        line = error_log_of(log, LOG_LEVEL_INFO, &entry);
+        assert_int_equal(*line != '\0', told);
+        if (told) {
+            assert_non_null(strstr(line, i == OUTCOME_STOPPED ? " warn " : levels[info->fault]));
+            assert_non_null(strstr(line, info->sentence));
+            assert_non_null(strstr(line, info->name));
+            assert_non_null(strstr(line, " id=\"id-1\" listener=\"front\" "));
+            assert_non_null(strstr(line, " endpoint=\"unix:/run/app.sock\" "));
         }
-        assert_int_equal(*error_log_of(LOG_LEVEL_WARN, &entry) != '\0', at_warn);
+        assert_int_equal(*error_log_of(log, LOG_LEVEL_WARN, &entry) != '\0', told_at_warn);
         log_configure(LOG_LEVEL_WARN, LOG_FORMAT_PLAIN);
-        assert_int_equal(access_log_wants(NULL, entry.outcome), at_warn);
+        assert_int_equal(access_log_wants(log, entry.outcome), log || told_at_warn);
         log_configure(LOG_LEVEL_INFO, LOG_FORMAT_PLAIN);
-        assert_int_equal(access_log_wants(NULL, entry.outcome), at_info);
+        assert_int_equal(access_log_wants(log, entry.outcome), log || told);
     }
     log_configure(LOG_LEVEL_ERROR, LOG_FORMAT_PLAIN);
+}
+
+static void test_access_log_that_is_off_leaves_failures_to_the_error_log(void **state)
+{
+    (void)state;
+    check_failures(NULL);
+}
+
+static void test_access_log_that_is_on_leaves_failures_in_the_error_log(void **state)
+{
+    struct pipe_end *end = *state;
+    struct access_log *log = log_open(end->path, LOG_FORMAT_JSON);
+
+    check_failures(log);
+    access_log_free(log);
+}
+
+/* With "json" each of its lines is an object whose members are those of the access log. */
+static void test_access_log_failure_in_json_has_fields(void **state)
+{
+    struct record entry = entry_example();
+    char line[8192];
+    json_t *json;
+    ssize_t n;
+
+    (void)state;
+    entry.outcome = OUTCOME_TARGET_REFUSED;
+    entry.reason = "Connection refused";
+    log_configure(LOG_LEVEL_INFO, LOG_FORMAT_JSON);
+    access_log_report(NULL, &entry);
+    log_configure(LOG_LEVEL_ERROR, LOG_FORMAT_PLAIN);
+    n = read(error_log_fd, line, sizeof(line));
+    assert_true(n > 0);
+    json = json_loadb(line, (size_t)n, JSON_REJECT_DUPLICATES, NULL);
+    assert_non_null(json);
+    assert_string_equal(json_string_value(json_object_get(json, "level")), "warn");
+    assert_string_equal(json_string_value(json_object_get(json, "message")),
+                        outcome_info(OUTCOME_TARGET_REFUSED)->sentence);
+    assert_string_equal(json_string_value(json_object_get(json, "outcome")), "target_refused");
+    assert_string_equal(json_string_value(json_object_get(json, "reason")), "Connection refused");
+    assert_string_equal(json_string_value(json_object_get(json, "endpoint")), "unix:/run/app.sock");
+    assert_string_equal(json_string_value(json_object_get(json, "request")), "/a?b");
+    assert_int_equal(json_integer_value(json_object_get(json, "status")), 200);
+    json_decref(json);
 }
 
 /* A stream's entry has no method, no request and no route. */
@@ -465,7 +572,7 @@ static void test_access_log_that_is_off_takes_an_entry_without_texts(void **stat
     struct record entry = {.outcome = OUTCOME_TARGET_RESET, .connect_us = -1, .first_byte_us = -1};
 
     (void)state;
-    assert_non_null(strstr(error_log_of(LOG_LEVEL_WARN, &entry), "target_reset"));
+    assert_non_null(strstr(error_log_of(NULL, LOG_LEVEL_WARN, &entry), "target_reset"));
 }
 
 #define PIPE_TEST(name) cmocka_unit_test_setup_teardown(name, pipe_setup, pipe_teardown)
@@ -485,8 +592,12 @@ int main(void)
         cmocka_unit_test(test_access_log_file_is_appended_to),
         cmocka_unit_test(test_access_log_that_cannot_be_opened_says_so),
         PIPE_TEST(test_access_log_reader_that_left_is_survived),
+        PIPE_TEST(test_access_log_full_disk_loses_lines_and_says_how_many),
+        PIPE_TEST(test_access_log_long_id_is_shown_whole),
         PIPE_TEST(test_access_log_wants_every_outcome),
         cmocka_unit_test(test_access_log_that_is_off_leaves_failures_to_the_error_log),
+        PIPE_TEST(test_access_log_that_is_on_leaves_failures_in_the_error_log),
+        cmocka_unit_test(test_access_log_failure_in_json_has_fields),
         cmocka_unit_test(test_access_log_that_is_off_takes_an_entry_without_texts),
     };
 

@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -130,29 +129,41 @@ static void test_log_message_too_long_is_cut_to_one_whole_line(void **state)
     assert_string_equal(line + strlen(line) - strlen("\\x01\n"), "\\x01\n");
 }
 
+/* The sum of what the log says has been dropped. */
+static uint64_t confessed(const char *lines)
+{
+    static const char words[] = " log lines were dropped\n";
+    uint64_t n = 0;
+
+    for (const char *at = lines; (at = strstr(at, words)); at += strlen(words)) {
+        const char *number = at;
+
+        while (number > lines && number[-1] != ' ')
+            number--;
+        n += strtoull(number, NULL, 10);
+    }
+    return n;
+}
+
 static void test_log_full_pipe_drops_lines_and_tells_how_many(void **state)
 {
-    uint64_t before = log_dropped();
-    uint64_t n_written = 0;
+    uint64_t before = log_dropped(), n_confessed, n_written = 0;
     const char *rest;
-    char expected[64];
 
     (void)state;
     log_configure(LOG_LEVEL_INFO, LOG_FORMAT_PLAIN);
-    while (log_dropped() == before) {
+    while (log_dropped() < before + 3) {
         log_info("%0999d", 0);
         n_written++;
         assert_true(n_written < 10000);
     }
-    log_info("dropped too");
-    assert_int_equal(log_dropped() - before, 2);
-    assert_null(strstr(take_written(), "dropped"));
+    n_confessed = confessed(take_written()); /* a small line may still find room */
     log_info("room again");
-    assert_int_equal(log_dropped() - before, 2);
+    assert_int_equal(log_dropped() - before, 3);
     rest = take_written();
-    snprintf(expected, sizeof(expected), " warn %d log lines were dropped\n", 2);
-    assert_memory_equal(rest + TIME_LENGTH, expected, strlen(expected));
-    assert_string_equal(rest + TIME_LENGTH + strlen(expected) + TIME_LENGTH, " info room again\n");
+    n_confessed += confessed(rest);
+    assert_int_equal(n_confessed, 3);
+    assert_non_null(strstr(rest, " info room again\n"));
     log_info("told once");
     assert_string_equal(take_written() + TIME_LENGTH, " info told once\n");
 }
@@ -179,89 +190,30 @@ static void test_log_lines_of_threads_do_not_mix(void **state)
     pthread_join(threads[1], NULL);
     take_written();
     for (char *s = written, *rest; (line = strtok_r(s, "\n", &rest)); s = NULL) {
+        if (strstr(line, "dropped"))
+            continue;
         n_lines++;
         assert_int_equal(strlen(line), TIME_LENGTH + strlen(" info ") + 301);
     }
     assert_int_equal((uint64_t)n_lines + log_dropped() - before, 200);
 }
 
-static void assert_escaped(const char *s, size_t n, const char *expected)
+static void test_log_event_has_fields_where_they_belong(void **state)
 {
-    char out[128];
-
-    assert_int_equal(log_escape(out, sizeof(out), s, n), strlen(expected));
-    assert_string_equal(out, expected);
-}
-
-static void test_log_escape_lets_only_valid_text_through(void **state)
-{
-    (void)state;
-    assert_escaped("", 0, "");
-    assert_escaped("a\0b", 3, "a\\u0000b");
-    assert_escaped("\"\\/", 3, "\\\"\\\\/");
-    assert_escaped("\xe2\x82\xac \xf0\x9f\x98\x80", 8, "\xe2\x82\xac \xf0\x9f\x98\x80");
-    assert_escaped("\xe2\x82", 2, "\\u00e2\\u0082");                       /* cut short */
-    assert_escaped("\xc0\x80", 2, "\\u00c0\\u0080");                       /* overlong */
-    assert_escaped("\xed\xa0\x80", 3, "\\u00ed\\u00a0\\u0080");            /* surrogate */
-    assert_escaped("\xf4\x90\x80\x80", 4, "\\u00f4\\u0090\\u0080\\u0080"); /* above U+10FFFF */
-    assert_escaped("\xc2\x85", 2, "\\u0085");                              /* C1 */
-}
-
-static void test_log_escape_cuts_at_a_whole_escape(void **state)
-{
-    char out[8];
+    const char *line;
 
     (void)state;
-    assert_int_equal(log_escape(out, sizeof(out), "a\1b", 3), 7);
-    assert_string_equal(out, "a\\u0001");
-    assert_int_equal(log_escape(out, sizeof(out), "ab\1", 3), 2);
-    assert_string_equal(out, "ab");
-    assert_int_equal(log_escape(out, 4, "a\xe2\x82\xac", 4), 1);
-    assert_string_equal(out, "a");
-    assert_int_equal(log_escape(out, 1, "a", 1), 0);
-    assert_string_equal(out, "");
-    assert_int_equal(log_escape(out, 0, "a", 1), 0);
-}
-
-static void test_log_output_is_non_blocking_for_us_alone(void **state)
-{
-    int ends[2];
-    int fd;
-
-    (void)state;
-    assert_int_equal(pipe(ends), 0);
-    fd = log_open_output(ends[1]);
-    assert_true(fd >= 0);
-    assert_true(fcntl(fd, F_GETFL) & O_NONBLOCK);
-    assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
-    assert_false(fcntl(ends[1], F_GETFL) & O_NONBLOCK);
-    close(fd);
-    close(ends[0]);
-    close(ends[1]);
-    assert_int_equal(log_open_output(ends[1]), -EBADF);
-}
-
-/* A socket has no second description: what is written must not block even so. */
-static void test_log_output_to_a_full_socket_says_try_again(void **state)
-{
-    char line[1000];
-    int ends[2];
-    int n = 0;
-    int fd;
-    int r;
-
-    (void)state;
-    memset(line, 'x', sizeof(line));
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
-    fd = log_open_output(ends[1]);
-    assert_true(fd >= 0);
-    while ((r = log_write_output(fd, line, sizeof(line))) == 0)
-        assert_true(++n < 100000);
-    assert_int_equal(r, -EAGAIN);
-    assert_false(fcntl(ends[1], F_GETFL) & O_NONBLOCK);
-    close(fd);
-    close(ends[0]);
-    close(ends[1]);
+    log_configure(LOG_LEVEL_INFO, LOG_FORMAT_JSON);
+    LOG_EVENT(LOG_LEVEL_WARN, "gone", LOG_TEXT("target", text_of("a\"pp")), LOG_TEXT("reason", text_of(NULL)),
+              LOG_NUMBER("status", 503));
+    line = take_written();
+    assert_string_equal(line + 9 + TIME_LENGTH,
+                        "\",\"level\":\"warn\",\"message\":\"gone\",\"target\":\"a\\\"pp\",\"status\":503}\n");
+    log_configure(LOG_LEVEL_INFO, LOG_FORMAT_PLAIN);
+    LOG_EVENT(LOG_LEVEL_INFO, "peer\tgone", LOG_TEXT("target", text_of("a\npp")));
+    assert_string_equal(take_written() + TIME_LENGTH, " info peer\\x09gone target=\"a\\u000app\"\n");
+    LOG_EVENT(LOG_LEVEL_DEBUG, "hidden", LOG_NUMBER("n", 1));
+    assert_string_equal(take_written(), "");
 }
 
 int main(void)
@@ -273,11 +225,8 @@ int main(void)
         cmocka_unit_test(test_log_plain_line_cannot_be_forged),
         cmocka_unit_test(test_log_message_too_long_is_cut_to_one_whole_line),
         cmocka_unit_test(test_log_full_pipe_drops_lines_and_tells_how_many),
+        cmocka_unit_test(test_log_event_has_fields_where_they_belong),
         cmocka_unit_test(test_log_lines_of_threads_do_not_mix),
-        cmocka_unit_test(test_log_escape_lets_only_valid_text_through),
-        cmocka_unit_test(test_log_escape_cuts_at_a_whole_escape),
-        cmocka_unit_test(test_log_output_is_non_blocking_for_us_alone),
-        cmocka_unit_test(test_log_output_to_a_full_socket_says_try_again),
     };
 
     return cmocka_run_group_tests(tests, redirect_log, NULL);

@@ -295,7 +295,8 @@ static void test_tunnel_is_logged_with_its_own_copy_of_what_is_known(void **stat
     line_of_tunnel(rig, &entry, line, sizeof(line));
     assert_non_null(strstr(line, " id=\"id-17\" listener=\"front\" peer=\"unix:uid=7\" method=\"\" request=\"\" "));
     assert_non_null(strstr(line, " outcome=\"tunneled\" "));
-    assert_non_null(strstr(line, " target=\"app\" bytes_in=104 bytes_out=1006 "));
+    assert_non_null(strstr(line, " target=\"app\" endpoint=\""));
+    assert_non_null(strstr(line, " bytes_in=104 bytes_out=1006 "));
     assert_non_null(strstr(line, " connect_us="));
     assert_null(strstr(line, "reason="));
     assert_null(strstr(line, "first_byte_us="));

@@ -1,0 +1,123 @@
+/* Lines of logs: valid whatever they are made of. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <jansson.h>
+
+#include "proxy/base/line.h"
+
+#define TIME ((struct wall_time){UINT64_C(1700000000123456789)})
+
+static void assert_escaped(const char *s, size_t n, const char *expected)
+{
+    char out[128];
+
+    assert_int_equal(line_escape(out, sizeof(out), s, n), strlen(expected));
+    assert_string_equal(out, expected);
+}
+
+static void test_line_escape_lets_only_valid_text_through(void **state)
+{
+    (void)state;
+    assert_escaped("", 0, "");
+    assert_escaped("a\0b", 3, "a\\u0000b");
+    assert_escaped("\"\\/", 3, "\\\"\\\\/");
+    assert_escaped("\xe2\x82\xac \xf0\x9f\x98\x80", 8, "\xe2\x82\xac \xf0\x9f\x98\x80");
+    assert_escaped("\xe2\x82", 2, "\\u00e2\\u0082");                       /* cut short */
+    assert_escaped("\xc0\x80", 2, "\\u00c0\\u0080");                       /* overlong */
+    assert_escaped("\xed\xa0\x80", 3, "\\u00ed\\u00a0\\u0080");            /* surrogate */
+    assert_escaped("\xf4\x90\x80\x80", 4, "\\u00f4\\u0090\\u0080\\u0080"); /* above U+10FFFF */
+    assert_escaped("\xc2\x85", 2, "\\u0085");                              /* C1 */
+}
+
+static void test_line_escape_cuts_at_a_whole_escape(void **state)
+{
+    char out[8];
+
+    (void)state;
+    assert_int_equal(line_escape(out, sizeof(out), "a\1b", 3), 7);
+    assert_string_equal(out, "a\\u0001");
+    assert_int_equal(line_escape(out, sizeof(out), "ab\1", 3), 2);
+    assert_string_equal(out, "ab");
+    assert_int_equal(line_escape(out, 4, "a\xe2\x82\xac", 4), 1);
+    assert_string_equal(out, "a");
+    assert_int_equal(line_escape(out, 1, "a", 1), 0);
+    assert_string_equal(out, "");
+    assert_int_equal(line_escape(out, 0, "a", 1), 0);
+}
+
+static void test_line_has_time_and_fields_in_order(void **state)
+{
+    struct line line;
+    char out[256];
+    size_t n;
+
+    (void)state;
+    line_begin(&line, LOG_FORMAT_PLAIN, TIME, out, sizeof(out));
+    line_put_text(&line, "a", text_of("x \"y\""), SIZE_MAX);
+    line_put_number(&line, "b", UINT64_MAX);
+    n = line_end(&line);
+    out[n] = '\0';
+    assert_string_equal(out, "2023-11-14T22:13:20.123Z a=\"x \\\"y\\\"\" b=18446744073709551615\n");
+    line_begin(&line, LOG_FORMAT_JSON, TIME, out, sizeof(out));
+    line_put_message(&line, "info", text_of("m"));
+    line_put_text(&line, "a", (struct text){NULL, 0}, SIZE_MAX);
+    n = line_end(&line);
+    out[n] = '\0';
+    assert_string_equal(out,
+                        "{\"time\":\"2023-11-14T22:13:20.123Z\",\"level\":\"info\",\"message\":\"m\",\"a\":\"\"}\n");
+}
+
+/* Whatever the room, a line is whole, and JSON is JSON. */
+static void test_line_without_room_is_still_a_line(void **state)
+{
+    static const char *const texts[] = {"xxxxxxxxxxxxxxxx", "\"\"\"\"\"\"\"\"", "\x01\x01\x01\x01",
+                                        "\xc3\xa9\xc3\xa9\xc3\xa9"};
+
+    (void)state;
+    for (size_t size = 128; size < 320; size++) {
+        for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+            char *out = malloc(size);
+            struct line line;
+            json_t *json;
+            size_t n;
+
+            assert_non_null(out);
+            line_begin(&line, LOG_FORMAT_JSON, TIME, out, size);
+            line_put_message(&line, "info", text_of(texts[i]));
+            for (int k = 0; k < 10; k++) {
+                line_put_text(&line, "text", text_of(texts[i]), 12);
+                line_put_number(&line, "number", 1234567);
+            }
+            n = line_end(&line);
+            assert_true(n <= size);
+            assert_int_equal(out[n - 1], '\n');
+            json = json_loadb(out, n, 0, NULL);
+            assert_non_null(json);
+            json_decref(json);
+            line_begin(&line, LOG_FORMAT_PLAIN, TIME, out, size);
+            line_put_message(&line, "info", text_of(texts[i]));
+            for (int k = 0; k < 10; k++)
+                line_put_text(&line, "text", text_of(texts[i]), SIZE_MAX);
+            assert_true(line_end(&line) <= size);
+            free(out);
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_line_escape_lets_only_valid_text_through),
+        cmocka_unit_test(test_line_escape_cuts_at_a_whole_escape),
+        cmocka_unit_test(test_line_has_time_and_fields_in_order),
+        cmocka_unit_test(test_line_without_room_is_still_a_line),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
