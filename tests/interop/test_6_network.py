@@ -119,7 +119,7 @@ def tls_expired_in_error_log(context):
     routes = {"/": {"endpoints": [target.endpoint.replace("http:", "https:")], "tls": {"ca": authority.ca}}}
     porthole = Porthole(context, routes, log={"level": "warn"})
     assert wire.exchange(porthole.address).status == 502
-    peers.until(lambda: "tls_failed: " in porthole.output(), 5)
+    peers.until(lambda: 'outcome="tls_failed"' in porthole.output(), 5)
     assert "certificate has expired" in porthole.output(), porthole.output()
 
 
