@@ -127,17 +127,30 @@ static size_t fetch_head_bytes(const struct fields *fields)
     return bytes;
 }
 
-/* The last decisions about the fields of a response: Trailer announces what a client without TE: trailers does not get
- * (RFC 9110 6.6.2), and a 101 or 426 names the protocol (RFC 9110 7.8, 15.5.22). */
+/* Whether the client gets what a Trailer field announces (RFC 9110 6.6.2), or asks what it would get. Trailers go to
+ * every client that knows the chunked coding: one that has not said TE: trailers may pass them over (RFC 9110 6.5.1),
+ * and those who need them (gRPC-Web, digests of what was made on the way) often do not say so. */
+static bool fetch_has_trailers(const struct exchange *exchange, const struct response *response)
+{
+    struct text body;
+
+    if (exchange->request.minor == 0)
+        return false;
+    if (response->body == BODY_CHUNKED)
+        return !upstream_has_body(&exchange->upstream, &body);
+    return exchange->request.is_head;
+}
+
+/* The last decisions about the fields of a response; a 101 or 426 names the protocol (RFC 9110 7.8, 15.5.22). */
 static void fetch_finish_fields(const struct exchange *exchange, struct response *response)
 {
-    bool switched = upstream_has_switched(&exchange->upstream);
+    bool switched = upstream_has_switched(&exchange->upstream), trailers = fetch_has_trailers(exchange, response);
 
     for (size_t i = 0; i < response->fields.n_items; i++) {
         struct field *field = &response->fields.items[i];
 
         field_terminate(field);
-        if (field->id == FIELD_TRAILER && !exchange->request.trailers)
+        if (field->id == FIELD_TRAILER && !trailers)
             field->drop = true;
         else if (field->id == FIELD_UPGRADE && (switched || response->status == 426))
             field->drop = false;

@@ -46,10 +46,10 @@ static void response_half_complete(struct response_half *half, size_t rest)
     response_half_move(half, RESPONSE_HALF_COMPLETE);
 }
 
-/* Keeps a piece of the trailer section for a client that wants it. The decoder bounds the whole. */
+/* Keeps a piece of the trailer section for a client that knows trailers. The decoder bounds the whole. */
 static bool response_half_keep_trailers(struct response_half *half, struct text piece)
 {
-    if (!half->request->trailers || piece.length == 0)
+    if (half->request->minor == 0 || piece.length == 0)
         return true;
     if (!half->trailers)
         half->trailers = buffer_take(half->store);

@@ -1,5 +1,6 @@
 /* Answers as libmicrohttpd sends them. */
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -53,19 +54,22 @@ static ssize_t client_read(void *closure, uint64_t position, char *data, size_t 
     return MHD_CONTENT_READER_END_OF_STREAM;
 }
 
-/* A response whose body is not sent: HEAD, 304, 204. */
-static struct MHD_Response *client_make_empty(struct client *client, const struct answer *answer)
+/* A response whose body is not sent: to HEAD, 304, 204. Framing is what the target said, which may be nothing: the
+ * length is a field like others (client_add_length). */
+static struct MHD_Response *client_make_empty(void)
 {
-    struct MHD_Response *response;
+    return MHD_create_response_empty(MHD_RF_HEAD_ONLY_RESPONSE);
+}
 
-    if (answer->has_length)
-        return MHD_create_response_from_callback(answer->length, BLOCK_BYTES, client_read, client, NULL);
-    if (answer->status == 204 || answer->status == 205)
-        return MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
-    response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK_BYTES, client_read, client, NULL);
-    if (response)
-        MHD_set_response_options(response, MHD_RF_HEAD_ONLY_RESPONSE, MHD_RO_END);
-    return response;
+/* The length of what is not sent. RFC 9110 8.6: never with 204. */
+static bool client_add_length(struct MHD_Response *response, const struct answer *answer)
+{
+    char digits[24];
+
+    if (answer->body != ANSWER_NONE || !answer->has_length || answer->status == 204)
+        return true;
+    snprintf(digits, sizeof(digits), "%llu", (unsigned long long)answer->length);
+    return MHD_add_response_header(response, "Content-Length", digits) == MHD_YES;
 }
 
 /* ---- tunnels ---- */
@@ -108,7 +112,7 @@ static struct MHD_Response *client_make_response(struct client *client, const st
     case ANSWER_TUNNEL:
         return MHD_create_response_for_upgrade(frontend_on_upgrade, client);
     default:
-        return client_make_empty(client, answer);
+        return client_make_empty();
     }
 }
 
@@ -135,7 +139,7 @@ static bool client_add_fields(struct MHD_Response *response, const struct answer
         if (!field->drop && MHD_add_response_header(response, field->name.data, field_value(field)) != MHD_YES)
             return false;
     }
-    return true;
+    return client_add_length(response, answer);
 }
 
 enum MHD_Result frontend_tell(struct client *client, const struct answer *answer, bool close)
