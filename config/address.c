@@ -243,7 +243,7 @@ static void address_simplify_host(const char *host, char out[ADDRESS_HOST_MAX + 
             inet_ntop(AF_INET6, &ip, out, ADDRESS_HOST_MAX + 1);
         return;
     }
-    for (; host[n] && n < ADDRESS_HOST_MAX; n++)
+    for (; n < ADDRESS_HOST_MAX && host[n]; n++)
         out[n] = (char)(host[n] >= 'A' && host[n] <= 'Z' ? host[n] | 0x20 : host[n]);
     out[n] = '\0';
 }

@@ -140,7 +140,10 @@ void read_targets(struct reader *reader, const struct place *at, const json_t *v
         reader_problem_type(reader, at, value, "an object that gives each target a name");
         return;
     }
-    json_object_foreach((json_t *)(uintptr_t)value, place.key, element) read_target(reader, &place, element, key->keys);
+    json_object_foreach((json_t *)(uintptr_t)value, place.key, element)
+    {
+        read_target(reader, &place, element, key->keys);
+    }
 }
 
 /* Says which targets there are, or which one was probably meant. */

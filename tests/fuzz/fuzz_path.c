@@ -48,6 +48,17 @@ static void check_decoded(const char *path, size_t length)
     }
 }
 
+/* A condition is accepted exactly when it is its own view, and a complaint is about a byte of it. */
+static void check_condition(struct text path, enum path_verdict verdict, struct text view, char *scratch)
+{
+    size_t at = 0;
+    const char *wrong = path_check(path, scratch, &at);
+    bool starts = path.length > 0 && path.data[0] == '/';
+
+    assert(!wrong == (starts && verdict == PATH_CLEAR && text_equal(path, view)));
+    assert(!wrong || at < path.length || path.length == 0);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
     struct text origin = {(const char *)bytes, size};
@@ -60,6 +71,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     assert(verdict != PATH_TOO_LONG && length <= size);
     if (length > 0)
         assert(path_view(origin, again, length - 1, &n_again) == PATH_TOO_LONG);
+    check_condition(origin, verdict, (struct text){view, length}, again);
     if (verdict == PATH_CLEAR) {
         assert(path_view((struct text){view, length}, again, length, &n_again) == PATH_CLEAR);
         assert(text_equal((struct text){view, length}, (struct text){again, n_again}));
