@@ -1,5 +1,6 @@
 #include "proxy/base/buffer.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,6 +28,15 @@ void buffer_store_grow(struct buffer_store *store, size_t size)
     store->size = size;
 }
 
+static struct buffer *buffer_new(size_t size)
+{
+    struct buffer *buffer = malloc(sizeof(*buffer) + size);
+
+    if (buffer)
+        buffer->size = size;
+    return buffer;
+}
+
 struct buffer *buffer_take(struct buffer_store *store)
 {
     struct buffer *buffer = store->spare;
@@ -35,15 +45,31 @@ struct buffer *buffer_take(struct buffer_store *store)
         store->spare = buffer->next;
         store->n_spare--;
     } else {
-        buffer = malloc(sizeof(*buffer) + store->size);
+        buffer = buffer_new(store->size);
         if (!buffer)
             return NULL;
-        buffer->size = store->size;
     }
     buffer->next = NULL;
     buffer->start = 0;
     buffer->end = 0;
     return buffer;
+}
+
+struct buffer *buffer_widen(struct buffer_store *store, struct buffer *buffer)
+{
+    size_t length = buffer_length(buffer);
+    struct buffer *wide;
+
+    assert(length <= store->wide_size);
+    wide = buffer_new(store->wide_size);
+    if (!wide)
+        return NULL;
+    memcpy(wide->data, buffer->data + buffer->start, length);
+    wide->next = NULL;
+    wide->start = 0;
+    wide->end = length;
+    buffer_give(store, buffer);
+    return wide;
 }
 
 void buffer_give(struct buffer_store *store, struct buffer *buffer)

@@ -18,6 +18,7 @@ struct buffer_store {
     struct buffer *spare;
     size_t n_spare, most_spare;
     size_t size;
+    size_t wide_size; /* of what buffer_widen makes: the ceiling; 0 when nobody asks for it */
 };
 
 void buffer_store_init(struct buffer_store *store, size_t size, size_t most_spare);
@@ -26,6 +27,9 @@ void buffer_store_deinit(struct buffer_store *store);
 void buffer_store_grow(struct buffer_store *store, size_t size);
 /* An empty buffer, or NULL when out of memory. */
 struct buffer *buffer_take(struct buffer_store *store);
+/* What lies in a full buffer, in one of the store's wide size; the first is given back. NULL when out of memory: then
+ * nothing has changed. */
+struct buffer *buffer_widen(struct buffer_store *store, struct buffer *buffer);
 /* Gives one back. Takes NULL. */
 void buffer_give(struct buffer_store *store, struct buffer *buffer);
 

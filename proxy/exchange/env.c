@@ -5,12 +5,18 @@
 #include <string.h>
 #include <sys/random.h>
 
-#define PIECE_BYTES (34 * 1024) /* of a body, chunk head included */
+#define PIECE_BYTES (34 * 1024)      /* of a body, chunk head included */
+#define EARLY_MORE_BYTES (16 * 1024) /* what the library's memory has beyond two heads, or is added to one */
 
 /* What we add to a head, and one piece of body or the trailers behind it. */
 static size_t exchange_out_bytes(size_t header_bytes)
 {
     return header_bytes + 4096 + (header_bytes > PIECE_BYTES ? header_bytes : PIECE_BYTES);
+}
+
+size_t exchange_heads_bytes(size_t header_bytes)
+{
+    return 2 * header_bytes > EXCHANGE_HEADS_LEAST_BYTES ? 2 * header_bytes : EXCHANGE_HEADS_LEAST_BYTES;
 }
 
 int exchange_env_renew(struct exchange_env *env, struct generation *generation)
@@ -26,9 +32,9 @@ int exchange_env_renew(struct exchange_env *env, struct generation *generation)
         env->path_scratch = scratch;
         env->path_scratch_bytes = header_bytes;
     }
-    upstream_store_grow(&env->store, exchange_out_bytes(header_bytes));
-    /* The library has at most its pool's size of a client's early bytes. */
-    tunnels_grow(&env->tunnels, 2 * header_bytes);
+    upstream_store_grow(&env->store, exchange_out_bytes(header_bytes), exchange_heads_bytes(header_bytes));
+    /* A response head; and the library has at most its pool's size of a client's early bytes. */
+    tunnels_grow(&env->tunnels, exchange_heads_bytes(header_bytes) + EARLY_MORE_BYTES);
     generation_ref(generation);
     generation_unref(env->generation);
     env->generation = generation;
@@ -50,7 +56,8 @@ static void exchange_env_begin_ids(struct exchange_env *env)
 
 int exchange_env_init(struct exchange_env *env, struct generation *generation)
 {
-    upstream_store_init(&env->store, exchange_out_bytes(generation->header_bytes));
+    upstream_store_init(&env->store, exchange_out_bytes(generation->header_bytes),
+                        exchange_heads_bytes(generation->header_bytes));
     env->tunnels.loop = env->loop;
     env->tunnels.recorder = &env->recorder;
     tunnels_init(&env->tunnels);

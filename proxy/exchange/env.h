@@ -10,6 +10,10 @@
 
 #define ID_BYTES 32
 
+/* What the heads of a request and its response may have together: twice limits.header, or this if it is more. */
+#define EXCHANGE_HEADS_LEAST_BYTES (32u * 1024)
+size_t exchange_heads_bytes(size_t header_bytes);
+
 /* Memory of an exchange that is over, kept for the next one. */
 struct exchange_spare {
     struct exchange_spare *next;

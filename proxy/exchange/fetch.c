@@ -117,14 +117,10 @@ static void fetch_flush(struct exchange *exchange)
 
 /* ---- the response ---- */
 
-static size_t fetch_head_bytes(const struct fields *fields)
+static bool fetch_heads_fit(const struct exchange *exchange)
 {
-    size_t bytes = 160; /* status line, Date, framing and Connection, generously */
-
-    for (size_t i = 0; i < fields->n_items; i++)
-        if (!fields->items[i].drop)
-            bytes += fields->items[i].name.length + fields->items[i].value.length + 4;
-    return bytes;
+    return exchange->head_bytes + exchange->upstream.response_half.head_bytes <=
+           exchange_heads_bytes((size_t)exchange->client->listener->limit_header_bytes);
 }
 
 /* Whether the client gets what a Trailer field announces (RFC 9110 6.6.2), or asks what it would get. Trailers go to
@@ -179,7 +175,7 @@ static bool fetch_answer(struct exchange *exchange, struct answer *answer)
     /* The target agreed before it had taken all of the request. */
     if (upstream_is_switching(upstream) && !upstream_has_switched(upstream))
         return false;
-    if (fetch_head_bytes(&response->fields) > exchange->room_bytes) {
+    if (!fetch_heads_fit(exchange)) {
         exchange_refuse(exchange, OUTCOME_RESPONSE_HEAD_TOO_LARGE, NULL);
         return exchange->source->answer(exchange, answer);
     }

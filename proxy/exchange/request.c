@@ -88,8 +88,7 @@ static enum exchange_verdict exchange_refuse_or_discard(const struct exchange *e
     return EXCHANGE_FORWARD;
 }
 
-enum exchange_verdict exchange_head(struct exchange *exchange, struct text method, unsigned minor, size_t head_bytes,
-                                    size_t room_bytes)
+enum exchange_verdict exchange_head(struct exchange *exchange, struct text method, unsigned minor, size_t head_bytes)
 {
     struct request *request = &exchange->request;
     const struct exchange_source *source;
@@ -98,7 +97,7 @@ enum exchange_verdict exchange_head(struct exchange *exchange, struct text metho
     request->target = exchange->target;
     request->minor = minor;
     request->local = exchange->client->address.length == 0;
-    exchange->room_bytes = room_bytes;
+    exchange->head_bytes = head_bytes;
     /* One that was refused while its fields were collected is past that. */
     if (exchange->state == EXCHANGE_NEW)
         exchange_move(exchange, EXCHANGE_RECEIVING);

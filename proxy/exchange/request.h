@@ -8,10 +8,8 @@
 /* The array that the head's fields are collected in (UPSTREAM_MOST_FIELDS of them); texts are borrowed until the
  * end of the request. */
 struct fields *exchange_fields(struct exchange *exchange);
-/* The head is complete. head_bytes counts the request line and fields; room_bytes is what is left for a response head.
- */
-enum exchange_verdict exchange_head(struct exchange *exchange, struct text method, unsigned minor, size_t head_bytes,
-                                    size_t room_bytes);
+/* The head is complete. head_bytes counts the request line and fields. */
+enum exchange_verdict exchange_head(struct exchange *exchange, struct text method, unsigned minor, size_t head_bytes);
 /* Whether a waiting expectation has been settled. */
 enum exchange_verdict exchange_expectation(const struct exchange *exchange);
 

@@ -20,6 +20,9 @@ struct exchange;
 
 enum answer_body { ANSWER_NONE, ANSWER_BUFFER, ANSWER_STREAM, ANSWER_TUNNEL };
 
+/* What is added to a response head on its way: status line, Date, Connection and framing, generously. */
+#define ANSWER_HEAD_MORE_BYTES 256u
+
 /* A final response, ready to be told. Texts are borrowed from the exchange; names and values are terminated. */
 struct answer {
     unsigned status;

@@ -41,7 +41,7 @@ struct exchange {
     bool request_ended;      /* the client has sent all of it */
     bool close;              /* after the answer */
     bool tunneled;           /* what follows is a tunnel's to report */
-    size_t room_bytes;       /* for a response head */
+    size_t head_bytes;       /* of the request */
     uint64_t received_bytes, sent_bytes, discarded_bytes;
     uint64_t buffered_bytes; /* of an answer's body that lies in memory: sent when it was delivered */
     struct instant begun;

@@ -316,6 +316,27 @@ static enum half_result response_half_switch(struct response_half *half)
     return HALF_DONE;
 }
 
+/* The head goes on, and may need more room. */
+static enum half_result response_half_make_room(struct response_half *half)
+{
+    struct buffer *wide;
+
+    buffer_compact(half->in);
+    if (buffer_room(half->in) > 0)
+        return HALF_WAIT;
+    if (half->in->size >= half->store->wide_size) {
+        failure_note(half->failure, OUTCOME_RESPONSE_HEAD_TOO_LARGE, 0, NULL);
+        return HALF_FAILED;
+    }
+    wide = buffer_widen(half->store, half->in);
+    if (!wide) {
+        failure_note(half->failure, OUTCOME_INTERNAL, ENOMEM, NULL);
+        return HALF_FAILED;
+    }
+    half->in = wide;
+    return HALF_WAIT;
+}
+
 /* Parses what is there. HALF_WAIT: more bytes are needed. */
 static enum half_result response_half_parse(struct response_half *half, struct channel *channel)
 {
@@ -328,14 +349,14 @@ static enum half_result response_half_parse(struct response_half *half, struct c
     switch (response_parse(in->data + in->start, buffer_length(in), &half->scanned, half->request->is_head,
                            &half->response, &used, &why)) {
     case RESPONSE_MORE:
-        buffer_compact(in);
-        return buffer_room(in) == 0 ? response_half_bad(half, "the response head is too large") : HALF_WAIT;
+        return response_half_make_room(half);
     case RESPONSE_BAD:
         return response_half_bad(half, why);
     case RESPONSE_DONE:
         break;
     }
     in->start += used;
+    half->head_bytes = used;
     if (half->response.status >= 200)
         return response_half_final(half, channel);
     if (half->response.status == 101)

@@ -46,6 +46,7 @@ struct response_half {
     struct buffer *in;          /* owned; bytes received and not yet handed on */
     bool unparsed;              /* some of them may be another head */
     size_t scanned;
+    size_t head_bytes;        /* of the final head as it came; 0 before */
     struct response response; /* valid from BODY on, while `in` is held */
     struct chunked chunked;
     struct buffer *trailers;  /* owned; the trailer section as it came, when the client wants it; else NULL */

@@ -4,18 +4,21 @@
 #include <stddef.h>
 #include <string.h>
 
-#define IN_BYTES 16384u
+#define IN_BYTES 16384u /* holds most heads; the others are given more */
 #define MOST_SPARE 64
 
-void upstream_store_init(struct upstream_store *store, size_t out_bytes)
+void upstream_store_init(struct upstream_store *store, size_t out_bytes, size_t answer_head_bytes)
 {
     buffer_store_init(&store->out, out_bytes, MOST_SPARE);
     buffer_store_init(&store->in, IN_BYTES, MOST_SPARE);
+    store->in.wide_size = answer_head_bytes;
 }
 
-void upstream_store_grow(struct upstream_store *store, size_t out_bytes)
+void upstream_store_grow(struct upstream_store *store, size_t out_bytes, size_t answer_head_bytes)
 {
     buffer_store_grow(&store->out, out_bytes);
+    if (answer_head_bytes > store->in.wide_size)
+        store->in.wide_size = answer_head_bytes;
 }
 
 void upstream_store_deinit(struct upstream_store *store)

@@ -42,9 +42,9 @@ struct upstream {
     struct failure failure; /* unset while nothing is wrong */
 };
 
-void upstream_store_init(struct upstream_store *store, size_t out_bytes);
-/* From now on `out` has at least this size. */
-void upstream_store_grow(struct upstream_store *store, size_t out_bytes);
+void upstream_store_init(struct upstream_store *store, size_t out_bytes, size_t answer_head_bytes);
+/* From now on `out` and the heads of responses may have at least this size. */
+void upstream_store_grow(struct upstream_store *store, size_t out_bytes, size_t answer_head_bytes);
 void upstream_store_deinit(struct upstream_store *store);
 
 void upstream_init(struct upstream *upstream, struct loop *loop, struct upstream_store *store,

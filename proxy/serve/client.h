@@ -27,6 +27,14 @@ struct client_events {
     void (*interim)(struct exchange_client *side, unsigned status, const struct fields *fields);
 };
 
+/* What the library's memory holds of a request (frontend_memory). */
+struct client_memory {
+    size_t head_bytes;
+    size_t record_bytes; /* for the fields, trailers included */
+    size_t body_bytes;   /* that have passed through */
+    size_t trailer_bytes;
+};
+
 /* All clients of one worker, and what they share. Embedded in the frontend. */
 struct clients {
     struct exchange_env *env; /* borrowed */
@@ -91,8 +99,8 @@ struct client {
     struct exchange *exchange; /* from the request line to the end of the response; NULL between */
     const char *target;        /* the request-target in the library's memory, while the head is looked at */
     size_t target_bytes;
-    const char *head_at; /* where the library reads a request's first bytes to, zeros until they come; NULL at first */
-    char *pool;          /* the library's memory for this connection, where that is known for sure; else NULL */
+    char *pool; /* the library's memory, into which it reads a request; all zeros between two; NULL before the first */
+    struct client_memory memory;
     unsigned waited_run; /* clients.run when it began to wait */
     bool waiting;        /* unsuspended, waits for its exchange */
     bool suspended;

@@ -71,7 +71,7 @@ static bool client_has_begun(const struct client *client)
 
     /* Once there has been a request, the library's memory begins with what has come of the next. Before that, the first
      * byte was watched for (client_begin). */
-    if (client->head_at && client->head_at[0] != '\0')
+    if (client->pool && client->pool[0] != '\0')
         return true;
     return recv(client->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
 }

@@ -9,9 +9,9 @@
 
 #include "proxy/serve/client_events.h"
 #include "proxy/serve/frontend_call.h"
+#include "proxy/serve/frontend_memory.h"
 #include "proxy/serve/raw.h"
 
-#define POOL_LEAST_BYTES (32u * 1024)
 #define RUNS_MOST 3
 #define FUTILE_RUNS_MOST 1000 /* a head may take some hundred, a KiB at a time */
 
@@ -201,14 +201,6 @@ static struct MHD_Daemon *frontend_start_daemon(struct frontend *frontend)
                             MHD_OPTION_END);
 }
 
-/* A pool holds a request head, a record per field, and the response head. */
-static size_t frontend_pool_bytes(const struct generation *generation)
-{
-    size_t bytes = 2 * generation->header_bytes;
-
-    return bytes > POOL_LEAST_BYTES ? bytes : POOL_LEAST_BYTES;
-}
-
 struct frontend *frontend_new(struct exchange_env *env, struct error *error)
 {
     struct frontend *frontend;
@@ -231,7 +223,7 @@ struct frontend *frontend_new(struct exchange_env *env, struct error *error)
     frontend->clients.resume = frontend_resume;
     frontend->clients.expire = frontend_expire;
     frontend->source = (struct source)SOURCE_INIT;
-    frontend->clients.pool_bytes = frontend_pool_bytes(env->generation);
+    frontend->clients.pool_bytes = frontend_memory_bytes(env->generation->header_bytes);
     frontend->daemon = frontend_start_daemon(frontend);
     if (!frontend->daemon) {
         error_set(error, -EIO, "libmicrohttpd %s cannot start a daemon", MHD_get_version());

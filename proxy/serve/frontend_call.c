@@ -2,14 +2,12 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "proxy/base/give_back.h"
 #include "proxy/exchange/answer.h"
 #include "proxy/exchange/request.h"
 #include "proxy/serve/frontend_call.h"
+#include "proxy/serve/frontend_memory.h"
 #include "proxy/serve/raw.h"
 
-#define POOL_PER_FIELD_BYTES 72 /* libmicrohttpd's own record of a field */
-#define POOL_SLACK_BYTES 512
 #define MOST_TRAILERS 64
 
 /* ---- heads ---- */
@@ -40,7 +38,7 @@ static enum exchange_verdict client_collect_head(struct client *client, const ch
 {
     struct fields *fields = exchange_fields(client->exchange);
     struct text method_text = text_of(method);
-    size_t head_bytes = method_text.length + client->target_bytes + sizeof("  HTTP/1.1\r\n\r\n") - 1, held_bytes;
+    size_t head_bytes = method_text.length + client->target_bytes + sizeof("  HTTP/1.1\r\n\r\n") - 1;
     /* Counts the one that found no room, too, and ends there. */
     int n = MHD_get_connection_values_n(client->connection, MHD_HEADER_KIND, frontend_on_field, fields);
 
@@ -50,9 +48,23 @@ static enum exchange_verdict client_collect_head(struct client *client, const ch
         exchange_refuse(client->exchange, OUTCOME_MALFORMED, "a NUL or a second space in the request line");
     if (n < 0 || (size_t)n > fields->capacity)
         exchange_refuse(client->exchange, OUTCOME_HEADER_TOO_LARGE, "too many fields");
-    held_bytes = head_bytes + (size_t)(n < 0 ? 0 : n) * POOL_PER_FIELD_BYTES + POOL_SLACK_BYTES;
-    return exchange_head(client->exchange, method_text, (unsigned)(version[7] - '0'), head_bytes,
-                         held_bytes < client->clients->pool_bytes ? client->clients->pool_bytes - held_bytes : 0);
+    frontend_memory_head(client, method, fields, n < 0 ? 0 : (size_t)n, head_bytes);
+    return exchange_head(client->exchange, method_text, (unsigned)(version[7] - '0'), head_bytes);
+}
+
+/* Where the library has no memory for the head of an answer. A body that streams must not cross what the library may
+ * still say while it takes the request (100 Continue), and a 101 is the library's to tell: then it is a 502. */
+static enum MHD_Result client_tell_by_hand(struct client *client, struct answer *answer)
+{
+    if (answer->body == ANSWER_TUNNEL || (answer->body == ANSWER_STREAM && !client->ended)) {
+        exchange_refuse(client->exchange, OUTCOME_RESPONSE_HEAD_TOO_LARGE, "beside what the client has sent already");
+        if (!exchange_answer(client->exchange, answer))
+            return MHD_NO;
+    }
+    raw_relay(client, answer);
+    if (client->phase == CLIENT_RELAY)
+        client_suspend(client);
+    return MHD_YES;
 }
 
 static enum MHD_Result client_follow(struct client *client, enum exchange_verdict verdict)
@@ -67,6 +79,8 @@ static enum MHD_Result client_follow(struct client *client, enum exchange_verdic
     case EXCHANGE_REFUSE:
         if (!exchange_answer(client->exchange, &answer))
             return MHD_NO;
+        if (!frontend_memory_suffices(client, &answer))
+            return client_tell_by_hand(client, &answer);
         return frontend_tell(client, &answer, true);
     default:
         client_arm(client, CLIENT_BODY);
@@ -120,6 +134,8 @@ static void client_on_end(struct client *client)
         n = MHD_get_connection_values_n(client->connection, MHD_FOOTER_KIND, frontend_on_field, &trailers);
     if (n > MOST_TRAILERS)
         exchange_refuse(client->exchange, OUTCOME_HEADER_TOO_LARGE, "too many trailers");
+    if (n > 0)
+        frontend_memory_trailers(client, &trailers);
     exchange_body_end(client->exchange, n > 0 ? &trailers : NULL);
 }
 
@@ -138,8 +154,11 @@ static enum MHD_Result client_on_request(struct client *client)
         client_suspend(client);
         return MHD_YES;
     }
-    if (exchange_answer(client->exchange, &answer))
+    if (exchange_answer(client->exchange, &answer)) {
+        if (!frontend_memory_suffices(client, &answer))
+            return client_tell_by_hand(client, &answer);
         return frontend_tell(client, &answer, answer.close);
+    }
     if (client->phase != CLIENT_WAITING)
         client_arm(client, CLIENT_WAITING);
     client_wait(client);
@@ -158,12 +177,8 @@ enum MHD_Result frontend_on_call(void *closure, struct MHD_Connection *connectio
         client->clients->n_calls++;
     if (!client || !client->exchange || client->cut)
         return MHD_NO;
-    if (client->phase == CLIENT_HEAD) {
-        /* The request line is the first thing in the pool. */
-        client->head_at = method;
-        client->pool = give_back_is_block(method, client->clients->pool_bytes) ? (char *)method : NULL;
+    if (client->phase == CLIENT_HEAD)
         return client_follow(client, client_collect_head(client, method, version));
-    }
     if (client->phase == CLIENT_EXPECT)
         return client_follow(client, client->expect_over ? EXCHANGE_FORWARD : exchange_expectation(client->exchange));
     /* With several chunks in its buffer the library goes on calling after a suspension: left where they are, they come
@@ -179,6 +194,7 @@ enum MHD_Result frontend_on_call(void *closure, struct MHD_Connection *connectio
             return MHD_YES;
         }
         *upload_bytes = 0;
+        frontend_memory_body(client, length);
         return client_on_body(client, upload_data, length);
     }
     return client_on_request(client);

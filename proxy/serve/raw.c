@@ -13,15 +13,17 @@
 #include "proxy/http/status.h"
 #include "proxy/http/trailers.h"
 
-#define HEAD_BYTES (20 * 1024) /* a target's largest head, and ours around it */
+#define TOLD_AT_ONCE_BYTES 16384u /* a client's socket takes that much without waiting, as a rule */
 #define STATUS_LINE_BYTES 80
 #define PIECES_PER_TURN 8 /* then the next client has its turn */
 
-/* An answer that is relayed. Owned by its client. */
+/* An answer that is relayed, of which the head is the first block. Owned by its client. */
 struct relay {
     struct client *client;
     struct list ready;    /* in clients.relays, or alone */
     struct buffer *block; /* owned: framed, and not yet taken by the client; of env->tunnels.blocks */
+    struct text rest;     /* of a body that lies in the exchange's memory */
+    bool streams;         /* the body is the exchange's to read */
     bool chunked;
     bool ended; /* the block is the last one */
 };
@@ -66,6 +68,11 @@ static size_t raw_put_head(const struct answer *answer, bool chunked, char *out,
 
 /* ---- whole answers ---- */
 
+static struct buffer_store *raw_blocks(const struct client *client)
+{
+    return &client->clients->env->tunnels.blocks;
+}
+
 static bool raw_send(const struct client *client, const char *data, size_t length)
 {
     return send(client->fd, data, length, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)length;
@@ -86,37 +93,36 @@ static void raw_end(struct client *client)
  * parsed. */
 void raw_interim(struct client *client, unsigned status, const struct fields *fields)
 {
-    char head[HEAD_BYTES];
-    struct head_writer writer = {.out = head, .size = sizeof(head)};
+    struct buffer *block = buffer_take(raw_blocks(client));
+    struct head_writer writer = {.out = block ? block->data : NULL, .size = block ? block->size : 0};
     size_t length;
     ssize_t sent;
 
     raw_put_status(&writer, status);
     length = raw_put_fields(&writer, fields->items, fields->n_items);
-    if (length == 0)
-        return;
-    sent = send(client->fd, head, length, MSG_NOSIGNAL | MSG_DONTWAIT);
+    sent = length > 0 ? send(client->fd, writer.out, length, MSG_NOSIGNAL | MSG_DONTWAIT) : 0;
     if (sent > 0 && (size_t)sent < length)
         client_cut(client);
+    buffer_give(raw_blocks(client), block);
+}
+
+static bool raw_has_body(const struct answer *answer)
+{
+    return answer->body == ANSWER_BUFFER && answer->length > 0 && !answer->is_head;
 }
 
 void raw_tell(struct client *client, const struct answer *answer)
 {
-    char head[HEAD_BYTES];
-    size_t n = raw_put_head(answer, false, head, sizeof(head));
-    bool has_body = answer->body == ANSWER_BUFFER && answer->length > 0 && !answer->is_head;
+    struct buffer *block = buffer_take(raw_blocks(client));
+    size_t n = block ? raw_put_head(answer, false, block->data, block->size) : 0;
 
-    client->told =
-        n > 0 && raw_send(client, head, n) && (!has_body || raw_send(client, answer->data, (size_t)answer->length));
+    client->told = n > 0 && raw_send(client, block->data, n) &&
+                   (!raw_has_body(answer) || raw_send(client, answer->data, (size_t)answer->length));
+    buffer_give(raw_blocks(client), block);
     raw_end(client);
 }
 
 /* ---- relayed answers ---- */
-
-static struct buffer_store *raw_blocks(const struct client *client)
-{
-    return &client->clients->env->tunnels.blocks;
-}
 
 void raw_drop(struct client *client)
 {
@@ -130,7 +136,7 @@ void raw_drop(struct client *client)
     free(relay);
 }
 
-static void raw_begin(struct client *client, const struct answer *answer)
+void raw_relay(struct client *client, const struct answer *answer)
 {
     struct relay *relay = calloc(1, sizeof(*relay));
     struct buffer *block = buffer_take(raw_blocks(client));
@@ -139,7 +145,11 @@ static void raw_begin(struct client *client, const struct answer *answer)
         relay->client = client;
         /* Should the library find fault with a chunk of the request it writes an answer of its own: into chunks it does
          * not fit, but with a length it could be taken for content. */
-        relay->chunked = answer->chunkable && (!answer->has_length || exchange_is_chunked(client->exchange));
+        relay->streams = answer->body == ANSWER_STREAM;
+        relay->chunked =
+            relay->streams && answer->chunkable && (!answer->has_length || exchange_is_chunked(client->exchange));
+        if (raw_has_body(answer))
+            relay->rest = (struct text){answer->data, (size_t)answer->length};
         list_init(&relay->ready);
         block->end = raw_put_head(answer, relay->chunked, block->data, block->size);
     }
@@ -155,14 +165,23 @@ static void raw_begin(struct client *client, const struct answer *answer)
     raw_wake(client);
 }
 
+static size_t raw_body_and_fields_bytes(const struct answer *answer)
+{
+    size_t bytes = raw_has_body(answer) ? (size_t)answer->length : 0;
+
+    for (size_t i = 0; i < answer->n_fields; i++)
+        bytes += answer->fields[i].name.length + answer->fields[i].value.length;
+    return bytes;
+}
+
 void raw_answer(struct client *client)
 {
     struct answer answer;
 
     if (!exchange_answer(client->exchange, &answer))
         client_cut(client);
-    else if (answer.body == ANSWER_STREAM)
-        raw_begin(client, &answer);
+    else if (answer.body == ANSWER_STREAM || raw_body_and_fields_bytes(&answer) > TOLD_AT_ONCE_BYTES)
+        raw_relay(client, &answer);
     else
         raw_tell(client, &answer);
 }
@@ -222,6 +241,20 @@ static void relay_put_end(struct relay *relay)
     block->end += 2;
 }
 
+/* The next piece of a body in memory; the last one may be empty. */
+static void relay_take_rest(struct relay *relay)
+{
+    struct buffer *block = relay->block;
+    size_t n = relay->rest.length < block->size ? relay->rest.length : block->size;
+
+    if (n > 0)
+        memcpy(block->data, relay->rest.data, n);
+    block->end = n;
+    relay->rest.data += n;
+    relay->rest.length -= n;
+    relay->ended = relay->rest.length == 0;
+}
+
 /* Fills the block with the next piece, in its frame. False when there is none for now, or never will be. */
 static bool relay_take(struct relay *relay)
 {
@@ -232,6 +265,10 @@ static bool relay_take(struct relay *relay)
     ssize_t n;
 
     block->start = block->end = 0;
+    if (!relay->streams) {
+        relay_take_rest(relay);
+        return true;
+    }
     n = exchange_read(client->exchange, block->data + before, block->size - before - after);
     if (n == SOURCE_WAIT)
         return false;

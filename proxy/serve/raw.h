@@ -15,6 +15,8 @@ void raw_interim(struct client *client, unsigned status, const struct fields *fi
 void raw_tell(struct client *client, const struct answer *answer);
 /* Tells the exchange's answer, or begins to relay it; cuts the client when there is none. */
 void raw_answer(struct client *client);
+/* Begins to relay an answer of any kind but a tunnel. */
+void raw_relay(struct client *client, const struct answer *answer);
 
 /* A relayed answer may be able to go on: the target has something, or the client's socket has room. */
 void raw_wake(struct client *client);

@@ -230,7 +230,7 @@ enum exchange_verdict rig_begin(struct rig *rig, const char *head)
         fields->items[i].value = text_trim(text.items[i].value);
     }
     fields->n_items = text.request.fields.n_items;
-    rig->verdict = exchange_head(rig->exchange, text.request.method, text.request.minor, strlen(head), 30000);
+    rig->verdict = exchange_head(rig->exchange, text.request.method, text.request.minor, strlen(head));
     return rig->verdict;
 }
 

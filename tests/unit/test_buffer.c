@@ -137,6 +137,32 @@ static void test_buffer_out_of_memory_is_null(void **state)
     assert_int_equal(WEXITSTATUS(status), 0);
 }
 
+static void test_buffer_widened_keeps_what_is_there(void **state)
+{
+    struct buffer_store store;
+    struct buffer *small, *large;
+
+    (void)state;
+    buffer_store_init(&store, 10, 3);
+    store.wide_size = 100;
+    small = buffer_take(&store);
+    assert_non_null(small);
+    memcpy(small->data, "..abcdefgh", 10);
+    small->start = 2;
+    small->end = 10;
+    large = buffer_widen(&store, small);
+    assert_non_null(large);
+    assert_int_equal(store.n_spare, 1);
+    assert_int_equal(large->start, 0);
+    assert_int_equal(buffer_length(large), 8);
+    assert_int_equal(buffer_room(large), 92);
+    assert_memory_equal(large->data, "abcdefgh", 8);
+    /* It is not one of the store's. */
+    buffer_give(&store, large);
+    assert_int_equal(store.n_spare, 1);
+    buffer_store_deinit(&store);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -145,6 +171,7 @@ int main(void)
         cmocka_unit_test(test_buffer_compact_moves_what_is_there_to_the_front),
         cmocka_unit_test(test_buffer_store_that_has_grown_hands_out_no_small_ones),
         cmocka_unit_test(test_buffer_out_of_memory_is_null),
+        cmocka_unit_test(test_buffer_widened_keeps_what_is_there),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

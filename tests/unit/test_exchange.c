@@ -369,19 +369,25 @@ static void test_exchange_target_ends_inside_the_head(void **state)
 static void test_exchange_too_large_head_is_refused(void **state)
 {
     struct rig *rig = *state;
-    char *head = malloc(20000);
+    char *head = malloc(40000);
 
     assert_non_null(head);
     begin_get(rig);
-    snprintf(head, 20000, "HTTP/1.1 200 OK\r\nX: %017000d\r\n\r\n", 0);
+    snprintf(head, 40000, "HTTP/1.1 200 OK\r\nX: %033000d\r\n\r\n", 0);
     rig_send(rig, head);
-    expect_problem(rig, OUTCOME_BAD_RESPONSE, 502);
-    /* One that fits us but not what the client's side has left. */
+    expect_problem(rig, OUTCOME_RESPONSE_HEAD_TOO_LARGE, 502);
+    /* One that fits alone, but not beside the request's. */
     begin_get(rig);
-    snprintf(head, 20000, "HTTP/1.1 200 OK\r\nX: %016000d\r\n\r\n", 0);
+    snprintf(head, 40000, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\nX: %032720d\r\n\r\n", 0);
+    rig_send(rig, head);
+    expect_problem(rig, OUTCOME_RESPONSE_HEAD_TOO_LARGE, 502);
+    /* Of more than one buffer. */
+    begin_get(rig);
+    snprintf(head, 40000, "HTTP/1.1 200 OK\r\nX: %032000d\r\n\r\n", 0);
     rig_send(rig, head);
     rig_take_answer(rig);
     assert_int_equal(rig->answer.status, 200);
+    assert_int_equal(rig->answer.fields[0].value.length, 32000);
     rig_end(rig, false, OUTCOME_CLIENT_GONE);
     free(head);
 }

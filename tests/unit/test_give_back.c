@@ -93,83 +93,12 @@ static void test_give_back_leaves_the_edges(void **state)
     munmap(pages, PAGES * page_bytes());
 }
 
-static bool is_sanitized(void)
-{
-    void *block = calloc(1, 100);
-    bool known = give_back_is_block(block, 100);
-
-    free(block);
-    return !known;
-}
-
-static void test_give_back_knows_a_block(void **state)
-{
-    (void)state;
-    if (is_sanitized())
-        skip();
-    for (size_t bytes = 24; bytes < 100000; bytes += bytes / 3 + 1) {
-        char *block = calloc(1, bytes);
-
-        assert_non_null(block);
-        assert_true(give_back_is_block(block, bytes));
-        assert_false(give_back_is_block(block, bytes + 64));
-        free(block);
-    }
-}
-
-static void test_give_back_middle_of_a_block_is_none(void **state)
-{
-    static const unsigned char fills[] = {0, 'x', '\r', '\n', 0xff};
-    const size_t bytes = 32768;
-    char *block = calloc(1, bytes);
-
-    (void)state;
-    assert_non_null(block);
-    for (size_t fill = 0; fill < sizeof(fills); fill++) {
-        memset(block, fills[fill], bytes);
-        for (size_t at = 8; at < bytes; at++)
-            assert_false(give_back_is_block(block + at, bytes));
-    }
-    for (size_t at = 0; at + 2 <= bytes; at += 2)
-        memcpy(block + at, "\r\n", 2); /* empty lines before a request line */
-    for (size_t at = 8; at < bytes; at++)
-        assert_false(give_back_is_block(block + at, bytes));
-    free(block);
-}
-
-/* The word before a mapping is another's, or nobody's. */
-static void test_give_back_mapping_is_not_a_block(void **state)
-{
-    char *pages = map_pages();
-
-    (void)state;
-    assert_int_equal(mprotect(pages, page_bytes(), PROT_NONE), 0);
-    assert_false(give_back_is_block(pages + page_bytes(), (PAGES - 1) * page_bytes()));
-    munmap(pages, PAGES * page_bytes());
-}
-
-/* malloc's own mappings have another layout. */
-static void test_give_back_large_block_is_none(void **state)
-{
-    const size_t bytes = 4u << 20;
-    char *block = calloc(1, bytes);
-
-    (void)state;
-    assert_non_null(block);
-    assert_false(give_back_is_block(block, bytes));
-    free(block);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_give_back_zero_pages_leave),
         cmocka_unit_test(test_give_back_keeps_every_byte),
         cmocka_unit_test(test_give_back_leaves_the_edges),
-        cmocka_unit_test(test_give_back_knows_a_block),
-        cmocka_unit_test(test_give_back_middle_of_a_block_is_none),
-        cmocka_unit_test(test_give_back_mapping_is_not_a_block),
-        cmocka_unit_test(test_give_back_large_block_is_none),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
