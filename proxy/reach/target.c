@@ -16,20 +16,20 @@ int target_init(struct target *target, const struct target_config *config, struc
     *target = (struct target){.config = config, .loop = table->loop, .most_open = share};
     list_init(&target->queue);
     target->endpoints = calloc(config->n_endpoints, sizeof(struct endpoint *));
-    while (target->endpoints && target->n_endpoints < config->n_endpoints) {
-        const struct address *address = &config->endpoints[target->n_endpoints];
-        struct endpoint *endpoint = endpoints_find(table, address, &config->tls);
+    if (!target->endpoints)
+        return -ENOMEM;
+    for (size_t i = 0; i < config->n_endpoints; i++) {
+        struct endpoint *endpoint = endpoints_find(table, &config->endpoints[i], &config->tls);
 
-        if (!endpoint)
-            break;
+        if (!endpoint) {
+            target_deinit(target);
+            return -ENOMEM;
+        }
         /* Where several share it, the one that was configured last has the say. */
         pool_configure(&endpoint->pool, config->connections_idle, config->connections_idle_timeout_ms);
         target->endpoints[target->n_endpoints++] = endpoint;
     }
-    if (target->endpoints && target->n_endpoints == config->n_endpoints)
-        return 0;
-    target_deinit(target);
-    return -ENOMEM;
+    return 0;
 }
 
 void target_deinit(struct target *target)
@@ -52,19 +52,45 @@ uint32_t target_n_open(const struct target *target)
 
 /* ---- tickets ---- */
 
-static void ticket_answer(struct ticket *ticket, struct connection *connection, const struct failure *failure)
+const struct state_machine ticket_machine = {
+    .name = "ticket",
+    .n_states = N_TICKET_STATES,
+    .states =
+        {
+            [TICKET_IDLE] = {"IDLE", STATE_BIT(TICKET_QUEUED) | STATE_BIT(TICKET_CONNECTING)},
+            [TICKET_QUEUED] = {"QUEUED", STATE_BIT(TICKET_IDLE) | STATE_BIT(TICKET_CONNECTING)},
+            [TICKET_CONNECTING] = {"CONNECTING", STATE_BIT(TICKET_IDLE)},
+        },
+};
+
+static void ticket_move(struct ticket *ticket, enum ticket_state to)
 {
-    ticket->target = NULL;
-    ticket->attempt = NULL;
-    ticket->fn(ticket, connection, failure);
+    state_check(&ticket_machine, ticket->state, to);
+    ticket->state = to;
 }
 
-/* The attempt is over, well or badly: turns a channel into a connection. Without one its place is free again. */
+/* Nothing is asked for any more. */
+static void ticket_settle(struct ticket *ticket)
+{
+    ticket_move(ticket, TICKET_IDLE);
+    ticket->target = NULL;
+    ticket->attempt = NULL;
+}
+
+static void ticket_leave_queue(struct ticket *ticket)
+{
+    list_remove(&ticket->link);
+    timer_disarm(&ticket->timer);
+}
+
+/* The attempt is over, well or badly: turns a channel into a connection. Without one its place is free again. The
+ * ticket is settled. */
 static struct connection *ticket_adopt(struct ticket *ticket, struct target *target, struct channel *channel,
                                        struct failure *ret_failure)
 {
     struct connection *connection = NULL;
 
+    ticket_settle(ticket);
     ticket->endpoint->n_connecting--;
     if (channel) {
         connection = pool_adopt(&ticket->endpoint->pool, channel);
@@ -83,7 +109,7 @@ static void ticket_on_connected(void *closure, struct channel *channel, const st
     struct failure adopting;
     struct connection *connection = ticket_adopt(ticket, target, channel, &adopting);
 
-    ticket_answer(ticket, connection, channel ? &adopting : failure);
+    ticket->fn(ticket, connection, channel ? &adopting : failure);
     if (!connection)
         target_serve_queue(target);
 }
@@ -93,9 +119,10 @@ static void ticket_on_timer(struct timer *timer)
     struct ticket *ticket = CONTAINER_OF(timer, struct ticket, timer);
     struct failure failure;
 
-    list_remove(&ticket->link);
+    ticket_leave_queue(ticket);
+    ticket_settle(ticket);
     failure_set(&failure, OUTCOME_TARGET_BUSY, 0, NULL);
-    ticket_answer(ticket, NULL, &failure);
+    ticket->fn(ticket, NULL, &failure);
 }
 
 /* ---- asking ---- */
@@ -117,17 +144,17 @@ static enum connect_result target_connect(struct target *target, struct ticket *
     target_make_place(target);
     target->n_busy++;
     endpoint->n_connecting++;
+    ticket_move(ticket, TICKET_CONNECTING);
     ticket->target = target;
     result = connect_start(endpoint->table->connector, &to, target->config->connect_timeout_ms, ticket_on_connected,
                            ticket, &channel, &ticket->attempt, ret_failure);
     if (result == CONNECT_WAIT)
         return result;
-    ticket->target = NULL;
     *ret_connection = ticket_adopt(ticket, target, result == CONNECT_DONE ? &channel : NULL, ret_failure);
     return *ret_connection ? CONNECT_DONE : CONNECT_FAILED;
 }
 
-/* There is a place: an idle connection, or one to be made. */
+/* There is a place: an idle connection, or one to be made. Settles a ticket that was queued. */
 static enum connect_result target_serve(struct target *target, struct ticket *ticket,
                                         struct connection **ret_connection, struct failure *ret_failure)
 {
@@ -138,6 +165,8 @@ static enum connect_result target_serve(struct target *target, struct ticket *ti
         *ret_connection = pool_take(&endpoint->pool);
         if (*ret_connection) {
             target->n_busy++;
+            if (ticket->state != TICKET_IDLE)
+                ticket_settle(ticket);
             return CONNECT_DONE;
         }
     }
@@ -150,9 +179,10 @@ enum connect_result target_ask(struct target *target, struct ticket *ticket, boo
     ticket->fresh = fresh;
     if (target->n_busy < target->most_open)
         return target_serve(target, ticket, ret_connection, ret_failure);
+    ticket_move(ticket, TICKET_QUEUED);
+    ticket->target = target;
     list_init(&ticket->link);
     list_append(&target->queue, &ticket->link);
-    ticket->target = target;
     timer_init(&ticket->timer, ticket_on_timer);
     timer_arm(target->loop, &ticket->timer, target->config->connect_timeout_ms);
     return CONNECT_WAIT;
@@ -162,19 +192,21 @@ void target_withdraw(struct ticket *ticket)
 {
     struct target *target = ticket->target;
 
-    if (!target)
-        return;
-    ticket->target = NULL;
-    if (ticket->attempt) {
+    switch (ticket->state) {
+    case TICKET_QUEUED:
+        ticket_leave_queue(ticket);
+        ticket_settle(ticket);
+        break;
+    case TICKET_CONNECTING:
         connect_cancel(ticket->attempt);
-        ticket->attempt = NULL;
+        ticket_settle(ticket);
         ticket->endpoint->n_connecting--;
         target->n_busy--;
         target_serve_queue(target);
-        return;
+        break;
+    default:
+        break;
     }
-    timer_disarm(&ticket->timer);
-    list_remove(&ticket->link);
 }
 
 /* First come, first served. */
@@ -185,10 +217,9 @@ static void target_serve_queue(struct target *target)
         struct connection *connection = NULL;
         struct failure failure;
 
-        list_remove(&ticket->link);
-        timer_disarm(&ticket->timer);
+        ticket_leave_queue(ticket);
         if (target_serve(target, ticket, &connection, &failure) != CONNECT_WAIT)
-            ticket_answer(ticket, connection, &failure);
+            ticket->fn(ticket, connection, &failure);
     }
 }
 

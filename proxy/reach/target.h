@@ -20,14 +20,26 @@ struct target {
     struct list queue;  /* of struct ticket: waiting for n_busy to fall */
 };
 
-/* One request for a connection, embedded in its owner. */
+/* One request for a connection.
+ *
+ *   IDLE ---> QUEUED ---> CONNECTING   connections.max is reached; a place is free
+ *    ^ |        |         ^     |
+ *    | +--------|---------+     |
+ *    +----------+---------------+      answered, or withdrawn
+ */
+enum ticket_state { TICKET_IDLE, TICKET_QUEUED, TICKET_CONNECTING, N_TICKET_STATES };
+
+extern const struct state_machine ticket_machine;
+
+/* Embedded in its owner, all zero but for fn at first. */
 struct ticket {
-    struct list link;          /* in target.queue while queued */
-    struct target *target;     /* NULL when nothing is asked for */
-    struct attempt *attempt;   /* while connecting */
-    struct endpoint *endpoint; /* the one that was chosen last, or NULL; borrowed from the target */
-    struct timer timer;        /* while queued */
+    enum ticket_state state;
     bool fresh;                /* no idle connection will do */
+    struct list link;          /* in target.queue while QUEUED */
+    struct timer timer;        /* while QUEUED */
+    struct target *target;     /* unless IDLE; borrowed */
+    struct endpoint *endpoint; /* the one that was chosen last, or NULL; borrowed from the target */
+    struct attempt *attempt;   /* while CONNECTING, once connect_start has returned */
     /* Called once when the answer was not immediate. connection is the owner's now, or NULL and *failure says why. */
     void (*fn)(struct ticket *ticket, struct connection *connection, const struct failure *failure);
 };

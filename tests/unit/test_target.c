@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "tests/unit/exchange_rig.h"
+#include "tests/unit/state_walk.h"
 
 /* Somebody who asks for a connection. */
 struct asker {
@@ -64,6 +65,12 @@ static void reset(struct rig *rig)
     target_deinit(rig->target);
     assert_int_equal(target_init(rig->target, &rig->target_config, &rig->endpoints, 1), 0);
     n_answers = 0;
+}
+
+static void test_target_ticket_moves_as_its_table_says(void **state)
+{
+    (void)state;
+    state_walk(&ticket_machine, NULL, "IDLE: QUEUED CONNECTING\nQUEUED: IDLE CONNECTING\nCONNECTING: IDLE\n");
 }
 
 static void test_target_share_of_the_maximum_is_rounded_up(void **state)
@@ -256,6 +263,7 @@ static void test_target_fresh_in_the_queue_stays_fresh(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_target_ticket_moves_as_its_table_says),
         RIG_TEST(test_target_share_of_the_maximum_is_rounded_up),
         RIG_TEST(test_target_idle_connections_are_taken_last_in_first_out),
         RIG_TEST(test_target_fresh_leaves_idle_connections),
