@@ -68,3 +68,41 @@ bool authority_is_valid(struct text s)
     n = end ? (size_t)(end - s.data) : s.length;
     return n > 0 && authority_is_reg_name((struct text){s.data, n}) && authority_is_port_suffix(text_skip(s, n));
 }
+
+static bool text_begins(struct text s, struct text prefix)
+{
+    return s.length >= prefix.length && text_equal_nocase((struct text){s.data, prefix.length}, prefix);
+}
+
+static bool authority_has_escaped_slash(struct text s)
+{
+    for (size_t i = 0; i + 3 <= s.length; i++)
+        if (s.data[i] == '%' && text_unescape(text_skip(s, i)) == '/')
+            return true;
+    return false;
+}
+
+/* "2f" and more digits, by pairs, and ":0". */
+static bool authority_is_hex_path(struct text s)
+{
+    size_t n = 0;
+
+    if (!text_begins(s, TEXT_LITERAL("2f")))
+        return false;
+    while (n < s.length && byte_hex(s.data[n]) >= 0)
+        n++;
+    return n % 2 == 0 && text_equal(text_skip(s, n), TEXT_LITERAL(":0"));
+}
+
+bool authority_names_socket(struct text s)
+{
+    if (s.length == 0)
+        return true;
+    if (text_begins(s, TEXT_LITERAL("http:")) || text_begins(s, TEXT_LITERAL("https:"))) /* names a host, badly */
+        return false;
+    if (memchr(s.data, '/', s.length) || authority_has_escaped_slash(s))
+        return true;
+    if (text_begins(s, TEXT_LITERAL("unix:")))
+        return !authority_is_valid(s); /* "unix:80" is a host with a port */
+    return authority_is_hex_path(s);
+}

@@ -115,15 +115,14 @@ static const char *request_check_framing(struct request *request, const struct r
 }
 
 /* RFC 9112 3.2: HTTP/1.1 asks for exactly one Host. It may be empty (a client whose URI has no authority
- * sends that), but not an empty host with a port. Where HTTP/1.0 has none, the target gets "localhost", as curl sends
- * over a Unix socket: many servers refuse an empty one. */
+ * sends that), but not an empty host with a port. Where there is none, or over a Unix socket none that names a host,
+ * the target gets "localhost", as curl sends it: many servers refuse an empty one. */
 static const char *request_check_host(struct request *request, const struct request_facts *facts)
 {
     request->authority = TEXT_LITERAL("localhost");
     if (!facts->host)
         return request->minor == 0 ? NULL : "no Host";
-    /* cpp-httplib up to 0.15 sends the path of the socket it called: there is no authority to preserve. */
-    if (request->local && facts->host->value.length > 0 && facts->host->value.data[0] == '/')
+    if (request->local && authority_names_socket(facts->host->value))
         return NULL;
     if (facts->host->value.length > 0 && !authority_is_valid(facts->host->value))
         return "Host is not a host with an optional port";

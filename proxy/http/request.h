@@ -22,7 +22,7 @@ struct request {
     struct text target; /* request-target, exactly as sent */
     unsigned minor;     /* HTTP/1.minor: 0 or 1 */
     struct fields fields;
-    bool local; /* came over a Unix socket: a Host that is a path (some clients send the socket's) counts as none */
+    bool local; /* came over a Unix socket: a Host that names no host but a socket counts as none */
 
     /* set by request_check */
     struct text authority; /* Host, or the authority of an absolute-form target, or "localhost"; may be empty */

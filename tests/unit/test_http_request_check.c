@@ -515,19 +515,68 @@ static void test_request_check_good_request_findings(void **state)
     }
 }
 
-static void test_request_check_host_is_path_only_from_local_client(void **state)
+/* What clients send over Unix sockets, and what a request over TCP with it gets: its own Host, or 400. */
+static void test_request_check_host_that_names_a_socket_is_none_from_local_client(void **state)
 {
-    struct request_text text;
-    unsigned status;
+    static const struct {
+        const char *host, *local, *remote; /* authorities; NULL: 400 */
+    } rows[] = {
+        {"", "localhost", ""},
+        {"/run/app.sock", "localhost", NULL},
+        {"/run/a b.sock:80", "localhost", NULL},
+        {"./app.sock", "localhost", NULL},
+        {"../app.sock", "localhost", NULL},
+        {"run/app.sock", "localhost", NULL},
+        {"unix:/run/app.sock", "localhost", NULL},
+        {"unix:///run/app.sock", "localhost", NULL},
+        {"UNIX:run/x", "localhost", NULL},
+        {"unix:app.sock", "localhost", NULL},
+        {"unix:@app", "localhost", NULL},
+        {"http+unix://%2Frun%2Fapp.sock", "localhost", NULL},
+        {"%2Frun%2Fapp.sock", "localhost", "%2Frun%2Fapp.sock"},
+        {"%2frun%2fapp.sock:80", "localhost", "%2frun%2fapp.sock:80"},
+        {".%2Fapp.sock", "localhost", ".%2Fapp.sock"},
+        {"2f72756e2f612e736f636b:0", "localhost", "2f72756e2f612e736f636b:0"},
+        /* hosts */
+        {"localhost", "localhost", "localhost"},
+        {"api.moby.localhost", "api.moby.localhost", "api.moby.localhost"},
+        {"app.sock", "app.sock", "app.sock"},
+        {"unix", "unix", "unix"},
+        {"unix:80", "unix:80", "unix:80"},
+        {"d", "d", "d"},
+        {"2f3a4b5c6d7e", "2f3a4b5c6d7e", "2f3a4b5c6d7e"},
+        {"2f3:0", "2f3:0", "2f3:0"},
+        {"a%20b", "a%20b", "a%20b"},
+        /* neither */
+        {"a b", NULL, NULL},
+        {"user@a", NULL, NULL},
+        {"http://a/", NULL, NULL},
+        {"HTTPS://a", NULL, NULL},
+        {"a:b", NULL, NULL},
+        {"@app", NULL, NULL},
+        {"\\run\\app.sock", NULL, NULL},
+        {"%61", NULL, NULL},
+    };
 
     (void)state;
-    assert_true(request_from_text(&text, text_of("GET / 1\nHost: /run/app.sock")));
-    assert_non_null(request_check(&text.request, &status));
-    assert_int_equal(status, 400);
-    assert_true(request_from_text(&text, text_of("GET / 1\nHost: /run/app.sock")));
-    text.request.local = true;
-    assert_null(request_check(&text.request, &status));
-    assert_true(text_equal(text.request.authority, TEXT_LITERAL("localhost")));
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        for (int local = 0; local < 2; local++) {
+            const char *expected = local ? rows[i].local : rows[i].remote;
+            struct request_text text;
+            char request[128];
+            unsigned status = 0;
+
+            snprintf(request, sizeof(request), "GET / 1\nHost: %s", rows[i].host);
+            assert_true(request_from_text(&text, text_of(request)));
+            text.request.local = local;
+            if ((request_check(&text.request, &status) == NULL) != (expected != NULL))
+                fail_msg("%s, local %d", rows[i].host, local);
+            if (expected && !text_equal(text.request.authority, text_of(expected)))
+                fail_msg("%s, local %d: %.*s", rows[i].host, local, (int)text.request.authority.length,
+                         text.request.authority.data);
+            assert_int_equal(status, expected ? 0 : 400);
+        }
+    }
 }
 
 static void test_request_given_id_fields_expected_id(void **state)
@@ -586,7 +635,7 @@ int main(void)
         cmocka_unit_test(test_request_check_connection_and_expect_verdicts),
         cmocka_unit_test(test_request_check_many_connection_options_refused),
         cmocka_unit_test(test_request_check_good_request_findings),
-        cmocka_unit_test(test_request_check_host_is_path_only_from_local_client),
+        cmocka_unit_test(test_request_check_host_that_names_a_socket_is_none_from_local_client),
         cmocka_unit_test(test_request_given_id_fields_expected_id),
     };
 
