@@ -7,19 +7,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/inotify.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "proxy/base/loop.h"
+#include "proxy/listen/keeper.h"
 #include "proxy/listen/listener.h"
 #include "proxy/reach/connect.h"
 #include "proxy/worker.h"
 
-#define LOOK_MS 2000         /* what inotify cannot see: a directory that was replaced, a successor that died */
 #define SPARE_DESCRIPTORS 16 /* for what is opened now and then: logs, names, sockets that are published again */
-#define WATCH_EVENTS (IN_MOVED_TO | IN_CREATE | IN_DELETE | IN_MOVED_FROM)
 
 struct server {
     struct snapshot *snapshot; /* a reference */
@@ -27,12 +25,11 @@ struct server {
     struct listener **listeners;
     struct admission_house house;
     struct admission *admissions; /* by listener_config.index */
-    bool *lost;                   /* per listener: said that it is not ours any more */
-    struct timer look;
+    struct keeper keeper;
     struct worker **workers;
     size_t n_workers;
-    struct source signals, directories;
-    int signal_fd, inotify_fd; /* owned, -1 */
+    struct source signals;
+    int signal_fd; /* owned, -1 */
     atomic_bool stop_asked;
     atomic_uint n_drained; /* workers that accept no more */
     atomic_uint n_stopped; /* workers whose last client has left */
@@ -47,6 +44,7 @@ static void server_begin_stop(struct server *server, const char *why)
         return;
     server->stopping = true;
     log_info("stopping: %s", why);
+    keeper_stop(&server->keeper);
     /* The path goes first: whoever has connected by then is in a backlog, and the workers serve that. */
     for (size_t i = 0; i < server->snapshot->n_listeners; i++)
         listener_withdraw(server->listeners[i]);
@@ -129,99 +127,20 @@ static int server_watch_signals(struct server *server, struct error *error)
 
 /* ---- the sockets' places ---- */
 
-/* Without inotify the server works all the same, it just notices later (LOOK_MS). */
-static void server_watch_directory(struct server *server, const struct listener *listener)
+static void server_on_republished(struct keeper *keeper, size_t index)
 {
-    char path[32];
+    struct server *server = CONTAINER_OF(keeper, struct server, keeper);
 
-    if (listener->directory_fd < 0 || server->inotify_fd < 0)
-        return;
-    snprintf(path, sizeof(path), "/proc/self/fd/%d", listener->directory_fd);
-    if (inotify_add_watch(server->inotify_fd, path, WATCH_EVENTS) < 0)
-        log_warn("cannot watch the directory of %s: %s", listener->config->bind.name, strerror(errno));
-}
-
-/* Our file is gone, or nobody serves what replaced it: nobody can reach us any more, so it is made again. */
-static void server_restore_listener(struct server *server, size_t index)
-{
-    struct listener *listener = server->listeners[index];
-    struct error error = ERROR_INIT;
-    int old_fd = listener_publish_again(listener, &error);
-
-    if (old_fd < 0) {
-        if (!server->lost[index])
-            log_error("the socket %s was removed: %s; trying again", listener->config->bind.name, error.message);
-        server->lost[index] = true;
-        return;
-    }
-    log_warn("the socket %s was removed; it is published again", listener->config->bind.name);
-    server->lost[index] = false;
     for (size_t i = 0; i < server->n_workers; i++)
         if (worker_change_listener(server->workers[i], index) < 0)
-            log_error("a worker cannot serve %s: no descriptors left", listener->config->bind.name);
-    close(old_fd);
-    server_watch_directory(server, listener);
+            log_error("a worker cannot serve %s: no descriptors left", server->listeners[index]->config->bind.name);
 }
 
-/* What has become of our sockets. Another process that took over all of them wants us to finish and leave. */
-static void server_look_at_listeners(struct server *server)
+static void server_on_succeeded(struct keeper *keeper)
 {
-    size_t n_paths = 0, n_succeeded = 0;
+    struct server *server = CONTAINER_OF(keeper, struct server, keeper);
 
-    for (size_t i = 0; i < server->snapshot->n_listeners; i++) {
-        const struct listener *listener = server->listeners[i];
-        enum listener_place place = listener_look(listener);
-
-        if (listener->config->bind.kind != ADDRESS_UNIX)
-            continue;
-        n_paths++;
-        if (place == LISTENER_OURS)
-            continue;
-        if (place == LISTENER_ABSENT || !listener_is_succeeded(listener)) {
-            server_restore_listener(server, i);
-            continue;
-        }
-        n_succeeded++;
-        if (!server->lost[i])
-            log_info("another process has taken over %s", listener->config->bind.name);
-        server->lost[i] = true;
-    }
-    if (n_paths > 0 && n_succeeded == n_paths)
-        server_begin_stop(server, "another process has taken over");
-}
-
-static void server_on_look(struct timer *timer)
-{
-    struct server *server = CONTAINER_OF(timer, struct server, look);
-
-    if (server->stopping)
-        return;
-    server_look_at_listeners(server);
-    timer_arm(server->loop, &server->look, LOOK_MS);
-}
-
-static void server_on_directory(struct source *source, uint32_t events)
-{
-    struct server *server = CONTAINER_OF(source, struct server, directories);
-    char data[4096];
-
-    (void)events;
-    while (read(server->inotify_fd, data, sizeof(data)) > 0)
-        ;
-    if (!server->stopping)
-        server_look_at_listeners(server);
-}
-
-static void server_watch_listeners(struct server *server)
-{
-    server->inotify_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-    if (server->inotify_fd < 0 ||
-        loop_add(server->loop, &server->directories, server->inotify_fd, EPOLLIN, server_on_directory) < 0)
-        log_warn("cannot watch the sockets' directories: %s", strerror(errno));
-    for (size_t i = 0; i < server->snapshot->n_listeners; i++)
-        server_watch_directory(server, server->listeners[i]);
-    /* For what has happened since they were published. */
-    server_on_look(&server->look);
+    server_begin_stop(server, "another process has taken over");
 }
 
 /* ---- life ---- */
@@ -313,8 +232,7 @@ static int server_make(struct server *server, bool takeover, struct error *error
     server->loop = loop_new();
     server->listeners = calloc(server->snapshot->n_listeners, sizeof(struct listener *));
     server->admissions = calloc(server->snapshot->n_listeners, sizeof(*server->admissions));
-    server->lost = calloc(server->snapshot->n_listeners, sizeof(*server->lost));
-    if (!server->loop || !server->listeners || !server->admissions || !server->lost)
+    if (!server->loop || !server->listeners || !server->admissions)
         return error_set(error, -ENOMEM, "cannot make a server: %s", strerror(errno));
     for (size_t i = 0; i < server->snapshot->n_listeners; i++)
         if (admission_init(&server->admissions[i], &server->house, &server->snapshot->listeners[i],
@@ -338,10 +256,7 @@ int server_new(struct snapshot *snapshot, const struct server_options *options, 
         return error_set(error, -ENOMEM, "out of memory");
     server->snapshot = snapshot_ref(snapshot);
     server->signal_fd = -1;
-    server->inotify_fd = -1;
     server->signals = (struct source)SOURCE_INIT;
-    server->directories = (struct source)SOURCE_INIT;
-    timer_init(&server->look, server_on_look);
     admission_house_init(&server->house);
     r = server_make(server, options->takeover, error);
     if (r < 0) {
@@ -378,7 +293,11 @@ int server_run(struct server *server)
         server_begin_stop(server, "a worker could not start");
         return r;
     }
-    server_watch_listeners(server);
+    server->keeper =
+        (struct keeper){.loop = server->loop, .republished = server_on_republished, .succeeded = server_on_succeeded};
+    r = keeper_start(&server->keeper, server->listeners, server->snapshot->n_listeners);
+    if (r < 0)
+        log_error("our sockets are not looked after: %s", strerror(-r));
     while (atomic_load(&server->n_stopped) < server->n_workers) {
         r = loop_run_once(server->loop, -1);
         if (r < 0)
@@ -405,17 +324,14 @@ void server_free(struct server *server)
     for (size_t i = 0; server->admissions && i < server->snapshot->n_listeners; i++)
         admission_deinit(&server->admissions[i]);
     admission_house_deinit(&server->house);
+    keeper_stop(&server->keeper);
     loop_remove(&server->signals);
-    loop_remove(&server->directories);
     if (server->signal_fd >= 0)
         close(server->signal_fd);
-    if (server->inotify_fd >= 0)
-        close(server->inotify_fd);
     loop_free(server->loop);
     free(server->workers);
     free(server->listeners);
     free(server->admissions);
-    free(server->lost);
     snapshot_unref(server->snapshot);
     free(server);
 }

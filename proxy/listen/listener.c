@@ -89,6 +89,22 @@ static int listener_open_tcp(struct listener *listener, struct error *error)
     return 0;
 }
 
+static int listener_open_unix(struct listener *listener, bool takeover, struct error *error)
+{
+    struct publication publication;
+    int r = publish_unix(listener->config, takeover, &publication, error);
+
+    if (r < 0)
+        return r;
+    listener->fd = publication.fd;
+    listener->directory_fd = publication.directory_fd;
+    listener->file_name = publication.name;
+    listener->device = publication.device;
+    listener->inode = publication.inode;
+    listener->published = true;
+    return 0;
+}
+
 int listener_publish(const struct listener_config *config, bool takeover, struct listener **ret_listener,
                      struct error *error)
 {
@@ -100,7 +116,7 @@ int listener_publish(const struct listener_config *config, bool takeover, struct
     *listener = (struct listener){.config = config, .fd = -1, .directory_fd = -1};
     switch (config->bind.kind) {
     case ADDRESS_UNIX:
-        r = publish_unix(listener, takeover, error);
+        r = listener_open_unix(listener, takeover, error);
         break;
     case ADDRESS_ABSTRACT:
         r = listener_open_abstract(listener, error);
@@ -130,7 +146,7 @@ int listener_publish_again(struct listener *listener, struct error *error)
     if (listener->config->bind.kind != ADDRESS_UNIX)
         return error_set(error, -EINVAL, "%s has no file that could be absent", listener->config->bind.text);
     /* Through the path, not directory_fd: the directory may be a new one, too. */
-    r = publish_unix(&fresh, false, error);
+    r = listener_open_unix(&fresh, false, error);
     if (r < 0)
         return r;
     close(listener->directory_fd);

@@ -1,4 +1,4 @@
-/* Listeners: publishing a socket and taking it away again (DESIGN: "Publishing a socket").
+/* Listeners: publishing a socket and taking it away again.
  *
  * A Unix socket is bound under a temporary name inside a mode-0700 directory of our own beside its place, gets
  * owner and mode, has them checked, listens, and is then renamed over its path; so the path is never absent and
@@ -29,7 +29,7 @@ struct listener {
 enum listener_place {
     LISTENER_OURS,     /* our file is at the path (always for abstract and TCP) */
     LISTENER_ABSENT,   /* nothing is there: somebody removed it */
-    LISTENER_REPLACED, /* something else is there: another process took over */
+    LISTENER_REPLACED, /* something else is there: a successor's socket, or what is no use (listener_is_succeeded) */
 };
 
 /* Publishes. With takeover a living process at the path is replaced; without, it is -EADDRINUSE.
@@ -38,7 +38,7 @@ enum listener_place {
 int listener_publish(const struct listener_config *config, bool takeover, struct listener **ret_listener,
                      struct error *error) WARN_UNUSED;
 
-/* Publishes the same, still open, descriptor's replacement after LISTENER_ABSENT: makes a new socket at the path and
+/* Publishes the same, still open, descriptor's replacement when the path is lost: makes a new socket at the path and
  * stores its descriptor in the listener; the old one is returned for the caller to drain and close. Negative errno on
  * failure, with the listener as it was. */
 int listener_publish_again(struct listener *listener, struct error *error) WARN_UNUSED;
@@ -46,7 +46,7 @@ int listener_publish_again(struct listener *listener, struct error *error) WARN_
 /* What is at the path now. */
 enum listener_place listener_look(const struct listener *listener);
 
-/* After LISTENER_REPLACED: whether what is there is a socket that somebody serves, as after a takeover. */
+/* After LISTENER_REPLACED: whether what is there is a socket that somebody serves: another process has taken over. */
 bool listener_is_succeeded(const struct listener *listener);
 
 /* Closes the descriptor: whoever still tries to connect is refused. Harmless twice. */

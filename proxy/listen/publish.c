@@ -411,13 +411,10 @@ static int publish_go(struct publish *p, bool takeover, struct stat *ret_stat, s
     return r;
 }
 
-int publish_unix(struct listener *listener, bool takeover, struct error *error)
+int publish_unix(const struct listener_config *config, bool takeover, struct publication *ret_publication,
+                 struct error *error)
 {
-    struct publish p = {.config = listener->config,
-                        .path = listener->config->bind.name,
-                        .directory_fd = -1,
-                        .temporary_fd = -1,
-                        .fd = -1};
+    struct publish p = {.config = config, .path = config->bind.name, .directory_fd = -1, .temporary_fd = -1, .fd = -1};
     struct stat st = {0};
     int r = publish_go(&p, takeover, &st, error);
 
@@ -427,12 +424,8 @@ int publish_unix(struct listener *listener, bool takeover, struct error *error)
     if (p.locked)
         publish_unlock(p.directory_fd);
     if (r == 0) {
-        listener->fd = p.fd;
-        listener->directory_fd = p.directory_fd;
-        listener->file_name = p.name;
-        listener->device = st.st_dev;
-        listener->inode = st.st_ino;
-        listener->published = true;
+        *ret_publication = (struct publication){
+            .fd = p.fd, .directory_fd = p.directory_fd, .name = p.name, .device = st.st_dev, .inode = st.st_ino};
     } else {
         publish_close(&p.fd);
         publish_close(&p.directory_fd);

@@ -2,11 +2,25 @@
 #ifndef PORTHOLE_LISTEN_PUBLISH_H
 #define PORTHOLE_LISTEN_PUBLISH_H
 
-#include "proxy/listen/listener.h"
+#include <stdbool.h>
+#include <sys/types.h>
 
-/* Publishes listener->config at its path and fills in the listener's descriptors, file name, device and inode.
- * On failure the listener, and what was at the path, are untouched and nothing is left behind. */
-int publish_unix(struct listener *listener, bool takeover, struct error *error) WARN_UNUSED;
+#include "config/snapshot.h"
+#include "proxy/base/error.h"
+
+/* What has been published. */
+struct publication {
+    int fd;           /* owned; listening, non-blocking, close-on-exec */
+    int directory_fd; /* owned; O_DIRECTORY */
+    char *name;       /* owned; the file's in that directory */
+    dev_t device;     /* of the file */
+    ino_t inode;
+};
+
+/* Publishes a socket at the path of config->bind. On failure *ret_publication and what was at the path are untouched,
+ * and nothing is left behind. */
+int publish_unix(const struct listener_config *config, bool takeover, struct publication *ret_publication,
+                 struct error *error) WARN_UNUSED;
 
 /* Whether there is a socket at the path that somebody serves, as far as this process may tell. */
 bool publish_is_served(const char *path);
