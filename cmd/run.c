@@ -1,9 +1,25 @@
 /* porthole run: serve a configuration until told to stop. */
+#include <curl/curl.h>
 #include <stdio.h>
 
 #include "cmd/cmd.h"
 #include "config/load.h"
+#include "config/version.h"
+#include "proxy/serve/frontend.h"
 #include "proxy/server.h"
+
+/* What a bug report needs, first of all. */
+static void run_tell_start(const struct snapshot *snapshot)
+{
+    const curl_version_info_data *curl = curl_version_info(CURLVERSION_NOW);
+
+    log_info("porthole " PORTHOLE_VERSION " with libmicrohttpd %s, libcurl %s (%s), jansson %s",
+             frontend_library_version(), curl->version, curl->ssl_version ? curl->ssl_version : "without TLS",
+             config_library_version());
+    log_info("configuration %s, sha256 %s: %zu listeners, %zu targets, %u workers, drain %llu ms", snapshot->source,
+             snapshot->sha256, snapshot->n_listeners, snapshot->n_targets, snapshot->n_workers,
+             (unsigned long long)snapshot->drain_ms);
+}
 
 static int run_serve(struct snapshot *snapshot, bool takeover)
 {
@@ -48,6 +64,7 @@ int cmd_run(int argc, char **argv)
         return r > 0 ? CMD_CONFIGURATION : CMD_FAILED;
     }
     log_configure(snapshot->log.level, snapshot->log.format);
+    run_tell_start(snapshot);
     r = run_serve(snapshot, takeover);
     snapshot_unref(snapshot);
     return r;

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "proxy/base/loop.h"
@@ -17,6 +18,8 @@
 #include "proxy/reach/connect.h"
 #include "proxy/worker.h"
 
+#define SAME_WISH_MS 1000    /* a supervisor and a shell may both pass a signal on */
+#define TELL_MS 5000         /* between two lines about what a stop waits for */
 #define SPARE_DESCRIPTORS 16 /* for what is opened now and then: logs, names, sockets that are published again */
 
 struct server {
@@ -30,6 +33,9 @@ struct server {
     size_t n_workers;
     struct source signals;
     int signal_fd; /* owned, -1 */
+    struct timer tell;
+    struct instant stop_begun;
+    struct instant stop_wished; /* by the first signal that asked for it; 0: none has */
     atomic_bool stop_asked;
     atomic_uint n_drained; /* workers that accept no more */
     atomic_uint n_stopped; /* workers whose last client has left */
@@ -38,12 +44,40 @@ struct server {
 
 /* ---- stopping ---- */
 
+/* What a stop still waits for, in a line for each listener that has clients. */
+static void server_tell_clients(const struct server *server)
+{
+    for (size_t i = 0; i < server->snapshot->n_listeners; i++) {
+        struct admission_counts counts = admission_count(&server->admissions[i]);
+
+        if (counts.n_clients > 0)
+            log_info("%s: %u exchanges, %u tunnels and %u idle clients are left", server->snapshot->listeners[i].name,
+                     counts.n_clients - counts.n_tunnels - counts.n_idle, counts.n_tunnels, counts.n_idle);
+    }
+}
+
+static void server_on_tell(struct timer *timer)
+{
+    struct server *server = CONTAINER_OF(timer, struct server, tell);
+    uint64_t gone_ms = instant_elapsed_us(server->stop_begun, loop_now(server->loop)) / 1000;
+    uint64_t left_ms = server->snapshot->drain_ms > gone_ms ? server->snapshot->drain_ms - gone_ms : 0;
+
+    log_info("stopping for %llu ms, for %llu ms more at most", (unsigned long long)gone_ms,
+             (unsigned long long)left_ms);
+    server_tell_clients(server);
+    timer_arm(server->loop, timer, TELL_MS);
+}
+
 static void server_begin_stop(struct server *server, const char *why)
 {
     if (server->stopping)
         return;
     server->stopping = true;
-    log_info("stopping: %s", why);
+    server->stop_begun = loop_now(server->loop);
+    log_info("stopping: %s; what is under way has %llu ms to finish", why,
+             (unsigned long long)server->snapshot->drain_ms);
+    server_tell_clients(server);
+    timer_arm(server->loop, &server->tell, TELL_MS);
     keeper_stop(&server->keeper);
     /* The path goes first: whoever has connected by then is in a backlog, and the workers serve that. */
     for (size_t i = 0; i < server->snapshot->n_listeners; i++)
@@ -81,16 +115,51 @@ static void server_on_worker_stopped(void *closure)
     loop_wake(server->loop);
 }
 
-/* The first asks to finish what is under way, the second not to wait for it any longer. */
-static void server_stop_by_signal(struct server *server, int number)
+/* ---- signals ---- */
+
+/* The first asks to finish what is under way, the second not to wait for it any longer. One that follows the first in a
+ * moment is the same wish: a shell, a supervisor and a terminal all pass signals on. */
+static void server_stop_by_signal(struct server *server, const char *name)
 {
-    if (!server->stopping) {
-        server_begin_stop(server, strsignal(number));
+    struct instant now = loop_now(server->loop);
+
+    if (server->stop_wished.ns == 0) {
+        server->stop_wished = now;
+        server_begin_stop(server, name);
         return;
     }
-    log_warn("stopping at once: %s", strsignal(number));
+    if (instant_before(now, instant_add_ms(server->stop_wished, SAME_WISH_MS)))
+        return;
+    log_warn("stopping at once: %s", name);
     for (size_t i = 0; i < server->n_workers; i++)
         worker_stop(server->workers[i], 0);
+}
+
+/* As the first process of a container: whoever loses its parent is our child. */
+static void server_bury_orphans(void)
+{
+    while (waitpid(-1, NULL, WNOHANG) > 0)
+        ;
+}
+
+static void server_heed_signal(struct server *server, int number)
+{
+    switch (number) {
+    case SIGTERM:
+    case SIGINT:
+    case SIGQUIT:
+        server_stop_by_signal(server, strsignal(number));
+        break;
+    case SIGHUP:
+        log_warn("SIGHUP: this version cannot reload its configuration; start another with --takeover");
+        break;
+    case SIGCHLD:
+        server_bury_orphans();
+        break;
+    default:
+        log_warn("signal %d (%s) means nothing here", number, strsignal(number));
+        break;
+    }
 }
 
 static void server_on_signal(struct source *source, uint32_t events)
@@ -99,12 +168,21 @@ static void server_on_signal(struct source *source, uint32_t events)
     struct signalfd_siginfo info;
 
     (void)events;
-    while (read(server->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
-        if (info.ssi_signo == SIGHUP)
-            log_warn("SIGHUP: this version cannot reload its configuration; start another with --takeover");
-        else
-            server_stop_by_signal(server, (int)info.ssi_signo);
-    }
+    while (read(server->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
+        server_heed_signal(server, (int)info.ssi_signo);
+}
+
+/* Those we know, and those that would end the process without any need, leaving its sockets behind. */
+static void server_choose_signals(sigset_t *set)
+{
+    static const int numbers[] = {SIGTERM, SIGINT,    SIGQUIT, SIGHUP, SIGUSR1,  SIGUSR2,
+                                  SIGALRM, SIGVTALRM, SIGPROF, SIGIO,  SIGSTKFLT};
+
+    sigemptyset(set);
+    for (size_t i = 0; i < ARRAY_LENGTH(numbers); i++)
+        sigaddset(set, numbers[i]);
+    if (getpid() == 1)
+        sigaddset(set, SIGCHLD);
 }
 
 static int server_watch_signals(struct server *server, struct error *error)
@@ -112,12 +190,10 @@ static int server_watch_signals(struct server *server, struct error *error)
     sigset_t set;
     int r;
 
-    sigemptyset(&set);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGHUP);
+    server_choose_signals(&set);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a log that may not grow any more */
     server->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
     if (server->signal_fd < 0)
         return error_set(error, -errno, "cannot receive signals: %s", strerror(errno));
@@ -145,6 +221,14 @@ static void server_on_succeeded(struct keeper *keeper)
 
 /* ---- life ---- */
 
+static void server_tell_listener(const struct listener *listener)
+{
+    char text[512];
+
+    listener_describe(listener, text, sizeof(text));
+    log_info("listening on %s", text);
+}
+
 static int server_publish(struct server *server, bool takeover, struct error *error)
 {
     for (size_t i = 0; i < server->snapshot->n_listeners; i++) {
@@ -152,7 +236,7 @@ static int server_publish(struct server *server, bool takeover, struct error *er
 
         if (r < 0)
             return r;
-        log_info("listening on %s", server->listeners[i]->config->bind.text);
+        server_tell_listener(server->listeners[i]);
     }
     return 0;
 }
@@ -257,6 +341,7 @@ int server_new(struct snapshot *snapshot, const struct server_options *options, 
     server->snapshot = snapshot_ref(snapshot);
     server->signal_fd = -1;
     server->signals = (struct source)SOURCE_INIT;
+    timer_init(&server->tell, server_on_tell);
     admission_house_init(&server->house);
     r = server_make(server, options->takeover, error);
     if (r < 0) {
@@ -280,12 +365,27 @@ static void server_sum_up(const struct server *server)
     }
 }
 
+/* How it ended. */
+static void server_tell_end(const struct server *server)
+{
+    uint64_t n_cut = 0;
+
+    for (size_t i = 0; i < server->n_workers; i++)
+        n_cut += counter_read(&worker_metrics(server->workers[i])->outcomes[OUTCOME_STOPPED]);
+    server_sum_up(server);
+    log_info("stopped after %llu ms: %llu exchanges and tunnels were cut",
+             (unsigned long long)instant_elapsed_us(server->stop_begun, instant_now()) / 1000,
+             (unsigned long long)n_cut);
+}
+
 int server_run(struct server *server)
 {
     struct error error = ERROR_INIT;
     int r = 0;
 
     server->house.most_clients = server_count_places(server);
+    if (server->house.most_clients != UINT32_MAX)
+        log_info("descriptors (RLIMIT_NOFILE) allow %u clients at once", server->house.most_clients);
     for (size_t i = 0; i < server->n_workers && r == 0; i++)
         r = worker_start(server->workers[i], &error);
     if (r < 0) {
@@ -295,9 +395,8 @@ int server_run(struct server *server)
     }
     server->keeper =
         (struct keeper){.loop = server->loop, .republished = server_on_republished, .succeeded = server_on_succeeded};
-    r = keeper_start(&server->keeper, server->listeners, server->snapshot->n_listeners);
-    if (r < 0)
-        log_error("our sockets are not looked after: %s", strerror(-r));
+    if (keeper_start(&server->keeper, server->listeners, server->snapshot->n_listeners) < 0)
+        log_error("our sockets are not looked after: out of memory");
     while (atomic_load(&server->n_stopped) < server->n_workers) {
         r = loop_run_once(server->loop, -1);
         if (r < 0)
@@ -307,7 +406,7 @@ int server_run(struct server *server)
         if (atomic_load(&server->n_drained) == server->n_workers)
             server_close_listeners(server);
     }
-    server_sum_up(server);
+    server_tell_end(server);
     return 0;
 }
 

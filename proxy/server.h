@@ -18,8 +18,9 @@ struct server_options {
 int server_new(struct snapshot *snapshot, const struct server_options *options, struct server **ret_server,
                struct error *error) WARN_UNUSED;
 
-/* Serves until SIGTERM, SIGINT, server_stop, or another process has taken over every path; then drains. Blocks those
- * signals for the calling thread. 0 or a negative errno. */
+/* Serves until SIGTERM, SIGINT, SIGQUIT, server_stop, or another process has taken over every path; then drains, which
+ * another such signal cuts short, unless it comes within a second. Blocks those
+ * signals, and what else would end the process, for the calling thread. 0 or a negative errno. */
 int server_run(struct server *server) WARN_UNUSED;
 
 /* Makes server_run stop. Any thread. */

@@ -91,6 +91,12 @@ static void admission_tell(struct admission *admission)
 
 /* ---- who could make room ---- */
 
+/* Of a count that only its own thread changes. */
+static void admission_add(atomic_uint *n, int more)
+{
+    atomic_store_explicit(n, atomic_load_explicit(n, memory_order_relaxed) + (unsigned)more, memory_order_relaxed);
+}
+
 static void admission_publish_longest(struct admission_desk *desk)
 {
     uint64_t since_ns = UINT64_MAX;
@@ -108,6 +114,7 @@ void admission_idle(struct admission_pass *pass, struct instant now)
     pass->idle_since = now;
     list_init(&pass->link);
     list_append(&pass->desk->idle, &pass->link);
+    admission_add(&pass->desk->n_idle, 1);
     if (pass->desk->idle.next == &pass->link)
         admission_publish_longest(pass->desk);
 }
@@ -119,6 +126,7 @@ void admission_busy(struct admission_pass *pass)
     if (!pass->idle)
         return;
     pass->idle = false;
+    admission_add(&pass->desk->n_idle, -1);
     longest = pass->desk->idle.next == &pass->link;
     list_remove(&pass->link);
     if (longest)
@@ -197,7 +205,7 @@ static struct admission_user *admission_find(const struct admission *admission, 
     return NULL;
 }
 
-static struct admission_user *admission_add(struct admission *admission, uid_t uid)
+static struct admission_user *admission_add_user(struct admission *admission, uid_t uid)
 {
     if (admission->n_users == admission->capacity) {
         size_t capacity = admission->capacity ? 2 * admission->capacity : FIRST_CAPACITY;
@@ -220,7 +228,7 @@ static bool admission_count_user(struct admission *admission, uid_t uid)
     pthread_mutex_lock(&admission->lock);
     user = admission_find(admission, uid);
     if (!user)
-        user = admission_add(admission, uid);
+        user = admission_add_user(admission, uid);
     room = user && user->n_clients < admission->config->limit_connections_per_uid;
     if (room)
         user->n_clients++;
@@ -279,6 +287,8 @@ static void admission_give_place(struct admission_pass *pass)
     if (pass->yielded)
         return;
     pass->yielded = true;
+    if (pass->tunnel)
+        admission_add(&pass->desk->n_tunnels, -1);
     if (pass->uid != ADMISSION_NOBODY)
         admission_forget_user(admission, pass->uid);
     atomic_fetch_sub(&admission->n_clients, 1);
@@ -306,6 +316,27 @@ void admission_leave(struct admission_pass *pass)
     admission_cancel(pass);
     if (admission)
         admission_tell(admission);
+}
+
+void admission_tunnel(struct admission_pass *pass)
+{
+    if (!pass->desk || pass->tunnel || pass->yielded)
+        return;
+    pass->tunnel = true;
+    admission_add(&pass->desk->n_tunnels, 1);
+}
+
+struct admission_counts admission_count(const struct admission *admission)
+{
+    struct admission_counts counts = {0};
+    unsigned n_clients = atomic_load(&admission->n_clients);
+
+    for (size_t i = 0; i < admission->n_desks; i++) {
+        counts.n_idle += atomic_load_explicit(&admission->desks[i].n_idle, memory_order_relaxed);
+        counts.n_tunnels += atomic_load_explicit(&admission->desks[i].n_tunnels, memory_order_relaxed);
+    }
+    counts.n_clients = n_clients > counts.n_idle + counts.n_tunnels ? n_clients : counts.n_idle + counts.n_tunnels;
+    return counts;
 }
 
 struct admission_pass admission_steal(struct admission_pass *from)

@@ -54,6 +54,7 @@ struct admission_desk {
     struct list idle;            /* of admission_pass, longest first */
     /* Since when the first of them is, UINT64_MAX when there is none: for other workers. */
     atomic_uint_fast64_t idle_since_ns;
+    atomic_uint n_idle, n_tunnels;             /* written by the worker only */
     atomic_bool asked;                         /* the first of them is to make room */
     atomic_bool waiting;                       /* to be told of the next place */
     atomic_bool short_of;                      /* waits for a descriptor: a place on another listener will do */
@@ -66,6 +67,7 @@ struct admission_pass {
     struct admission_desk *desk; /* NULL: none is held */
     uid_t uid;                   /* whose it is counted as, or ADMISSION_NOBODY */
     bool idle;                   /* its holder does nothing: it is in desk->idle by link */
+    bool tunnel;                 /* its holder is one */
     bool yielded;                /* its place is another's: only the descriptor still counts */
     struct list link;
     struct instant idle_since;
@@ -107,6 +109,16 @@ void admission_cancel(struct admission_pass *pass);
 void admission_yield(struct admission_pass *pass);
 /* Hands a pass on: `from` holds none any more. */
 struct admission_pass admission_steal(struct admission_pass *from);
+
+/* Its holder has become a tunnel, for the counts. */
+void admission_tunnel(struct admission_pass *pass);
+
+/* What a listener's clients are doing, at about the same time; by any thread. */
+struct admission_counts {
+    unsigned n_clients, n_tunnels, n_idle; /* of them */
+};
+
+struct admission_counts admission_count(const struct admission *admission);
 
 /* ---- who could make room ---- */
 

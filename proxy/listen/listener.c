@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -154,6 +155,77 @@ int listener_publish_again(struct listener *listener, struct error *error)
     *listener = fresh;
     return old;
 }
+
+/* ---- what it is ---- */
+
+static void listener_put(char *out, size_t size, size_t *used, const char *format, ...) PRINTF_LIKE(4, 5);
+
+static void listener_put(char *out, size_t size, size_t *used, const char *format, ...)
+{
+    va_list args;
+    int n;
+
+    va_start(args, format);
+    n = vsnprintf(out + *used, size - *used, format, args);
+    va_end(args);
+    if (n > 0)
+        *used = *used + (size_t)n < size ? *used + (size_t)n : size - 1;
+}
+
+/* Where a TCP listener is: a name may have several addresses, of which one is served. */
+static void listener_put_bound(const struct listener *listener, char *out, size_t size, size_t *used)
+{
+    struct sockaddr_storage address;
+    socklen_t length = sizeof(address);
+    char host[NI_MAXHOST], service[NI_MAXSERV];
+
+    if (getsockname(listener->fd, (struct sockaddr *)&address, &length) < 0 ||
+        getnameinfo((struct sockaddr *)&address, length, host, sizeof(host), service, sizeof(service),
+                    NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+        return;
+    listener_put(out, size, used,
+                 address.ss_family == AF_INET6 ? ", at [%s]:%s, by IPv6 only" : ", at %s:%s, by IPv4 only", host,
+                 service);
+}
+
+static void listener_put_file(const struct listener *listener, char *out, size_t size, size_t *used)
+{
+    struct stat st;
+
+    if (fstatat(listener->directory_fd, listener->file_name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+        listener_put(out, size, used, ", mode %04o, uid %u, gid %u", st.st_mode & 07777, st.st_uid, st.st_gid);
+}
+
+static void listener_put_peers(const struct listener_config *config, char *out, size_t size, size_t *used)
+{
+    for (size_t i = 0; i < config->n_peers; i++) {
+        const struct peer_rule *rule = &config->peers[i];
+
+        listener_put(out, size, used, i == 0 ? ", for peers with" : " or");
+        if (rule->has_uid)
+            listener_put(out, size, used, " uid %u", rule->uid);
+        if (rule->has_gid)
+            listener_put(out, size, used, "%s gid %u", rule->has_uid ? " and" : "", rule->gid);
+    }
+}
+
+void listener_describe(const struct listener *listener, char *out, size_t size)
+{
+    const struct listener_config *config = listener->config;
+    size_t used = 0;
+
+    listener_put(out, size, &used, "%s", config->bind.text);
+    if (config->bind.kind == ADDRESS_TCP)
+        listener_put_bound(listener, out, size, &used);
+    else if (config->bind.kind == ADDRESS_UNIX)
+        listener_put_file(listener, out, size, &used);
+    listener_put_peers(config, out, size, &used);
+    listener_put(out, size, &used, ", at most %u clients", config->limit_connections);
+    if (config->limit_connections_per_uid < config->limit_connections)
+        listener_put(out, size, &used, ", %u of each user", config->limit_connections_per_uid);
+}
+
+/* ---- where it is ---- */
 
 static bool listener_is_file(const struct listener *listener, const struct stat *st)
 {

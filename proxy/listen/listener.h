@@ -49,6 +49,9 @@ enum listener_place listener_look(const struct listener *listener);
 /* After LISTENER_REPLACED: whether what is there is a socket that somebody serves: another process has taken over. */
 bool listener_is_succeeded(const struct listener *listener);
 
+/* What an operator wants to know of it: address (as bound), mode, owner, peer rules and limits. Terminated. */
+void listener_describe(const struct listener *listener, char *out, size_t size);
+
 /* Closes the descriptor: whoever still tries to connect is refused. Harmless twice. */
 void listener_close(struct listener *listener);
 

@@ -224,6 +224,7 @@ static struct tunnel *tunnel_new(struct tunnels *tunnels, struct tunnel_client *
     }
     tunnel->tunnels = tunnels;
     tunnel->client = *client;
+    admission_tunnel(&tunnel->client.pass);
     generation_ref(client->generation);
     tunnel->source = (struct source)SOURCE_INIT;
     tunnel->target = target;

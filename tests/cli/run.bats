@@ -170,3 +170,106 @@ JSON
     ! grep -q 'cannot accept' "$dir/run.err"
     ! grep -q internal "$dir/run.err"
 }
+
+@test "run: signals that mean nothing leave it serving, SIGQUIT stops it like SIGTERM" {
+    start_target
+    configure
+    start_porthole run
+    for signal in USR2 HUP ALRM VTALRM PROF IO; do
+        kill "-$signal" "$pid"
+    done
+    [ "$(ask /still)" = 'GET /still' ]
+    grep -q 'means nothing here' "$dir/run.err"
+    kill -QUIT "$pid"
+    await_end "$pid"
+    [ "$status" -eq 0 ]
+    [ ! -e "$sock" ]
+}
+
+@test "run: the same wish to stop told twice does not cut, a second wish does" {
+    start_target
+    configure
+    start_porthole run
+    proxy=$pid
+    background slow curl --silent --show-error --unix-socket "$sock" http://localhost/slow/2500
+    client=$pid
+    await_request /slow/2500
+    kill -TERM "$proxy"
+    kill -INT "$proxy"
+    kill -TERM "$proxy"
+    await_end "$client"
+    [ "$status" -eq 0 ]
+    [ "$(cat "$dir/slow.out")" = 'GET /slow/2500' ]
+    await_end "$proxy"
+    [ "$status" -eq 0 ]
+    ! grep -q 'at once' "$dir/run.err"
+
+    start_porthole again
+    proxy=$pid
+    background cut curl --silent --unix-socket "$sock" http://localhost/slow/60000
+    client=$pid
+    await_request /slow/60000
+    kill -TERM "$proxy"
+    sleep 1.5
+    kill -TERM "$proxy"
+    await_end "$proxy"
+    [ "$status" -eq 0 ]
+    grep -q 'stopping at once: Terminated' "$dir/again.err"
+    await_end "$client"
+    [ "$status" -ne 0 ]
+}
+
+@test "run: the first process of a container buries orphans" {
+    start_target
+    configure
+    background run unshare --pid --fork --kill-child "$porthole" run -c "$dir/porthole.json"
+    await_socket "$sock"
+    init=$(pgrep -P "$pid")
+    # A child of a shell that has ended already: it becomes the first process's.
+    nsenter --target "$init" --pid sh -c 'sleep 0.5 &'
+    [ -n "$(cat "/proc/$init/task/$init/children")" ]
+    for ((i = 0; i < 500; i++)); do
+        [ -n "$(cat "/proc/$init/task/$init/children")" ] || break
+        sleep 0.02
+    done
+    [ -z "$(cat "/proc/$init/task/$init/children")" ]
+    [ "$(ask /alive)" = 'GET /alive' ]
+    kill "$init"
+    await_end "$pid"
+    [ ! -e "$sock" ]
+}
+
+@test "run: the first lines say who serves what, the last ones what a stop waits for and how it ended" {
+    start_target
+    configure '"mode": "0606", "peers": { "allow": [ { "uid": 0 }, { "gid": 4321 } ] },' '"drain": "700ms",'
+    start_porthole run
+    proxy=$pid
+    head -n 2 "$dir/run.err" | grep -q "porthole [0-9.]* with libmicrohttpd [0-9.]*, libcurl [0-9.]* (.*), jansson [0-9.]*"
+    sum=$(sha256sum "$dir/porthole.json" | cut -d ' ' -f 1)
+    head -n 3 "$dir/run.err" | grep -q "configuration $dir/porthole.json, sha256 $sum: 1 listeners, 1 targets"
+    grep -q "listening on unix:$sock, mode 0606, uid 0, gid 0, for peers with uid 0 or gid 4321, at most 1024 clients" "$dir/run.err"
+    background slow curl --silent --unix-socket "$sock" http://localhost/slow/60000
+    await_request /slow/60000
+    n=$(n_descriptors "$proxy")
+    background idle socat -u "UNIX-CONNECT:$sock" -
+    eventually has_more_descriptors "$proxy" "$n"
+    kill "$proxy"
+    await_end "$proxy"
+    [ "$status" -eq 0 ]
+    grep -q 'stopping: Terminated; what is under way has 700 ms to finish' "$dir/run.err"
+    grep -q ': 1 exchanges, 0 tunnels and 1 idle clients are left' "$dir/run.err"
+    tail -n 1 "$dir/run.err" | grep -q 'stopped after [0-9]* ms: 1 exchanges and tunnels were cut'
+}
+
+@test "run: the address behind a name is told, and that it is the only one" {
+    cat >"$dir/porthole.json" <<JSON
+{ "listeners": [ { "bind": "tcp:localhost:0", "routes": [ { "respond": { "status": 204 } } ] },
+    { "bind": "unix:$sock", "routes": [ { "respond": { "status": 204 } } ] } ] }
+JSON
+    if ! "$porthole" check -c "$dir/porthole.json"; then # no port 0
+        port=$((20000 + $$ % 20000))
+        sed -i "s/localhost:0/localhost:$port/" "$dir/porthole.json"
+    fi
+    start_porthole run
+    grep -Eq 'listening on tcp:localhost:[0-9]+, at (127.0.0.1:[0-9]+, by IPv4 only|\[::1\]:[0-9]+, by IPv6 only)' "$dir/run.err"
+}
