@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "proxy/listen/publish.h"
+#include "proxy/listen/socket_file.h"
 
 /* Binds and listens. Returns the descriptor or a negative errno. */
 static int listener_open_socket(const struct sockaddr *address, socklen_t length, uint32_t backlog)
@@ -246,7 +247,7 @@ enum listener_place listener_look(const struct listener *listener)
 
 bool listener_is_succeeded(const struct listener *listener)
 {
-    return publish_is_served(listener->config->bind.name);
+    return socket_file_is_served(listener->config->bind.name);
 }
 
 void listener_close(struct listener *listener)

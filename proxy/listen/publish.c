@@ -15,11 +15,13 @@
 #include <unistd.h>
 
 #include "proxy/base/clock.h"
+#include "proxy/listen/socket_file.h"
 
 #define PUBLISH_PREFIX ".porthole-"
 #define PUBLISH_RANDOM 8
 #define PUBLISH_TEMPORARY_BYTES (sizeof(PUBLISH_PREFIX) + PUBLISH_RANDOM)
-#define PUBLISH_SOCKET "s" /* the socket's name in the temporary directory */
+#define PUBLISH_SHORT "s"   /* the socket's name in the temporary directory when its own does not fit an address */
+#define PUBLISH_MOST_LEFT 4 /* entries of a temporary directory that are looked at */
 #define PUBLISH_LOCK_MS 2000
 #define PUBLISH_LOCK_STEP_MS 5
 #define PUBLISH_PROC_BYTES 48 /* "/proc/self/fd/N/s" */
@@ -35,6 +37,7 @@ struct publish {
     int fd;                               /* owned; the socket, passed on to the listener */
     bool locked, created;                 /* the directory */
     char temporary[PUBLISH_TEMPORARY_BYTES];
+    const char *socket_name; /* in the temporary directory; borrowed */
 };
 
 static void publish_close(int *fd)
@@ -42,16 +45,6 @@ static void publish_close(int *fd)
     if (*fd >= 0)
         close(*fd);
     *fd = -1;
-}
-
-/* The address of `name` in the directory (or, without a name, of the file) that is open as fd: sockaddr_un ends at
- * 107 bytes, a path does not. */
-static struct sockaddr_un publish_address(int fd, const char *name)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-
-    snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d%s%s", fd, name ? "/" : "", name ? name : "");
-    return address;
 }
 
 int publish_lock(int directory_fd)
@@ -200,13 +193,18 @@ static bool publish_is_temporary_name(const char *name)
  * in it stays. */
 static void publish_remove_temporary(int directory_fd, const char *name)
 {
-    _cleanup_(publish_close) int fd = openat(directory_fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    int fd = openat(directory_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    DIR *directory = fd < 0 ? NULL : fdopendir(fd);
+    struct dirent *entry;
     struct stat st;
 
-    if (fd < 0)
-        return;
-    if (fstatat(fd, PUBLISH_SOCKET, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISSOCK(st.st_mode))
-        unlinkat(fd, PUBLISH_SOCKET, 0);
+    for (int i = 0; directory && i < PUBLISH_MOST_LEFT && (entry = readdir(directory)); i++)
+        if (fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISSOCK(st.st_mode))
+            unlinkat(fd, entry->d_name, 0);
+    if (directory)
+        closedir(directory);
+    else
+        publish_close(&fd);
     unlinkat(directory_fd, name, AT_REMOVEDIR);
 }
 
@@ -246,31 +244,6 @@ static const char *publish_file_type(mode_t mode)
     }
 }
 
-/* Tries to connect to the socket file that is open as fd (O_PATH). 0 when somebody serves it, else a negative errno. */
-static int publish_probe(int fd)
-{
-    _cleanup_(publish_close) int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    struct sockaddr_un address = publish_address(fd, NULL);
-
-    if (probe < 0)
-        return -errno;
-    if (connect(probe, (struct sockaddr *)&address, sizeof(address)) == 0)
-        return 0;
-    return errno == EAGAIN ? 0 : -errno; /* EAGAIN: a full backlog is somebody's */
-}
-
-bool publish_is_served(const char *path)
-{
-    _cleanup_(publish_close) int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-    struct stat st;
-    int r;
-
-    if (fd < 0 || fstat(fd, &st) < 0 || !S_ISSOCK(st.st_mode))
-        return false;
-    r = publish_probe(fd);
-    return r == 0 || r == -EACCES;
-}
-
 /* Decides whether what is at the path may be replaced. */
 static int publish_check_place(const struct publish *p, bool takeover, struct error *error)
 {
@@ -285,7 +258,7 @@ static int publish_check_place(const struct publish *p, bool takeover, struct er
     if (!S_ISSOCK(st.st_mode))
         return error_set(error, -EEXIST, "%s is %s, not a socket; remove it or choose another path", p->path,
                          publish_file_type(st.st_mode));
-    r = publish_probe(fd);
+    r = socket_file_probe(fd);
     if (r == -ECONNREFUSED || (r == 0 && takeover))
         return 0;
     if (r == 0)
@@ -338,13 +311,31 @@ static int publish_make_temporary(struct publish *p, struct error *error)
     return 0;
 }
 
+/* The address that is bound is what ss(8) shows for the socket's whole life, so it says as much as can be said: the
+ * final path but for the temporary directory, or the file's name at least. */
+static void publish_choose_address(struct publish *p, struct sockaddr_un *ret_address)
+{
+    p->socket_name = p->name;
+    if (socket_file_real_address(p->temporary_fd, p->name, ret_address) ||
+        socket_file_address(p->temporary_fd, p->name, ret_address))
+        return;
+    p->socket_name = PUBLISH_SHORT;
+    if (!socket_file_real_address(p->temporary_fd, PUBLISH_SHORT, ret_address))
+        socket_file_address(p->temporary_fd, PUBLISH_SHORT, ret_address);
+}
+
 static int publish_bind(struct publish *p, struct error *error)
 {
-    struct sockaddr_un address = publish_address(p->temporary_fd, PUBLISH_SOCKET);
+    struct sockaddr_un address;
+    struct stat st;
 
+    publish_choose_address(p, &address);
     p->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (p->fd < 0 || bind(p->fd, (struct sockaddr *)&address, sizeof(address)) < 0)
         return error_set(error, -errno, "cannot make a socket in %s: %s", p->directory, strerror(errno));
+    /* The directory was empty and is ours alone: what is in it now is what was bound. */
+    if (fstatat(p->temporary_fd, p->socket_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISSOCK(st.st_mode))
+        return error_set(error, -ESTALE, "directory %s was moved while a socket was made in it", p->directory);
     return 0;
 }
 
@@ -354,14 +345,14 @@ static int publish_set_access(const struct publish *p, struct stat *ret_stat, st
     const struct listener_config *config = p->config;
     struct stat st;
 
-    if (fchmodat(p->temporary_fd, PUBLISH_SOCKET, config->mode, 0) < 0)
+    if (fchmodat(p->temporary_fd, p->socket_name, config->mode, 0) < 0)
         return error_set(error, -errno, "cannot set mode %04o of %s: %s", config->mode, p->path, strerror(errno));
     if ((config->owner != OWNER_UNCHANGED || config->group != OWNER_UNCHANGED) &&
-        fchownat(p->temporary_fd, PUBLISH_SOCKET, config->owner, config->group, AT_SYMLINK_NOFOLLOW) < 0)
+        fchownat(p->temporary_fd, p->socket_name, config->owner, config->group, AT_SYMLINK_NOFOLLOW) < 0)
         return error_set(error, -errno,
                          "cannot give %s to owner %d, group %d (-1: unchanged): %s (this process has uid %u)", p->path,
                          (int)config->owner, (int)config->group, strerror(errno), geteuid());
-    if (fstatat(p->temporary_fd, PUBLISH_SOCKET, &st, AT_SYMLINK_NOFOLLOW) < 0)
+    if (fstatat(p->temporary_fd, p->socket_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return error_set(error, -errno, "cannot read back the mode of %s: %s", p->path, strerror(errno));
     if ((st.st_mode & 07777) != config->mode)
         return error_set(error, -EOPNOTSUPP, "the volume of %s ignores modes: asked for %04o, got %04o", p->path,
@@ -380,7 +371,7 @@ static int publish_show(const struct publish *p, struct error *error)
 {
     if (listen(p->fd, (int)p->config->backlog) < 0)
         return error_set(error, -errno, "cannot listen on %s: %s", p->path, strerror(errno));
-    if (renameat(p->temporary_fd, PUBLISH_SOCKET, p->directory_fd, p->name) < 0)
+    if (renameat(p->temporary_fd, p->socket_name, p->directory_fd, p->name) < 0)
         return error_set(error, -errno, "cannot publish %s: %s", p->path, strerror(errno));
     return 0;
 }

@@ -22,9 +22,6 @@ struct publication {
 int publish_unix(const struct listener_config *config, bool takeover, struct publication *ret_publication,
                  struct error *error) WARN_UNUSED;
 
-/* Whether there is a socket at the path that somebody serves, as far as this process may tell. */
-bool publish_is_served(const char *path);
-
 /* Waits a bounded time for the directory's publishers to be done, then keeps them out until publish_unlock.
  * 0 or a negative errno, -EWOULDBLOCK when somebody holds the lock all the time. */
 int publish_lock(int directory_fd) WARN_UNUSED;

@@ -1,6 +1,7 @@
 /* Publishing a Unix socket: what may be replaced, what is set, what is left. */
 #include <errno.h>
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -191,7 +192,7 @@ static int look_into_temporary(void *argument)
     struct stat st;
 
     (void)argument;
-    snprintf(path, sizeof(path), "%.4000s/s", seen_directory);
+    snprintf(path, sizeof(path), "%.4000s/app.sock", seen_directory);
     return fixture_connect(path) == -EACCES && lstat(path, &st) < 0 && errno == EACCES ? 0 : 1;
 }
 
@@ -221,6 +222,95 @@ static void test_publish_stranger_never_reaches_the_temporary_socket(void **stat
     assert_int_equal(seen_reached, 0);
     assert_non_null(strstr(seen_directory, "/.porthole-"));
     listener_free(listener);
+}
+
+/* ---- what ss(8) shows ---- */
+
+static void expect_bound(const struct listener *listener, const char *format, ...)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNSPEC};
+    socklen_t length = sizeof(address);
+    char pattern[256];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(pattern, sizeof(pattern), format, args);
+    va_end(args);
+    assert_int_equal(getsockname(listener->fd, (struct sockaddr *)&address, &length), 0);
+    if (fnmatch(pattern, address.sun_path, FNM_PATHNAME | FNM_PERIOD) != 0)
+        fail_msg("%s is not like %s", address.sun_path, pattern);
+}
+
+static void test_publish_address_tells_the_path(void **state)
+{
+    struct fixture *fixture = *state;
+    struct listener *listener = fixture_publish(&fixture->config, false);
+
+    expect_bound(listener, "%s/.porthole-*/app.sock", fixture->directory);
+    listener_free(listener);
+}
+
+/* Somebody else could put another directory in the way of the path. */
+static void test_publish_address_in_a_directory_of_others_tells_the_name(void **state)
+{
+    struct fixture *fixture = *state;
+    struct listener *listener;
+
+    assert_int_equal(chmod(fixture->directory, 0777), 0);
+    listener = fixture_publish(&fixture->config, false);
+    expect_bound(listener, "/proc/self/fd/*/app.sock");
+    listener_free(listener);
+    assert_int_equal(chmod(fixture->directory, 01777), 0); /* as /tmp is: nobody can rename what is ours */
+    listener = fixture_publish(&fixture->config, false);
+    expect_bound(listener, "%s/.porthole-*/app.sock", fixture->directory);
+    listener_free(listener);
+}
+
+static void test_publish_address_of_a_long_name_is_short(void **state)
+{
+    struct fixture *fixture = *state;
+    struct listener_config config;
+    struct listener *listener;
+    char name[120];
+
+    memset(name, 'n', sizeof(name) - 1);
+    name[sizeof(name) - 1] = '\0';
+    config = fixture_config(fixture_path(fixture, name));
+    listener = fixture_publish(&config, false);
+    expect_bound(listener, "%s/.porthole-*/s", fixture->directory);
+    assert_int_equal(listener_look(listener), LISTENER_OURS);
+    listener_free(listener);
+}
+
+/* ---- our own file with a mode that keeps us out ---- */
+
+static int publish_over_own_closed(void *argument)
+{
+    struct fixture *fixture = argument;
+    struct error error = ERROR_INIT;
+    struct listener *listener = NULL, *second = NULL;
+    struct stat st;
+
+    for (mode_t mode = 0; mode <= 0066; mode += 0066) {
+        fixture_make_stale(fixture->path);
+        if (chmod(fixture->path, mode) < 0 || listener_publish(&fixture->config, false, &listener, &error) < 0)
+            return 1;
+        /* A living one is not replaced, and is left as it was. */
+        if (chmod(fixture->path, mode) < 0 ||
+            listener_publish(&fixture->config, false, &second, &error) != -EADDRINUSE || stat(fixture->path, &st) < 0 ||
+            (st.st_mode & 07777) != mode)
+            return 2;
+        listener_free(listener);
+    }
+    return 0;
+}
+
+static void test_publish_own_stale_socket_that_keeps_us_out_is_replaced(void **state)
+{
+    struct fixture *fixture = *state;
+
+    assert_int_equal(chmod(fixture->directory, 0777), 0);
+    assert_int_equal(fixture_as_stranger(publish_over_own_closed, fixture), 0);
 }
 
 static void test_publish_living_process_is_refused_and_untouched(void **state)
@@ -364,7 +454,7 @@ static void test_publish_leftovers_of_a_crash_are_removed_and_nothing_else(void 
     assert_int_equal(mkdir(fixture_path(fixture, ".porthole-withsock"), 0700), 0);
     assert_int_equal(mkdir(fixture_path(fixture, ".porthole-emptyxyz"), 0000), 0);
     assert_int_equal(mkdir(fixture_path(fixture, ".porthole-leftover"), 0700), 0);
-    fixture_make_stale(fixture_path(fixture, ".porthole-leftover/s"));
+    fixture_make_stale(fixture_path(fixture, ".porthole-leftover/app.sock"));
     fixture_make_stale(fixture_path(fixture, ".porthole-withsock/s"));
     /* not ours: a directory with something else in it, and a link to a place where an "s" lies */
     assert_int_equal(mkdir(fixture_path(fixture, ".porthole-otherdir"), 0700), 0);
@@ -534,6 +624,10 @@ int main(void)
         T(test_publish_volume_ignores_owners_fails_naming_both),
         T(test_publish_owner_without_privilege_fails_and_leaves_nothing),
         T(test_publish_stranger_never_reaches_the_temporary_socket),
+        T(test_publish_address_tells_the_path),
+        T(test_publish_address_in_a_directory_of_others_tells_the_name),
+        T(test_publish_address_of_a_long_name_is_short),
+        T(test_publish_own_stale_socket_that_keeps_us_out_is_replaced),
         T(test_publish_living_process_is_refused_and_untouched),
         T(test_publish_living_process_with_full_backlog_is_refused),
         T(test_publish_takeover_replaces_and_old_leaves_new_alone),

@@ -1,0 +1,121 @@
+#include "proxy/listen/socket_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define PROC_BYTES 32 /* "/proc/self/fd/N" */
+
+static void socket_file_close(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
+/* ---- addresses ---- */
+
+bool socket_file_address(int fd, const char *name, struct sockaddr_un *ret_address)
+{
+    int n;
+
+    *ret_address = (struct sockaddr_un){.sun_family = AF_UNIX};
+    n = snprintf(ret_address->sun_path, sizeof(ret_address->sun_path), "/proc/self/fd/%d%s%s", fd, name ? "/" : "",
+                 name ? name : "");
+    return n > 0 && (size_t)n < sizeof(ret_address->sun_path);
+}
+
+/* Whether only root and we can rename or replace what is in this directory. */
+static bool socket_file_is_ours(const char *directory)
+{
+    struct stat st;
+
+    return lstat(directory, &st) == 0 && S_ISDIR(st.st_mode) && (st.st_uid == 0 || st.st_uid == geteuid()) &&
+           ((st.st_mode & (S_IWGRP | S_IWOTH)) == 0 || (st.st_mode & S_ISVTX) != 0);
+}
+
+/* The same of every directory on the way to a path without symbolic links, the last one included. */
+static bool socket_file_way_is_ours(char *path)
+{
+    bool ours = socket_file_is_ours("/");
+
+    for (char *slash = strchr(path + 1, '/'); slash && ours; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        ours = socket_file_is_ours(path);
+        *slash = '/';
+    }
+    return ours && socket_file_is_ours(path);
+}
+
+bool socket_file_real_address(int fd, const char *name, struct sockaddr_un *ret_address)
+{
+    char proc[PROC_BYTES], path[sizeof(ret_address->sun_path)];
+    ssize_t length;
+    int n;
+
+    snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd);
+    length = readlink(proc, path, sizeof(path) - 1);
+    if (length <= 0 || (size_t)length >= sizeof(path) - 1 || path[0] != '/')
+        return false;
+    path[length] = '\0';
+    *ret_address = (struct sockaddr_un){.sun_family = AF_UNIX};
+    n = snprintf(ret_address->sun_path, sizeof(ret_address->sun_path), "%s/%s", path, name);
+    return n > 0 && (size_t)n < sizeof(ret_address->sun_path) && socket_file_way_is_ours(path);
+}
+
+/* ---- who serves one ---- */
+
+static int socket_file_connect(int fd)
+{
+    _cleanup_(socket_file_close) int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    struct sockaddr_un address;
+
+    if (probe < 0)
+        return -errno;
+    socket_file_address(fd, NULL, &address);
+    if (connect(probe, (struct sockaddr *)&address, sizeof(address)) == 0)
+        return 0;
+    return errno == EAGAIN ? 0 : -errno; /* EAGAIN: a full backlog is somebody's */
+}
+
+/* Our own file, whose mode keeps even us out: left by a process of ours that was killed, or by one that lives. It opens
+ * nothing to anybody else that its owner may write to it for a moment. */
+static int socket_file_probe_own(int fd, mode_t mode)
+{
+    char proc[PROC_BYTES];
+    int r;
+
+    snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd);
+    if (chmod(proc, (mode & 07777) | S_IWUSR) < 0)
+        return -EACCES;
+    r = socket_file_connect(fd);
+    if (chmod(proc, mode & 07777) < 0)
+        return -errno;
+    return r;
+}
+
+int socket_file_probe(int fd)
+{
+    struct stat st;
+    int r = socket_file_connect(fd);
+
+    if (r == -EACCES && fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode) && st.st_uid == geteuid())
+        r = socket_file_probe_own(fd, st.st_mode);
+    return r;
+}
+
+bool socket_file_is_served(const char *path)
+{
+    _cleanup_(socket_file_close) int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    struct stat st;
+    int r;
+
+    if (fd < 0 || fstat(fd, &st) < 0 || !S_ISSOCK(st.st_mode))
+        return false;
+    r = socket_file_probe(fd);
+    return r == 0 || r == -EACCES;
+}

@@ -1,0 +1,26 @@
+/* Socket files: names beyond what an address holds, what ss(8) shows of them, and whether somebody serves one. */
+#ifndef PORTHOLE_LISTEN_SOCKET_FILE_H
+#define PORTHOLE_LISTEN_SOCKET_FILE_H
+
+#include <stdbool.h>
+#include <sys/un.h>
+
+#include "proxy/base/error.h"
+
+/* The address of `name` in the directory (or, without a name, of the file) that is open as fd: sockaddr_un ends at
+ * 107 bytes, a path does not. False when even that does not fit, which a short name always does. */
+bool socket_file_address(int fd, const char *name, struct sockaddr_un *ret_address);
+
+/* The same of `name` in the directory that is open as fd, by its real path, for whoever looks up whose a socket is.
+ * Only where nobody but root and we could put something else in the way of that path meanwhile; else false. */
+bool socket_file_real_address(int fd, const char *name, struct sockaddr_un *ret_address);
+
+/* Tries to connect to the socket file that is open as fd (O_PATH). 0 when somebody serves it; -ECONNREFUSED when nobody
+ * does; another negative errno when that cannot be told. A file of our own whose mode keeps us out is opened to us for
+ * that moment. */
+int socket_file_probe(int fd) WARN_UNUSED;
+
+/* Whether there is a socket at the path that somebody serves, as far as this process may tell. */
+bool socket_file_is_served(const char *path);
+
+#endif
