@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "proxy/base/loop.h"
+#include "proxy/base/output.h"
 #include "proxy/listen/keeper.h"
 #include "proxy/listen/listener.h"
 #include "proxy/reach/connect.h"
@@ -135,6 +136,16 @@ static void server_stop_by_signal(struct server *server, const char *name)
         worker_stop(server->workers[i], 0);
 }
 
+static void server_reopen_logs(void)
+{
+    struct error error = ERROR_INIT;
+
+    if (output_reopen_all(&error) < 0)
+        log_error("SIGUSR1: %s", error.message);
+    else
+        log_info("SIGUSR1: log files are opened again");
+}
+
 /* As the first process of a container: whoever loses its parent is our child. */
 static void server_bury_orphans(void)
 {
@@ -152,6 +163,9 @@ static void server_heed_signal(struct server *server, int number)
         break;
     case SIGHUP:
         log_warn("SIGHUP: this version cannot reload its configuration; start another with --takeover");
+        break;
+    case SIGUSR1:
+        server_reopen_logs();
         break;
     case SIGCHLD:
         server_bury_orphans();

@@ -19,7 +19,7 @@ int server_new(struct snapshot *snapshot, const struct server_options *options, 
                struct error *error) WARN_UNUSED;
 
 /* Serves until SIGTERM, SIGINT, SIGQUIT, server_stop, or another process has taken over every path; then drains, which
- * another such signal cuts short, unless it comes within a second. Blocks those
+ * another such signal cuts short, unless it comes within a second. SIGUSR1 opens log files again. Blocks those
  * signals, and what else would end the process, for the calling thread. 0 or a negative errno. */
 int server_run(struct server *server) WARN_UNUSED;
 

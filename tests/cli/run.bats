@@ -273,3 +273,28 @@ JSON
     start_porthole run
     grep -Eq 'listening on tcp:localhost:[0-9]+, at (127.0.0.1:[0-9]+, by IPv4 only|\[::1\]:[0-9]+, by IPv6 only)' "$dir/run.err"
 }
+
+@test "run: SIGUSR1 opens a log file again that was renamed, and loses no line" {
+    start_target
+    configure '' "\"workers\": 2, \"log\": { \"access\": { \"to\": \"$dir/access.log\" } },"
+    start_porthole run
+    ask /before
+    eventually grep -q /before "$dir/access.log"
+    mv "$dir/access.log" "$dir/access.log.1"
+    ask /between
+    eventually grep -q /between "$dir/access.log.1"
+    kill -USR1 "$pid"
+    eventually grep -q 'log files are opened again' "$dir/run.err"
+    for i in 1 2 3 4; do
+        ask "/after$i"
+    done
+    eventually grep -q /after4 "$dir/access.log"
+    [ "$(grep -c /after "$dir/access.log")" -eq 4 ]
+    ! grep -q /after "$dir/access.log.1"
+    # What cannot be opened stays as it was.
+    rm "$dir/access.log"
+    mkdir "$dir/access.log"
+    kill -USR1 "$pid"
+    eventually grep -q "SIGUSR1: .*$dir/access.log" "$dir/run.err"
+    [ "$(ask /still)" = 'GET /still' ]
+}
