@@ -12,6 +12,7 @@
 
 #define BACKOFF_FIRST_MS 2
 #define BACKOFF_MOST_MS 100
+#define OVERSLEPT_MS 250 /* later than this a deadline is not noticed by a process that runs */
 
 const struct state_machine attempt_machine = {
     .name = "attempt",
@@ -38,6 +39,8 @@ struct attempt {
     char said[CURL_ERROR_SIZE]; /* written by libcurl */
     struct timer backoff;       /* armed while BACKING_OFF */
     struct instant deadline;
+    uint64_t timeout_ms;
+    bool overslept; /* the deadline was put off, which happens once */
     uint64_t backoff_ms;
     struct channel channel; /* OVER: the connection, or closed and `failure` says why */
     struct failure failure;
@@ -202,12 +205,29 @@ static void attempt_back_off(struct attempt *attempt)
         attempt->backoff_ms *= 2;
 }
 
+/* A process that was stopped or frozen finds the deadline passed, although the other side may have answered in time:
+ * libcurl looks at its clock first. No request has been sent, so it does no harm to begin anew, with all the time. */
+static bool attempt_puts_off(struct attempt *attempt, CURLcode code)
+{
+    struct instant now;
+
+    if (code != CURLE_OPERATION_TIMEDOUT || attempt->overslept)
+        return false;
+    now = instant_now(); /* as libcurl does: the stop may have come in the middle of a round */
+    if (!instant_before(instant_add_ms(attempt->deadline, OVERSLEPT_MS), now))
+        return false;
+    attempt->overslept = true;
+    attempt->deadline = instant_add_ms(now, attempt->timeout_ms);
+    return true;
+}
+
 /* libcurl's verdict: an end, or another try later. */
 static void attempt_on_done(struct transfer *transfer, int code)
 {
     struct attempt *attempt = CONTAINER_OF(transfer, struct attempt, transfer);
     int error_number = attempt_errno(attempt, (CURLcode)code);
-    bool may_wait = error_number == EAGAIN && instant_before(loop_now(attempt->loop), attempt->deadline);
+    bool may_wait = attempt_puts_off(attempt, (CURLcode)code) ||
+                    (error_number == EAGAIN && instant_before(loop_now(attempt->loop), attempt->deadline));
 
     if (code == CURLE_OK)
         attempt_take_channel(attempt);
@@ -262,6 +282,8 @@ static struct attempt *attempt_new(struct connector *connector, const struct des
     attempt->fn = NULL;
     attempt->list = NULL;
     attempt->deadline = instant_add_ms(loop_now(attempt->loop), timeout_ms);
+    attempt->timeout_ms = timeout_ms;
+    attempt->overslept = false;
     attempt->backoff_ms = BACKOFF_FIRST_MS;
     attempt->channel = (struct channel)CHANNEL_INIT;
     connect_socket_init(&attempt->socket, to->address);

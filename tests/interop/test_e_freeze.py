@@ -4,12 +4,15 @@ what arrived meanwhile, and not the time-out."""
 import contextlib
 import os
 import signal
+import threading
 import time
 
 import peers
 import wire
 from ends import house, open_tunnel, swap
+from porthole import Porthole
 from tap import test
+from test_6_network import LOCAL, Authority
 
 SECONDS = 5  # of each time-out: everything before the stop takes less, on a busy machine, too
 EACH = f"{SECONDS}s"
@@ -136,4 +139,26 @@ def under_way(context):
         client.close()
     porthole.check_outcomes("/second", 2, "forwarded")
     porthole.check_outcomes("/body", 1, "forwarded")
+    porthole.stop()
+
+
+@test("a stop longer than timeouts.connect, in the middle of a TLS handshake: the connection is made all the same", 60)
+def handshake(context):
+    authority, gate = Authority(context), threading.Event()
+    server = authority.server(LOCAL)
+
+    def shake_hands(sock):
+        gate.wait(40)
+        return server.wrap_socket(sock, server_side=True)
+
+    target = peers.Target(context, "tcp:127.0.0.1:0", peers.echo, around=shake_hands)
+    porthole = Porthole(context, {"/": {"endpoints": [target.endpoint.replace("http:", "https:")], "tls": {"ca": authority.ca},
+                                        "timeouts": {"connect": EACH}}})
+    with ask(porthole) as client:
+        peers.until(lambda: target.n_accepted == 1, 10)
+        with frozen(porthole):
+            gate.set()
+        got = wire.Response(client)
+        assert got.status == 200, f"{got.status} {got.body} {porthole.entries()}"
+    porthole.check_outcomes("/asked", 1, "forwarded")
     porthole.stop()
