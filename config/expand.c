@@ -26,22 +26,10 @@ struct expansion {
     char control[EXPAND_NAME_MAX + 1]; /* the first variable with a control character in its value; "": none */
 };
 
-/* How long the control character at the start of UTF-8 text is, 0 when it is none; *ret_code is its code point. */
-static size_t expand_control_length(const char *text, unsigned *ret_code)
-{
-    const unsigned char *c = (const unsigned char *)text;
-
-    *ret_code = c[0];
-    if (c[0] < 0x20 || c[0] == 0x7f)
-        return c[0] != '\0';
-    *ret_code = c[1];
-    return c[0] == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0 ? 2 : 0;
-}
-
-/* Where the first one is; NULL: nowhere. */
+/* Where the first control character is; NULL: nowhere. */
 static const char *expand_find_control(const char *text, unsigned *ret_code)
 {
-    while (*text && expand_control_length(text, ret_code) == 0)
+    while (*text && words_control_length(text, ret_code) == 0)
         text++;
     return *text ? text : NULL;
 }

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proxy/base/words.h"
+
 void problems_deinit(struct problems *problems)
 {
     for (size_t i = 0; i < problems->n_items; i++) {
@@ -95,17 +97,14 @@ void problems_sort(struct problems *problems)
 /* Control characters of the file must not reach a terminal. */
 static void problem_print_escaped(const char *text, FILE *to)
 {
-    for (; *text; text++) {
-        unsigned char c = (unsigned char)*text;
-        unsigned char next = (unsigned char)text[1];
-        if (c < 0x20 || c == 0x7f) {
-            fprintf(to, "\\u%04x", c);
-        } else if (c == 0xc2 && next >= 0x80 && next < 0xa0) {
-            fprintf(to, "\\u%04x", next);
-            text++;
-        } else {
-            fputc(c, to);
-        }
+    while (*text) {
+        unsigned code;
+        size_t length = words_control_length(text, &code);
+        if (length > 0)
+            fprintf(to, "\\u%04x", code);
+        else
+            fputc(*text, to);
+        text += length > 0 ? length : 1;
     }
 }
 

@@ -24,6 +24,9 @@ static void read_unknown_key(struct reader *reader, const struct place *at, cons
     size_t n_names = 0, length = 0;
     const char *near;
 
+    /* Nothing is compared for what nobody will be shown. */
+    if (problems_are_full(reader->problems))
+        return;
     for (const struct key *key = keys; key->name && n_names < READ_KEYS_MAX; key++) {
         if (key->type != KEY_LATER)
             names[n_names++] = key->name;

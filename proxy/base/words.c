@@ -1,6 +1,5 @@
 #include "proxy/base/words.h"
 
-#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -21,6 +20,17 @@ const char *words_show(const char *text, char out[WORDS_SHOWN_BYTES])
     memcpy(out, text, length);
     memcpy(out + length, "...", sizeof("..."));
     return out;
+}
+
+size_t words_control_length(const char *text, unsigned *ret_code)
+{
+    const unsigned char *c = (const unsigned char *)text;
+
+    *ret_code = c[0];
+    if (c[0] < 0x20 || c[0] == 0x7f)
+        return c[0] != '\0';
+    *ret_code = c[1];
+    return c[0] == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0 ? 2 : 0;
 }
 
 static unsigned words_least(unsigned a, unsigned b)
