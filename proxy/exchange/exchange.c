@@ -1,3 +1,11 @@
+/* The life of an exchange.
+ *
+ * Whatever goes wrong, wherever it is seen, becomes the exchange's failure once (exchange_fail_as); later ones are
+ * consequences and do not count. From then on the problem is the source: it answers if nothing was told yet, and cuts
+ * the answer off if it was. What was held of a target has been let go by then, so that its end (exchange_end) is the
+ * same for all: one record, and the memory.
+ *
+ * Memory comes from a free list that keeps what is hot; only what lies before `id` in the struct is cleared. */
 #include "proxy/exchange/exchange.h"
 
 #include <stdlib.h>

@@ -1,3 +1,12 @@
+/* What a client says, on its way to whoever answers.
+ *
+ * The head: checked by RFC and limits, then its route is found, then the route's source begins. Each of these may
+ * refuse, which makes the problem the source; whoever it is in the end is asked the same (exchange_expectation, _body,
+ * _body_end). A body that nobody wants is taken up to DISCARD_MOST_BYTES, for the sake of a connection that stays
+ * usable; beyond, the answer is told at once, if all of it is there.
+ *
+ * A head that a body follows is kept back until the first piece of it (env.unsent), so that both travel in one packet,
+ * or until the round of the loop ends. */
 #include "proxy/exchange/request.h"
 
 #include "proxy/exchange/answer.h"

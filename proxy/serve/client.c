@@ -1,3 +1,8 @@
+/* The record of a client: its phase with the deadline of each, and how it waits.
+ *
+ * Waiting is late suspension: a client whose exchange has nothing for it stays with the library as it is (client_wait),
+ * which asks again in its next run; it is suspended, and then watched by us, only in the run before the loop sleeps.
+ * Suspended and woken exactly once each, by our own flag: the library's lists do not bear it twice. */
 #include "proxy/serve/client.h"
 
 #include <errno.h>

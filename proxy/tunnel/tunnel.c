@@ -1,3 +1,12 @@
+/* Tunnels in turns.
+ *
+ * Events only note what an end can do (tunnel_on_events) and put the tunnel on the ready list; the bytes move in its
+ * turn (tunnel_turn), a few blocks each, after which it waits for events or for its next turn. So nothing is moved, and
+ * no tunnel ends, from within somebody else's call: a target's answer (tunnel_on_ticket) is noted, too, since the
+ * target may go with the last tunnel of its generation.
+ *
+ * What is asked of epoll is computed anew after each turn (tunnel_watch): edge-triggered, and for writing only while
+ * something is held that its taker did not take. */
 #include "proxy/tunnel/tunnel.h"
 
 #include <errno.h>
