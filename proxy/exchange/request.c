@@ -140,6 +140,11 @@ bool exchange_is_chunked(const struct exchange *exchange)
     return exchange->request.body == BODY_CHUNKED;
 }
 
+bool exchange_has_request(const struct exchange *exchange)
+{
+    return exchange->request_ended;
+}
+
 bool exchange_is_receiving(const struct exchange *exchange)
 {
     return exchange->state != EXCHANGE_NEW && !exchange->request_ended && exchange_takes_body(exchange);

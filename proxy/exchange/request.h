@@ -20,6 +20,8 @@ enum exchange_body_result {
 };
 /* Whether the request's body comes in the chunked coding. */
 bool exchange_is_chunked(const struct exchange *exchange);
+/* Whether all of it has come. */
+bool exchange_has_request(const struct exchange *exchange);
 /* Whether a piece of a body that is still coming can be taken. */
 bool exchange_is_receiving(const struct exchange *exchange);
 /* Whether a piece of body may be given now. */

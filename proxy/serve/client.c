@@ -109,9 +109,9 @@ void client_arm(struct client *client, enum client_phase phase)
 
 void client_stop_waiting(struct client *client)
 {
-    if (!client->waiting)
+    if (!client->request.waiting)
         return;
-    client->waiting = false;
+    client->request.waiting = false;
     client->clients->n_waiting--;
 }
 
@@ -150,11 +150,11 @@ void client_wait(struct client *client)
 {
     struct clients *clients = client->clients;
 
-    if (!client->waiting) {
-        client->waiting = true;
-        client->waited_run = clients->run;
+    if (!client->request.waiting) {
+        client->request.waiting = true;
+        client->request.waited_run = clients->run;
         clients->n_waiting++;
-    } else if (clients->about_to_sleep && clients->run != client->waited_run) {
+    } else if (clients->about_to_sleep && clients->run != client->request.waited_run) {
         client_suspend(client);
     }
 }
@@ -247,7 +247,7 @@ void clients_renew(struct clients *clients)
     for (link = clients->list.next; link != &clients->list; link = link->next) {
         struct client *client = CONTAINER_OF(link, struct client, link);
 
-        if (client->exchange || client->phase == CLIENT_LINGER || client->phase == CLIENT_TUNNEL)
+        if (client->request.exchange || client->phase == CLIENT_LINGER || client->phase == CLIENT_TUNNEL)
             continue;
         client_renew(client);
         if (client->side.leaving && client->phase != CLIENT_HEAD)
@@ -278,8 +278,8 @@ void clients_cut_all(struct clients *clients)
     for (link = clients->list.next; link != &clients->list; link = link->next) {
         struct client *client = CONTAINER_OF(link, struct client, link);
 
-        if (client->exchange)
-            exchange_fail(client->exchange, OUTCOME_STOPPED);
+        if (client->request.exchange)
+            exchange_fail(client->request.exchange, OUTCOME_STOPPED);
         client_cut(client);
     }
 }

@@ -47,7 +47,7 @@ struct clients {
     bool dirty;                             /* something was made ready since the last run */
     bool about_to_sleep;                    /* during the run in which waiters suspend themselves */
     size_t pool_bytes;                      /* the library's memory for each; stays what it was made for */
-    struct list relays;                     /* of relay: to be moved on (raw.h) */
+    struct list relays;                     /* of relay: to be moved on (relay.h) */
     void (*suspend)(struct client *client); /* the library's */
     void (*resume)(struct client *client);
     void (*expire)(struct client *client); /* makes the library close a connection on which it sees nothing */
@@ -82,6 +82,22 @@ enum client_phase {
 
 extern const struct state_machine client_machine;
 
+/* What a client has of one request, from its first line to its end. All zeros between two. */
+struct client_request {
+    struct exchange *exchange; /* NULL between, and when out of memory */
+    const char *target;        /* the request-target in the library's memory, while the head is looked at */
+    size_t target_bytes;
+    struct client_memory memory;
+    void *response;      /* the library's: what is being told */
+    struct relay *relay; /* owned; an answer told piece by piece by hand, else NULL */
+    unsigned waited_run; /* clients.run when it began to wait */
+    unsigned told_run;   /* clients.run when a response was queued */
+    bool waiting;        /* unsuspended, waits for its exchange */
+    bool expect_over;    /* the target was asked long enough: the client may send */
+    bool told;           /* a response has been queued, or sent by hand */
+    bool told_small;     /* a queued response lies in memory and is small enough to leave in one write */
+};
+
 /* One connection. Owned by the frontend from frontend_add until the library reports its close. */
 struct client {
     struct exchange_client side;
@@ -94,26 +110,14 @@ struct client {
     struct source watch;        /* our own look at the descriptor: hang-up, and the first byte after idling */
     struct timer timer;
     enum client_phase phase;
-    void *response;            /* the library's: what is being told */
-    struct relay *relay;       /* owned; an answer told piece by piece by hand, else NULL */
-    struct exchange *exchange; /* from the request line to the end of the response; NULL between */
-    const char *target;        /* the request-target in the library's memory, while the head is looked at */
-    size_t target_bytes;
+    struct client_request request;
     char *pool; /* the library's memory, into which it reads a request; all zeros between two; NULL before the first */
-    struct client_memory memory;
-    unsigned waited_run; /* clients.run when it began to wait */
-    bool waiting;        /* unsuspended, waits for its exchange */
     bool suspended;
     bool served;      /* has had an exchange */
     int unsent_bytes; /* at the last look at a slow reader, -1 before */
     int stalled_looks;
-    bool silent;       /* the timer stands for the deadline, not for a first look */
-    bool expect_over;  /* the target was asked long enough: the client may send */
-    bool told_small;   /* a queued response lies in memory and is small enough to leave in one write */
-    unsigned told_run; /* clients.run when it was queued */
-    bool ended;        /* the request is complete */
-    bool told;         /* a response has been queued, or sent by hand */
-    bool cut;          /* to be closed at the library's next call */
+    bool silent; /* the timer stands for the deadline, not for a first look */
+    bool cut;    /* to be closed at the library's next call */
     char node[48];
     char peer_text[80];
 };

@@ -12,7 +12,8 @@
 #include "proxy/exchange/answer.h"
 #include "proxy/exchange/report.h"
 #include "proxy/exchange/request.h"
-#include "proxy/serve/raw.h"
+#include "proxy/serve/early_answer.h"
+#include "proxy/serve/relay.h"
 
 /* ---- its exchange ---- */
 
@@ -21,22 +22,22 @@ static void client_on_wake(struct exchange_client *side)
     struct client *client = CONTAINER_OF(side, struct client, side);
 
     if (client->phase == CLIENT_RELAY) {
-        raw_wake(client);
-        if (client->suspended && exchange_is_receiving(client->exchange))
+        relay_wake(client);
+        if (client->suspended && exchange_is_receiving(client->request.exchange))
             client_wake(client);
         return;
     }
     if ((client->phase == CLIENT_BODY || client->phase == CLIENT_WAITING) &&
-        exchange_has_early_answer(client->exchange))
+        exchange_has_early_answer(client->request.exchange))
         client_arm(client, CLIENT_EARLY);
-    else if (client->phase == CLIENT_WAITING && exchange_is_receiving(client->exchange))
+    else if (client->phase == CLIENT_WAITING && exchange_is_receiving(client->request.exchange))
         client_arm(client, CLIENT_BODY);
     client_wake(client);
 }
 
 static void client_on_interim(struct exchange_client *side, unsigned status, const struct fields *fields)
 {
-    raw_interim(CONTAINER_OF(side, struct client, side), status, fields);
+    early_answer_interim(CONTAINER_OF(side, struct client, side), status, fields);
 }
 
 /* ---- leaving ---- */
@@ -47,7 +48,7 @@ static void client_let_go(struct client *client)
 {
     char byte;
 
-    if (client->exchange || client->phase == CLIENT_HEAD || client->phase == CLIENT_LINGER)
+    if (client->request.exchange || client->phase == CLIENT_HEAD || client->phase == CLIENT_LINGER)
         return;
     if (client->peer.is_unix)
         shutdown(client->fd, SHUT_RD);
@@ -80,7 +81,7 @@ bool client_make_room(struct admission_pass *pass)
 {
     struct client *client = CONTAINER_OF(pass, struct client, pass);
 
-    if ((client->phase != CLIENT_NEW && client->phase != CLIENT_IDLE) || client->exchange || client->cut ||
+    if ((client->phase != CLIENT_NEW && client->phase != CLIENT_IDLE) || client->request.exchange || client->cut ||
         client_has_begun(client))
         return false;
     client_let_go(client);
@@ -94,14 +95,14 @@ static void client_head_timeout(struct client *client)
     static const struct answer timeout = {.status = 408, .body = ANSWER_BUFFER, .data = "", .has_length = true};
     struct exchange_env *env = client->clients->env;
 
-    if (client->exchange) {
-        exchange_fail(client->exchange, OUTCOME_HEAD_TIMEOUT);
-        raw_answer(client);
+    if (client->request.exchange) {
+        exchange_fail(client->request.exchange, OUTCOME_HEAD_TIMEOUT);
+        relay_answer(client);
     } else {
         /* On a connection that has been served, a 408 out of nothing could be taken for the answer to a request that
          * crosses it. */
         if (!client->served)
-            raw_tell(client, &timeout);
+            early_answer_tell(client, &timeout);
         exchange_report_none(env, &client->side, client_head_begun(client), OUTCOME_HEAD_TIMEOUT,
                              client->served ? 0 : timeout.status);
     }
@@ -110,8 +111,8 @@ static void client_head_timeout(struct client *client)
 
 static void client_leave(struct client *client)
 {
-    if (client->exchange)
-        exchange_fail(client->exchange, OUTCOME_CLIENT_GONE);
+    if (client->request.exchange)
+        exchange_fail(client->request.exchange, OUTCOME_CLIENT_GONE);
     client_cut(client);
 }
 
@@ -152,7 +153,7 @@ static void client_on_slow_reader(struct client *client)
         timer_arm(client->clients->env->loop, &client->timer, client_deadline_ms(client, CLIENT_RESPONSE));
         return;
     }
-    exchange_fail(client->exchange, OUTCOME_CLIENT_STALLED);
+    exchange_fail(client->request.exchange, OUTCOME_CLIENT_STALLED);
     client_cut(client);
 }
 
@@ -179,18 +180,18 @@ static void client_on_timer(struct timer *timer)
         client_head_timeout(client);
         break;
     case CLIENT_EXPECT:
-        client->expect_over = true;
+        client->request.expect_over = true;
         client_wake(client);
         break;
     case CLIENT_BODY:
-        exchange_fail(client->exchange, OUTCOME_BODY_TIMEOUT);
-        raw_answer(client);
+        exchange_fail(client->request.exchange, OUTCOME_BODY_TIMEOUT);
+        relay_answer(client);
         break;
     case CLIENT_EARLY:
-        raw_answer(client);
+        relay_answer(client);
         break;
     case CLIENT_RELAY:
-        raw_timeout(client);
+        relay_timeout(client);
         break;
     case CLIENT_RESPONSE:
         client_on_slow_reader(client);
@@ -213,15 +214,15 @@ static void client_on_watch(struct source *source, uint32_t events)
     struct client *client = CONTAINER_OF(source, struct client, watch);
 
     if (events & (EPOLLHUP | EPOLLERR)) {
-        raw_wake(client); /* what it has not taken of a relayed answer finds out */
+        relay_wake(client); /* what it has not taken of a relayed answer finds out */
         /* With the answer told whole, the library knows whether all of it was sent. */
-        if (client->exchange && !client->cut && !exchange_is_told(client->exchange))
+        if (client->request.exchange && !client->cut && !exchange_is_told(client->request.exchange))
             client_leave(client);
         return;
     }
     if (client->phase == CLIENT_RELAY && (events & EPOLLOUT)) {
         client_watch(client, 0);
-        raw_wake(client);
+        relay_wake(client);
     }
     if (client->phase == CLIENT_NEW && (events & EPOLLIN) && client_has_begun(client)) {
         /* The head's deadline began when it came. */

@@ -10,7 +10,7 @@
 #include "proxy/serve/client_events.h"
 #include "proxy/serve/frontend_call.h"
 #include "proxy/serve/frontend_memory.h"
-#include "proxy/serve/raw.h"
+#include "proxy/serve/relay.h"
 
 #define RUNS_MOST 3
 #define FUTILE_RUNS_MOST 1000 /* a head may take some hundred, a KiB at a time */
@@ -77,7 +77,7 @@ static void frontend_on_connection(void *closure, struct MHD_Connection *connect
         void *request = client;
 
         /* 1.0.1 forgets to tell of the end when a chunk line does not fit its memory. */
-        if (client->exchange)
+        if (client->request.exchange)
             frontend_on_completed(closure, connection, &request, MHD_REQUEST_TERMINATED_WITH_ERROR);
         client_free(client);
         *context = NULL;
@@ -143,7 +143,7 @@ static bool frontend_has_more(const struct frontend *frontend)
 
 bool frontend_is_busy(const struct frontend *frontend)
 {
-    return frontend->clients.dirty || frontend->clients.n_waiting > 0 || raw_is_ready(&frontend->clients) ||
+    return frontend->clients.dirty || frontend->clients.n_waiting > 0 || relays_are_ready(&frontend->clients) ||
            frontend_has_more(frontend);
 }
 
@@ -151,7 +151,7 @@ void frontend_turn(struct frontend *frontend, bool quiet)
 {
     bool more;
 
-    raw_turn(&frontend->clients);
+    relays_turn(&frontend->clients);
     more = frontend_has_more(frontend);
     if (!frontend->clients.dirty && !more && !(quiet && frontend->clients.n_waiting > 0))
         return;

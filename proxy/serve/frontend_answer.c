@@ -21,11 +21,12 @@ static const char *field_value(const struct field *field)
 /* The library sends the footers that a response has when its chunked body ends. */
 static void client_add_trailers(const struct client *client)
 {
-    const struct fields *trailers = exchange_trailers(client->exchange);
+    const struct fields *trailers = exchange_trailers(client->request.exchange);
 
     for (size_t i = 0; trailers && i < trailers->n_items; i++)
         if (!trailers->items[i].drop)
-            MHD_add_response_footer(client->response, trailers->items[i].name.data, field_value(&trailers->items[i]));
+            MHD_add_response_footer(client->request.response, trailers->items[i].name.data,
+                                    field_value(&trailers->items[i]));
 }
 
 static ssize_t client_read(void *closure, uint64_t position, char *data, size_t size)
@@ -37,7 +38,7 @@ static ssize_t client_read(void *closure, uint64_t position, char *data, size_t 
     client->clients->n_calls++;
     if (client->cut)
         return MHD_CONTENT_READER_END_WITH_ERROR;
-    n = exchange_read(client->exchange, data, size);
+    n = exchange_read(client->request.exchange, data, size);
     if (n == SOURCE_WAIT) {
         if (client->phase != CLIENT_WAITING)
             client_arm(client, CLIENT_WAITING);
@@ -87,10 +88,10 @@ static void frontend_on_upgrade(void *closure, struct MHD_Connection *connection
     (void)context;
     loop_remove(&client->watch);
     if (end.fd < 0) {
-        exchange_fail(client->exchange, OUTCOME_INTERNAL);
+        exchange_fail(client->request.exchange, OUTCOME_INTERNAL);
     } else {
         end.pass = admission_steal(&client->pass);
-        if (exchange_tunnel(client->exchange, &end, (struct text){early, early_bytes}) == 0)
+        if (exchange_tunnel(client->request.exchange, &end, (struct text){early, early_bytes}) == 0)
             client_arm(client, CLIENT_TUNNEL);
     }
     MHD_upgrade_action(handle, MHD_UPGRADE_ACTION_CLOSE);
@@ -150,12 +151,12 @@ enum MHD_Result frontend_tell(struct client *client, const struct answer *answer
     client_stop_waiting(client);
     if (!response)
         return MHD_NO;
-    client->response = response; /* the library's, as long as it reads */
+    client->request.response = response; /* the library's, as long as it reads */
     if (client_add_fields(response, answer, close && answer->body != ANSWER_TUNNEL)) {
-        client->told = true;
-        client->told_small =
+        client->request.told = true;
+        client->request.told_small =
             answer->body == ANSWER_NONE || (answer->body == ANSWER_BUFFER && answer->length < BLOCK_BYTES);
-        client->told_run = client->clients->run;
+        client->request.told_run = client->clients->run;
         client_arm(client, CLIENT_RESPONSE);
         result = MHD_queue_response(client->connection, answer->status, response);
     }

@@ -6,7 +6,7 @@
 #include "proxy/exchange/request.h"
 #include "proxy/serve/frontend_call.h"
 #include "proxy/serve/frontend_memory.h"
-#include "proxy/serve/raw.h"
+#include "proxy/serve/relay.h"
 
 #define MOST_TRAILERS 64
 
@@ -31,37 +31,40 @@ static enum MHD_Result frontend_on_field(void *closure, enum MHD_ValueKind kind,
  * more behind it that the parser of 0.9.75 has not shown. */
 static bool client_line_is_whole(const struct client *client, struct text method, const char *version)
 {
-    return client->target == method.data + method.length + 1 && version == client->target + client->target_bytes + 1;
+    return client->request.target == method.data + method.length + 1 &&
+           version == client->request.target + client->request.target_bytes + 1;
 }
 
 static enum exchange_verdict client_collect_head(struct client *client, const char *method, const char *version)
 {
-    struct fields *fields = exchange_fields(client->exchange);
+    struct fields *fields = exchange_fields(client->request.exchange);
     struct text method_text = text_of(method);
-    size_t head_bytes = method_text.length + client->target_bytes + sizeof("  HTTP/1.1\r\n\r\n") - 1;
+    size_t head_bytes = method_text.length + client->request.target_bytes + sizeof("  HTTP/1.1\r\n\r\n") - 1;
     /* Counts the one that found no room, too, and ends there. */
     int n = MHD_get_connection_values_n(client->connection, MHD_HEADER_KIND, frontend_on_field, fields);
 
     for (size_t i = 0; i < fields->n_items; i++)
         head_bytes += fields->items[i].name.length + fields->items[i].value.length + sizeof(": \r\n") - 1;
     if (!client_line_is_whole(client, method_text, version))
-        exchange_refuse(client->exchange, OUTCOME_MALFORMED, "a NUL or a second space in the request line");
+        exchange_refuse(client->request.exchange, OUTCOME_MALFORMED, "a NUL or a second space in the request line");
     if (n < 0 || (size_t)n > fields->capacity)
-        exchange_refuse(client->exchange, OUTCOME_HEADER_TOO_LARGE, "too many fields");
+        exchange_refuse(client->request.exchange, OUTCOME_HEADER_TOO_LARGE, "too many fields");
     frontend_memory_head(client, method, fields, n < 0 ? 0 : (size_t)n, head_bytes);
-    return exchange_head(client->exchange, method_text, (unsigned)(version[7] - '0'), head_bytes);
+    return exchange_head(client->request.exchange, method_text, (unsigned)(version[7] - '0'), head_bytes);
 }
 
 /* Where the library has no memory for the head of an answer. A body that streams must not cross what the library may
  * still say while it takes the request (100 Continue), and a 101 is the library's to tell: then it is a 502. */
 static enum MHD_Result client_tell_by_hand(struct client *client, struct answer *answer)
 {
-    if (answer->body == ANSWER_TUNNEL || (answer->body == ANSWER_STREAM && !client->ended)) {
-        exchange_refuse(client->exchange, OUTCOME_RESPONSE_HEAD_TOO_LARGE, "beside what the client has sent already");
-        if (!exchange_answer(client->exchange, answer))
+    if (answer->body == ANSWER_TUNNEL ||
+        (answer->body == ANSWER_STREAM && !exchange_has_request(client->request.exchange))) {
+        exchange_refuse(client->request.exchange, OUTCOME_RESPONSE_HEAD_TOO_LARGE,
+                        "beside what the client has sent already");
+        if (!exchange_answer(client->request.exchange, answer))
             return MHD_NO;
     }
-    raw_relay(client, answer);
+    relay_begin(client, answer);
     if (client->phase == CLIENT_RELAY)
         client_suspend(client);
     return MHD_YES;
@@ -77,7 +80,7 @@ static enum MHD_Result client_follow(struct client *client, enum exchange_verdic
         client_suspend(client);
         return MHD_YES;
     case EXCHANGE_REFUSE:
-        if (!exchange_answer(client->exchange, &answer))
+        if (!exchange_answer(client->request.exchange, &answer))
             return MHD_NO;
         if (!frontend_memory_suffices(client, &answer))
             return client_tell_by_hand(client, &answer);
@@ -99,8 +102,8 @@ static void client_expect_early(struct client *client)
 static void client_relay_on(struct client *client)
 {
     client_arm(client, CLIENT_RELAY);
-    if (exchange_failed(client->exchange))
-        raw_wake(client);
+    if (exchange_failed(client->request.exchange))
+        relay_wake(client);
 }
 
 static enum MHD_Result client_on_body(struct client *client, const char *data, size_t length)
@@ -109,12 +112,12 @@ static enum MHD_Result client_on_body(struct client *client, const char *data, s
 
     if (client->phase == CLIENT_LINGER)
         return MHD_YES;
-    result = exchange_body(client->exchange, data, length);
+    result = exchange_body(client->request.exchange, data, length);
     if (client->phase == CLIENT_RELAY)
         client_relay_on(client);
     else if (result == EXCHANGE_BODY_EARLY)
-        raw_answer(client);
-    else if (exchange_has_early_answer(client->exchange))
+        relay_answer(client);
+    else if (exchange_has_early_answer(client->request.exchange))
         client_expect_early(client);
     else
         client_arm(client, result == EXCHANGE_BODY_FULL ? CLIENT_WAITING : CLIENT_BODY);
@@ -130,13 +133,13 @@ static void client_on_end(struct client *client)
     struct fields trailers = {.items = items, .capacity = MOST_TRAILERS};
     int n = 0;
 
-    if (exchange_is_chunked(client->exchange))
+    if (exchange_is_chunked(client->request.exchange))
         n = MHD_get_connection_values_n(client->connection, MHD_FOOTER_KIND, frontend_on_field, &trailers);
     if (n > MOST_TRAILERS)
-        exchange_refuse(client->exchange, OUTCOME_HEADER_TOO_LARGE, "too many trailers");
+        exchange_refuse(client->request.exchange, OUTCOME_HEADER_TOO_LARGE, "too many trailers");
     if (n > 0)
         frontend_memory_trailers(client, &trailers);
-    exchange_body_end(client->exchange, n > 0 ? &trailers : NULL);
+    exchange_body_end(client->request.exchange, n > 0 ? &trailers : NULL);
 }
 
 static enum MHD_Result client_on_request(struct client *client)
@@ -145,16 +148,14 @@ static enum MHD_Result client_on_request(struct client *client)
 
     if (client->phase == CLIENT_LINGER)
         return MHD_NO;
-    if (!client->ended) {
-        client->ended = true;
+    if (!exchange_has_request(client->request.exchange))
         client_on_end(client);
-    }
     if (client->phase == CLIENT_RELAY) {
         client_relay_on(client);
         client_suspend(client);
         return MHD_YES;
     }
-    if (exchange_answer(client->exchange, &answer)) {
+    if (exchange_answer(client->request.exchange, &answer)) {
         if (!frontend_memory_suffices(client, &answer))
             return client_tell_by_hand(client, &answer);
         return frontend_tell(client, &answer, answer.close);
@@ -175,12 +176,13 @@ enum MHD_Result frontend_on_call(void *closure, struct MHD_Connection *connectio
     (void)url;
     if (client)
         client->clients->n_calls++;
-    if (!client || !client->exchange || client->cut)
+    if (!client || !client->request.exchange || client->cut)
         return MHD_NO;
     if (client->phase == CLIENT_HEAD)
         return client_follow(client, client_collect_head(client, method, version));
     if (client->phase == CLIENT_EXPECT)
-        return client_follow(client, client->expect_over ? EXCHANGE_FORWARD : exchange_expectation(client->exchange));
+        return client_follow(client, client->request.expect_over ? EXCHANGE_FORWARD
+                                                                 : exchange_expectation(client->request.exchange));
     /* With several chunks in its buffer the library goes on calling after a suspension: left where they are, they come
      * again after the resume. Suspending twice would corrupt its lists. */
     if (client->suspended)
@@ -189,7 +191,7 @@ enum MHD_Result frontend_on_call(void *closure, struct MHD_Connection *connectio
         size_t length = *upload_bytes;
 
         /* Woken for another reason: what the library has read stays where it is. */
-        if (!exchange_takes_body(client->exchange)) {
+        if (!exchange_takes_body(client->request.exchange)) {
             client_suspend(client);
             return MHD_YES;
         }
@@ -214,13 +216,9 @@ void *frontend_on_target(void *closure, const char *target, struct MHD_Connectio
     /* What is still read of one that is over is not a request: its end has been recorded. */
     if (client->cut || client->phase == CLIENT_LINGER)
         return NULL;
-    client->exchange = exchange_new(clients->env, &client->side, text_of(target));
-    client->target = target;
-    client->target_bytes = strlen(target);
-    client->told = false;
-    client->ended = false;
-    client->told_small = false;
-    client->expect_over = false;
+    client->request.exchange = exchange_new(clients->env, &client->side, text_of(target));
+    client->request.target = target;
+    client->request.target_bytes = strlen(target);
     /* The deadline of a head begins with its first byte, not with its first line. */
     admission_busy(&client->pass);
     if (client->phase == CLIENT_NEW)
@@ -239,7 +237,7 @@ void *frontend_on_target(void *closure, const char *target, struct MHD_Connectio
 static bool frontend_was_delivered(const struct client *client, enum MHD_RequestTerminationCode how)
 {
     if (client->phase == CLIENT_LINGER)
-        return client->told;
+        return client->request.told;
     if (client->phase == CLIENT_HEAD || client->phase == CLIENT_BODY || client->phase == CLIENT_EARLY)
         return !client_has_left(client);
     if (how == MHD_REQUEST_TERMINATED_COMPLETED_OK)
@@ -247,7 +245,7 @@ static bool frontend_was_delivered(const struct client *client, enum MHD_Request
     /* A small response is written whole in the run it is queued in or in the next; that it was written is noticed one
      * run later, where a client that has read it and closed by then comes first. It was there when the response was
      * queued, since the library looks for hang-ups before it calls us. */
-    return client->told && client->told_small && client->clients->run != client->told_run;
+    return client->request.told && client->request.told_small && client->clients->run != client->request.told_run;
 }
 
 void frontend_on_completed(void *closure, struct MHD_Connection *connection, void **context,
@@ -264,11 +262,11 @@ void frontend_on_completed(void *closure, struct MHD_Connection *connection, voi
     client_stop_waiting(client);
     /* The library has refused the rest of the request while the answer was on its way. */
     if (client->phase == CLIENT_RELAY && how == MHD_REQUEST_TERMINATED_WITH_ERROR && !client->cut &&
-        !exchange_failed(client->exchange) && !client_has_left(client))
-        exchange_fail(client->exchange, OUTCOME_MALFORMED);
-    exchange_end(client->exchange, frontend_was_delivered(client, how));
-    client->exchange = NULL;
-    raw_drop(client); /* before the connection goes: nobody moves it on without its exchange */
+        !exchange_failed(client->request.exchange) && !client_has_left(client))
+        exchange_fail(client->request.exchange, OUTCOME_MALFORMED);
+    exchange_end(client->request.exchange, frontend_was_delivered(client, how));
+    relay_drop(client);
+    client->request = (struct client_request){0};
     /* The library closes such a connection when it next looks at it, for which there must be a reason. */
     if (how != MHD_REQUEST_TERMINATED_COMPLETED_OK) {
         shutdown(client->fd, SHUT_RDWR);

@@ -17,6 +17,7 @@
  * no memory to spare beside two heads; what does not fit is told by hand. */
 #include "proxy/serve/frontend_memory.h"
 
+#include <microhttpd.h>
 #include <stdint.h>
 #include <string.h>
 #include <unistd.h>
@@ -60,7 +61,7 @@ void frontend_memory_head(struct client *client, const char *method, const struc
     size_t before = (uintptr_t)method % ALIGNMENT;
 
     client->pool = before <= MOST_BEFORE_METHOD_BYTES ? (char *)method - before : NULL;
-    client->memory = (struct client_memory){
+    client->request.memory = (struct client_memory){
         .head_bytes = head_bytes,
         .record_bytes = n_fields * RECORD_BYTES + client_cookie_bytes(client, fields),
     };
@@ -68,14 +69,14 @@ void frontend_memory_head(struct client *client, const char *method, const struc
 
 void frontend_memory_body(struct client *client, size_t bytes)
 {
-    client->memory.body_bytes += bytes;
+    client->request.memory.body_bytes += bytes;
 }
 
 void frontend_memory_trailers(struct client *client, const struct fields *trailers)
 {
-    client->memory.record_bytes += trailers->n_items * RECORD_BYTES;
+    client->request.memory.record_bytes += trailers->n_items * RECORD_BYTES;
     for (size_t i = 0; i < trailers->n_items; i++)
-        client->memory.trailer_bytes += trailers->items[i].name.length + trailers->items[i].value.length;
+        client->request.memory.trailer_bytes += trailers->items[i].name.length + trailers->items[i].value.length;
 }
 
 /* ---- what is free ---- */
@@ -83,7 +84,7 @@ void frontend_memory_trailers(struct client *client, const struct fields *traile
 /* What is free for sure, whatever has come behind the request. */
 static size_t client_free_bytes(const struct client *client)
 {
-    const struct client_memory *memory = &client->memory;
+    const struct client_memory *memory = &client->request.memory;
     size_t half = client->clients->pool_bytes / 2, read = memory->head_bytes + READ_MORE_BYTES + half / 8, free;
 
     if (memory->trailer_bytes > half / 2)
@@ -97,7 +98,7 @@ static size_t client_free_bytes(const struct client *client)
 
 static bool client_has_clear(const struct client *client, size_t bytes)
 {
-    size_t end = client->clients->pool_bytes - client->memory.record_bytes;
+    size_t end = client->clients->pool_bytes - client->request.memory.record_bytes;
     const char *room = client->pool + end - bytes;
 
     return (client->served || client->clients->pool_bytes > MALLOC_MOST_BYTES) && room[0] == 0 &&
@@ -121,6 +122,7 @@ bool frontend_memory_suffices(const struct client *client, const struct answer *
     if (bytes <= client_free_bytes(client))
         return true;
     return client->pool &&
-           client->memory.head_bytes + client->memory.record_bytes + bytes < client->clients->pool_bytes &&
+           client->request.memory.head_bytes + client->request.memory.record_bytes + bytes <
+               client->clients->pool_bytes &&
            client_has_clear(client, bytes);
 }

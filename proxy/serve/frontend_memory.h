@@ -3,7 +3,8 @@
 #ifndef PORTHOLE_SERVE_FRONTEND_MEMORY_H
 #define PORTHOLE_SERVE_FRONTEND_MEMORY_H
 
-#include "proxy/serve/frontend_call.h"
+#include "proxy/exchange/source.h"
+#include "proxy/serve/client.h"
 
 /* What the library is to have for each connection when heads may have up to header_bytes. */
 size_t frontend_memory_bytes(size_t header_bytes);

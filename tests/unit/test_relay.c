@@ -19,7 +19,7 @@
 
 static char piece[PIECE_BYTES + 1];
 
-static int raw_group_setup(void **state)
+static int relay_group_setup(void **state)
 {
     (void)state;
     memset(piece, 'x', PIECE_BYTES);
@@ -85,7 +85,7 @@ static void close_and_expect(struct front *front, enum outcome outcome)
 
 /* ---- both directions at once ---- */
 
-static void test_raw_chunked_answer_and_upload_go_on_together(void **state)
+static void test_relay_chunked_answer_and_upload_go_on_together(void **state)
 {
     struct front *front = *state;
 
@@ -110,7 +110,7 @@ static void test_raw_chunked_answer_and_upload_go_on_together(void **state)
     assert_int_equal(counter_read(&front->rig->metrics.sent_bytes), 2 + 3 * 5 + 3);
 }
 
-static void test_raw_sized_answer_has_its_length_and_no_chunks(void **state)
+static void test_relay_sized_answer_has_its_length_and_no_chunks(void **state)
 {
     struct front *front = *state;
 
@@ -135,7 +135,7 @@ static void test_raw_sized_answer_has_its_length_and_no_chunks(void **state)
 }
 
 /* A client of HTTP/1.0 knows no chunks: the connection's end is the body's. */
-static void test_raw_answer_to_http_1_0_ends_with_the_connection(void **state)
+static void test_relay_answer_to_http_1_0_ends_with_the_connection(void **state)
 {
     struct front *front = *state;
 
@@ -150,7 +150,7 @@ static void test_raw_answer_to_http_1_0_ends_with_the_connection(void **state)
     close_and_expect(front, OUTCOME_FORWARDED);
 }
 
-static void test_raw_answer_until_close_becomes_chunks(void **state)
+static void test_relay_answer_until_close_becomes_chunks(void **state)
 {
     struct front *front = *state;
 
@@ -166,7 +166,7 @@ static void test_raw_answer_until_close_becomes_chunks(void **state)
 #define WITH_TRAILERS "HTTP/1.1 200 OK\r\nTrailer: T\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n"
 #define TRAILERS "0\r\nT: u\r\nContent-Length: 7\r\nSet-Cookie: a\r\nV:\r\n\r\n"
 
-static void test_raw_trailers_go_to_a_client_that_wants_them(void **state)
+static void test_relay_trailers_go_to_a_client_that_wants_them(void **state)
 {
     struct front *front = *state;
 
@@ -179,7 +179,7 @@ static void test_raw_trailers_go_to_a_client_that_wants_them(void **state)
     close_and_expect(front, OUTCOME_FORWARDED);
 }
 
-static void test_raw_trailers_go_to_a_client_that_did_not_ask(void **state)
+static void test_relay_trailers_go_to_a_client_that_did_not_ask(void **state)
 {
     struct front *front = *state;
 
@@ -221,7 +221,7 @@ static size_t fill_target(struct front *front)
     return n;
 }
 
-static void test_raw_client_that_stops_reading_and_goes_on_gets_everything(void **state)
+static void test_relay_client_that_stops_reading_and_goes_on_gets_everything(void **state)
 {
     struct front *front = *state;
     size_t n, n_got = 0;
@@ -250,7 +250,7 @@ static void test_raw_client_that_stops_reading_and_goes_on_gets_everything(void 
     close_and_expect(front, OUTCOME_CLIENT_GONE);
 }
 
-static void test_raw_client_that_stops_reading_for_too_long_is_cut(void **state)
+static void test_relay_client_that_stops_reading_for_too_long_is_cut(void **state)
 {
     struct front *front = *state;
 
@@ -262,7 +262,7 @@ static void test_raw_client_that_stops_reading_for_too_long_is_cut(void **state)
     assert_int_equal(target_n_open(front->rig->target), 0);
 }
 
-static void test_raw_neither_direction_moves_for_too_long(void **state)
+static void test_relay_neither_direction_moves_for_too_long(void **state)
 {
     struct front *front = *state;
 
@@ -275,7 +275,7 @@ static void test_raw_neither_direction_moves_for_too_long(void **state)
 }
 
 /* One direction is enough. */
-static void test_raw_direction_that_moves_keeps_the_other_alive(void **state)
+static void test_relay_direction_that_moves_keeps_the_other_alive(void **state)
 {
     struct front *front = *state;
     struct instant end;
@@ -309,7 +309,7 @@ static void test_raw_direction_that_moves_keeps_the_other_alive(void **state)
 }
 
 /* The client cannot mistake what it got for the whole. */
-static void test_raw_truncated_answer_is_cut_before_its_end(void **state)
+static void test_relay_truncated_answer_is_cut_before_its_end(void **state)
 {
     struct front *front = *state;
 
@@ -321,7 +321,7 @@ static void test_raw_truncated_answer_is_cut_before_its_end(void **state)
     assert_int_equal(front->n_closed, 1);
 }
 
-static void test_raw_silent_target_is_cut_after_its_own_time(void **state)
+static void test_relay_silent_target_is_cut_after_its_own_time(void **state)
 {
     struct front *front = *state;
 
@@ -332,7 +332,7 @@ static void test_raw_silent_target_is_cut_after_its_own_time(void **state)
 }
 
 /* The client's last piece is no reason to wait for the target for ever. */
-static void test_raw_silent_target_is_cut_although_the_client_went_on(void **state)
+static void test_relay_silent_target_is_cut_although_the_client_went_on(void **state)
 {
     struct front *front = *state;
 
@@ -345,7 +345,7 @@ static void test_raw_silent_target_is_cut_although_the_client_went_on(void **sta
     front_await(front, OUTCOME_TARGET_STALLED);
 }
 
-static void test_raw_client_that_leaves_frees_the_target(void **state)
+static void test_relay_client_that_leaves_frees_the_target(void **state)
 {
     struct front *front = *state;
 
@@ -355,7 +355,7 @@ static void test_raw_client_that_leaves_frees_the_target(void **state)
     assert_int_equal(rig_receive(front->rig), -1);
 }
 
-static void test_raw_client_that_leaves_with_its_answer_untaken_is_gone(void **state)
+static void test_relay_client_that_leaves_with_its_answer_untaken_is_gone(void **state)
 {
     struct front *front = *state;
 
@@ -365,7 +365,7 @@ static void test_raw_client_that_leaves_with_its_answer_untaken_is_gone(void **s
 }
 
 /* The target has said everything and the client has sent everything: only the last piece is left to be taken. */
-static void test_raw_client_that_leaves_before_the_last_piece_is_gone(void **state)
+static void test_relay_client_that_leaves_before_the_last_piece_is_gone(void **state)
 {
     struct front *front = *state;
     struct client *client;
@@ -383,7 +383,7 @@ static void test_raw_client_that_leaves_before_the_last_piece_is_gone(void **sta
 
 /* ---- uploads that stop ---- */
 
-static void test_raw_upload_waits_for_a_full_target(void **state)
+static void test_relay_upload_waits_for_a_full_target(void **state)
 {
     struct front *front = *state;
     size_t n, n_received = 0;
@@ -408,7 +408,7 @@ static void test_raw_upload_waits_for_a_full_target(void **state)
     close_and_expect(front, OUTCOME_CLIENT_GONE);
 }
 
-static void test_raw_target_that_stops_reading_and_speaking_is_cut(void **state)
+static void test_relay_target_that_stops_reading_and_speaking_is_cut(void **state)
 {
     struct front *front = *state;
 
@@ -420,7 +420,7 @@ static void test_raw_target_that_stops_reading_and_speaking_is_cut(void **state)
 }
 
 /* It has heard enough but still speaks; the rest of the upload is for nobody. */
-static void test_raw_target_that_closes_its_ears_still_answers(void **state)
+static void test_relay_target_that_closes_its_ears_still_answers(void **state)
 {
     struct front *front = *state;
 
@@ -437,7 +437,7 @@ static void test_raw_target_that_closes_its_ears_still_answers(void **state)
     close_and_expect(front, OUTCOME_FORWARDED);
 }
 
-static void test_raw_upload_that_gets_too_large_is_cut(void **state)
+static void test_relay_upload_that_gets_too_large_is_cut(void **state)
 {
     struct front *front = *state;
 
@@ -451,7 +451,7 @@ static void test_raw_upload_that_gets_too_large_is_cut(void **state)
     assert_null(strstr(front->data, "0\r\n\r\n"));
 }
 
-static void test_raw_upload_that_ends_badly_is_cut(void **state)
+static void test_relay_upload_that_ends_badly_is_cut(void **state)
 {
     struct front *front = *state;
 
@@ -463,7 +463,7 @@ static void test_raw_upload_that_ends_badly_is_cut(void **state)
     assert_null(strstr(front->rig->received, "0\r\n")); /* the target was not told that this is all */
 }
 
-static void test_raw_relay_is_stopped_with_all_clients(void **state)
+static void test_relay_is_stopped_with_all_clients(void **state)
 {
     struct front *front = *state;
 
@@ -477,7 +477,7 @@ static void test_raw_relay_is_stopped_with_all_clients(void **state)
 
 /* ---- answers that are told whole ---- */
 
-static void test_raw_early_answer_in_memory_is_told_whole(void **state)
+static void test_relay_early_answer_in_memory_is_told_whole(void **state)
 {
     struct front *front = *state;
 
@@ -490,7 +490,7 @@ static void test_raw_early_answer_in_memory_is_told_whole(void **state)
 }
 
 /* The rest comes in time: the library answers, and the connection goes on. */
-static void test_raw_is_not_needed_when_the_upload_ends_soon(void **state)
+static void test_relay_is_not_needed_when_the_upload_ends_soon(void **state)
 {
     struct front *front = *state;
 
@@ -511,31 +511,31 @@ static void test_raw_is_not_needed_when_the_upload_ends_soon(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        FRONT_TEST(test_raw_chunked_answer_and_upload_go_on_together),
-        FRONT_TEST(test_raw_sized_answer_has_its_length_and_no_chunks),
-        FRONT_TEST(test_raw_answer_to_http_1_0_ends_with_the_connection),
-        FRONT_TEST(test_raw_answer_until_close_becomes_chunks),
-        FRONT_TEST(test_raw_trailers_go_to_a_client_that_wants_them),
-        FRONT_TEST(test_raw_trailers_go_to_a_client_that_did_not_ask),
-        FRONT_TEST(test_raw_client_that_stops_reading_and_goes_on_gets_everything),
-        FRONT_TEST(test_raw_client_that_stops_reading_for_too_long_is_cut),
-        FRONT_TEST(test_raw_neither_direction_moves_for_too_long),
-        FRONT_TEST(test_raw_direction_that_moves_keeps_the_other_alive),
-        FRONT_TEST(test_raw_truncated_answer_is_cut_before_its_end),
-        FRONT_TEST(test_raw_silent_target_is_cut_after_its_own_time),
-        FRONT_TEST(test_raw_silent_target_is_cut_although_the_client_went_on),
-        FRONT_TEST(test_raw_client_that_leaves_frees_the_target),
-        FRONT_TEST(test_raw_client_that_leaves_with_its_answer_untaken_is_gone),
-        FRONT_TEST(test_raw_client_that_leaves_before_the_last_piece_is_gone),
-        FRONT_TEST(test_raw_upload_waits_for_a_full_target),
-        FRONT_TEST(test_raw_target_that_stops_reading_and_speaking_is_cut),
-        FRONT_TEST(test_raw_target_that_closes_its_ears_still_answers),
-        FRONT_TEST(test_raw_upload_that_gets_too_large_is_cut),
-        FRONT_TEST(test_raw_upload_that_ends_badly_is_cut),
-        FRONT_TEST(test_raw_relay_is_stopped_with_all_clients),
-        FRONT_TEST(test_raw_early_answer_in_memory_is_told_whole),
-        FRONT_TEST(test_raw_is_not_needed_when_the_upload_ends_soon),
+        FRONT_TEST(test_relay_chunked_answer_and_upload_go_on_together),
+        FRONT_TEST(test_relay_sized_answer_has_its_length_and_no_chunks),
+        FRONT_TEST(test_relay_answer_to_http_1_0_ends_with_the_connection),
+        FRONT_TEST(test_relay_answer_until_close_becomes_chunks),
+        FRONT_TEST(test_relay_trailers_go_to_a_client_that_wants_them),
+        FRONT_TEST(test_relay_trailers_go_to_a_client_that_did_not_ask),
+        FRONT_TEST(test_relay_client_that_stops_reading_and_goes_on_gets_everything),
+        FRONT_TEST(test_relay_client_that_stops_reading_for_too_long_is_cut),
+        FRONT_TEST(test_relay_neither_direction_moves_for_too_long),
+        FRONT_TEST(test_relay_direction_that_moves_keeps_the_other_alive),
+        FRONT_TEST(test_relay_truncated_answer_is_cut_before_its_end),
+        FRONT_TEST(test_relay_silent_target_is_cut_after_its_own_time),
+        FRONT_TEST(test_relay_silent_target_is_cut_although_the_client_went_on),
+        FRONT_TEST(test_relay_client_that_leaves_frees_the_target),
+        FRONT_TEST(test_relay_client_that_leaves_with_its_answer_untaken_is_gone),
+        FRONT_TEST(test_relay_client_that_leaves_before_the_last_piece_is_gone),
+        FRONT_TEST(test_relay_upload_waits_for_a_full_target),
+        FRONT_TEST(test_relay_target_that_stops_reading_and_speaking_is_cut),
+        FRONT_TEST(test_relay_target_that_closes_its_ears_still_answers),
+        FRONT_TEST(test_relay_upload_that_gets_too_large_is_cut),
+        FRONT_TEST(test_relay_upload_that_ends_badly_is_cut),
+        FRONT_TEST(test_relay_is_stopped_with_all_clients),
+        FRONT_TEST(test_relay_early_answer_in_memory_is_told_whole),
+        FRONT_TEST(test_relay_is_not_needed_when_the_upload_ends_soon),
     };
 
-    return cmocka_run_group_tests(tests, raw_group_setup, NULL);
+    return cmocka_run_group_tests(tests, relay_group_setup, NULL);
 }

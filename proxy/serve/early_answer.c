@@ -1,0 +1,101 @@
+#include "proxy/serve/early_answer.h"
+
+#include <stdio.h>
+#include <sys/socket.h>
+
+#include "proxy/http/head_writer.h"
+#include "proxy/http/status.h"
+
+#define STATUS_LINE_BYTES 80
+
+/* ---- heads ---- */
+
+static void early_answer_put_status(struct head_writer *writer, unsigned status)
+{
+    char line[STATUS_LINE_BYTES];
+    int n = snprintf(line, sizeof(line), "HTTP/1.1 %u %s\r\n", status, status_phrase(status));
+
+    head_put(writer, (struct text){line, (size_t)n});
+}
+
+/* What is for the client, and the empty line. Returns the length of the whole head, 0 when it does not fit. */
+static size_t early_answer_put_fields(struct head_writer *writer, const struct field *fields, size_t n_fields)
+{
+    for (size_t i = 0; i < n_fields; i++)
+        if (!fields[i].drop)
+            head_put_field(writer, fields[i].name, fields[i].value);
+    HEAD_PUT(writer, "\r\n");
+    return writer->full ? 0 : writer->length;
+}
+
+size_t early_answer_write_head(const struct answer *answer, bool chunked, char *out, size_t size)
+{
+    struct head_writer writer = {.out = out, .size = size};
+    char digits[24];
+    int n;
+
+    early_answer_put_status(&writer, answer->status);
+    HEAD_PUT(&writer, "Connection: close\r\n");
+    if (chunked) {
+        HEAD_PUT(&writer, "Transfer-Encoding: chunked\r\n");
+    } else if (answer->has_length) {
+        n = snprintf(digits, sizeof(digits), "%llu", (unsigned long long)answer->length);
+        head_put_field(&writer, TEXT_LITERAL("Content-Length"), (struct text){digits, (size_t)n});
+    }
+    return early_answer_put_fields(&writer, answer->fields, answer->n_fields);
+}
+
+/* ---- whole answers ---- */
+
+struct buffer_store *early_answer_blocks(const struct client *client)
+{
+    return &client->clients->env->tunnels.blocks;
+}
+
+static bool early_answer_send(const struct client *client, const char *data, size_t length)
+{
+    return send(client->fd, data, length, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)length;
+}
+
+void early_answer_end(struct client *client)
+{
+    shutdown(client->fd, SHUT_WR);
+    client_arm(client, CLIENT_LINGER);
+    if (client->suspended)
+        client_wake(client);
+}
+
+/* The answer before it has left the library whole, so that nothing can come in between. What has no room now is not
+ * worth waiting for; half of it would be the end. The exchange is left alone: this is called from where its answer is
+ * parsed. */
+void early_answer_interim(struct client *client, unsigned status, const struct fields *fields)
+{
+    struct buffer *block = buffer_take(early_answer_blocks(client));
+    struct head_writer writer = {.out = block ? block->data : NULL, .size = block ? block->size : 0};
+    size_t length;
+    ssize_t sent;
+
+    early_answer_put_status(&writer, status);
+    length = early_answer_put_fields(&writer, fields->items, fields->n_items);
+    sent = length > 0 ? send(client->fd, writer.out, length, MSG_NOSIGNAL | MSG_DONTWAIT) : 0;
+    if (sent > 0 && (size_t)sent < length)
+        client_cut(client);
+    buffer_give(early_answer_blocks(client), block);
+}
+
+bool early_answer_has_body(const struct answer *answer)
+{
+    return answer->body == ANSWER_BUFFER && answer->length > 0 && !answer->is_head;
+}
+
+void early_answer_tell(struct client *client, const struct answer *answer)
+{
+    struct buffer *block = buffer_take(early_answer_blocks(client));
+    size_t n = block ? early_answer_write_head(answer, false, block->data, block->size) : 0;
+
+    client->request.told =
+        n > 0 && early_answer_send(client, block->data, n) &&
+        (!early_answer_has_body(answer) || early_answer_send(client, answer->data, (size_t)answer->length));
+    buffer_give(early_answer_blocks(client), block);
+    early_answer_end(client);
+}

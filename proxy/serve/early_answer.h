@@ -1,0 +1,25 @@
+/* Answers past the library, which cannot queue one while the client is still sending: written to the client's
+ * descriptor by hand, after which the connection ends. Here is what leaves at once; what does not is relayed (relay.h).
+ */
+#ifndef PORTHOLE_SERVE_EARLY_ANSWER_H
+#define PORTHOLE_SERVE_EARLY_ANSWER_H
+
+#include "proxy/exchange/source.h"
+#include "proxy/serve/client.h"
+
+/* Sends an interim response, unless the client has no room for it. Never ends the exchange. */
+void early_answer_interim(struct client *client, unsigned status, const struct fields *fields);
+/* Sends a whole answer that lies in memory. */
+void early_answer_tell(struct client *client, const struct answer *answer);
+
+/* The head of the last answer on a connection. Returns its length, 0 when it does not fit. */
+size_t early_answer_write_head(const struct answer *answer, bool chunked, char *out, size_t size);
+/* Whether a body that lies in memory goes with it. */
+bool early_answer_has_body(const struct answer *answer);
+/* Closes our half, and takes what the client still sends for a moment, so that it reads the answer instead of a reset.
+ */
+void early_answer_end(struct client *client);
+/* Memory for a head, or a piece of body. */
+struct buffer_store *early_answer_blocks(const struct client *client);
+
+#endif
