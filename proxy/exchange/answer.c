@@ -22,9 +22,13 @@ bool exchange_has_early_answer(const struct exchange *exchange)
     return exchange->state == EXCHANGE_RECEIVING && exchange->source->has_answer(exchange);
 }
 
+bool exchange_has_broken_off(const struct exchange *exchange)
+{
+    return exchange->teller && exchange->teller != exchange->source;
+}
+
 bool exchange_is_told(const struct exchange *exchange)
 {
-    /* What breaks off after it was begun never is. */
     return exchange->teller == exchange->source && exchange->source->is_whole(exchange);
 }
 

@@ -13,6 +13,8 @@ bool exchange_answer(struct exchange *exchange, struct answer *ret_answer);
 bool exchange_has_early_answer(const struct exchange *exchange);
 /* Whether the answer has been handed out whole: what follows is up to the client's side. */
 bool exchange_is_told(const struct exchange *exchange);
+/* Whether it breaks off: the exchange has failed since. What it lent of the answer is gone. */
+bool exchange_has_broken_off(const struct exchange *exchange);
 /* The next piece of an ANSWER_STREAM, received straight into `data`: a count, or one of SOURCE_*. */
 ssize_t exchange_read(struct exchange *exchange, char *data, size_t size);
 /* After the end of an ANSWER_STREAM: the trailers for the client, their names and values terminated. NULL: none. */

@@ -207,6 +207,10 @@ static void relay_move(struct relay *relay)
 {
     struct client *client = relay->client;
 
+    if (exchange_has_broken_off(client->request.exchange)) {
+        client_cut(client);
+        return;
+    }
     for (int i = 0; i < PIECES_PER_TURN; i++) {
         if (buffer_length(relay->block) > 0 && !relay_give(relay))
             return;

@@ -146,6 +146,14 @@ void front_target_say(struct front *front, const char *data)
     front_settle(front);
 }
 
+void front_make_slow(struct front *front)
+{
+    struct client *client = CONTAINER_OF(frontend_clients(front->frontend)->list.next, struct client, link);
+    int bytes = 1; /* the kernel's least */
+
+    assert_int_equal(setsockopt(client->fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes)), 0);
+}
+
 enum client_phase front_phase(struct front *front)
 {
     return CONTAINER_OF(frontend_clients(front->frontend)->list.next, struct client, link)->phase;

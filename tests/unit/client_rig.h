@@ -22,6 +22,8 @@ int front_teardown(void **state);
 void front_open(struct front *front);
 /* Connects anew; the client before is closed. */
 void front_connect(struct front *front);
+/* What is sent to the client waits for it to read, but for a little. */
+void front_make_slow(struct front *front);
 /* The client's phase; there must be one client. */
 enum client_phase front_phase(struct front *front);
 

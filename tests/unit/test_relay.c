@@ -463,6 +463,36 @@ static void test_relay_upload_that_ends_badly_is_cut(void **state)
     assert_null(strstr(front->rig->received, "0\r\n")); /* the target was not told that this is all */
 }
 
+/* The answer lies in memory, which goes when the exchange fails: what has not left by then is not read any more. */
+static void test_relay_of_an_answer_in_memory_breaks_off_with_a_bad_upload(void **state)
+{
+    struct front *front = *state;
+    char *answer = malloc(30000);
+    size_t length, n_got = 0;
+    int n;
+
+    assert_non_null(answer);
+    front->rig->listener.limit_body_bytes = 10;
+    front_open(front);
+    front_make_slow(front);
+    front_reach_target(front, CHUNKED "3\r\nabc\r\n");
+    n = snprintf(answer, 30000, "HTTP/1.1 200 OK\r\nContent-Length: 3000\r\nX: %017000d\r\n\r\n%03000d", 0, 0);
+    length = (size_t)n;
+    rig_send_bytes(front->rig, answer, length);
+    await_relay(front);
+    front_say(front, "9\r\ntoo large\r\n");
+    for (int i = 0; i < 1000 && front->n_closed == 0; i++) {
+        front_receive(front);
+        n_got += front->n_data;
+        front->n_data = 0;
+        front_round(front, 1);
+    }
+    front_await(front, OUTCOME_BODY_TOO_LARGE);
+    assert_int_equal(front->n_closed, 1);
+    assert_true(n_got < length);
+    free(answer);
+}
+
 static void test_relay_is_stopped_with_all_clients(void **state)
 {
     struct front *front = *state;
@@ -532,6 +562,7 @@ int main(void)
         FRONT_TEST(test_relay_target_that_closes_its_ears_still_answers),
         FRONT_TEST(test_relay_upload_that_gets_too_large_is_cut),
         FRONT_TEST(test_relay_upload_that_ends_badly_is_cut),
+        FRONT_TEST(test_relay_of_an_answer_in_memory_breaks_off_with_a_bad_upload),
         FRONT_TEST(test_relay_is_stopped_with_all_clients),
         FRONT_TEST(test_relay_early_answer_in_memory_is_told_whole),
         FRONT_TEST(test_relay_is_not_needed_when_the_upload_ends_soon),
