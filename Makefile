@@ -284,5 +284,5 @@ lint-shell:
 format: ## Format the C sources
 	clang-format -i $(FORMATTED)
 
-layers: ## Prove that includes point downwards only, and that no file is too long
+layers: ## Prove that includes point downwards only, without a circle, and that no file is too long
 	@tests/layers.sh

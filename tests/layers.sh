@@ -1,18 +1,18 @@
 #!/bin/bash
-# Proves that includes point down only, that each library is known to its own rooms only, and that no file is longer than 600
-# lines. Says how long functions are.
+# Proves that includes point down only, that there is no circle, that each library is known to its own rooms only, and that
+# no file is longer than 600 lines. Says how long functions are.
 # usage: tests/layers.sh [ROOT]
 set -eu -o pipefail
 
 cd "${1:-$(dirname "$0")/..}"
 readonly MOST_LINES=600
 
-files=$(mktemp)
-trap 'rm -f "$files"' EXIT
+edges=$(mktemp) files=$(mktemp)
+trap 'rm -f "$edges" "$files"' EXIT
 
 find config proxy cmd -name '*.[ch]' -o -name '*.def' | LC_ALL=C sort >"$files"
 # shellcheck disable=SC2016 # awk's own $
-xargs awk '
+xargs awk -v edges="$edges" '
 # The floors of the house, from the ground up. Includes may point to the same floor or down.
 function floor_of(path) {
     if (path ~ /^proxy\/base\//)     return 0
@@ -45,6 +45,12 @@ function complain(what) {
     n_bad++
 }
 
+# A room: a source file with its header and its table.
+function room_of(path) {
+    sub(/\.(c|h|def)$/, "", path)
+    return path
+}
+
 BEGIN {
     split("proxy/base proxy/http config proxy/report proxy/reach proxy/listen proxy/tunnel proxy/exchange " \
           "proxy/serve proxy/admin proxy/worker proxy/reload proxy/server cmd", names, " ")
@@ -74,6 +80,7 @@ match($0, /^[ \t]*#[ \t]*include[ \t]*[<"][^>"]+[>"]/) {
         complain("\"" header "\" is not a path from the top of the tree")
     else if (there > here)
         complain("includes \"" header "\": " names[here + 1] " lies below " names[there + 1])
+    print room_of(FILENAME), room_of(header) > edges
 }
 
 END {
@@ -81,6 +88,14 @@ END {
         exit 1
     printf "layers: %d files, %d includes, all pointing down\n", n_files, n_includes
 }' <"$files"
+
+# tsort(1) names the rooms of each circle it meets; a room may include itself.
+if ! circles=$(awk '$1 != $2' "$edges" | LC_ALL=C tsort 2>&1 >/dev/null) || [ -n "$circles" ]; then
+    echo "layers: rooms include each other in a circle:"
+    sed -n 's/^tsort: \([^-].*[/].*\)$/    \1/p; s/^tsort: -: input contains a loop:$/  circle:/p' <<<"$circles"
+    exit 1
+fi
+echo "layers: no circle"
 
 # A function is what stands between braces in the first column.
 xargs awk -v most="$MOST_LINES" '

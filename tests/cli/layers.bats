@@ -116,3 +116,55 @@ refuses() {
     layers
     [[ ${lines[-1]} == "layers: 20 lines in the longest file, 1 in the median of 3 functions" ]]
 }
+
+# Plants files, each "NAME INCLUDED", and looks.
+planted() { # "FILE INCLUDE"...
+    local file
+    for file in "$@"; do
+        printf '#include %s\n' "${file#* }" >"$house/${file%% *}"
+    done
+    layers
+    for file in "$@"; do
+        rm "$house/${file%% *}"
+    done
+}
+
+refuses_circle() { # "ROOM..." "FILE INCLUDE"...
+    local room rooms=$1
+    shift
+    planted "$@"
+    [ "$status" -ne 0 ] || { echo "a circle is accepted: $*"; return 1; }
+    for room in $rooms; do
+        [[ $output == *"    $room"$'\n'* || $output == *"    $room" ]] || { echo "$room is not named: $output"; return 1; }
+    done
+}
+
+@test "layers: rooms that include each other in a circle are refused, and named" {
+    refuses_circle "proxy/reach/pool proxy/reach/target" \
+        'proxy/reach/pool.h "proxy/reach/target.h"' 'proxy/reach/target.h "proxy/reach/pool.h"'
+    # A private header belongs to its room; who includes it is another.
+    refuses_circle "proxy/reach/pool proxy/reach/pool_parts" \
+        'proxy/reach/pool.c "proxy/reach/pool_parts.h"' 'proxy/reach/pool_parts.h "proxy/reach/pool.h"'
+    # The source of one and the header of the other are enough.
+    refuses_circle "proxy/serve/client proxy/serve/raw" \
+        'proxy/serve/client.c "proxy/serve/raw.h"' 'proxy/serve/raw.c "proxy/serve/client.h"'
+    refuses_circle "config/a config/b config/c" \
+        'config/a.h "config/b.h"' 'config/b.c "config/c.def"' 'config/c.c "config/a.h"'
+}
+
+@test "layers: two circles are both named" {
+    refuses_circle "config/a config/b cmd/x cmd/y" 'config/a.h "config/b.h"' 'config/b.h "config/a.h"' 'cmd/x.h "cmd/y.h"' 'cmd/y.h "cmd/x.h"'
+}
+
+@test "layers: the files of one room may include each other, and a room many others" {
+    planted 'proxy/reach/pool.c "proxy/reach/pool.h"' 'proxy/reach/pool.h "proxy/reach/pool.def"' \
+        'proxy/reach/target.h "proxy/reach/pool.h"' 'proxy/reach/target.c "proxy/reach/pool.def"' \
+        'proxy/reach/upstream.c "proxy/reach/target.h"'
+    [ "$status" -eq 0 ] || { echo "$output"; return 1; }
+}
+
+@test "layers: a circle over two floors is an include that points up" {
+    planted 'proxy/reach/pool.c "proxy/tunnel/tunnel.h"' 'proxy/tunnel/tunnel.c "proxy/reach/pool.h"'
+    [ "$status" -ne 0 ]
+    [[ $output == 'proxy/reach/pool.c:1: includes "proxy/tunnel/tunnel.h"'* ]]
+}

@@ -10,6 +10,7 @@ import os
 import random
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -132,8 +133,9 @@ class Storm:
         self.over = threading.Event()
         self.stopping = False
         self.faults, self.n_served, self.n_wild = [], 0, 0
-        self.unix = peers.Target(context, f"unix:{context.path('target.sock')}", serve)
-        self.tcp = peers.Target(context, "tcp:127.0.0.1:0", serve)
+        # Whoever shares an endpoint shares its connections, so good and bad have their own.
+        self.targets = {name: peers.Target(context, f"unix:{context.path(name)}" if "unix" in name else "tcp:127.0.0.1:0", serve)
+                        for name in ("good-unix", "good-tcp", "bad-unix", "bad-tcp")}
         self.stream = peers.Target(context, f"unix:{context.path('stream-target.sock')}", serve_stream)
         self.porthole = self._start()
         self.threads = []
@@ -141,17 +143,15 @@ class Storm:
     def _start(self):
         connections = {"idle_timeout": "100ms", "max": 12}
         patient, hasty = {"response": "20s", "connect": "20s", "idle": "20s", "tunnel": "1s"}, {"response": "300ms", "idle": "300ms", "tunnel": "300ms"}
-        routes = [{"match": {"path_prefix": f"/{name}"}, "target": name} for name in ("good-unix", "good-tcp", "bad-unix", "bad-tcp")]
+        routes = [{"match": {"path_prefix": f"/{name}"}, "target": name} for name in self.targets]
         self.address, self.stream_address = f"unix:{self.context.path('app.sock')}", f"unix:{self.context.path('stream.sock')}"
         self.tcp_address = f"tcp:127.0.0.1:{peers.free_port()}"
         http = {"timeouts": {"head": "20s", "body": "20s"}, "routes": [*routes, {"respond": {"status": 200, "body": "here\n"}}]}
         porthole = Porthole(self.context, workers=WORKERS, drain="1s", listeners=[
             {"bind": self.address, **http}, {"bind": self.tcp_address, **http},
             {"bind": self.stream_address, "stream": {"target": "stream"}}], targets={
-                "good-unix": {"endpoints": [self.unix.endpoint], "connections": connections, "timeouts": patient},
-                "good-tcp": {"endpoints": [self.tcp.endpoint], "connections": connections, "timeouts": patient},
-                "bad-unix": {"endpoints": [self.unix.endpoint], "connections": connections, "timeouts": hasty},
-                "bad-tcp": {"endpoints": [self.tcp.endpoint], "connections": connections, "timeouts": hasty},
+                **{name: {"endpoints": [target.endpoint], "connections": connections, "timeouts": patient if "good" in name else hasty}
+                   for name, target in self.targets.items()},
                 "stream": {"endpoints": [self.stream.endpoint], "connections": {"max": 100}, "timeouts": {"tunnel": "1s"}}})
         porthole.remember_fds()
         return porthole
@@ -291,7 +291,7 @@ class Storm:
             assert not thread.is_alive(), "a client hangs"
         self.context.note(f"{self.n_served} honest exchanges, {self.n_wild} wild clients, {len(self.porthole.entries())} lines of access log")
         assert not self.faults, self.faults
-        errors = self.unix.errors + self.tcp.errors + self.stream.errors
+        errors = sum((target.errors for target in (*self.targets.values(), self.stream)), [])
         wrong = [error for error in errors if "ValueError" not in error]  # a torn request does not parse
         assert not wrong, wrong[:5]
 
@@ -311,7 +311,12 @@ def passes(context):
     assert storm.n_served > 0
     peers.until(lambda: os.path.exists(context.path("app.sock")), 20, "the socket")
     assert wire.exchange(storm.address, "GET", "/").status == 200
-    storm.porthole.check_fds(30)
+    try:
+        storm.porthole.check_fds(30)
+    except AssertionError:
+        sockets = subprocess.run(["ss", "-xtnpH"], capture_output=True, text=True, check=False).stdout.splitlines()
+        context.note("\n".join(line for line in sockets if f"pid={storm.porthole.pid}," in line))
+        raise
     storm.porthole.stop(30)
 
 
