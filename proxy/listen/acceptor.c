@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #define ACCEPT_MOST 16 /* per wake-up, so that accepting never starves those who are in */
+#define GUEST_MS 100   /* for other workers to let somebody go */
 #define RETRY_MS 50    /* while nobody is idle; who leaves is told at once */
 
 const struct state_machine acceptor_machine = {
@@ -184,8 +185,8 @@ static bool acceptor_knows(struct acceptor *acceptor, struct admission_pass *pas
     return acceptor_let_one_go(acceptor, uid) && admission_know(pass, uid);
 }
 
-/* Reads who is there and whether it may be. */
-static bool acceptor_lets_in(struct acceptor *acceptor, int fd, struct admission_pass *pass, struct peer *ret_peer)
+/* Whether there is somebody, and who is allowed. */
+static bool acceptor_welcomes(struct acceptor *acceptor, int fd, struct peer *ret_peer)
 {
     const struct listener_config *config = acceptor->config;
 
@@ -197,26 +198,85 @@ static bool acceptor_lets_in(struct acceptor *acceptor, int fd, struct admission
         acceptor_log_refused(acceptor, ret_peer, "is not allowed on");
         return false;
     }
-    if (!acceptor_knows(acceptor, pass, ret_peer->uid)) {
-        acceptor_log_refused(acceptor, ret_peer, "has limits.connections_per_uid connections on");
-        return false;
-    }
     return true;
+}
+
+static void acceptor_serve(struct acceptor *acceptor, int fd, const struct peer *peer, struct admission_pass *pass)
+{
+    struct acceptor_host *host = acceptor->host;
+
+    counter_add(&host->metrics->connections, 1);
+    if (host->serve(host, acceptor->config, fd, peer, admission_steal(pass)) < 0)
+        log_error("cannot serve another connection on %s: out of memory", acceptor->config->name);
+}
+
+static void acceptor_refuse(struct acceptor *acceptor, int fd, const struct peer *peer, struct admission_pass *pass)
+{
+    acceptor_log_refused(acceptor, peer, "has limits.connections_per_uid connections on");
+    close(fd);
+    admission_leave(pass);
+}
+
+/* Takes somebody for a moment whose user may have idle clients in other workers. There is one such place, so that a
+ * user who comes again and again costs the others nothing. */
+static bool acceptor_lodge(struct acceptor *acceptor, int fd, const struct peer *peer, struct admission_pass *pass)
+{
+    struct acceptor_guest *guest = &acceptor->guest;
+
+    if (guest->fd >= 0 || acceptor_is_emptying(acceptor) || acceptor->desk->admission->n_desks == 1)
+        return false;
+    guest->fd = fd;
+    guest->peer = *peer;
+    guest->pass = admission_steal(pass);
+    timer_arm(acceptor->host->loop, &guest->patience, GUEST_MS);
+    admission_wait(acceptor->desk, ADMISSION_FULL);
+    admission_ask_for(acceptor->desk, peer->uid);
+    return true;
+}
+
+/* Ends the guest's stay: it has a place now, or is refused. */
+static void acceptor_settle(struct acceptor *acceptor, bool served)
+{
+    struct acceptor_guest *guest = &acceptor->guest;
+    int fd = guest->fd;
+
+    timer_disarm(&guest->patience);
+    guest->fd = -1;
+    if (served)
+        acceptor_serve(acceptor, fd, &guest->peer, &guest->pass);
+    else
+        acceptor_refuse(acceptor, fd, &guest->peer, &guest->pass);
+}
+
+static void acceptor_on_patience(struct timer *timer)
+{
+    struct acceptor *acceptor = CONTAINER_OF(timer, struct acceptor, guest.patience);
+
+    acceptor_settle(acceptor, acceptor_knows(acceptor, &acceptor->guest.pass, acceptor->guest.peer.uid));
+}
+
+static void acceptor_look_after_guest(struct acceptor *acceptor)
+{
+    if (acceptor->guest.fd < 0)
+        return;
+    if (admission_know(&acceptor->guest.pass, acceptor->guest.peer.uid))
+        acceptor_settle(acceptor, true);
+    else
+        admission_wait(acceptor->desk, ADMISSION_FULL);
 }
 
 static void acceptor_take(struct acceptor *acceptor, int fd, struct admission_pass *pass)
 {
-    struct acceptor_host *host = acceptor->host;
     struct peer peer;
 
-    if (!acceptor_lets_in(acceptor, fd, pass, &peer)) {
+    if (!acceptor_welcomes(acceptor, fd, &peer)) {
         close(fd);
         admission_leave(pass);
-        return;
+    } else if (acceptor_knows(acceptor, pass, peer.uid)) {
+        acceptor_serve(acceptor, fd, &peer, pass);
+    } else if (!acceptor_lodge(acceptor, fd, &peer, pass)) {
+        acceptor_refuse(acceptor, fd, &peer, pass);
     }
-    counter_add(&host->metrics->connections, 1);
-    if (host->serve(host, acceptor->config, fd, &peer, admission_steal(pass)) < 0)
-        log_error("cannot serve another connection on %s: out of memory", acceptor->config->name);
 }
 
 /* A place for who is next. False when there is nobody, or no place: then it will be looked for again. */
@@ -293,14 +353,22 @@ static void acceptor_on_ready(struct source *source, uint32_t events)
 
 void acceptor_look(struct acceptor *acceptor)
 {
+    uid_t uid = atomic_exchange(&acceptor->desk->asked_for, ADMISSION_NOBODY);
+
     if (atomic_exchange(&acceptor->desk->asked, false))
         acceptor_let_one_go(acceptor, ADMISSION_NOBODY);
+    /* Somebody else may have let one go already. */
+    if (uid != ADMISSION_NOBODY && admission_user_is_full(acceptor->desk->admission, uid))
+        acceptor_let_one_go(acceptor, uid);
+    acceptor_look_after_guest(acceptor);
     if (acceptor->state == ACCEPTOR_WAITING)
         acceptor_open(acceptor);
 }
 
 static void acceptor_close(struct acceptor *acceptor)
 {
+    if (acceptor->guest.fd >= 0)
+        acceptor_settle(acceptor, false);
     admission_stop_waiting(acceptor->desk);
     timer_disarm(&acceptor->retry);
     loop_remove(&acceptor->source);
@@ -331,8 +399,10 @@ void acceptor_change(struct acceptor *acceptor, int fd)
 void acceptor_init(struct acceptor *acceptor, struct acceptor_host *host, const struct listener_config *config,
                    struct admission_desk *desk)
 {
-    *acceptor = (struct acceptor){.host = host, .config = config, .desk = desk, .fd = -1, .source = SOURCE_INIT};
+    *acceptor = (struct acceptor){
+        .host = host, .config = config, .desk = desk, .fd = -1, .source = SOURCE_INIT, .guest.fd = -1};
     timer_init(&acceptor->retry, acceptor_on_retry);
+    timer_init(&acceptor->guest.patience, acceptor_on_patience);
 }
 
 void acceptor_deinit(struct acceptor *acceptor)

@@ -39,6 +39,14 @@ struct acceptor_host {
     bool (*let_go)(struct acceptor_host *host, struct admission_pass *pass);
 };
 
+/* Somebody whose user has as many clients as it may, while other workers are asked to let an idle one of them go. */
+struct acceptor_guest {
+    int fd; /* owned, -1: none */
+    struct peer peer;
+    struct admission_pass pass;
+    struct timer patience;
+};
+
 /* Embedded; one thread's. */
 struct acceptor {
     struct acceptor_host *host;           /* borrowed */
@@ -48,6 +56,7 @@ struct acceptor {
     int fd; /* owned: a duplicate of the listener's, -1 when closed */
     struct source source;
     struct timer retry; /* while WAITING */
+    struct acceptor_guest guest;
     uint64_t n_refused; /* peers */
     struct instant next_refused_line;
 };

@@ -34,6 +34,7 @@ int admission_init(struct admission *admission, struct admission_house *house, c
     for (size_t i = 0; i < n_workers; i++) {
         desks[i].admission = admission;
         desks[i].idle_since_ns = UINT64_MAX;
+        desks[i].asked_for = ADMISSION_NOBODY;
         list_init(&desks[i].idle);
     }
     episode_init(&admission->crowding);
@@ -186,6 +187,20 @@ uint64_t admission_ask(struct admission_desk *desk, enum admission_verdict want,
     return 0;
 }
 
+void admission_ask_for(struct admission_desk *desk, uid_t uid)
+{
+    struct admission *admission = desk->admission;
+
+    for (size_t i = 0; i < admission->n_desks; i++) {
+        struct admission_desk *other = &admission->desks[i];
+
+        if (other == desk)
+            continue;
+        atomic_store(&other->asked_for, uid);
+        other->told(other);
+    }
+}
+
 /* ---- users ---- */
 
 /* A limit that limits.connections makes idle needs no counting. */
@@ -234,6 +249,18 @@ static bool admission_count_user(struct admission *admission, uid_t uid)
         user->n_clients++;
     pthread_mutex_unlock(&admission->lock);
     return room;
+}
+
+bool admission_user_is_full(struct admission *admission, uid_t uid)
+{
+    const struct admission_user *user;
+    bool full;
+
+    pthread_mutex_lock(&admission->lock);
+    user = admission_find(admission, uid);
+    full = user && user->n_clients >= admission->config->limit_connections_per_uid;
+    pthread_mutex_unlock(&admission->lock);
+    return full;
 }
 
 static void admission_forget_user(struct admission *admission, uid_t uid)

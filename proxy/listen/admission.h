@@ -54,10 +54,11 @@ struct admission_desk {
     struct list idle;            /* of admission_pass, longest first */
     /* Since when the first of them is, UINT64_MAX when there is none: for other workers. */
     atomic_uint_fast64_t idle_since_ns;
-    atomic_uint n_idle, n_tunnels;             /* written by the worker only */
-    atomic_bool asked;                         /* the first of them is to make room */
-    atomic_bool waiting;                       /* to be told of the next place */
-    atomic_bool short_of;                      /* waits for a descriptor: a place on another listener will do */
+    atomic_uint n_idle, n_tunnels; /* written by the worker only */
+    atomic_uint asked_for; /* one of this user's is to make room, when it has as many as it may; or ADMISSION_NOBODY */
+    atomic_bool asked;     /* the first of them is to make room */
+    atomic_bool waiting;   /* to be told of the next place */
+    atomic_bool short_of;  /* waits for a descriptor: a place on another listener will do */
     void (*told)(struct admission_desk *desk); /* there may be a place, or it is asked; called by any thread */
     void *closure;                             /* of whoever is told */
 };
@@ -136,6 +137,12 @@ struct admission_pass *admission_longest(struct admission_desk *desk, uid_t uid,
  * for long enough, or ADMISSION_NOBODY_IS_IDLE. */
 uint64_t admission_ask(struct admission_desk *desk, enum admission_verdict want, struct instant now,
                        struct admission_desk **ret_desk);
+
+/* The same of a user who has as many as it may, when the caller's own desk has none of its idle ones: asks all the
+ * other desks. */
+void admission_ask_for(struct admission_desk *desk, uid_t uid);
+/* Whether a user has as many as it may. */
+bool admission_user_is_full(struct admission *admission, uid_t uid);
 
 /* ---- waiting ---- */
 

@@ -176,7 +176,7 @@ static void listener_put(char *out, size_t size, size_t *used, const char *forma
 /* Where a TCP listener is: a name may have several addresses, of which one is served. */
 static void listener_put_bound(const struct listener *listener, char *out, size_t size, size_t *used)
 {
-    struct sockaddr_storage address;
+    struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
     socklen_t length = sizeof(address);
     char host[NI_MAXHOST], service[NI_MAXSERV];
 

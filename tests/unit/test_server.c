@@ -419,6 +419,27 @@ static void test_server_user_with_all_its_places_idle_lets_its_own_go(void **sta
     running_end(&running);
 }
 
+/* In whichever worker they are. */
+static void test_server_user_with_idle_clients_in_other_workers_lets_them_go(void **state)
+{
+    struct fixture *fixture = *state;
+    struct running running;
+    int fds[24];
+
+    running_begin(&running, fixture,
+                  "{ \"workers\": 4, \"log\": { \"level\": \"error\" }, \"listeners\": [ { \"bind\": "
+                  "\"unix:%s/app.sock\", " PATIENT "\"limits\": { \"connections_per_uid\": 4 }, " RESPONDS "} ] }",
+                  false);
+    for (size_t i = 0; i < ARRAY_LENGTH(fds); i++) {
+        fds[i] = say(fixture->path, GET);
+        expect(fds[i], "hi");
+    }
+    await_ends(fds, ARRAY_LENGTH(fds), ARRAY_LENGTH(fds) - 4);
+    for (size_t i = 0; i < ARRAY_LENGTH(fds); i++)
+        close(fds[i]);
+    running_end(&running);
+}
+
 static void test_server_peer_that_is_not_allowed_is_closed_at_once(void **state)
 {
     struct fixture *fixture = *state;
@@ -480,6 +501,7 @@ int main(void)
         SERVER_TEST(test_server_client_that_has_begun_a_request_makes_no_room),
         SERVER_TEST(test_server_full_of_idle_clients_lets_those_of_other_workers_go),
         SERVER_TEST(test_server_user_with_all_its_places_idle_lets_its_own_go),
+        SERVER_TEST(test_server_user_with_idle_clients_in_other_workers_lets_them_go),
         SERVER_TEST(test_server_peer_that_is_not_allowed_is_closed_at_once),
         SERVER_TEST(test_server_with_several_workers_serves_everybody),
         SERVER_TEST(test_server_stopped_before_it_ran_ends),
