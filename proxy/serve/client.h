@@ -51,6 +51,8 @@ struct clients {
     void (*suspend)(struct client *client); /* the library's */
     void (*resume)(struct client *client);
     void (*expire)(struct client *client); /* makes the library close a connection on which it sees nothing */
+    /* Makes the library look at a connection in every run, so that it tells of one that it has closed; or no more. */
+    void (*look)(struct client *client, bool always);
 };
 
 /* Where a client is, and what its timer waits for.
@@ -117,6 +119,7 @@ struct client {
     int unsent_bytes; /* at the last look at a slow reader, -1 before */
     int stalled_looks;
     bool silent; /* the timer stands for the deadline, not for a first look */
+    bool looked; /* the library looks at the connection in every run */
     bool cut;    /* to be closed at the library's next call */
     char node[48];
     char peer_text[80];

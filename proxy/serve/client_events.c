@@ -116,6 +116,21 @@ static void client_leave(struct client *client)
     client_cut(client);
 }
 
+/* Before the library's memory for a connection is touched: it frees that when it closes the connection, which it may
+ * tell of only when it looks at the connection again. Now it does, in the next run. True when that has been. */
+static bool client_is_looked_at(struct client *client)
+{
+    bool looked = client->looked;
+
+    client->looked = !looked;
+    client->clients->look(client, !looked);
+    if (!looked) {
+        client->clients->dirty = true;
+        timer_arm(client->clients->env->loop, &client->timer, 1);
+    }
+    return looked;
+}
+
 /* Nothing for a while from a client that is to send. From now on it is watched: for its end, and between requests for
  * the first byte of the next, where the head's deadline begins.
  *
@@ -123,6 +138,8 @@ static void client_leave(struct client *client)
  * resident and full of zeros: most of what an idle connection costs. */
 static void client_on_silence(struct client *client)
 {
+    if ((client->looked || (client->phase == CLIENT_IDLE && client->pool)) && !client_is_looked_at(client))
+        return;
     client->silent = true;
     timer_arm(client->clients->env->loop, &client->timer,
               client_deadline_ms(client, client->phase) - CLIENT_SILENCE_MS);

@@ -13,6 +13,7 @@
 #include "proxy/serve/relay.h"
 
 #define RUNS_MOST 3
+#define TIMEOUT_NEVER_S 1000000000u
 #define FUTILE_RUNS_MOST 1000 /* a head may take some hundred, a KiB at a time */
 
 struct frontend {
@@ -49,6 +50,12 @@ static void frontend_resume(struct client *client)
 static void frontend_expire(struct client *client)
 {
     MHD_set_connection_option(client->connection, MHD_CONNECTION_OPTION_TIMEOUT, 1u);
+}
+
+/* Connections with a time-out of their own are those that it looks at. */
+static void frontend_look(struct client *client, bool always)
+{
+    MHD_set_connection_option(client->connection, MHD_CONNECTION_OPTION_TIMEOUT, always ? TIMEOUT_NEVER_S : 0u);
 }
 
 static size_t frontend_keep_escapes(void *closure, struct MHD_Connection *connection, char *s)
@@ -222,6 +229,7 @@ struct frontend *frontend_new(struct exchange_env *env, struct error *error)
     frontend->clients.suspend = frontend_suspend;
     frontend->clients.resume = frontend_resume;
     frontend->clients.expire = frontend_expire;
+    frontend->clients.look = frontend_look;
     frontend->source = (struct source)SOURCE_INIT;
     frontend->clients.pool_bytes = frontend_memory_bytes(env->generation->header_bytes);
     frontend->daemon = frontend_start_daemon(frontend);
