@@ -134,8 +134,11 @@ static void target_make_place(struct target *target)
         pool_drop_oldest(&target->endpoints[i]->pool);
 }
 
-static enum connect_result target_connect(struct target *target, struct ticket *ticket, struct endpoint *endpoint,
-                                          struct connection **ret_connection, struct failure *ret_failure)
+/* Seldom, beside taking one that is there: not to be inlined where that is done. */
+static __attribute__((noinline)) enum connect_result target_connect(struct target *target, struct ticket *ticket,
+                                                                    struct endpoint *endpoint,
+                                                                    struct connection **ret_connection,
+                                                                    struct failure *ret_failure)
 {
     const struct destination to = {&endpoint->address, &endpoint->tls};
     struct channel channel = CHANNEL_INIT;
@@ -227,5 +230,6 @@ void target_give(struct target *target, struct connection *connection, bool reus
 {
     pool_give(connection, reusable);
     target->n_busy--;
-    target_serve_queue(target);
+    if (!list_empty(&target->queue))
+        target_serve_queue(target);
 }

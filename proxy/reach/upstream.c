@@ -101,7 +101,8 @@ void upstream_init(struct upstream *upstream, struct loop *loop, struct upstream
 void upstream_deinit(struct upstream *upstream)
 {
     timer_disarm(&upstream->timer);
-    target_withdraw(&upstream->ticket);
+    if (upstream->ticket.state != TICKET_IDLE)
+        target_withdraw(&upstream->ticket);
     upstream_drop_connection(upstream, false);
     request_half_drop(&upstream->request_half);
     response_half_drop(&upstream->response_half);
