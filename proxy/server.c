@@ -1,3 +1,11 @@
+/* The main thread. It makes everything and publishes last, since another process may give way to a published socket;
+ * then it only waits: for signals, for the keeper of the sockets, and for its workers to say that they accept no more
+ * (then listeners are closed) and that they have ended.
+ *
+ *   serving --> stopping: paths withdrawn --> drained: listeners closed --> stopped
+ *
+ * A stop goes through in this order, whoever asks for it. Whoever connected before the path was withdrawn is in a
+ * backlog and is served. */
 #include "proxy/server.h"
 
 #include <errno.h>

@@ -1,3 +1,14 @@
+/* A worker's round:
+ *
+ *   loop: ready descriptors (listeners, clients, targets), timers  -->  mailbox  -->  library, tunnels, unsent heads
+ *
+ * It sleeps in the loop only when none of those has more to do. Everything that it owns is touched by its thread alone;
+ * what others want goes through its mailbox and is done between two rounds, never inside a callback. A seat joins a
+ * listener's acceptor with its desk of the listener's admission, and is told by other workers' threads through a
+ * message that lies in it: one is enough, however often they tell.
+ *
+ * A stop empties the backlogs first, since nobody else would serve them, tells the server that it accepts no more, and
+ * ends when the last client and the last tunnel have left; its deadline cuts those that are still there. */
 #include "proxy/worker.h"
 
 #include <errno.h>
