@@ -143,15 +143,16 @@ static void client_on_silence(struct client *client)
     client->silent = true;
     timer_arm(client->clients->env->loop, &client->timer,
               client_deadline_ms(client, client->phase) - CLIENT_SILENCE_MS);
-    if (client->phase == CLIENT_IDLE) {
+    /* The library may not have seen that, or have closed without a word: then its memory is gone. */
+    if (client_has_left(client)) {
+        client_leave(client);
+    } else if (client->phase == CLIENT_IDLE) {
         client_watch(client, EPOLLIN);
         /* The cleared pool begins with what has already come of the next request. */
         if (client->pool && client->pool[0] != '\0')
             client_arm(client, CLIENT_HEAD);
         else if (client->pool)
             give_back_zero_pages(client->pool, client->clients->pool_bytes);
-    } else if (client_has_left(client)) {
-        client_leave(client);
     } else {
         client_watch(client, EPOLLRDHUP | (client->phase == CLIENT_NEW ? EPOLLIN : 0));
     }
@@ -234,6 +235,8 @@ static void client_on_watch(struct source *source, uint32_t events)
         relay_wake(client); /* what it has not taken of a relayed answer finds out */
         /* With the answer told whole, the library knows whether all of it was sent. */
         if (client->request.exchange && !client->cut && !exchange_is_told(client->request.exchange))
+            client_leave(client);
+        else if (client->phase == CLIENT_IDLE && !client->cut && client_has_left(client))
             client_leave(client);
         return;
     }
