@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/un.h>
@@ -21,6 +22,7 @@ struct frontend {
     struct source source; /* the daemon's epoll descriptor */
     struct clients clients;
     unsigned n_futile;     /* runs without news and without a call, in a row */
+    bool gave_up;          /* the library has complained in this run */
     struct client *adding; /* between frontend_add and the library's notification */
 };
 
@@ -125,6 +127,17 @@ static void frontend_on_ready(struct source *source, uint32_t events)
     CONTAINER_OF(source, struct frontend, source)->clients.dirty = true;
 }
 
+/* After the library has given up on a connection: whose memory is gone is not known, so nobody's is, until it has read
+ * another head there. */
+static void frontend_forget_memory(struct frontend *frontend)
+{
+    struct list *link;
+
+    frontend->gave_up = false;
+    for (link = frontend->clients.list.next; link != &frontend->clients.list; link = link->next)
+        CONTAINER_OF(link, struct client, link)->pool = NULL;
+}
+
 static void frontend_run(struct frontend *frontend)
 {
     unsigned n_calls = frontend->clients.n_calls;
@@ -133,6 +146,8 @@ static void frontend_run(struct frontend *frontend)
     frontend->clients.run++;
     frontend->clients.dirty = false;
     MHD_run(frontend->daemon);
+    if (frontend->gave_up)
+        frontend_forget_memory(frontend);
     if (frontend->clients.n_calls != n_calls)
         frontend->n_futile = 0;
 }
@@ -188,11 +203,23 @@ static void frontend_panic(void *closure, const char *file, unsigned line, const
     abort();
 }
 
+/* The library has something to complain of. A connection that it gives up between two requests (its memory is full of
+ * what is no request line) is freed at once, and closed only when something happens on it: this is the one sign. */
+static void frontend_on_complaint(void *closure, const char *format, va_list arguments)
+{
+    struct frontend *frontend = closure;
+
+    (void)format;
+    (void)arguments;
+    frontend->gave_up = true;
+}
+
 static struct MHD_Daemon *frontend_start_daemon(struct frontend *frontend)
 {
     unsigned flags = MHD_USE_EPOLL | MHD_USE_TURBO | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE |
-                     MHD_USE_NO_LISTEN_SOCKET | MHD_USE_NO_THREAD_SAFETY;
+                     MHD_USE_NO_LISTEN_SOCKET | MHD_USE_NO_THREAD_SAFETY | MHD_USE_ERROR_LOG;
     struct MHD_OptionItem options[] = {
+        {MHD_OPTION_EXTERNAL_LOGGER, (intptr_t)frontend_on_complaint, frontend}, /* first of all */
         {MHD_OPTION_URI_LOG_CALLBACK, (intptr_t)frontend_on_target, &frontend->clients},
         {MHD_OPTION_UNESCAPE_CALLBACK, (intptr_t)frontend_keep_escapes, NULL},
         {MHD_OPTION_NOTIFY_COMPLETED, (intptr_t)frontend_on_completed, frontend},

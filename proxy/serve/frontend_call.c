@@ -267,8 +267,10 @@ void frontend_on_completed(void *closure, struct MHD_Connection *connection, voi
     exchange_end(client->request.exchange, frontend_was_delivered(client, how));
     relay_drop(client);
     client->request = (struct client_request){0};
-    /* The library closes such a connection when it next looks at it, for which there must be a reason. */
+    /* The library frees the memory of such a connection now, and closes it when it next looks at it, for which there
+     * must be a reason. */
     if (how != MHD_REQUEST_TERMINATED_COMPLETED_OK) {
+        client->pool = NULL;
         shutdown(client->fd, SHUT_RDWR);
         client->clients->dirty = true;
     }

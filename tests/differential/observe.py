@@ -11,8 +11,6 @@ ADDED = {b"via", b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forw
 FRAMING = {b"content-length", b"transfer-encoding"}
 VOLATILE = {b"date", b"server", b"sec-websocket-accept"}
 PERSISTENCE = {b"close", b"keep-alive"}
-# libmicrohttpd 0.9.75 sends the head of some of its own refusals twice, the first time without the body.
-STUTTER = re.compile(rb"(HTTP/1\.1 4[0-9][0-9] (?:[^\r\n]+\r\n)+\r\n)(?=\1)")
 MOST_SHOWN = 32
 
 
@@ -93,7 +91,6 @@ def answer_word(message):
 
 
 def _read_answers(received, to_head):
-    received = STUTTER.sub(b"", received)
     if not to_head:
         return read_all(received, read_response)
     return read_all(received, lambda data, at: read_response(data, at, True))
@@ -137,7 +134,7 @@ def _end_word(message, to_head):
 
 def observe_response(payload, client, _origin):
     """Aspects of a payload of RESPONSES: what the client received."""
-    received = STUTTER.sub(b"", client.received)
+    received = client.received
     interim, at, final, faults = [], 0, None, []
     try:
         while at < len(received):
