@@ -117,7 +117,7 @@ static enum MHD_Result client_on_body(struct client *client, const char *data, s
         client_relay_on(client);
     else if (result == EXCHANGE_BODY_EARLY)
         relay_answer(client);
-    else if (exchange_has_early_answer(client->request.exchange))
+    else if (client->phase == CLIENT_EARLY || exchange_has_early_answer(client->request.exchange))
         client_expect_early(client);
     else
         client_arm(client, result == EXCHANGE_BODY_FULL ? CLIENT_WAITING : CLIENT_BODY);
