@@ -36,7 +36,7 @@ class Authority:
         return self.path(f"{name}.crt")
 
     def server(self, names, client_ca=None, days=2):
-        """A context for a server whose certificate is for those names, for so many days from now."""
+        """A context for a server whose certificate is for those names, for so many days from now: with 0 it has expired."""
         self._issue("server", "ca", "/CN=interop server", f"subjectAltName={names}", days)
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         tls.load_cert_chain(self.path("server.crt"), self.path("server.key"))
@@ -105,7 +105,7 @@ def refuses_tls(context, porthole, why):
 @test("https target with an expired certificate: 502 tls_failed, and the access log says so")
 def tls_expired(context):
     authority = Authority(context)
-    porthole, target = behind_tls(context, authority.server(LOCAL, days=-1), tls={"ca": authority.ca})
+    porthole, target = behind_tls(context, authority.server(LOCAL, days=0), tls={"ca": authority.ca})
     refuses_tls(context, porthole, "certificate has expired")
     assert target.endpoint.rpartition("/")[2] in reasons(porthole, "/refused", 20), "the address that was tried"
 
@@ -115,7 +115,7 @@ def tls_expired_in_error_log(context):
     authority = Authority(context)
     target = peers.Target(context, "tcp:127.0.0.1:0", peers.echo,
                           around=lambda sock: server.wrap_socket(sock, server_side=True))
-    server = authority.server(LOCAL, days=-1)
+    server = authority.server(LOCAL, days=0)
     routes = {"/": {"endpoints": [target.endpoint.replace("http:", "https:")], "tls": {"ca": authority.ca}}}
     porthole = Porthole(context, routes, log={"level": "warn"})
     assert wire.exchange(porthole.address).status == 502
