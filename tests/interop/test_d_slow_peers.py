@@ -466,24 +466,39 @@ def fill(sock, first=b""):
             time.sleep(0.002)
 
 
+def queue_behind(without, beside):
+    """What a round of latencies says of a queue behind the stalled, "" if nothing."""
+    p50 = [statistics.median(found) for found in (without, beside)]
+    p99 = [found[REQUESTS * 99 // 100] for found in (without, beside)]
+    if p50[1] > 5 * p50[0] + 0.002 or p99[1] > 10 * p99[0] + 0.02:
+        return f"p50 {p50[1]:.4f} s, {p50[0]:.4f} s without them; p99 {p99[1]:.4f} s, {p99[0]:.4f} s without them"
+    return ""
+
+
 def make_stall_test(name, stall):
     def run(context):
         healthy = peers.Target(context, f"unix:{context.path('healthy.sock')}", peers.echo)
         board = ends.Board(context, f"unix:{context.path('target.sock')}")
-        porthole = Porthole(context, {"/bad": {"endpoints": [board.endpoint], "connections": ends.QUICK},
-                                      "/healthy": {"endpoints": [healthy.endpoint]}})
+        porthole = Porthole(context, {"/bad": {"endpoints": [board.endpoint], "connections": ends.QUICK,
+                                               "timeouts": {"response": "10m"}},
+                                      "/healthy": {"endpoints": [healthy.endpoint]}},
+                            listener={"timeouts": {"head": "10m", "body": "10m"}})
         latencies(porthole.address, 200)
         without = latencies(porthole.address)
-        clients, targets = stall(context, porthole, board)
-        beside = latencies(porthole.address)
         context.note(f"without them: {describe(without)}")
-        context.note(f"with {MANY}:     {describe(beside)}")
+        clients, targets = stall(context, porthole, board)
+        # A queue shows in every round, a machine that has other work in some.
+        for _ in range(5):
+            beside = latencies(porthole.address)
+            context.note(f"with {MANY}:     {describe(beside)}")
+            queue = queue_behind(without, beside)
+            if not queue:
+                break
+        assert not queue, queue
+        ended = [entry for entry in porthole.entries() if entry["request"] != "/healthy"]
+        assert not ended, f"{len(ended)} were stalled no longer: {ended[:3]}"
         for end in clients + targets:
             end.close()
-        # Generous, for a busy machine: it is a queue behind the stalled that must not be.
-        p99 = [found[REQUESTS * 99 // 100] for found in (without, beside)]
-        assert p99[1] < 10 * p99[0] + 0.02, f"p99 {p99[1]:.4f} s, {p99[0]:.4f} s without them"
-        assert statistics.median(beside) < 5 * statistics.median(without) + 0.002
         assert len(porthole.entries("/healthy")) > 2 * REQUESTS
         assert {entry["outcome"] for entry in porthole.entries("/healthy")} == {"forwarded"}
 
