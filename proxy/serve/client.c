@@ -14,7 +14,7 @@
 #define EXPECT_MS 1000u
 #define EARLY_MS 250u /* for the rest of a body that is as good as here: a connection told by hand is lost */
 #define LINGER_MS 2000u
-#define CUT_MS 1000u        /* for the library to see the end; one that is busy with nothing (0.9.75) does not */
+#define CUT_MS 1000u        /* for the library to see the end; which needs an event */
 #define STOP_GRACE_MS 1000u /* for the next request, whose answer closes the connection */
 
 #define BIT(phase) STATE_BIT(CLIENT_##phase)

@@ -85,7 +85,7 @@ static void frontend_on_connection(void *closure, struct MHD_Connection *connect
         struct client *client = *context;
         void *request = client;
 
-        /* 1.0.1 forgets to tell of the end when a chunk line does not fit its memory. */
+        /* Should the library have told of no end. */
         if (client->request.exchange)
             frontend_on_completed(closure, connection, &request, MHD_REQUEST_TERMINATED_WITH_ERROR);
         client_free(client);
@@ -152,9 +152,8 @@ static void frontend_run(struct frontend *frontend)
         frontend->n_futile = 0;
 }
 
-/* The library has more to do by itself, not counting those who wait for their exchange. 0.9.75 also says so, for ever,
- * when a line of a chunked body does not fit its memory: after some runs without a call it is not believed any more,
- * until something happens. */
+/* The library has more to do by itself, not counting those who wait for their exchange. Should it say so for ever, it
+ * is not believed any more after some runs without a call, until something happens. */
 static bool frontend_has_more(const struct frontend *frontend)
 {
     MHD_UNSIGNED_LONG_LONG ms;

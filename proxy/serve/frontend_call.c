@@ -28,7 +28,7 @@ static enum MHD_Result frontend_on_field(void *closure, enum MHD_ValueKind kind,
 }
 
 /* Whether the target follows the method and one space, and the version the target and one. If not, there was a NUL, and
- * more behind it that the parser of 0.9.75 has not shown. */
+ * more behind it that the library has not shown. */
 static bool client_line_is_whole(const struct client *client, struct text method, const char *version)
 {
     return client->request.target == method.data + method.length + 1 &&
@@ -225,10 +225,10 @@ void *frontend_on_target(void *closure, const char *target, struct MHD_Connectio
         client_move(client, CLIENT_HEAD);
     else if (client->phase != CLIENT_HEAD)
         client_arm(client, CLIENT_HEAD);
-    /* The library must not parse arguments: 1.0.1 dies of one without a value at the end of the line. */
+    /* The library must not parse arguments: each takes a record of its memory. */
     query = strchr(target, '?');
     if (query)
-        query[0] = query[1] = '\0'; /* 0.9.75 has found the '?' by now: an empty string after it ends the search */
+        query[0] = query[1] = '\0'; /* it has found the '?' by now: an empty string after it ends the search */
     return client;
 }
 

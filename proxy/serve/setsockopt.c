@@ -2,7 +2,7 @@
  *
  * Of a connection that was handed to it, libmicrohttpd does not know that it is no TCP connection, and so sets
  * TCP_NODELAY twice for every response. Linux answers EOPNOTSUPP on a Unix socket (unix_setsockopt); the library takes
- * only ENOPROTOOPT for "this is not TCP" and then stops trying (mhd_send.c, 0.9.75 to 1.0.1). This definition stands
+ * only ENOPROTOOPT for "this is not TCP" and then stops trying (mhd_send.c, 1.0.10). This definition stands
  * before libc's, makes the same system call, and translates that one errno, which means the same to every other caller
  * (POSIX: "the option is not supported by the protocol"). Saves two system calls of seven per request. */
 #include <errno.h>
