@@ -108,7 +108,8 @@ release_sources() {
 Types: deb\nURIs: \2\nSuites: $RELEASE\3\nComponents:\4\n/p"
 }
 
-# The Dockerfile's base, made by debootstrap instead of fetched from an image registry.
+# The Dockerfile's base, made by debootstrap instead of fetched from an image registry. Where this machine's package
+# sources may be older than they say, as a mirror that is a snapshot is, they may there, too.
 make_base() {
     local mirror root=$work/base
     ! pod image exists "$(base_image)" || return 0
@@ -118,6 +119,7 @@ make_base() {
     debootstrap --variant=minbase "$RELEASE" "$root" "$mirror" || return
     rm -f "$root"/var/cache/apt/archives/*.deb "$root/etc/apt/sources.list"
     release_sources >"$root/etc/apt/sources.list.d/debian.sources"
+    apt-config dump | grep -E '^Acquire::Check-(Valid-Until|Date) ' >"$root/etc/apt/apt.conf.d/99dates"
     tar -C "$root" -c . | pod import --change CMD=/bin/bash \
         --change ENV=PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin - "$(base_image)" || return
     rm -rf "$root"
