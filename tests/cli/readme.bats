@@ -49,6 +49,7 @@ json_block() { # FILE WORD
 @test "the error shown is the error given" {
     shown=$(sed -n 's/^    porthole\.json:\(.*\)/porthole.json:\1/p' "$reference")
     [ -n "$shown" ]
+    grep -qxF "    $shown" "$readme"
     cd "$BATS_TEST_TMPDIR"
     echo '{"listeners":[{"mode":660,"bind":"unix:/a","routes":[{"target":"unix:/b"}]}]}' >porthole.json
     run "$porthole" check -c porthole.json
@@ -72,6 +73,14 @@ json_block() { # FILE WORD
     done
     for anchor in $(grep -o '](#[^)]*)' "$reference" | tr -d '])(#'); do
         grep '^#' "$reference" | sed 's/^#* //' | tr 'A-Z ' 'a-z-' | grep -qx "$anchor"
+    done
+}
+
+@test "every link of README and of the pages beside the code leads somewhere" {
+    for page in README.md proxy/README.md docker/README.md k8s/README.md CONTRIBUTING.md; do
+        for link in $(grep -o ']([^):#]*)' "$root/$page" | tr -d '])('); do
+            [ -e "$root/$(dirname "$page")/$link" ] || { echo "$page: $link"; false; }
+        done
     done
 }
 
