@@ -40,7 +40,7 @@ endif
 export LIBMICROHTTPD LIBRARIES PKG_CONFIG_PATH
 # What make exports does not reach $(shell) everywhere.
 PACKAGE := PKG_CONFIG_PATH='$(PKG_CONFIG_PATH)' $(PKG_CONFIG)
-MACHINE := $(shell $(CC) -dumpmachine)
+MACHINE := $(shell $(CC) -dumpmachine 2>/dev/null)
 
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wformat=2 -Wvla
 ifeq ($(WERROR),1)

@@ -89,3 +89,10 @@ json_block() { # FILE WORD
     sed -e 's|@SOCKET@|/run/porthole/app.sock|' -e 's|@BACKEND@|/run/app/http.sock|' "$root/tests/bench/peers/porthole-smallest.json" |
         jq -S . | diff "$BATS_TEST_TMPDIR/readme.json" -
 }
+
+@test "make complains of no compiler on a machine that has none yet" {
+    run env -u MAKEFLAGS -u MAKELEVEL CC=no-such-compiler make -C "$root" help
+    [ "$status" -eq 0 ]
+    [[ $output == *"  run  "* ]]
+    [[ $output != *no-such-compiler* ]]
+}
