@@ -34,6 +34,7 @@ struct publish {
     char *name;                           /* owned; the last component, passed on to the listener */
     int directory_fd;                     /* owned; passed on to the listener */
     int temporary_fd;                     /* owned; O_PATH of our private directory, -1 when there is none */
+    int file_fd;                          /* owned; O_PATH of the socket's file, -1 before there is one */
     int fd;                               /* owned; the socket, passed on to the listener */
     bool locked, created;                 /* the directory */
     char temporary[PUBLISH_TEMPORARY_BYTES];
@@ -333,8 +334,11 @@ static int publish_bind(struct publish *p, struct error *error)
     p->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (p->fd < 0 || bind(p->fd, (struct sockaddr *)&address, sizeof(address)) < 0)
         return error_set(error, -errno, "cannot make a socket in %s: %s", p->directory, strerror(errno));
-    /* The directory was empty and is ours alone: what is in it now is what was bound. */
-    if (fstatat(p->temporary_fd, p->socket_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISSOCK(st.st_mode))
+    /* The directory was empty and is ours alone: what is in it now is what was bound. From here on the file is held,
+     * and not named: whoever may write to the volume could have been quicker with the directory, and a name of theirs
+     * could be a link to any file of ours. */
+    p->file_fd = openat(p->temporary_fd, p->socket_name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (p->file_fd < 0 || fstat(p->file_fd, &st) < 0 || !S_ISSOCK(st.st_mode))
         return error_set(error, -ESTALE, "directory %s was moved while a socket was made in it", p->directory);
     return 0;
 }
@@ -343,16 +347,18 @@ static int publish_bind(struct publish *p, struct error *error)
 static int publish_set_access(const struct publish *p, struct stat *ret_stat, struct error *error)
 {
     const struct listener_config *config = p->config;
+    char proc[PUBLISH_PROC_BYTES];
     struct stat st;
 
-    if (fchmodat(p->temporary_fd, p->socket_name, config->mode, 0) < 0)
+    snprintf(proc, sizeof(proc), "/proc/self/fd/%d", p->file_fd);
+    if (chmod(proc, config->mode) < 0)
         return error_set(error, -errno, "cannot set mode %04o of %s: %s", config->mode, p->path, strerror(errno));
     if ((config->owner != OWNER_UNCHANGED || config->group != OWNER_UNCHANGED) &&
-        fchownat(p->temporary_fd, p->socket_name, config->owner, config->group, AT_SYMLINK_NOFOLLOW) < 0)
+        fchownat(p->file_fd, "", config->owner, config->group, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) < 0)
         return error_set(error, -errno,
                          "cannot give %s to owner %d, group %d (-1: unchanged): %s (this process has uid %u)", p->path,
                          (int)config->owner, (int)config->group, strerror(errno), geteuid());
-    if (fstatat(p->temporary_fd, p->socket_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+    if (fstat(p->file_fd, &st) < 0)
         return error_set(error, -errno, "cannot read back the mode of %s: %s", p->path, strerror(errno));
     if ((st.st_mode & 07777) != config->mode)
         return error_set(error, -EOPNOTSUPP, "the volume of %s ignores modes: asked for %04o, got %04o", p->path,
@@ -405,12 +411,14 @@ static int publish_go(struct publish *p, bool takeover, struct stat *ret_stat, s
 int publish_unix(const struct listener_config *config, bool takeover, struct publication *ret_publication,
                  struct error *error)
 {
-    struct publish p = {.config = config, .path = config->bind.name, .directory_fd = -1, .temporary_fd = -1, .fd = -1};
+    struct publish p = {
+        .config = config, .path = config->bind.name, .directory_fd = -1, .temporary_fd = -1, .file_fd = -1, .fd = -1};
     struct stat st = {0};
     int r = publish_go(&p, takeover, &st, error);
 
     if (p.temporary[0] != '\0')
         publish_remove_temporary(p.directory_fd, p.temporary);
+    publish_close(&p.file_fd);
     publish_close(&p.temporary_fd);
     if (p.locked)
         publish_unlock(p.directory_fd);

@@ -22,16 +22,23 @@
 /* A volume that takes modes and owners without an error and ignores them, and a look at the moment between bind and
  * rename. These definitions win over the C library's. */
 static bool volume_ignores_modes, volume_ignores_owners;
-static void (*before_mode_is_set)(int directory_fd);
+static void (*before_mode_is_set)(const char *path);
 
-int fchmodat(int fd, const char *path, mode_t mode, int flags)
+/* Of sockets, which are named by a link to what is held. */
+int chmod(const char *path, mode_t mode)
 {
-    (void)flags;
-    if (before_mode_is_set)
-        before_mode_is_set(fd);
-    if (volume_ignores_modes)
-        return 0;
-    return (int)syscall(SYS_fchmodat, fd, path, mode);
+    char real[PATH_MAX];
+    ssize_t n = readlink(path, real, sizeof(real) - 1);
+    struct stat st;
+
+    if (n > 0 && stat(path, &st) == 0 && S_ISSOCK(st.st_mode)) {
+        real[n] = '\0';
+        if (before_mode_is_set)
+            before_mode_is_set(real);
+        if (volume_ignores_modes)
+            return 0;
+    }
+    return (int)syscall(SYS_fchmodat, AT_FDCWD, path, mode);
 }
 
 int fchownat(int fd, const char *path, uid_t owner, gid_t group, int flags)
@@ -196,15 +203,9 @@ static int look_into_temporary(void *argument)
     return fixture_connect(path) == -EACCES && lstat(path, &st) < 0 && errno == EACCES ? 0 : 1;
 }
 
-static void stranger_looks(int directory_fd)
+static void stranger_looks(const char *path)
 {
-    char proc[64];
-    ssize_t n;
-
-    snprintf(proc, sizeof(proc), "/proc/self/fd/%d", directory_fd);
-    n = readlink(proc, seen_directory, sizeof(seen_directory) - 1);
-    assert_true(n > 0);
-    seen_directory[n] = '\0';
+    snprintf(seen_directory, sizeof(seen_directory), "%.*s", (int)(strrchr(path, '/') - path), path);
     seen_reached = fixture_as_stranger(look_into_temporary, NULL);
 }
 
@@ -222,6 +223,35 @@ static void test_publish_stranger_never_reaches_the_temporary_socket(void **stat
     assert_int_equal(seen_reached, 0);
     assert_non_null(strstr(seen_directory, "/.porthole-"));
     listener_free(listener);
+}
+
+static const char *swap_victim;
+
+/* As somebody may who can write to the directory, and was quicker than we with the temporary one. */
+static void swap_socket(const char *path)
+{
+    before_mode_is_set = NULL;
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(symlink(swap_victim, path), 0);
+}
+
+static void test_publish_swapped_socket_leaves_the_mode_of_other_files(void **state)
+{
+    struct fixture *fixture = *state;
+    struct listener *listener = NULL;
+    struct error error = ERROR_INIT;
+    int fd;
+
+    swap_victim = fixture_path(fixture, "victim");
+    fd = open(swap_victim, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    close(fd);
+    fixture->config.mode = 0666;
+    before_mode_is_set = swap_socket;
+    if (listener_publish(&fixture->config, false, &listener, &error) == 0)
+        listener_free(listener);
+    assert_null(before_mode_is_set);
+    assert_int_equal(fixture_stat(swap_victim).st_mode & 07777, 0600);
 }
 
 /* ---- what ss(8) shows ---- */
@@ -624,6 +654,7 @@ int main(void)
         T(test_publish_volume_ignores_owners_fails_naming_both),
         T(test_publish_owner_without_privilege_fails_and_leaves_nothing),
         T(test_publish_stranger_never_reaches_the_temporary_socket),
+        T(test_publish_swapped_socket_leaves_the_mode_of_other_files),
         T(test_publish_address_tells_the_path),
         T(test_publish_address_in_a_directory_of_others_tells_the_name),
         T(test_publish_address_of_a_long_name_is_short),
