@@ -11,7 +11,7 @@
 static int process_fill_standard_descriptors(void)
 {
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
-        int opened = fd;
+        int opened;
 
         if (fcntl(fd, F_GETFD) >= 0)
             continue;

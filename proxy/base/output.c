@@ -85,12 +85,13 @@ static int output_descriptor_of(const char *name)
 static int output_find_descriptor(const char *name)
 {
     char path[256];
+    size_t length = strlen(name);
     int fd = output_descriptor_of(name);
     ssize_t n;
 
-    if (fd >= 0 || strlen(name) >= sizeof(path))
+    if (fd >= 0 || length >= sizeof(path))
         return fd;
-    strcpy(path, name);
+    memcpy(path, name, length + 1);
     for (int i = 0; fd < 0 && i < OUTPUT_MOST_LINKS; i++) {
         char target[sizeof(path)];
 

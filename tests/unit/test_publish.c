@@ -256,6 +256,8 @@ static void test_publish_swapped_socket_leaves_the_mode_of_other_files(void **st
 
 /* ---- what ss(8) shows ---- */
 
+static void expect_bound(const struct listener *listener, const char *format, ...) PRINTF_LIKE(2, 3);
+
 static void expect_bound(const struct listener *listener, const char *format, ...)
 {
     struct sockaddr_un address = {.sun_family = AF_UNSPEC};
