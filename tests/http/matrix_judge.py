@@ -7,6 +7,14 @@ import time
 from matrix_message import Garbled, read_requests
 from matrix_wire import ORDINARY_TARGETS, PATIENCE_S, ordinary_body
 
+# What is another each time: an id that porthole made, in a head or a problem, and the time of an answer.
+RANDOM = re.compile(rb'(?<=\r\nX-Request-Id: )[0-9a-f]{32}(?=\r\n)|(?<="request_id":")[0-9a-f]{32}(?=")|(?<=\r\nDate: )[^\r]*')
+
+
+def without_random(data):
+    """What a row's bytes are looked for in: no hexadecimal digits or months by which a word is there now and then."""
+    return RANDOM.sub(b"#", data)
+
 
 class Case:
     def __init__(self, row, target):
@@ -57,7 +65,7 @@ class Case:
             bodies = [response.body for response in self.client.responses()[0]]
         except Garbled:
             bodies = []
-        return b"\0".join([self.client.received, *bodies])
+        return without_random(b"\0".join([self.client.received, *bodies]))
 
     def ending(self, own, again, rest):
         if self.client.end:
@@ -86,7 +94,7 @@ class Case:
         words = [f"{n_whole} request{'s' if n_whole > 1 else ''}"] if n_whole else []
         words += ["1 cut"] * (len(own) - n_whole) + ["1 broken head"] * len(rests)
         seen = b"".join(request.head + request.body + request.trailers for request in own)
-        return " + ".join(words) or "nothing", seen
+        return " + ".join(words) or "nothing", without_random(seen)
 
     def connection(self):
         """Whether porthole used the connection again on which the target misbehaved."""
