@@ -13,12 +13,13 @@ static void run_tell_start(const struct snapshot *snapshot)
 {
     const curl_version_info_data *curl = curl_version_info(CURLVERSION_NOW);
 
-    log_info("porthole " PORTHOLE_VERSION " with libmicrohttpd %s, libcurl %s (%s), jansson %s",
-             frontend_library_version(), curl->version, curl->ssl_version ? curl->ssl_version : "without TLS",
-             config_library_version());
-    log_info("configuration %s, sha256 %s: %zu listeners, %zu targets, %u workers, drain %llu ms", snapshot->source,
-             snapshot->sha256, snapshot->n_listeners, snapshot->n_targets, snapshot->n_workers,
-             (unsigned long long)snapshot->drain_ms);
+    LOG_EVENT(LOG_LEVEL_INFO, "starting", LOG_STRING("porthole", PORTHOLE_VERSION),
+              LOG_STRING("libmicrohttpd", frontend_library_version()), LOG_STRING("libcurl", curl->version),
+              LOG_STRING("tls", curl->ssl_version), LOG_STRING("jansson", config_library_version()));
+    LOG_EVENT(LOG_LEVEL_INFO, "configuration", LOG_STRING("file", snapshot->source),
+              LOG_STRING("sha256", snapshot->sha256), LOG_NUMBER("listeners", snapshot->n_listeners),
+              LOG_NUMBER("targets", snapshot->n_targets), LOG_NUMBER("workers", snapshot->n_workers),
+              LOG_NUMBER("drain_ms", snapshot->drain_ms));
 }
 
 static int run_serve(struct snapshot *snapshot, bool takeover)
@@ -29,7 +30,7 @@ static int run_serve(struct snapshot *snapshot, bool takeover)
     int r = server_new(snapshot, &options, &server, &error);
 
     if (r < 0) {
-        log_error("%s", error.message);
+        LOG_EVENT(LOG_LEVEL_ERROR, "cannot start", LOG_STRING("error", error.message));
         return CMD_FAILED;
     }
     r = server_run(server);

@@ -60,8 +60,10 @@ static void server_tell_clients(const struct server *server)
         struct admission_counts counts = admission_count(&server->admissions[i]);
 
         if (counts.n_clients > 0)
-            log_info("%s: %u exchanges, %u tunnels and %u idle clients are left", server->snapshot->listeners[i].name,
-                     counts.n_clients - counts.n_tunnels - counts.n_idle, counts.n_tunnels, counts.n_idle);
+            LOG_EVENT(LOG_LEVEL_INFO, "a stop waits for clients",
+                      LOG_STRING("listener", server->snapshot->listeners[i].name),
+                      LOG_NUMBER("exchanges", counts.n_clients - counts.n_tunnels - counts.n_idle),
+                      LOG_NUMBER("tunnels", counts.n_tunnels), LOG_NUMBER("idle", counts.n_idle));
     }
 }
 
@@ -71,8 +73,7 @@ static void server_on_tell(struct timer *timer)
     uint64_t gone_ms = instant_elapsed_us(server->stop_begun, loop_now(server->loop)) / 1000;
     uint64_t left_ms = server->snapshot->drain_ms > gone_ms ? server->snapshot->drain_ms - gone_ms : 0;
 
-    log_info("stopping for %llu ms, for %llu ms more at most", (unsigned long long)gone_ms,
-             (unsigned long long)left_ms);
+    LOG_EVENT(LOG_LEVEL_INFO, "still stopping", LOG_NUMBER("for_ms", gone_ms), LOG_NUMBER("left_ms", left_ms));
     server_tell_clients(server);
     timer_arm(server->loop, timer, TELL_MS);
 }
@@ -83,8 +84,8 @@ static void server_begin_stop(struct server *server, const char *why)
         return;
     server->stopping = true;
     server->stop_begun = loop_now(server->loop);
-    log_info("stopping: %s; what is under way has %llu ms to finish", why,
-             (unsigned long long)server->snapshot->drain_ms);
+    LOG_EVENT(LOG_LEVEL_INFO, "stopping: what is under way may finish", LOG_STRING("why", why),
+              LOG_NUMBER("drain_ms", server->snapshot->drain_ms));
     server_tell_clients(server);
     timer_arm(server->loop, &server->tell, TELL_MS);
     keeper_stop(&server->keeper);
@@ -139,7 +140,7 @@ static void server_stop_by_signal(struct server *server, const char *name)
     }
     if (instant_before(now, instant_add_ms(server->stop_wished, SAME_WISH_MS)))
         return;
-    log_warn("stopping at once: %s", name);
+    LOG_EVENT(LOG_LEVEL_WARN, "stopping at once", LOG_STRING("why", name));
     for (size_t i = 0; i < server->n_workers; i++)
         worker_stop(server->workers[i], 0);
 }
@@ -149,9 +150,9 @@ static void server_reopen_logs(void)
     struct error error = ERROR_INIT;
 
     if (output_reopen_all(&error) < 0)
-        log_error("SIGUSR1: %s", error.message);
+        LOG_EVENT(LOG_LEVEL_ERROR, "a log file cannot be opened again", LOG_STRING("error", error.message));
     else
-        log_info("SIGUSR1: log files are opened again");
+        log_info("log files are opened again");
 }
 
 /* As the first process of a container: whoever loses its parent is our child. */
@@ -170,7 +171,7 @@ static void server_heed_signal(struct server *server, int number)
         server_stop_by_signal(server, strsignal(number));
         break;
     case SIGHUP:
-        log_warn("SIGHUP: this version cannot reload its configuration; start another with --takeover");
+        log_warn("this version cannot reload its configuration: start another with --takeover");
         break;
     case SIGUSR1:
         server_reopen_logs();
@@ -179,7 +180,8 @@ static void server_heed_signal(struct server *server, int number)
         server_bury_orphans();
         break;
     default:
-        log_warn("signal %d (%s) means nothing here", number, strsignal(number));
+        LOG_EVENT(LOG_LEVEL_WARN, "a signal means nothing here", LOG_NUMBER("number", (uint64_t)number),
+                  LOG_STRING("signal", strsignal(number)));
         break;
     }
 }
@@ -231,7 +233,8 @@ static void server_on_republished(struct keeper *keeper, size_t index)
 
     for (size_t i = 0; i < server->n_workers; i++)
         if (worker_change_listener(server->workers[i], index) < 0)
-            log_error("a worker cannot serve %s: no descriptors left", server->listeners[index]->config->bind.name);
+            LOG_EVENT(LOG_LEVEL_ERROR, "a worker cannot serve a listener: no descriptors left",
+                      LOG_STRING("listener", server->listeners[index]->config->name), LOG_NUMBER("worker", i));
 }
 
 static void server_on_succeeded(struct keeper *keeper)
@@ -245,10 +248,12 @@ static void server_on_succeeded(struct keeper *keeper)
 
 static void server_tell_listener(const struct listener *listener)
 {
-    char text[512];
+    struct log_line line;
 
-    listener_describe(listener, text, sizeof(text));
-    log_info("listening on %s", text);
+    if (!log_begin(&line, LOG_LEVEL_INFO, "listening"))
+        return;
+    listener_describe(listener, &line.line);
+    log_end(&line);
 }
 
 static int server_publish(struct server *server, bool takeover, struct error *error)
@@ -302,9 +307,8 @@ static void server_raise_descriptor_limit(const struct server *server)
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
     if (limit.rlim_max < wanted)
-        log_warn(
-            "at most %llu descriptors (RLIMIT_NOFILE), while limits.connections and connections.max add up to %llu",
-            (unsigned long long)limit.rlim_max, (unsigned long long)wanted);
+        LOG_EVENT(LOG_LEVEL_WARN, "RLIMIT_NOFILE is less than limits.connections and connections.max add up to",
+                  LOG_NUMBER("descriptors", limit.rlim_max), LOG_NUMBER("wanted", wanted));
 }
 
 /* How many clients the descriptors allow that are left when everything is open: each may need another one for its
@@ -383,7 +387,8 @@ static void server_sum_up(const struct server *server)
         for (size_t i = 0; i < server->n_workers; i++)
             n += counter_read(&worker_metrics(server->workers[i])->outcomes[outcome]);
         if (n > 0)
-            log_info("outcome %s: %llu", outcome_info((enum outcome)outcome)->name, (unsigned long long)n);
+            LOG_EVENT(LOG_LEVEL_INFO, "ended so since the start",
+                      LOG_STRING("outcome", outcome_info((enum outcome)outcome)->name), LOG_NUMBER("count", n));
     }
 }
 
@@ -395,9 +400,9 @@ static void server_tell_end(const struct server *server)
     for (size_t i = 0; i < server->n_workers; i++)
         n_cut += counter_read(&worker_metrics(server->workers[i])->outcomes[OUTCOME_STOPPED]);
     server_sum_up(server);
-    log_info("stopped after %llu ms: %llu exchanges and tunnels were cut",
-             (unsigned long long)instant_elapsed_us(server->stop_begun, instant_now()) / 1000,
-             (unsigned long long)n_cut);
+    LOG_EVENT(LOG_LEVEL_INFO, "stopped",
+              LOG_NUMBER("after_ms", instant_elapsed_us(server->stop_begun, instant_now()) / 1000),
+              LOG_NUMBER("cut", n_cut));
 }
 
 int server_run(struct server *server)
@@ -407,11 +412,12 @@ int server_run(struct server *server)
 
     server->house.most_clients = server_count_places(server);
     if (server->house.most_clients != UINT32_MAX)
-        log_info("descriptors (RLIMIT_NOFILE) allow %u clients at once", server->house.most_clients);
+        LOG_EVENT(LOG_LEVEL_INFO, "descriptors (RLIMIT_NOFILE) allow so many clients at once",
+                  LOG_NUMBER("clients", server->house.most_clients));
     for (size_t i = 0; i < server->n_workers && r == 0; i++)
         r = worker_start(server->workers[i], &error);
     if (r < 0) {
-        log_error("%s", error.message);
+        LOG_EVENT(LOG_LEVEL_ERROR, "a worker cannot start", LOG_STRING("error", error.message));
         server_begin_stop(server, "a worker could not start");
         return r;
     }

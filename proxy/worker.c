@@ -253,7 +253,7 @@ static void *worker_main(void *closure)
             access_log_flush(worker->env.recorder.access_log);
         n = loop_run_once(worker->loop, busy ? 0 : -1);
         if (n < 0) {
-            log_error("the event loop failed: %s", strerror(-n));
+            LOG_EVENT(LOG_LEVEL_ERROR, "the event loop failed", LOG_STRING("error", strerror(-n)));
             break;
         }
         worker_heed(worker);

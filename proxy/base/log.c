@@ -69,14 +69,12 @@ static bool log_tell_dropped(void)
     uint_fast64_t dropped = atomic_load(&log_n_dropped);
     uint_fast64_t told = atomic_load(&log_n_told);
     struct log_line line;
-    char message[64];
-    int n;
 
     /* One thread wins and tells; it takes its claim back when it could not. */
     if (dropped <= told || !atomic_compare_exchange_strong(&log_n_told, &told, dropped))
         return true;
-    n = snprintf(message, sizeof(message), "%llu log lines were dropped", (unsigned long long)(dropped - told));
-    log_line_begin(&line, LOG_LEVEL_WARN, (struct text){message, (size_t)n});
+    log_line_begin(&line, LOG_LEVEL_WARN, TEXT_LITERAL("log lines were dropped"));
+    line_put_number(&line.line, "dropped_lines", dropped - told);
     if (log_put(&line) == 0)
         return true;
     atomic_fetch_sub(&log_n_told, dropped - told);

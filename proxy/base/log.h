@@ -39,6 +39,7 @@ struct log_field {
 };
 
 #define LOG_TEXT(key, value) ((struct log_field){(key), (value), 0, false})
+#define LOG_STRING(key, terminated) LOG_TEXT((key), text_of(terminated))
 #define LOG_NUMBER(key, value) ((struct log_field){(key), {NULL, 0}, (value), true})
 
 /* Writes one line: time, level, message, fields. */

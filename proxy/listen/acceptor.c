@@ -41,37 +41,34 @@ static struct episode *acceptor_episode(const struct acceptor *acceptor, enum ad
     return want == ADMISSION_FULL ? &admission->crowding : &admission->house->shortage;
 }
 
-/* "limits.connections (4) of NAME is reached", or what else is missing. */
-static void acceptor_describe(const struct acceptor *acceptor, enum admission_verdict want, char *out, size_t size)
+/* What is missing: places of a listener, or descriptors for all of them (the rest of RLIMIT_NOFILE is for targets). */
+static struct log_field acceptor_short_of(const struct acceptor *acceptor, enum admission_verdict want)
 {
-    if (want == ADMISSION_FULL)
-        snprintf(out, size, "limits.connections (%u) of %s is reached", acceptor->config->limit_connections,
-                 acceptor->config->name);
-    else
-        snprintf(out, size,
-                 "no descriptors are left for clients (at most %u, the rest of RLIMIT_NOFILE is for targets)",
-                 acceptor->desk->admission->house->most_clients);
+    return want == ADMISSION_FULL ? LOG_NUMBER("limit", acceptor->config->limit_connections)
+                                  : LOG_NUMBER("limit", acceptor->desk->admission->house->most_clients);
 }
 
 static void acceptor_tell_room(struct acceptor *acceptor, enum admission_verdict want)
 {
     uint64_t n = episode_room(acceptor_episode(acceptor, want), loop_now(acceptor->host->loop));
-    char what[256];
 
     if (n == 0)
         return;
-    acceptor_describe(acceptor, want, what, sizeof(what));
-    log_info("%s: whoever was idle for longest made room for the next (%llu clients did)", what, (unsigned long long)n);
+    LOG_EVENT(LOG_LEVEL_INFO,
+              want == ADMISSION_FULL ? "limits.connections is reached: whoever is idle for longest makes room"
+                                     : "no descriptors are left for clients: whoever is idle for longest makes room",
+              LOG_STRING("listener", acceptor->config->name), acceptor_short_of(acceptor, want),
+              LOG_NUMBER("clients", n));
 }
 
 static void acceptor_tell_wait(struct acceptor *acceptor, enum admission_verdict want)
 {
-    char what[256];
-
     if (!episode_wait(acceptor_episode(acceptor, want), loop_now(acceptor->host->loop)))
         return;
-    acceptor_describe(acceptor, want, what, sizeof(what));
-    log_warn("%s and nobody is idle: new clients wait", what);
+    LOG_EVENT(LOG_LEVEL_WARN,
+              want == ADMISSION_FULL ? "limits.connections is reached and nobody is idle: new clients wait"
+                                     : "no descriptors are left for clients and nobody is idle: new clients wait",
+              LOG_STRING("listener", acceptor->config->name), acceptor_short_of(acceptor, want));
 }
 
 /* The backlog is empty. */
@@ -81,8 +78,10 @@ static void acceptor_tell_calm(struct acceptor *acceptor)
         uint64_t ms = 0;
 
         if (episode_calm(acceptor_episode(acceptor, want), loop_now(acceptor->host->loop), &ms))
-            log_info("new clients do not wait any more for %s; they did for %llu ms",
-                     want == ADMISSION_FULL ? "a place" : "descriptors", (unsigned long long)ms);
+            LOG_EVENT(LOG_LEVEL_INFO,
+                      want == ADMISSION_FULL ? "new clients do not wait for a place any more"
+                                             : "new clients do not wait for descriptors any more",
+                      LOG_STRING("listener", acceptor->config->name), LOG_NUMBER("waited_ms", ms));
     }
 }
 
@@ -123,7 +122,8 @@ static void acceptor_open(struct acceptor *acceptor)
     acceptor_move(acceptor, ACCEPTOR_OPEN);
     r = loop_add(acceptor->host->loop, &acceptor->source, acceptor->fd, EPOLLIN | EPOLLEXCLUSIVE, acceptor_on_ready);
     if (r < 0)
-        log_error("cannot watch listener %s: %s", acceptor->config->name, strerror(-r));
+        LOG_EVENT(LOG_LEVEL_ERROR, "cannot watch a listener", LOG_STRING("listener", acceptor->config->name),
+                  LOG_STRING("error", strerror(-r)));
 }
 
 static void acceptor_on_retry(struct timer *timer)
@@ -162,7 +162,7 @@ static bool acceptor_make_room(struct acceptor *acceptor, enum admission_verdict
 /* ---- one client ---- */
 
 /* At most a line a second: a peer without rights must not fill the log. */
-static void acceptor_log_refused(struct acceptor *acceptor, const struct peer *peer, const char *why)
+static void acceptor_log_refused(struct acceptor *acceptor, const struct peer *peer, const char *message)
 {
     struct instant now = loop_now(acceptor->host->loop);
     char text[80];
@@ -172,8 +172,8 @@ static void acceptor_log_refused(struct acceptor *acceptor, const struct peer *p
     if (instant_before(now, acceptor->next_refused_line))
         return;
     peer_format(peer, text, sizeof(text));
-    log_info("peer %s %s %s (%llu refused so far)", text, why, acceptor->config->name,
-             (unsigned long long)acceptor->n_refused);
+    LOG_EVENT(LOG_LEVEL_INFO, message, LOG_STRING("listener", acceptor->config->name), LOG_STRING("peer", text),
+              LOG_NUMBER("refused", acceptor->n_refused));
     acceptor->next_refused_line = instant_add_ms(now, 1000);
 }
 
@@ -191,11 +191,11 @@ static bool acceptor_welcomes(struct acceptor *acceptor, int fd, struct peer *re
     const struct listener_config *config = acceptor->config;
 
     if (peer_read(fd, ret_peer) < 0) {
-        log_debug("a client of %s left before it was accepted", config->name);
+        LOG_EVENT(LOG_LEVEL_DEBUG, "a client left before it was accepted", LOG_STRING("listener", config->name));
         return false;
     }
     if (!peer_is_allowed(ret_peer, fd, config->peers, config->n_peers)) {
-        acceptor_log_refused(acceptor, ret_peer, "is not allowed on");
+        acceptor_log_refused(acceptor, ret_peer, "a peer is not allowed");
         return false;
     }
     return true;
@@ -207,12 +207,13 @@ static void acceptor_serve(struct acceptor *acceptor, int fd, const struct peer 
 
     counter_add(&host->metrics->connections, 1);
     if (host->serve(host, acceptor->config, fd, peer, admission_steal(pass)) < 0)
-        log_error("cannot serve another connection on %s: out of memory", acceptor->config->name);
+        LOG_EVENT(LOG_LEVEL_ERROR, "cannot serve another connection: out of memory",
+                  LOG_STRING("listener", acceptor->config->name));
 }
 
 static void acceptor_refuse(struct acceptor *acceptor, int fd, const struct peer *peer, struct admission_pass *pass)
 {
-    acceptor_log_refused(acceptor, peer, "has limits.connections_per_uid connections on");
+    acceptor_log_refused(acceptor, peer, "a peer's user has limits.connections_per_uid connections");
     close(fd);
     admission_leave(pass);
 }
@@ -304,14 +305,14 @@ static bool acceptor_enter(struct acceptor *acceptor, struct admission_pass *ret
 /* Out of memory, or of descriptors although they were counted: what others have opened, or the whole system. */
 static void acceptor_fail(struct acceptor *acceptor, int error_number)
 {
-    if (acceptor_is_emptying(acceptor)) {
-        log_error("cannot accept on %s: %s", acceptor->config->name, strerror(error_number));
-        return;
-    }
-    if (error_number != EMFILE && error_number != ENFILE &&
-        !atomic_load(&acceptor->desk->admission->house->shortage.waiting))
-        log_error("cannot accept on %s: %s", acceptor->config->name, strerror(error_number));
-    acceptor_make_room(acceptor, ADMISSION_NO_DESCRIPTORS);
+    bool emptying = acceptor_is_emptying(acceptor);
+
+    if (emptying || (error_number != EMFILE && error_number != ENFILE &&
+                     !atomic_load(&acceptor->desk->admission->house->shortage.waiting)))
+        LOG_EVENT(LOG_LEVEL_ERROR, "cannot accept", LOG_STRING("listener", acceptor->config->name),
+                  LOG_STRING("error", strerror(error_number)));
+    if (!emptying)
+        acceptor_make_room(acceptor, ADMISSION_NO_DESCRIPTORS);
 }
 
 /* Takes one connection. False when there is none, or none can be taken now. */

@@ -33,7 +33,9 @@ static void keeper_watch_directory(struct keeper *keeper, const struct listener 
         return;
     snprintf(path, sizeof(path), "/proc/self/fd/%d", listener->directory_fd);
     if (inotify_add_watch(keeper->inotify_fd, path, WATCH_EVENTS) < 0)
-        log_warn("cannot watch the directory of %s: %s", listener->config->bind.name, strerror(errno));
+        LOG_EVENT(LOG_LEVEL_WARN, "cannot watch the directory of a socket",
+                  LOG_STRING("listener", listener->config->name), LOG_STRING("address", listener->config->bind.text),
+                  LOG_STRING("error", strerror(errno)));
 }
 
 /* Each state is told once, when it begins. */
@@ -48,12 +50,15 @@ static void keeper_restore(struct keeper *keeper, size_t index)
         if (charge->state == KEEPER_LOST)
             return;
         keeper_move(charge, KEEPER_LOST);
-        log_error("the socket %s was removed: %s; trying again", listener->config->bind.name, error.message);
+        LOG_EVENT(LOG_LEVEL_ERROR, "a socket was removed and cannot be published again: trying on",
+                  LOG_STRING("listener", listener->config->name), LOG_STRING("address", listener->config->bind.text),
+                  LOG_STRING("error", error.message));
         return;
     }
     if (charge->state != KEEPER_OURS)
         keeper_move(charge, KEEPER_OURS);
-    log_warn("the socket %s was removed; it is published again", listener->config->bind.name);
+    LOG_EVENT(LOG_LEVEL_WARN, "a socket was removed and is published again",
+              LOG_STRING("listener", listener->config->name), LOG_STRING("address", listener->config->bind.text));
     keeper->republished(keeper, index);
     close(old_fd);
     keeper_watch_directory(keeper, listener);
@@ -72,7 +77,8 @@ static void keeper_look_at(struct keeper *keeper, size_t index)
         keeper_restore(keeper, index);
     } else if (charge->state != KEEPER_TAKEN) {
         keeper_move(charge, KEEPER_TAKEN);
-        log_info("another process has taken over %s", listener->config->bind.name);
+        LOG_EVENT(LOG_LEVEL_INFO, "another process has taken over a socket",
+                  LOG_STRING("listener", listener->config->name), LOG_STRING("address", listener->config->bind.text));
     }
 }
 
@@ -122,7 +128,7 @@ int keeper_start(struct keeper *keeper, struct listener **listeners, size_t n_li
     keeper->inotify_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
     if (keeper->inotify_fd < 0 ||
         loop_add(keeper->loop, &keeper->directories, keeper->inotify_fd, EPOLLIN, keeper_on_directory) < 0)
-        log_warn("cannot watch the sockets' directories: %s", strerror(errno));
+        LOG_EVENT(LOG_LEVEL_WARN, "cannot watch the sockets' directories", LOG_STRING("error", strerror(errno)));
     for (size_t i = 0; i < n_listeners; i++) {
         keeper->charges[i].listener = listeners[i];
         keeper_watch_directory(keeper, listeners[i]);

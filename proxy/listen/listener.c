@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
-#include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -159,71 +158,81 @@ int listener_publish_again(struct listener *listener, struct error *error)
 
 /* ---- what it is ---- */
 
-static void listener_put(char *out, size_t size, size_t *used, const char *format, ...) PRINTF_LIKE(4, 5);
-
-static void listener_put(char *out, size_t size, size_t *used, const char *format, ...)
-{
-    va_list args;
-    int n;
-
-    va_start(args, format);
-    n = vsnprintf(out + *used, size - *used, format, args);
-    va_end(args);
-    if (n > 0)
-        *used = *used + (size_t)n < size ? *used + (size_t)n : size - 1;
-}
-
 /* Where a TCP listener is: a name may have several addresses, of which one is served. */
-static void listener_put_bound(const struct listener *listener, char *out, size_t size, size_t *used)
+static void listener_describe_bound(const struct listener *listener, struct line *line)
 {
     struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
     socklen_t length = sizeof(address);
-    char host[NI_MAXHOST], service[NI_MAXSERV];
+    char host[NI_MAXHOST] = "", service[NI_MAXSERV] = "", text[sizeof(host) + sizeof(service) + 4];
+    bool is_ipv6;
 
     if (getsockname(listener->fd, (struct sockaddr *)&address, &length) < 0 ||
         getnameinfo((struct sockaddr *)&address, length, host, sizeof(host), service, sizeof(service),
                     NI_NUMERICHOST | NI_NUMERICSERV) != 0)
         return;
-    listener_put(out, size, used,
-                 address.ss_family == AF_INET6 ? ", at [%s]:%s, by IPv6 only" : ", at %s:%s, by IPv4 only", host,
-                 service);
+    is_ipv6 = address.ss_family == AF_INET6;
+    snprintf(text, sizeof(text), is_ipv6 ? "[%s]:%s" : "%s:%s", host, service);
+    line_put_text(line, "at", text_of(text), SIZE_MAX);
+    line_put_text(line, "family", text_of(is_ipv6 ? "IPv6 only" : "IPv4 only"), SIZE_MAX);
 }
 
-static void listener_put_file(const struct listener *listener, char *out, size_t size, size_t *used)
+static void listener_describe_file(const struct listener *listener, struct line *line)
 {
+    char mode[16];
     struct stat st;
 
-    if (fstatat(listener->directory_fd, listener->file_name, &st, AT_SYMLINK_NOFOLLOW) == 0)
-        listener_put(out, size, used, ", mode %04o, uid %u, gid %u", st.st_mode & 07777, st.st_uid, st.st_gid);
+    if (fstatat(listener->directory_fd, listener->file_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return;
+    snprintf(mode, sizeof(mode), "%04o", (unsigned)st.st_mode & 07777);
+    line_put_text(line, "mode", text_of(mode), SIZE_MAX);
+    line_put_number(line, "uid", st.st_uid);
+    line_put_number(line, "gid", st.st_gid);
 }
 
-static void listener_put_peers(const struct listener_config *config, char *out, size_t size, size_t *used)
+/* One rule, in words. */
+static size_t listener_format_rule(const struct peer_rule *rule, char *out, size_t size)
 {
-    for (size_t i = 0; i < config->n_peers; i++) {
-        const struct peer_rule *rule = &config->peers[i];
+    int n;
 
-        listener_put(out, size, used, i == 0 ? ", for peers with" : " or");
-        if (rule->has_uid)
-            listener_put(out, size, used, " uid %u", rule->uid);
-        if (rule->has_gid)
-            listener_put(out, size, used, "%s gid %u", rule->has_uid ? " and" : "", rule->gid);
-    }
+    if (rule->has_uid && rule->has_gid)
+        n = snprintf(out, size, "uid %u and gid %u", rule->uid, rule->gid);
+    else
+        n = snprintf(out, size, "%s %u", rule->has_uid ? "uid" : "gid", rule->has_uid ? rule->uid : rule->gid);
+    return (size_t)n;
 }
 
-void listener_describe(const struct listener *listener, char *out, size_t size)
+/* "uid 0 or gid 4321"; the rest as dots where there are more rules than a line is for. */
+static void listener_describe_peers(const struct listener_config *config, struct line *line)
 {
-    const struct listener_config *config = listener->config;
+    char text[512], rule[48];
     size_t used = 0;
 
-    listener_put(out, size, &used, "%s", config->bind.text);
+    for (size_t i = 0; i < config->n_peers; i++) {
+        size_t n = listener_format_rule(&config->peers[i], rule, sizeof(rule));
+        bool fits = used + n + sizeof(" or  or ...") <= sizeof(text);
+
+        used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%s", i == 0 ? "" : " or ", fits ? rule : "...");
+        if (!fits)
+            break;
+    }
+    if (used > 0)
+        line_put_text(line, "peers", (struct text){text, used}, SIZE_MAX);
+}
+
+void listener_describe(const struct listener *listener, struct line *line)
+{
+    const struct listener_config *config = listener->config;
+
+    line_put_text(line, "listener", text_of(config->name), SIZE_MAX);
+    line_put_text(line, "address", text_of(config->bind.text), SIZE_MAX);
     if (config->bind.kind == ADDRESS_TCP)
-        listener_put_bound(listener, out, size, &used);
+        listener_describe_bound(listener, line);
     else if (config->bind.kind == ADDRESS_UNIX)
-        listener_put_file(listener, out, size, &used);
-    listener_put_peers(config, out, size, &used);
-    listener_put(out, size, &used, ", at most %u clients", config->limit_connections);
+        listener_describe_file(listener, line);
+    listener_describe_peers(config, line);
+    line_put_number(line, "connections", config->limit_connections);
     if (config->limit_connections_per_uid < config->limit_connections)
-        listener_put(out, size, &used, ", %u of each user", config->limit_connections_per_uid);
+        line_put_number(line, "connections_per_uid", config->limit_connections_per_uid);
 }
 
 /* ---- where it is ---- */

@@ -13,6 +13,7 @@
 
 #include "config/snapshot.h"
 #include "proxy/base/error.h"
+#include "proxy/base/line.h"
 
 /* A listening socket and, for a Unix path, the file it was published as. Owned by the server (main thread);
  * workers borrow the descriptor. */
@@ -49,8 +50,8 @@ enum listener_place listener_look(const struct listener *listener);
 /* After LISTENER_REPLACED: whether what is there is a socket that somebody serves: another process has taken over. */
 bool listener_is_succeeded(const struct listener *listener);
 
-/* What an operator wants to know of it: address (as bound), mode, owner, peer rules and limits. Terminated. */
-void listener_describe(const struct listener *listener, char *out, size_t size);
+/* Puts what an operator wants to know of it: address (as bound), mode, owner, peer rules and limits. */
+void listener_describe(const struct listener *listener, struct line *line);
 
 /* Closes the descriptor: whoever still tries to connect is refused. Harmless twice. */
 void listener_close(struct listener *listener);

@@ -125,7 +125,8 @@ void client_watch(struct client *client, uint32_t events)
     else
         r = loop_add(client->clients->env->loop, &client->watch, client->fd, all, client->clients->events->watch);
     if (r < 0)
-        log_warn("cannot watch a client's connection: %s", strerror(-r));
+        LOG_EVENT(LOG_LEVEL_WARN, "cannot watch a client's connection", LOG_STRING("peer", client->peer_text),
+                  LOG_STRING("error", strerror(-r)));
 }
 
 void client_suspend(struct client *client)

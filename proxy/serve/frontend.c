@@ -198,7 +198,8 @@ struct clients *frontend_clients(struct frontend *frontend)
 static void frontend_panic(void *closure, const char *file, unsigned line, const char *reason)
 {
     (void)closure;
-    log_error("libmicrohttpd gave up at %s:%u: %s", file, line, reason ? reason : "no reason given");
+    LOG_EVENT(LOG_LEVEL_ERROR, "libmicrohttpd gave up", LOG_STRING("file", file), LOG_NUMBER("line", line),
+              LOG_STRING("reason", reason));
     abort();
 }
 

@@ -216,7 +216,7 @@ static void tunnel_send_at_once(int fd)
     int on = 1;
 
     if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) < 0)
-        log_debug("a tunnel's client goes on with delays: %s", strerror(errno));
+        LOG_EVENT(LOG_LEVEL_DEBUG, "a tunnel's client goes on with delays", LOG_STRING("error", strerror(errno)));
 }
 
 /* NULL when out of memory; the descriptor is closed then. */

@@ -65,12 +65,10 @@ await_request() { # PATH
     eventually grep -qx "$1" "$dir/target.out"
 }
 
-n_descriptors() { # PID
-    find "/proc/$1/fd" -type l | wc -l
-}
-
-has_more_descriptors() { # PID THAN
-    [ "$(n_descriptors "$1")" -gt "$2" ]
+# A client that connects and stays, without a word. Who connects after it is accepted after it.
+start_idle_client() {
+    background idle socat -d -d -u "UNIX-CONNECT:$sock" -
+    eventually grep -q 'successfully connected' "$dir/idle.err"
 }
 
 # The configuration of one listener on $sock in front of the target. The arguments are more members of the listener and of

@@ -75,10 +75,8 @@ JSON
     configure
     start_porthole run
     proxy=${pids[1]}
-    eventually test -n "$(ask /ready)"
-    before=$(n_descriptors "$proxy")
-    background idle socat -u "UNIX-CONNECT:$sock" -
-    eventually has_more_descriptors "$proxy" "$before"
+    start_idle_client
+    [ "$(ask /ready)" = 'GET /ready' ]
     before=$(ms_now)
     kill "$proxy"
     await_end "$proxy"
@@ -214,7 +212,7 @@ JSON
     kill -TERM "$proxy"
     await_end "$proxy"
     [ "$status" -eq 0 ]
-    grep -q 'stopping at once: Terminated' "$dir/again.err"
+    grep -q 'stopping at once why="Terminated"' "$dir/again.err"
     await_end "$client"
     [ "$status" -ne 0 ]
 }
@@ -241,24 +239,43 @@ JSON
 
 @test "run: the first lines say who serves what, the last ones what a stop waits for and how it ended" {
     start_target
-    configure '"mode": "0606", "peers": { "allow": [ { "uid": 0 }, { "gid": 4321 } ] },' '"drain": "700ms",'
+    configure '"mode": "0606", "peers": { "allow": [ { "uid": 0 }, { "gid": 4321 } ] },' '"workers": 1, "drain": "700ms",'
     start_porthole run
     proxy=$pid
-    head -n 2 "$dir/run.err" | grep -q "porthole [0-9.]* with libmicrohttpd [0-9.]*, libcurl [0-9.]* (.*), jansson [0-9.]*"
+    head -n 2 "$dir/run.err" | grep -q 'starting porthole="[0-9.]*" libmicrohttpd="[0-9.]*" libcurl="[0-9.]*" tls=".*" jansson="[0-9.]*"'
     sum=$(sha256sum "$dir/porthole.json" | cut -d ' ' -f 1)
-    head -n 3 "$dir/run.err" | grep -q "configuration $dir/porthole.json, sha256 $sum: 1 listeners, 1 targets"
-    grep -q "listening on unix:$sock, mode 0606, uid 0, gid 0, for peers with uid 0 or gid 4321, at most 1024 clients" "$dir/run.err"
+    head -n 3 "$dir/run.err" | grep -q "configuration file=\"$dir/porthole.json\" sha256=\"$sum\" listeners=1 targets=1 workers="
+    grep -q "listening listener=\"unix:$sock\" address=\"unix:$sock\" mode=\"0606\" uid=0 gid=0 peers=\"uid 0 or gid 4321\" connections=1024\$" "$dir/run.err"
+    start_idle_client
     background slow curl --silent --unix-socket "$sock" http://localhost/slow/60000
     await_request /slow/60000
-    n=$(n_descriptors "$proxy")
-    background idle socat -u "UNIX-CONNECT:$sock" -
-    eventually has_more_descriptors "$proxy" "$n"
     kill "$proxy"
     await_end "$proxy"
     [ "$status" -eq 0 ]
-    grep -q 'stopping: Terminated; what is under way has 700 ms to finish' "$dir/run.err"
-    grep -q ': 1 exchanges, 0 tunnels and 1 idle clients are left' "$dir/run.err"
-    tail -n 1 "$dir/run.err" | grep -q 'stopped after [0-9]* ms: 1 exchanges and tunnels were cut'
+    grep -q 'stopping: what is under way may finish why="Terminated" drain_ms=700' "$dir/run.err"
+    grep -q "a stop waits for clients listener=\"unix:$sock\" exchanges=1 tunnels=0 idle=1" "$dir/run.err"
+    tail -n 1 "$dir/run.err" | grep -q 'stopped after_ms=[0-9]* cut=1'
+}
+
+@test "run: in JSON, what happens to porthole is a short message with fields" {
+    start_target
+    configure '"peers": { "allow": [ { "uid": 4321, "gid": 1 } ] },' '"workers": 1, "log": { "format": "json" },'
+    background run "$porthole" run -c "$dir/porthole.json"
+    eventually grep -q '"listening"' "$dir/run.err"
+    ! ask /refused
+    eventually grep -q 'is not allowed' "$dir/run.err"
+    rm "$sock"
+    eventually grep -q 'published again' "$dir/run.err"
+    kill "$pid"
+    await_end "$pid"
+    cat "$dir/run.err"
+    sum=$(sha256sum "$dir/porthole.json" | cut -d ' ' -f 1)
+    jq -es --arg sock "$sock" --arg sum "$sum" 'map({ (.message): . }) | add
+        | .starting.libmicrohttpd and (.configuration | .sha256 == $sum and .targets == 1)
+        and (.listening | .address == "unix:" + $sock and .mode == "0660" and .peers == "uid 4321 and gid 1")
+        and (."a peer is not allowed" | .listener == "unix:" + $sock and .refused == 1 and (.peer | test("uid=")))
+        and ."a socket was removed and is published again".listener == "unix:" + $sock
+        and ."stopping: what is under way may finish".why == "Terminated" and .stopped.cut == 0' "$dir/run.err"
 }
 
 @test "run: the address behind a name is told, and that it is the only one" {
@@ -271,7 +288,7 @@ JSON
         sed -i "s/localhost:0/localhost:$port/" "$dir/porthole.json"
     fi
     start_porthole run
-    grep -Eq 'listening on tcp:localhost:[0-9]+, at (127.0.0.1:[0-9]+, by IPv4 only|\[::1\]:[0-9]+, by IPv6 only)' "$dir/run.err"
+    grep -Eq 'listening .* address="tcp:localhost:[0-9]+" at=("127.0.0.1:[0-9]+" family="IPv4 only"|"\[::1\]:[0-9]+" family="IPv6 only")' "$dir/run.err"
 }
 
 @test "run: SIGUSR1 opens a log file again that was renamed, and loses no line" {
@@ -295,6 +312,6 @@ JSON
     rm "$dir/access.log"
     mkdir "$dir/access.log"
     kill -USR1 "$pid"
-    eventually grep -q "SIGUSR1: .*$dir/access.log" "$dir/run.err"
+    eventually grep -q "a log file cannot be opened again error=.*$dir/access.log" "$dir/run.err"
     [ "$(ask /still)" = 'GET /still' ]
 }
