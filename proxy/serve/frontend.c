@@ -22,7 +22,8 @@ struct frontend {
     struct source source; /* the daemon's epoll descriptor */
     struct clients clients;
     unsigned n_futile;     /* runs without news and without a call, in a row */
-    bool gave_up;          /* the library has complained in this run */
+    bool wants_run;        /* at the end of its last run the library had more to do by itself */
+    bool gave_up;          /* it has complained in this run */
     struct client *adding; /* between frontend_add and the library's notification */
 };
 
@@ -141,6 +142,7 @@ static void frontend_forget_memory(struct frontend *frontend)
 static void frontend_run(struct frontend *frontend)
 {
     unsigned n_calls = frontend->clients.n_calls;
+    MHD_UNSIGNED_LONG_LONG ms;
 
     frontend->n_futile = frontend->clients.dirty ? 0 : frontend->n_futile + 1;
     frontend->clients.run++;
@@ -150,16 +152,15 @@ static void frontend_run(struct frontend *frontend)
         frontend_forget_memory(frontend);
     if (frontend->clients.n_calls != n_calls)
         frontend->n_futile = 0;
+    frontend->wants_run = MHD_get_timeout(frontend->daemon, &ms) == MHD_YES && ms == 0;
 }
 
-/* The library has more to do by itself, not counting those who wait for their exchange. Should it say so for ever, it
- * is not believed any more after some runs without a call, until something happens. */
+/* The library has more to do by itself, not counting those who wait for their exchange. It is asked once after each
+ * run: what changes its mind between two makes the clients dirty, or can wait for the next beat. Should it say so for
+ * ever, it is not believed any more after some runs without a call, until something happens. */
 static bool frontend_has_more(const struct frontend *frontend)
 {
-    MHD_UNSIGNED_LONG_LONG ms;
-
-    return frontend->clients.n_waiting == 0 && frontend->n_futile < FUTILE_RUNS_MOST &&
-           MHD_get_timeout(frontend->daemon, &ms) == MHD_YES && ms == 0;
+    return frontend->wants_run && frontend->clients.n_waiting == 0 && frontend->n_futile < FUTILE_RUNS_MOST;
 }
 
 bool frontend_is_busy(const struct frontend *frontend)
