@@ -126,6 +126,19 @@ static int wheel_empty_slot(struct wheel *wheel, struct list *slot)
     return n_fired;
 }
 
+/* Whether a slot is to be emptied on the way to `tick`. If none is, the wheel turns there. */
+static bool wheel_is_due(struct wheel *wheel, uint64_t tick)
+{
+    uint64_t slot_tick;
+
+    if (tick <= wheel->tick)
+        return false;
+    if (wheel_next(wheel, &slot_tick) && slot_tick <= tick)
+        return true;
+    wheel->tick = tick;
+    return false;
+}
+
 /* Turns the wheel to `tick`. Returns how many timers fired. */
 static int wheel_advance(struct wheel *wheel, uint64_t tick)
 {
@@ -133,8 +146,6 @@ static int wheel_advance(struct wheel *wheel, uint64_t tick)
     uint64_t slot_tick;
     int n_fired = 0;
 
-    if (tick <= wheel->tick)
-        return 0;
     while ((slot = wheel_next(wheel, &slot_tick)) && slot_tick <= tick) {
         wheel->tick = slot_tick;
         n_fired += wheel_empty_slot(wheel, slot);
@@ -280,13 +291,6 @@ static int loop_fetch(struct loop *loop, int sleep_ms)
     return n < 0 ? -errno : n;
 }
 
-static bool loop_timer_is_due(struct loop *loop)
-{
-    uint64_t tick;
-
-    return wheel_next(&loop->wheel, &tick) && tick <= loop->now.ns / LOOP_TICK_NS;
-}
-
 /* Calls every source that was ready when the clock was read, then the hook. Returns how many sources were called, or a
  * negative errno. */
 static int loop_catch_up(struct loop *loop)
@@ -310,18 +314,17 @@ static int loop_catch_up(struct loop *loop)
 int loop_run_once(struct loop *loop, int timeout_ms)
 {
     int n_called, r = loop_fetch(loop, loop_sleep_ms(loop, timeout_ms));
+    uint64_t tick;
 
     if (r < 0)
         return r;
     loop->now = instant_now();
+    tick = loop->now.ns / LOOP_TICK_NS;
     n_called = loop_dispatch(loop);
-    if (loop_timer_is_due(loop)) {
-        r = loop_catch_up(loop);
-        if (r < 0)
-            return r;
-        n_called += r;
-    }
-    return n_called + wheel_advance(&loop->wheel, loop->now.ns / LOOP_TICK_NS);
+    if (!wheel_is_due(&loop->wheel, tick))
+        return n_called;
+    r = loop_catch_up(loop);
+    return r < 0 ? r : n_called + r + wheel_advance(&loop->wheel, tick);
 }
 
 void loop_before_timers(struct loop *loop, loop_hook *hook, void *closure)
