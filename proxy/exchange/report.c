@@ -53,12 +53,15 @@ struct record exchange_describe(struct exchange *exchange, enum outcome outcome,
 
 void exchange_report(struct exchange *exchange, bool delivered)
 {
-    struct record record;
+    const struct recorder *recorder = &exchange->env->recorder;
+    enum outcome outcome = exchange_outcome(exchange, delivered);
 
-    if (exchange->tunneled)
-        return;
-    record = exchange_describe(exchange, exchange_outcome(exchange, delivered), delivered);
-    recorder_end(&exchange->env->recorder, &record);
+    if (!exchange->tunneled &&
+        recorder_count(recorder, outcome, exchange->received_bytes, exchange_sent_bytes(exchange, delivered))) {
+        struct record record = exchange_describe(exchange, outcome, delivered);
+
+        recorder_tell(recorder, &record);
+    }
 }
 
 void exchange_report_none(struct exchange_env *env, const struct exchange_client *client, struct instant begun,

@@ -16,4 +16,10 @@ struct recorder {
 /* To be called exactly once for each end. Fills in the record's times. */
 void recorder_end(const struct recorder *recorder, struct record *record);
 
+/* The same in two steps, for those whose record costs something to fill in: the end is counted, with the bytes of its
+ * bodies; when there is somebody to tell, it is told then, too. */
+bool recorder_count(const struct recorder *recorder, enum outcome outcome, uint64_t received_bytes,
+                    uint64_t sent_bytes) WARN_UNUSED;
+void recorder_tell(const struct recorder *recorder, struct record *record);
+
 #endif
