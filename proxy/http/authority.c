@@ -98,10 +98,8 @@ bool authority_names_socket(struct text s)
 {
     if (s.length == 0)
         return true;
-    if (text_begins(s, TEXT_LITERAL("http:")) || text_begins(s, TEXT_LITERAL("https:"))) /* names a host, badly */
-        return false;
-    if (memchr(s.data, '/', s.length) || authority_has_escaped_slash(s))
-        return true;
+    if (memchr(s.data, '/', s.length) || authority_has_escaped_slash(s)) /* "http://..." names a host, badly */
+        return !text_begins(s, TEXT_LITERAL("http:")) && !text_begins(s, TEXT_LITERAL("https:"));
     if (text_begins(s, TEXT_LITERAL("unix:")))
         return !authority_is_valid(s); /* "unix:80" is a host with a port */
     return authority_is_hex_path(s);
