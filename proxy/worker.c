@@ -234,7 +234,9 @@ static void worker_before_timers(void *closure)
 
 static bool worker_is_done(const struct worker *worker)
 {
-    return worker->env.stopping && frontend_clients(worker->frontend)->n_clients == 0 &&
+    const struct clients *clients = frontend_clients(worker->frontend);
+
+    return worker->env.stopping && clients->n_clients == 0 && list_empty(&clients->farewells) &&
            worker->env.tunnels.n_tunnels == 0;
 }
 

@@ -11,6 +11,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "proxy/serve/farewell.h"
+
 #define EXPECT_MS 1000u
 #define EARLY_MS 250u /* for the rest of a body that is as good as here: a connection told by hand is lost */
 #define LINGER_MS 2000u
@@ -283,6 +285,7 @@ void clients_cut_all(struct clients *clients)
             exchange_fail(client->request.exchange, OUTCOME_STOPPED);
         client_cut(client);
     }
+    farewells_end(&clients->farewells);
 }
 
 void clients_init(struct clients *clients, struct exchange_env *env, const struct client_events *events)
@@ -290,4 +293,5 @@ void clients_init(struct clients *clients, struct exchange_env *env, const struc
     *clients = (struct clients){.env = env, .events = events};
     list_init(&clients->list);
     list_init(&clients->relays);
+    list_init(&clients->farewells);
 }

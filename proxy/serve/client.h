@@ -48,6 +48,7 @@ struct clients {
     bool about_to_sleep;                    /* during the run in which waiters suspend themselves */
     size_t pool_bytes;                      /* the library's memory for each; stays what it was made for */
     struct list relays;                     /* of relay: to be moved on (relay.h) */
+    struct list farewells;                  /* of farewell: clients no more (farewell.h) */
     void (*suspend)(struct client *client); /* the library's */
     void (*resume)(struct client *client);
     void (*expire)(struct client *client); /* makes the library close a connection on which it sees nothing */
@@ -118,9 +119,10 @@ struct client {
     bool served;      /* has had an exchange */
     int unsent_bytes; /* at the last look at a slow reader, -1 before */
     int stalled_looks;
-    bool silent; /* the timer stands for the deadline, not for a first look */
-    bool looked; /* the library looks at the connection in every run */
-    bool cut;    /* to be closed at the library's next call */
+    bool silent;  /* the timer stands for the deadline, not for a first look */
+    bool looked;  /* the library looks at the connection in every run */
+    bool cut;     /* to be closed at the library's next call */
+    bool lingers; /* was answered whole, and has not sent all of its request: to be closed in stages */
     char node[48];
     char peer_text[80];
 };

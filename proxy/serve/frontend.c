@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "proxy/serve/client_events.h"
+#include "proxy/serve/farewell.h"
 #include "proxy/serve/frontend_call.h"
 #include "proxy/serve/frontend_memory.h"
 #include "proxy/serve/relay.h"
@@ -89,6 +90,8 @@ static void frontend_on_connection(void *closure, struct MHD_Connection *connect
         /* Should the library have told of no end. */
         if (client->request.exchange)
             frontend_on_completed(closure, connection, &request, MHD_REQUEST_TERMINATED_WITH_ERROR);
+        if (client->lingers && !client->cut)
+            farewell_begin(&client->clients->farewells, client->clients->env->loop, client->fd, &client->pass);
         client_free(client);
         *context = NULL;
     }
@@ -286,5 +289,6 @@ void frontend_free(struct frontend *frontend)
         frontend_run(frontend);
     loop_remove(&frontend->source);
     MHD_stop_daemon(frontend->daemon);
+    farewells_end(&frontend->clients.farewells);
     free(frontend);
 }

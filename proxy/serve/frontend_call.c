@@ -264,6 +264,9 @@ void frontend_on_completed(void *closure, struct MHD_Connection *connection, voi
     if (client->phase == CLIENT_RELAY && how == MHD_REQUEST_TERMINATED_WITH_ERROR && !client->cut &&
         !exchange_failed(client->request.exchange) && !client_has_left(client))
         exchange_fail(client->request.exchange, OUTCOME_MALFORMED);
+    /* The library closes the connection now, whatever of the request is still on its way. */
+    client->lingers = how == MHD_REQUEST_TERMINATED_COMPLETED_OK && client->phase != CLIENT_TUNNEL &&
+                      client->request.exchange && !exchange_has_request(client->request.exchange);
     exchange_end(client->request.exchange, frontend_was_delivered(client, how));
     relay_drop(client);
     client->request = (struct client_request){0};

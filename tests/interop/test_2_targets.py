@@ -2,6 +2,7 @@
 another client of a healthy target notices nothing."""
 
 import os
+import random
 import resource
 import socket
 import threading
@@ -522,6 +523,34 @@ def early_answer_pausing(context):
             assert wire.Response(connection).status == 403
 
     weather.check(ask, "forwarded", times=20)
+
+
+def make_lingering_test(kind):
+    @test(f"an answer instead of 100 (Continue), {kind}: whole, then an end and no reset, for a client that has sent its body anyway")
+    def run(context):
+        body = random.Random(7).randbytes(150_000)
+
+        def serve(connection, _target):
+            wire.Request(connection, body=False)
+            connection.send(wire.answer(body))
+            connection.sock.recv(1)
+
+        target = peers.Target(context, f"unix:{context.path('bad.sock')}", serve)
+        address = f"unix:{context.path('front.sock')}" if kind == "unix" else f"tcp:127.0.0.1:{peers.free_port()}"
+        porthole = Porthole(context, listeners=[{"bind": address, "routes": [{"target": target.endpoint}]}])
+        for _ in range(10):
+            with wire.client(address) as client:
+                client.send(wire.head("POST", "/", "Expect: 100-continue", "Content-Length: 30000") + b"x" * 30_000)
+                got = wire.Response(client)
+                assert (got.status, got.body) == (200, body), (got.status, len(got.body))
+                assert client.sock.recv(1) == b""
+        porthole.stop()
+
+    return run
+
+
+make_lingering_test("unix")
+make_lingering_test("tcp")
 
 
 @test("without descriptors: porthole goes on when there are some again, and does not spin")
