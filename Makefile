@@ -86,6 +86,7 @@ endif
 SOURCES := $(wildcard config/*.c proxy/*.c proxy/*/*.c cmd/*.c)
 HEADERS := $(wildcard config/*.h config/*.def proxy/*.h proxy/*/*.h proxy/*/*.def cmd/*.h)
 OBJECTS := $(SOURCES:%.c=$(BUILD)/obj/%.o)
+LICENSES := $(BUILD)/licenses.txt
 LIBRARY := $(BUILD)/libporthole.a
 PROGRAM := $(BUILD)/porthole
 
@@ -132,7 +133,19 @@ $(BUILD)/obj/%.o: %.cpp $(FLAGS_FILE)
 	@mkdir -p $(@D)
 	$(CXX) $(ALL_CPPFLAGS) $$($(PKG_CONFIG) --cflags cpp-httplib) -std=c++17 -Wall -Wextra -fPIE -pthread $(VARIANT_FLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
-$(LIBRARY): $(filter-out $(BUILD)/obj/cmd/main.o,$(OBJECTS))
+# The licences of what this build links in, which may change with the packages of the machine.
+$(LICENSES): cmd/licenses.sh LICENSE $(FLAGS_FILE) $(wildcard /var/lib/dpkg/status)
+	CC='$(CC)' VERSION='$(VERSION)' cmd/licenses.sh $(LDFLAGS) $(ALL_LIBS) > $@
+
+# As one C string.
+$(LICENSES:.txt=.c): $(LICENSES)
+	@{ printf '#include "cmd/cmd.h"\n\nconst char cmd_licenses[] =\n'; \
+		sed 's/[\\"?]/\\&/g; s/.*/    "&\\n"/' $<; echo '    "";'; } > $@
+
+$(LICENSES:.txt=.o): $(LICENSES:.txt=.c)
+	$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -c -o $@ $<
+
+$(LIBRARY): $(filter-out $(BUILD)/obj/cmd/main.o,$(OBJECTS)) $(LICENSES:.txt=.o)
 	@rm -f $@
 	$(AR) rcs $@ $^
 
@@ -252,7 +265,7 @@ bench: ## Measure beside nginx, HAProxy and Caddy; tables and plots go to build/
 .PHONY: lint lint-gcc lint-clang lint-format lint-tidy lint-cppcheck lint-shell format layers
 LINT_SOURCES := $(SOURCES) $(TEST_SOURCES)
 FORMATTED := $(LINT_SOURCES) $(filter %.h,$(HEADERS)) $(wildcard tests/*/*.h) $(HELPER_CXX)
-SCRIPTS := $(wildcard .ci/run docker/*.sh tests/*.sh tests/*/*.sh)
+SCRIPTS := $(wildcard .ci/run cmd/*.sh docker/*.sh tests/*.sh tests/*/*.sh)
 
 lint: ## Warnings of two compilers, format, clang-tidy, cppcheck, shellcheck
 	@$(MAKE) --keep-going --silent lint-gcc lint-clang lint-format lint-tidy lint-cppcheck lint-shell

@@ -27,6 +27,7 @@ enum cmd_option_id {
     CMD_OPTION_WAIT,
     CMD_OPTION_TIMEOUT,
     CMD_OPTION_ONCE,
+    CMD_OPTION_LICENSES,
 };
 
 /* One option of a verb; a table ends with name NULL. */
@@ -67,6 +68,9 @@ void cmd_args_init(struct cmd_args *args, int argc, char **argv);
 int cmd_args_next(struct cmd_args *args) WARN_UNUSED;
 /* After the options: checks that exactly n operands remain, returns them, or NULL after a line was written. */
 char **cmd_args_operands(struct cmd_args *args, int n) WARN_UNUSED;
+
+/* porthole's licence and those of the libraries that are linked into this program; by licenses.sh, at build time. */
+extern const char cmd_licenses[];
 
 /* Writes one line about wrong usage, with a pointer to the verb's --help, and returns CMD_USAGE. */
 int cmd_usage_error(const char *verb, const char *format, ...) PRINTF_LIKE(2, 3);

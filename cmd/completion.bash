@@ -21,7 +21,7 @@ _porthole() {
         check) words='-c --config --print --help' ;;
         probe) words='--path --wait --timeout -v --verbose --help' ;;
         demo) words='--once --help' ;;
-        version) words='--help' ;;
+        version) words='--licenses --help' ;;
         *) return ;;
         esac
         # The path of a socket: readline splits words at a colon, so it is a word of its own.

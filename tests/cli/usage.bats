@@ -144,6 +144,44 @@ complete_words() { # WORD...: prints what bash would offer for the last one
     [ "$("$porthole" --version)" = "${lines[0]}" ]
 }
 
+# Whether a library is a file of its own that is loaded with the program.
+is_loaded() { # LIBRARY
+    readelf -d "$porthole" | grep -q "(NEEDED).*\[$1\.so"
+}
+
+@test "usage: the licences are porthole's own and those of the libraries inside" {
+    "$porthole" version --licenses >"$dir/licenses"
+    head -n 1 "$dir/licenses" | grep -qE '^porthole [0-9]+\.[0-9]+\.[0-9]+'
+    grep -qF 'END OF TERMS AND CONDITIONS' "$dir/licenses"
+    n_inside=0
+    while read -r library text; do
+        inside=1
+        ! is_loaded "$library" || inside=0
+        n=$(grep -cE "^=+ .*, linked into this program: (.* )?$library\.a" "$dir/licenses" || true)
+        echo "$library: $n headings"
+        [ "$n" -eq "$inside" ]
+        [ "$inside" -eq 0 ] || grep -qF "$text" "$dir/licenses"
+        n_inside=$((n_inside + inside))
+    done <<END
+libmicrohttpd GNU LESSER GENERAL PUBLIC LICENSE
+libcurl COPYRIGHT AND PERMISSION NOTICE
+libjansson Petri Lehtinen
+END
+    # libcurl has OpenSSL with it, wherever it is.
+    ! grep -q ' libcurl\.a' "$dir/licenses" || grep -qE '^=+ .* linked into this program: libcrypto\.a libssl\.a' "$dir/licenses"
+    # Whoever receives the program may have the library's source, and link it anew with another.
+    [ "$n_inside" -eq 0 ] || grep -qE '^Source: .*[0-9]' "$dir/licenses"
+    is_loaded libmicrohttpd || grep -qF 'linked anew' "$dir/licenses"
+}
+
+@test "usage: licences that cannot be written are a failure" {
+    [ -w /dev/full ] || skip 'no /dev/full'
+    status=0
+    "$porthole" version --licenses >/dev/full 2>"$dir/err" || status=$?
+    [ "$status" -eq 1 ]
+    [ "$(grep -c 'No space left' "$dir/err")" -eq 1 ]
+}
+
 @test "usage: help that cannot be written is a failure" {
     [ -w /dev/full ] || skip 'no /dev/full'
     status=0

@@ -18,7 +18,8 @@ files_are_expected() {
 /lib/libc.so.6
 /lib/loader
 /porthole
-/run/porthole/'
+/run/porthole/
+/usr/share/doc/porthole/licenses'
     # One list for all machines: their names for the loader and for the library directory differ.
     actual=$(cd "$work/rootfs" && find . -type d -empty -printf '%p/\n' -o ! -type d -print |
         sed -E -e 's|^\.||' -e 's|^/lib(64)?/([^/]*/)?ld-linux[^/]*$|/lib/loader|' \
@@ -48,6 +49,15 @@ libraries_are_expected() {
     least=$(sed -n 's/^LIBMICROHTTPD := //p' "$top/Makefile")
     equal "$least" "$(printf '%s\n' "$least" "$(sed -n 's/^libmicrohttpd //p' <<<"$text")" | sort -V | head -n 1)" &&
         contains "$text" 'libcurl 8.14.1'
+}
+
+licences_are_there() {
+    local file=$work/rootfs/usr/share/doc/porthole/licenses text
+    pod run --rm --network none porthole version --licenses | cmp - "$file" || return
+    for text in 'Apache License' 'GNU LESSER GENERAL PUBLIC LICENSE' 'libmicrohttpd\.a$' 'libcurl\.a$' \
+        'libcrypto\.a libssl\.a$' 'libjansson\.a$' 'libz\.a$' 'libzstd\.a$'; do
+        grep -q "$text" "$file" || { echo "not in $file: $text"; return 1; }
+    done
 }
 
 # A target with a certificate of its own making; its port goes to build/pods/port.
@@ -133,6 +143,7 @@ check 'its health check is in exec form' equal '[CMD /porthole probe unix:/run/p
     "$(inspect '{{.HealthCheck.Test}}')"
 check "its version is the label's and the Makefile's" version_is_the_label
 check 'its libcurl is that of Debian 13, its libmicrohttpd new enough' libraries_are_expected
+check 'the licences of all that is linked in are there, and what the program prints' licences_are_there
 check 'without a configuration it fails with status 78' \
     equal 78 "$(pod run --rm --network none porthole 2>/dev/null; echo $?)"
 
