@@ -6,8 +6,9 @@
 #
 # Debian's libcurl brings thirty shared libraries that porthole never calls; loading them is most of its start
 # and of its memory. So libcurl is built here with what porthole needs, like libmicrohttpd (build-library.sh, whose
-# environment variables are heard here, too). jansson and OpenSSL are Debian's archives. glibc stays dynamic, because
-# getaddrinfo and the user database work only so.
+# environment variables are heard here, too). A libmicrohttpd of one's own, new enough and with an archive, is taken
+# where PKG_CONFIG_PATH finds it. jansson and OpenSSL are Debian's archives. glibc stays dynamic, because getaddrinfo and
+# the user database work only so.
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -33,12 +34,32 @@ need_tools() {
     [ ${#missing[@]} -eq 0 ] || die "first: apt-get install ${missing[*]}"
 }
 
+# The directory with the .pc file of a libmicrohttpd of one's own, if there is one. Not the system's, whose archive wants
+# GnuTLS, nor the one that was built here, which make names as well.
+find_own_library() {
+    local least folder
+    least=$(sed -n 's/^LIBMICROHTTPD := //p' "$root/Makefile" 2>/dev/null) || return 0
+    pkg-config --atleast-version="$least" libmicrohttpd || return 0
+    folder=$(realpath "$(pkg-config --variable=pcfiledir libmicrohttpd)")
+    # shellcheck disable=SC2086 # one word for each directory
+    realpath -m -- ${PKG_CONFIG_PATH//:/ } | grep -qxF "$folder" || return 0
+    [ "${folder%/*/*/*}" != "$(realpath -m "$libraries")" ] || return 0
+    if [ ! -e "$(pkg-config --variable=libdir libmicrohttpd)/libmicrohttpd.a" ]; then
+        say "the libmicrohttpd of $folder has no archive, so one is built"
+        return
+    fi
+    say "taking the libmicrohttpd $(pkg-config --modversion libmicrohttpd) of $folder"
+    echo "$folder"
+}
+
 build_libraries() {
-    local build failed=
-    "$root/docker/build-library.sh" --newest libmicrohttpd &
-    build=$!
+    local build='' failed=
+    if [ -z "$own" ]; then
+        "$root/docker/build-library.sh" --newest libmicrohttpd &
+        build=$!
+    fi
     "$root/docker/build-library.sh" --newest curl || failed=yes
-    wait "$build" || failed=yes
+    [ -z "$build" ] || wait "$build" || failed=yes
     [ -z "$failed" ]
 }
 
@@ -64,7 +85,7 @@ check_needed() {
 
 build_porthole() {
     local output=$1 archives objects=build/static/objects
-    PKG_CONFIG_PATH=$(realpath "$libraries/curl")/lib/pkgconfig:$(realpath "$libraries/libmicrohttpd")/lib/pkgconfig
+    PKG_CONFIG_PATH=$(realpath "$libraries/curl")/lib/pkgconfig:${own:-$(realpath "$libraries/libmicrohttpd")/lib/pkgconfig}
     export PKG_CONFIG_PATH
     archives=$(link_arguments)
     # When make runs this, its goals and variables are not for this make.
@@ -81,5 +102,6 @@ build_porthole() {
 }
 
 need_tools
+own=$([ -z "${PKG_CONFIG_PATH-}" ] || find_own_library)
 build_libraries
 [ "${1-}" = --libraries ] || build_porthole "${1-$work/porthole}"
