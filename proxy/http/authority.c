@@ -69,9 +69,11 @@ bool authority_is_valid(struct text s)
     return n > 0 && authority_is_reg_name((struct text){s.data, n}) && authority_is_port_suffix(text_skip(s, n));
 }
 
+/* The prefix is in lower case. Its first byte says no, as a rule. */
 static bool text_begins(struct text s, struct text prefix)
 {
-    return s.length >= prefix.length && text_equal_nocase((struct text){s.data, prefix.length}, prefix);
+    return s.length >= prefix.length && (s.data[0] | 0x20) == prefix.data[0] &&
+           text_equal_nocase((struct text){s.data, prefix.length}, prefix);
 }
 
 static bool authority_has_escaped_slash(struct text s)

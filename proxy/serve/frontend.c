@@ -145,7 +145,7 @@ static void frontend_forget_memory(struct frontend *frontend)
 static void frontend_run(struct frontend *frontend)
 {
     unsigned n_calls = frontend->clients.n_calls;
-    MHD_UNSIGNED_LONG_LONG ms;
+    uint64_t ms;
 
     frontend->n_futile = frontend->clients.dirty ? 0 : frontend->n_futile + 1;
     frontend->clients.run++;
@@ -155,7 +155,7 @@ static void frontend_run(struct frontend *frontend)
         frontend_forget_memory(frontend);
     if (frontend->clients.n_calls != n_calls)
         frontend->n_futile = 0;
-    frontend->wants_run = MHD_get_timeout(frontend->daemon, &ms) == MHD_YES && ms == 0;
+    frontend->wants_run = MHD_get_timeout64(frontend->daemon, &ms) == MHD_YES && ms == 0;
 }
 
 /* The library has more to do by itself, not counting those who wait for their exchange. It is asked once after each

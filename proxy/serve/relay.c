@@ -230,6 +230,8 @@ void relays_turn(struct clients *clients)
 {
     struct list now;
 
+    if (list_empty(&clients->relays))
+        return;
     list_init(&now);
     list_move(&now, &clients->relays);
     while (!list_empty(&now)) {

@@ -177,6 +177,8 @@ void tunnels_turn(struct tunnels *tunnels)
 {
     struct list now;
 
+    if (list_empty(&tunnels->ready))
+        return;
     /* Those that get ready meanwhile have their turn in the next round. */
     list_init(&now);
     list_move(&now, &tunnels->ready);
