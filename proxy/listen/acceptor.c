@@ -113,6 +113,20 @@ static bool acceptor_has_somebody(const struct acceptor *acceptor)
 
 static void acceptor_on_ready(struct source *source, uint32_t events);
 
+/* The kernel watches no more descriptors for now (epoll's max_user_watches, memory): later it may. */
+static void acceptor_stay_shut(struct acceptor *acceptor, int error_number)
+{
+    struct instant now = loop_now(acceptor->host->loop);
+
+    acceptor_move(acceptor, ACCEPTOR_WAITING);
+    timer_arm(acceptor->host->loop, &acceptor->retry, RETRY_MS);
+    if (instant_before(now, acceptor->next_unwatched_line))
+        return;
+    LOG_EVENT(LOG_LEVEL_ERROR, "cannot watch a listener", LOG_STRING("listener", acceptor->config->name),
+              LOG_STRING("error", strerror(error_number)));
+    acceptor->next_unwatched_line = instant_add_ms(now, EPISODE_LINE_MS);
+}
+
 static void acceptor_open(struct acceptor *acceptor)
 {
     int r;
@@ -122,8 +136,7 @@ static void acceptor_open(struct acceptor *acceptor)
     acceptor_move(acceptor, ACCEPTOR_OPEN);
     r = loop_add(acceptor->host->loop, &acceptor->source, acceptor->fd, EPOLLIN | EPOLLEXCLUSIVE, acceptor_on_ready);
     if (r < 0)
-        LOG_EVENT(LOG_LEVEL_ERROR, "cannot watch a listener", LOG_STRING("listener", acceptor->config->name),
-                  LOG_STRING("error", strerror(-r)));
+        acceptor_stay_shut(acceptor, -r);
 }
 
 static void acceptor_on_retry(struct timer *timer)

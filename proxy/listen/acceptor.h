@@ -58,7 +58,7 @@ struct acceptor {
     struct timer retry; /* while WAITING */
     struct acceptor_guest guest;
     uint64_t n_refused; /* peers */
-    struct instant next_refused_line;
+    struct instant next_refused_line, next_unwatched_line;
 };
 
 void acceptor_init(struct acceptor *acceptor, struct acceptor_host *host, const struct listener_config *config,

@@ -7,7 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -19,6 +21,18 @@
 #define BACKLOG 16
 #define MOST_SERVED 16
 #define PATIENCE_ROUNDS 1000
+
+/* A kernel that watches no more descriptors (max_user_watches). This definition wins over the C library's. */
+static bool kernel_refuses_to_watch;
+
+int epoll_ctl(int epoll_fd, int operation, int fd, struct epoll_event *event)
+{
+    if (kernel_refuses_to_watch && operation == EPOLL_CTL_ADD) {
+        errno = ENOSPC;
+        return -1;
+    }
+    return (int)syscall(SYS_epoll_ctl, epoll_fd, operation, fd, event);
+}
 
 /* An acceptor of an abstract socket, whose host keeps whom it is given. */
 struct rig {
@@ -163,6 +177,28 @@ static void test_acceptor_full_waits_until_a_pass_is_given_back(void **state)
     rig_close(&rig);
 }
 
+static void test_acceptor_that_cannot_be_watched_tries_again(void **state)
+{
+    struct rig rig;
+    int fds[2];
+
+    (void)state;
+    rig_open(&rig, 1);
+    fds[0] = rig_connect(&rig);
+    fds[1] = rig_connect(&rig);
+    rig_expect(&rig, 1, ACCEPTOR_WAITING);
+    kernel_refuses_to_watch = true;
+    rig_let_go(&rig, 0);
+    rig_expect(&rig, 1, ACCEPTOR_WAITING);
+    kernel_refuses_to_watch = false;
+    for (int i = 0; i < PATIENCE_ROUNDS && rig.n_served < 2; i++)
+        assert_true(loop_run_once(rig.host.loop, 100) >= 0);
+    assert_int_equal(rig.n_served, 2);
+    close(fds[0]);
+    close(fds[1]);
+    rig_close(&rig);
+}
+
 static void test_acceptor_emptied_takes_everybody_in_the_backlog_whatever_the_limit(void **state)
 {
     struct rig rig;
@@ -246,6 +282,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_acceptor_takes_who_comes),
         cmocka_unit_test(test_acceptor_full_waits_until_a_pass_is_given_back),
+        cmocka_unit_test(test_acceptor_that_cannot_be_watched_tries_again),
         cmocka_unit_test(test_acceptor_emptied_takes_everybody_in_the_backlog_whatever_the_limit),
         cmocka_unit_test(test_acceptor_changed_serves_the_old_backlog_and_then_the_new_socket),
         cmocka_unit_test(test_acceptor_peer_that_is_not_allowed_is_closed_and_not_counted),
