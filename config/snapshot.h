@@ -39,7 +39,7 @@ struct target_config {
     size_t index; /* position in snapshot.targets */
     struct address *endpoints;
     size_t n_endpoints;       /* at least 1 */
-    uint32_t connections_max; /* open at once, over all workers */
+    uint32_t connections_max; /* open at once; each worker has its share, rounded up */
     uint32_t connections_idle;
     uint64_t connections_idle_timeout_ms;
     uint64_t connect_timeout_ms;
