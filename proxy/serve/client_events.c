@@ -227,16 +227,22 @@ static void client_on_timer(struct timer *timer)
     }
 }
 
+/* Its hang-up is ours to act on: in mid-exchange, or idle. With the answer told whole, the library knows whether all of
+ * it was sent. */
+static bool client_left_unseen(const struct client *client)
+{
+    if (client->request.exchange && !exchange_is_told(client->request.exchange))
+        return true;
+    return client->phase == CLIENT_IDLE && client_has_left(client);
+}
+
 static void client_on_watch(struct source *source, uint32_t events)
 {
     struct client *client = CONTAINER_OF(source, struct client, watch);
 
     if (events & (EPOLLHUP | EPOLLERR)) {
         relay_wake(client); /* what it has not taken of a relayed answer finds out */
-        /* With the answer told whole, the library knows whether all of it was sent. */
-        if (client->request.exchange && !client->cut && !exchange_is_told(client->request.exchange))
-            client_leave(client);
-        else if (client->phase == CLIENT_IDLE && !client->cut && client_has_left(client))
+        if (!client->cut && client_left_unseen(client))
             client_leave(client);
         return;
     }
