@@ -232,6 +232,9 @@ check: deps-test ## Run every test; the last line is "N passed, N failed"
 check-unit check-http check-cli check-interop check-differential check-clients check-pods: check-%: tests man
 	@tests/run-suites.sh $*$(if $(filter-out release,$(VARIANT)),@$(VARIANT))
 
+# These share a podman.
+check-pods: export TASKS := 1
+
 check-fuzz: ## Run one suite (also check-unit, -http, -cli, -interop, -differential, -clients and -pods, of VARIANT, or with PORTHOLE=program)
 	@$(MAKE) VARIANT=fuzz fuzzers
 	@tests/run-suites.sh fuzz

@@ -86,6 +86,8 @@ class World:
         for pid in self._processes():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(AssertionError):  # close() tells who stays
+            until(lambda: not self._processes(), 20, "the end of who was killed")
 
     def _processes(self):
         """Those that name our directory, which nobody else knows."""
