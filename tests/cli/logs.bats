@@ -84,7 +84,7 @@ JSON
     kill "$pid"
     await_end "$pid"
     cat "$dir/run.err"
-    jq -es "[.[] | select(.outcome)] | length == 1 and (.[0] | .level == \"warn\" and .message and .id == \"a/b:\\\"c\\\"\" and .status == 503
+    jq -es "[.[] | select(.request)] | length == 1 and (.[0] | .level == \"warn\" and .message and .id == \"a/b:\\\"c\\\"\" and .status == 503
         and .outcome == \"target_absent\" and .method == \"GET\" and .request == \"/gone\" and .listener == \"l\" and .route == \"gone\"
         and .target == \"absent\" and .endpoint == \"unix:$dir/absent.sock\" and .reason and (.peer | test(\"uid=\")))" "$dir/run.err"
     jq -es "[.[] | select(.request == \"/gone\")][0].endpoint == \"unix:$dir/absent.sock\"" "$dir/access"

@@ -96,9 +96,14 @@ def run_interactive(context, way):
     terminal.type(b"\x04")  # the end of the input, for cat
     terminal.type(b"echo $((40 + 4)); sleep 1000\r")
     terminal.expect(b"\r\n44\r\n")
-    terminal.type(b"\x03")  # an interrupt is for the program in the container
-    terminal.type(b"echo alive\r")
-    terminal.expect(b"\r\nalive\r\n")
+
+    # An interrupt is for the program in the container: for sleep, once the shell has started it.
+    def is_alive():
+        terminal.type(b"\x03")
+        terminal.type(b"echo alive\r")
+        return b"\r\nalive\r\n" in terminal.screen
+
+    until(is_alive, 20, lambda: f"the prompt on the screen: {terminal.screen!r}", 0.5)
     terminal.type(b"exit 3\r")
     assert terminal.end() == 3, terminal.screen
 
