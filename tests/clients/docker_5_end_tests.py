@@ -202,7 +202,8 @@ def drain_early(context):
     n = len(live.out)
     until(lambda: len(live.out) > n + 10, 10, lambda: f"more output while porthole drains: {live}")
     assert porthole.process.poll() is None, porthole.output()
-    world().direct.run("exec", name, "touch", "/stop").check()
+    # The container may be gone before podman has asked how this ended.
+    world().direct.run("exec", name, "touch", "/stop")
     got = live.end(20)
     assert got.out.endswith(b"tick\nthe last\n"), got
     assert porthole.process.wait(15) == 0, porthole.output()
