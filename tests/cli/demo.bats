@@ -16,13 +16,8 @@ load helper
 
 demo_start() {
     background demo env XDG_RUNTIME_DIR="$dir" "$porthole" demo
-    for ((i = 0; i < 500; i++)); do
-        sock=$(sed -n 's/.*curl --unix-socket \([^ ]*\) .*/\1/p' "$dir/demo.out")
-        [ -z "$sock" ] || return 0
-        sleep 0.02
-    done
-    cat "$dir/demo.err"
-    return 1
+    eventually grep -qs 'curl --unix-socket' "$dir/demo.out"
+    sock=$(sed -n 's/.*curl --unix-socket \([^ ]*\) .*/\1/p' "$dir/demo.out")
 }
 
 @test "demo: the line it prints works, for every kind of body, until SIGINT or SIGTERM" {
