@@ -237,10 +237,9 @@ static void open_on(struct rig *rig, struct generation *generation)
     assert_int_equal(tunnel_open(&rig->env.tunnels, &client, &generation->targets[0], &entry), 0);
 }
 
-/* The tunnel is the last to hold anything of its generation, listener and target included. */
-static void test_generation_of_a_tunnel_ends_with_it(void **state)
+/* A generation that a newer one has replaced while a tunnel of it is open. */
+static struct generation *outlived_by_a_tunnel(struct front *front)
 {
-    struct front *front = *state;
     struct rig *rig = front->rig;
     struct generation *old = serve(front, make_generation(rig, "unix:/front", NULL, 2048));
 
@@ -248,6 +247,16 @@ static void test_generation_of_a_tunnel_ends_with_it(void **state)
     rig_turn(rig);
     rig_accept(rig);
     serve(front, make_generation(rig, "unix:/front", "new", 2048));
+    return old;
+}
+
+/* The tunnel is the last to hold anything of its generation, listener and target included. */
+static void test_generation_of_a_tunnel_ends_with_it(void **state)
+{
+    struct front *front = *state;
+    struct rig *rig = front->rig;
+    struct generation *old = outlived_by_a_tunnel(front);
+
     assert_int_equal(old->n_holders, 1);
     assert_int_equal(send(rig->client_fd, "ping", 4, 0), 4);
     rig_turn(rig);
@@ -289,12 +298,8 @@ static void test_generation_of_tunnels_that_are_cut_ends_with_them(void **state)
 {
     struct front *front = *state;
     struct rig *rig = front->rig;
-    struct generation *old = serve(front, make_generation(rig, "unix:/front", NULL, 2048));
 
-    open_on(rig, old);
-    rig_turn(rig);
-    rig_accept(rig);
-    serve(front, make_generation(rig, "unix:/front", "new", 2048));
+    outlived_by_a_tunnel(front);
     tunnels_cut_all(&rig->env.tunnels);
     assert_int_equal(rig_count(rig, OUTCOME_STOPPED), 1);
 }
