@@ -80,7 +80,8 @@ static int worker_on_client(struct acceptor_host *host, const struct listener_co
                             const struct peer *peer, struct admission_pass pass)
 {
     struct worker *worker = CONTAINER_OF(host, struct worker, host);
-    struct tunnel_client client = {.fd = fd, .generation = worker->env.generation, .listener = config, .pass = pass};
+    struct tunnel_client client = {
+        .fd = fd, .generation = worker->env.generation, .listener = config, .pass = pass, .uid = peer->uid};
     char text[80];
     size_t n;
 

@@ -70,6 +70,7 @@ static void fetch_begin(struct exchange *exchange)
     exchange->forward.upgrade_allowed = route->upgrade;
     upstream_init(upstream, exchange->env->loop, &exchange->env->store, fetch_on_change);
     upstream->interim = fetch_on_interim;
+    upstream->ticket.uid = exchange->client->uid;
     upstream_start(upstream, generation_target(exchange->generation, route->target), request, &exchange->forward);
     if (request->body == BODY_NONE)
         exchange_move(exchange, EXCHANGE_WAITING);

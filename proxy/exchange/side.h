@@ -2,6 +2,8 @@
 #ifndef PORTHOLE_EXCHANGE_SIDE_H
 #define PORTHOLE_EXCHANGE_SIDE_H
 
+#include <sys/types.h>
+
 #include "config/snapshot.h"
 #include "proxy/http/fields.h"
 #include "proxy/reach/generation.h"
@@ -18,6 +20,7 @@ struct exchange_client {
     struct text address;                    /* struct forward: client_address, client_node */
     struct text node;
     struct text peer; /* for the log */
+    uid_t uid;        /* whose share of a target's places it takes; or SHARES_NOBODY */
 };
 
 #endif

@@ -21,6 +21,35 @@ static bool generation_take_listeners(struct generation *generation)
     return generation->addresses;
 }
 
+/* Whether all of a listener's peers are one user, and who. Those of TCP are not told apart. */
+static bool generation_has_one_user_at(const struct listener_config *listener, uid_t *ret_uid)
+{
+    *ret_uid = SHARES_NOBODY;
+    if (!address_is_unix(listener->bind.kind))
+        return true;
+    for (size_t i = 0; i < listener->n_peers; i++) {
+        const struct peer_rule *rule = &listener->peers[i];
+
+        if (!rule->has_uid || (i > 0 && rule->uid != *ret_uid))
+            return false;
+        *ret_uid = rule->uid;
+    }
+    return listener->n_peers > 0;
+}
+
+/* Whether there is nobody with whom a user could have to share. */
+static bool generation_has_one_user(const struct snapshot *snapshot)
+{
+    uid_t first = SHARES_NOBODY, uid;
+
+    for (size_t i = 0; i < snapshot->n_listeners; i++) {
+        if (!generation_has_one_user_at(&snapshot->listeners[i], &uid) || (i > 0 && uid != first))
+            return false;
+        first = uid;
+    }
+    return true;
+}
+
 struct generation *generation_new(struct snapshot *snapshot, struct endpoints *endpoints)
 {
     struct generation *generation = calloc(1, sizeof(*generation));
@@ -35,6 +64,8 @@ struct generation *generation_new(struct snapshot *snapshot, struct endpoints *e
     for (size_t i = 0; i < snapshot->n_targets; i++)
         if (target_init(&generation->targets[i], &snapshot->targets[i], endpoints, snapshot->n_workers) < 0)
             return generation_unref(generation);
+    for (size_t i = 0; i < snapshot->n_targets && generation_has_one_user(snapshot); i++)
+        generation->targets[i].n_shared = 0;
     return generation;
 }
 

@@ -18,6 +18,7 @@
 #include "proxy/reach/channel.h"
 
 struct connection;
+struct share;
 
 /* Events of a connection that an exchange holds. */
 typedef void connection_fn(void *closure, uint32_t events);
@@ -32,6 +33,7 @@ struct connection {
     bool gone;            /* it has closed both, or the connection broke */
     bool ended;           /* the target has closed its side: edge-triggered, so it is told only once */
     uint32_t n_exchanges; /* carried so far; above 0 the connection may have died idle */
+    struct share *share;  /* whose place it takes: the target's, while busy */
     connection_fn *fn;    /* the user's; NULL while idle */
     void *closure;
 };

@@ -13,8 +13,8 @@ int target_init(struct target *target, const struct target_config *config, struc
 {
     uint32_t share = (config->connections_max + n_workers - 1) / n_workers;
 
-    *target = (struct target){.config = config, .loop = table->loop, .most_open = share};
-    list_init(&target->queue);
+    *target = (struct target){.config = config, .loop = table->loop, .most_open = share, .n_shared = share};
+    shares_init(&target->shares);
     target->endpoints = calloc(config->n_endpoints, sizeof(struct endpoint *));
     if (!target->endpoints)
         return -ENOMEM;
@@ -36,6 +36,8 @@ void target_deinit(struct target *target)
 {
     for (size_t i = 0; i < target->n_endpoints; i++)
         endpoint_unref(target->endpoints[i]);
+    if (target->endpoints)
+        shares_deinit(&target->shares);
     free(target->endpoints);
     target->endpoints = NULL;
     target->n_endpoints = 0;
@@ -48,6 +50,30 @@ uint32_t target_n_open(const struct target *target)
     for (size_t i = 0; i < target->n_endpoints; i++)
         n += target->endpoints[i]->pool.n_idle;
     return n;
+}
+
+/* ---- places ---- */
+
+static uint32_t target_n_free(const struct target *target)
+{
+    return target->most_open - target->n_busy;
+}
+
+static bool target_has_place(const struct target *target, const struct share *share)
+{
+    return share_allows(share->n_held, target_n_free(target), target->n_shared);
+}
+
+static void target_take_place(struct target *target, struct share *share)
+{
+    target->n_busy++;
+    share->n_held++;
+}
+
+static void target_free_place(struct target *target, struct share *share)
+{
+    target->n_busy--;
+    share->n_held--;
 }
 
 /* ---- tickets ---- */
@@ -80,6 +106,7 @@ static void ticket_settle(struct ticket *ticket)
 static void ticket_leave_queue(struct ticket *ticket)
 {
     list_remove(&ticket->link);
+    ticket->target->n_queued--;
     timer_disarm(&ticket->timer);
 }
 
@@ -97,8 +124,10 @@ static struct connection *ticket_adopt(struct ticket *ticket, struct target *tar
         if (!connection)
             failure_set(ret_failure, OUTCOME_INTERNAL, ENOMEM, NULL);
     }
-    if (!connection)
-        target->n_busy--;
+    if (connection)
+        connection->share = ticket->share;
+    else
+        target_free_place(target, ticket->share);
     return connection;
 }
 
@@ -145,7 +174,7 @@ static __attribute__((noinline)) enum connect_result target_connect(struct targe
     enum connect_result result;
 
     target_make_place(target);
-    target->n_busy++;
+    target_take_place(target, ticket->share);
     endpoint->n_connecting++;
     ticket_move(ticket, TICKET_CONNECTING);
     ticket->target = target;
@@ -167,7 +196,8 @@ static enum connect_result target_serve(struct target *target, struct ticket *ti
     if (!ticket->fresh) {
         *ret_connection = pool_take(&endpoint->pool);
         if (*ret_connection) {
-            target->n_busy++;
+            target_take_place(target, ticket->share);
+            (*ret_connection)->share = ticket->share;
             if (ticket->state != TICKET_IDLE)
                 ticket_settle(ticket);
             return CONNECT_DONE;
@@ -180,12 +210,14 @@ enum connect_result target_ask(struct target *target, struct ticket *ticket, boo
                                struct connection **ret_connection, struct failure *ret_failure)
 {
     ticket->fresh = fresh;
-    if (target->n_busy < target->most_open)
+    ticket->share = shares_find(&target->shares, ticket->uid);
+    if (target_has_place(target, ticket->share))
         return target_serve(target, ticket, ret_connection, ret_failure);
     ticket_move(ticket, TICKET_QUEUED);
     ticket->target = target;
     list_init(&ticket->link);
-    list_append(&target->queue, &ticket->link);
+    list_append(&ticket->share->waiting, &ticket->link);
+    target->n_queued++;
     timer_init(&ticket->timer, ticket_on_timer);
     timer_arm(target->loop, &ticket->timer, target->config->connect_timeout_ms);
     return CONNECT_WAIT;
@@ -204,7 +236,7 @@ void target_withdraw(struct ticket *ticket)
         connect_cancel(ticket->attempt);
         ticket_settle(ticket);
         ticket->endpoint->n_connecting--;
-        target->n_busy--;
+        target_free_place(target, ticket->share);
         target_serve_queue(target);
         break;
     default:
@@ -212,11 +244,13 @@ void target_withdraw(struct ticket *ticket)
     }
 }
 
-/* First come, first served. */
+/* Of one user, first come, first served. */
 static void target_serve_queue(struct target *target)
 {
-    while (!list_empty(&target->queue) && target->n_busy < target->most_open) {
-        struct ticket *ticket = CONTAINER_OF(target->queue.next, struct ticket, link);
+    struct share *share;
+
+    while (target->n_queued > 0 && (share = shares_choose(&target->shares, target_n_free(target), target->n_shared))) {
+        struct ticket *ticket = CONTAINER_OF(share->waiting.next, struct ticket, link);
         struct connection *connection = NULL;
         struct failure failure;
 
@@ -228,8 +262,10 @@ static void target_serve_queue(struct target *target)
 
 void target_give(struct target *target, struct connection *connection, bool reusable)
 {
+    struct share *share = connection->share;
+
     pool_give(connection, reusable);
-    target->n_busy--;
-    if (!list_empty(&target->queue))
+    target_free_place(target, share);
+    if (target->n_queued > 0)
         target_serve_queue(target);
 }

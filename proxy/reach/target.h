@@ -1,13 +1,17 @@
-/* A target in one worker: its endpoints, the choice among them, and the queue of those who wait for a connection.
+/* A target in one worker: its endpoints, the choice among them, and those who wait for a connection.
  *
  * Counted are the connections that its exchanges and tunnels hold or wait for. Those that are idle belong to their
- * endpoint; they count against connections.max, too, and give up their place to whoever needs a new one. */
+ * endpoint; they count against connections.max, too, and give up their place to whoever needs a new one.
+ *
+ * The places are shared between the users on whose behalf they are taken (shares.h): nobody takes all of them, and each
+ * has a queue of its own, so that who waits long is never behind somebody else's crowd. */
 #ifndef PORTHOLE_REACH_TARGET_H
 #define PORTHOLE_REACH_TARGET_H
 
 #include "config/snapshot.h"
 #include "proxy/base/list.h"
 #include "proxy/base/loop.h"
+#include "proxy/base/shares.h"
 #include "proxy/reach/endpoint.h"
 
 struct target {
@@ -15,9 +19,11 @@ struct target {
     struct loop *loop;                  /* borrowed */
     struct endpoint **endpoints;        /* owned; references */
     size_t n_endpoints;
-    uint32_t n_busy;    /* held, or being made */
-    uint32_t most_open; /* busy and idle; this worker's share of connections.max */
-    struct list queue;  /* of struct ticket: waiting for n_busy to fall */
+    uint32_t n_busy;      /* held, or being made */
+    uint32_t most_open;   /* busy and idle; this worker's share of connections.max */
+    uint32_t n_shared;    /* as many, or 0 when only one user can come, for whom they all are */
+    struct shares shares; /* who holds those that are busy; struct ticket waits in them for n_busy to fall */
+    uint32_t n_queued;    /* tickets that do */
 };
 
 /* One request for a connection.
@@ -31,11 +37,13 @@ enum ticket_state { TICKET_IDLE, TICKET_QUEUED, TICKET_CONNECTING, N_TICKET_STAT
 
 extern const struct state_machine ticket_machine;
 
-/* Embedded in its owner, all zero but for fn at first. */
+/* Embedded in its owner, all zero but for fn and uid at first. */
 struct ticket {
     enum ticket_state state;
     bool fresh;                /* no idle connection will do */
-    struct list link;          /* in target.queue while QUEUED */
+    uid_t uid;                 /* on whose behalf; or SHARES_NOBODY */
+    struct share *share;       /* that user's, unless IDLE; borrowed from the target */
+    struct list link;          /* in share->waiting while QUEUED */
     struct timer timer;        /* while QUEUED */
     struct target *target;     /* unless IDLE; borrowed */
     struct endpoint *endpoint; /* the one that was chosen last, or NULL; borrowed from the target */
@@ -58,7 +66,7 @@ enum connect_result target_ask(struct target *target, struct ticket *ticket, boo
                                struct connection **ret_connection, struct failure *ret_failure) WARN_UNUSED;
 /* Withdraws a question; harmless when nothing is asked. */
 void target_withdraw(struct ticket *ticket);
-/* Gives a connection back; somebody who waits gets it at once. */
+/* Gives a connection back; somebody who waits may get it at once. */
 void target_give(struct target *target, struct connection *connection, bool reusable);
 
 #endif

@@ -205,7 +205,8 @@ struct client *client_new(struct clients *clients, int fd, const struct listener
                                             .listener = listener,
                                             .address = text_of(client->peer.address),
                                             .node = text_of(client->node),
-                                            .peer = text_of(client->peer_text)};
+                                            .peer = text_of(client->peer_text),
+                                            .uid = peer->uid};
     list_append(&clients->list, &client->link);
     clients->n_clients++;
     return client;

@@ -326,6 +326,7 @@ int tunnel_open(struct tunnels *tunnels, struct tunnel_client *client, struct ta
         return r;
     }
     tunnel->ticket.fn = tunnel_on_ticket;
+    tunnel->ticket.uid = client->uid;
     /* Never an idle one: what a target says first, it says on a connection of its own. */
     if (target_ask(target, &tunnel->ticket, true, &connection, &failure) != CONNECT_WAIT)
         tunnel_on_ticket(&tunnel->ticket, connection, &failure);

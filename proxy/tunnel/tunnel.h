@@ -32,6 +32,7 @@ struct tunnel_client {
     struct generation *generation;          /* borrowed: the tunnel takes a reference of its own */
     const struct listener_config *listener; /* borrowed from the generation */
     struct admission_pass pass;
+    uid_t uid; /* whose share of the target's places it takes; or SHARES_NOBODY */
 };
 
 /* All tunnels of one worker, and what they share. Embedded in the exchange_env. */

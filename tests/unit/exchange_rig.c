@@ -142,7 +142,7 @@ int rig_teardown(void **state)
 
     exchange_end(rig->exchange, false);
     tunnels_cut_all(&rig->env.tunnels);
-    clean = rig->target->n_busy == 0 && list_empty(&rig->target->queue);
+    clean = rig->target->n_busy == 0 && rig->target->n_queued == 0;
     clean = clean && rig->admission.n_clients == 0 && rig->admission.n_users == 0;
     admission_deinit(&rig->admission);
     admission_house_deinit(&rig->house);

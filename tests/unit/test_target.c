@@ -59,6 +59,19 @@ static void give(struct rig *rig, struct asker *asker, bool reusable)
     asker->connection = NULL;
 }
 
+static enum connect_result ask_as(struct rig *rig, struct asker *asker, uid_t uid)
+{
+    enum connect_result result;
+    struct failure failure;
+
+    failure_init(&failure);
+    *asker = (struct asker){.ticket = {.fn = asker_answered, .uid = uid}, .outcome = OUTCOME_PENDING};
+    result = target_ask(rig->target, &asker->ticket, false, &asker->connection, &failure);
+    if (result == CONNECT_DONE)
+        connection_use(asker->connection, asker_on_event, asker);
+    return result;
+}
+
 /* What a test changes of the configuration counts from here on. */
 static void reset(struct rig *rig)
 {
@@ -167,7 +180,7 @@ static void test_target_full_for_too_long_is_busy(void **state)
     assert_int_equal(queued.outcome, OUTCOME_TARGET_BUSY);
     assert_null(queued.connection);
     target_withdraw(&queued.ticket);
-    assert_true(list_empty(&rig->target->queue));
+    assert_int_equal(rig->target->n_queued, 0);
     give(rig, &busy, true);
     assert_int_equal(n_answers, 1);
     assert_int_equal(rig_n_idle(rig), 1);
@@ -205,10 +218,10 @@ static void test_target_withdrawn_while_connecting_frees_its_place(void **state)
     assert_int_equal(ask(rig, &connecting, true), CONNECT_WAIT);
     assert_int_equal(target_n_open(rig->target), 2);
     assert_int_equal(ask(rig, &queued, false), CONNECT_WAIT);
-    assert_false(list_empty(&rig->target->queue));
+    assert_int_equal(rig->target->n_queued, 1);
     target_withdraw(&connecting.ticket);
     target_withdraw(&connecting.ticket);
-    assert_true(list_empty(&rig->target->queue)); /* it is connecting now, in that place */
+    assert_int_equal(rig->target->n_queued, 0); /* it is connecting now, in that place */
     assert_int_equal(target_n_open(rig->target), 2);
     target_withdraw(&queued.ticket);
     assert_int_equal(target_n_open(rig->target), 1);
@@ -258,6 +271,50 @@ static void test_target_fresh_in_the_queue_stays_fresh(void **state)
     give(rig, &second, true);
 }
 
+/* One user who takes what it can get leaves a place for the next, and who has fewest is served first. */
+static void test_target_user_that_takes_all_leaves_places_for_others(void **state)
+{
+    struct rig *rig = *state;
+    struct asker greedy[8], modest[2];
+
+    rig->target_config.connections_max = 8;
+    reset(rig);
+    for (int i = 0; i < 7; i++)
+        assert_int_equal(ask_as(rig, &greedy[i], 1), CONNECT_DONE);
+    assert_int_equal(ask_as(rig, &greedy[7], 1), CONNECT_WAIT);
+    assert_int_equal(ask_as(rig, &modest[0], 2), CONNECT_DONE);
+    assert_int_equal(ask_as(rig, &modest[1], 2), CONNECT_WAIT);
+    rig_accept(rig);
+    give(rig, &greedy[0], true); /* to neither: the last place is for somebody who has none */
+    assert_int_equal(n_answers, 0);
+    give(rig, &greedy[1], true);
+    assert_int_equal(modest[1].order, 1);
+    assert_int_equal(greedy[7].outcome, OUTCOME_PENDING);
+    give(rig, &modest[0], true);
+    give(rig, &modest[1], true);
+    assert_int_equal(greedy[7].order, 2);
+    for (int i = 2; i < 8; i++)
+        give(rig, &greedy[i], true);
+    assert_int_equal(rig->target->n_busy, 0);
+}
+
+/* Nothing is kept free for others where there are none. */
+static void test_target_of_one_user_gives_it_all_places(void **state)
+{
+    struct rig *rig = *state;
+    struct asker askers[9];
+
+    rig->target_config.connections_max = 8;
+    reset(rig);
+    rig->target->n_shared = 0;
+    for (int i = 0; i < 8; i++)
+        assert_int_equal(ask_as(rig, &askers[i], 1), CONNECT_DONE);
+    assert_int_equal(ask_as(rig, &askers[8], 1), CONNECT_WAIT);
+    target_withdraw(&askers[8].ticket);
+    for (int i = 0; i < 8; i++)
+        give(rig, &askers[i], false);
+}
+
 #define RIG_TEST(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
 
 int main(void)
@@ -274,6 +331,8 @@ int main(void)
         RIG_TEST(test_target_withdraw_without_a_question_is_harmless),
         RIG_TEST(test_target_fresh_takes_the_place_of_an_idle_one),
         RIG_TEST(test_target_fresh_in_the_queue_stays_fresh),
+        RIG_TEST(test_target_user_that_takes_all_leaves_places_for_others),
+        RIG_TEST(test_target_of_one_user_gives_it_all_places),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,160 @@
+"""Users of one socket, of whom one takes all that it can get: the others still get what they ask for."""
+
+import json
+import subprocess
+
+import peers
+import wire
+from porthole import Porthole, need_root
+from tap import test
+
+GREEDY, MODEST = 65001, 65002
+
+# Holds as many connections as it can, each with something that never ends, and makes new ones for those that it loses.
+# Says so as soon as each of them has been tried.
+TAKER = """
+import select, socket, sys, time
+path, kind, n = sys.argv[1], sys.argv[2], int(sys.argv[3])
+BEGIN = {
+    "drip": b"POST /taken HTTP/1.1\\r\\nHost: x\\r\\nContent-Length: 100000\\r\\n\\r\\n",
+    "chunks": b"POST /taken HTTP/1.1\\r\\nHost: x\\r\\nTransfer-Encoding: chunked\\r\\n\\r\\n",
+    "tunnel": b"GET /taken HTTP/1.1\\r\\nHost: x\\r\\nConnection: Upgrade\\r\\nUpgrade: websocket\\r\\n\\r\\n",
+    "head": b"GET /taken HTTP/1.1\\r\\n",
+    "stream": b"taken",
+}[kind]
+MORE = {"drip": b"x", "chunks": b"1\\r\\nx\\r\\n", "head": b"A: b\\r\\n"}.get(kind, b"")
+
+def begin():
+    sock = socket.socket(socket.AF_UNIX)
+    sock.settimeout(10)
+    sock.connect(path)
+    sock.sendall(BEGIN)
+    sock.setblocking(False)
+    return sock
+
+held = [begin() for _ in range(n)]
+print("taken", flush=True)
+while not select.select([sys.stdin], [], [], 0.2)[0]:
+    for i, sock in enumerate(held):
+        try:
+            answer = sock.recv(1000)
+            lost = not answer or not answer.startswith(b"HTTP/1.1 101")
+        except BlockingIOError:
+            lost = False
+        except OSError:
+            lost = True
+        try:
+            if lost:
+                sock.close()
+                held[i] = begin()
+            elif MORE:
+                sock.send(MORE)
+        except OSError:
+            pass
+"""
+
+# Requests one after the other, each on a connection of its own: what became of them, and in how many seconds.
+ASKER = """
+import json, socket, sys, time
+path, n, request = sys.argv[1], int(sys.argv[2]), sys.argv[3].encode()
+results = []
+for _ in range(n):
+    begin = time.monotonic()
+    sock = socket.socket(socket.AF_UNIX)
+    sock.settimeout(20)
+    try:
+        sock.connect(path)
+        sock.sendall(request)
+        answer = sock.recv(1000)
+    except OSError as error:
+        answer = b"- " + type(error).__name__.encode()
+    results.append([answer.split()[1].decode() if b" " in answer else answer.decode(), time.monotonic() - begin])
+    sock.close()
+print(json.dumps(results))
+"""
+
+OPTIONS = {"extra_groups": [], "cwd": "/", "env": {"PATH": "/usr/bin:/bin"}, "text": True, "stdout": subprocess.PIPE}
+
+
+def take(context, kind, n, uid=GREEDY):
+    """A user who takes n of something, until the test is over."""
+    process = subprocess.Popen(["/usr/bin/python3", "-c", TAKER, context.path("app.sock"), kind, str(n)], user=uid, group=uid,
+                               stdin=subprocess.PIPE, **OPTIONS)
+    context.callback(lambda: process.poll() is None and process.communicate("\n", timeout=20))
+    assert process.stdout.readline() == "taken\n"
+    return process
+
+
+def ask(context, n, request="GET /asked HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", uid=MODEST):
+    """What another user gets: [status or what else came, seconds] of each."""
+    done = subprocess.run(["/usr/bin/python3", "-c", ASKER, context.path("app.sock"), str(n), request], user=uid, group=uid,
+                          timeout=120, check=True, stdin=subprocess.DEVNULL, **OPTIONS)
+    return json.loads(done.stdout)
+
+
+def served(context, n=10):
+    """Another user's requests are all answered."""
+    results = ask(context, n)
+    context.note(f"the slowest of {n} took {max(seconds for _, seconds in results) * 1000:.0f} ms")
+    assert all(status == "200" for status, _ in results), results
+
+
+def answer_or_agree(connection, target):
+    """Answers requests, agrees to upgrades, and holds what is begun."""
+    while True:
+        request = wire.Request(connection, body=False)
+        target.mark(request.target)
+        if "upgrade" in request.fields:
+            connection.send(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+            connection.sock.recv(1)
+            return
+        connection.body(request.fields)
+        connection.send(wire.answer(b"ok"))
+
+
+def house(context, connections=None, workers=1, **listener):
+    target = peers.Target(context, f"unix:{context.path('target.sock')}", answer_or_agree)
+    made = {"endpoints": [target.endpoint], "connections": connections or {}, "timeouts": {"connect": "500ms"}}
+    porthole = Porthole(context, {"/": made}, workers=workers, listener={"mode": "0666", **listener})
+    return porthole, target
+
+
+def make_target_test(kind):
+    @test(f"connections.max: one user's endless {kind} leave places for another user")
+    def run(context):
+        need_root()
+        _, target = house(context, {"max": 8})
+        take(context, kind, 20)
+        target.await_count("/taken", 7, 20)
+        served(context)
+
+
+for _kind in ("drip", "chunks", "tunnel"):
+    make_target_test(_kind)
+
+
+@test("connections.max: one user's endless streams leave places for another user")
+def target_of_streams(context):
+    need_root()
+
+    def answer(connection, target):
+        begin = connection.exactly(5)
+        target.mark(begin)
+        if begin != b"taken":
+            connection.send(wire.answer(b"ok"))
+        connection.sock.recv(1)
+
+    target = peers.Target(context, f"unix:{context.path('target.sock')}", answer)
+    Porthole(context, targets={"t": {"endpoints": [target.endpoint], "connections": {"max": 8}, "timeouts": {"connect": "500ms"}}},
+             listeners=[{"bind": f"unix:{context.path('app.sock')}", "mode": "0666", "stream": {"target": "t"}}])
+    take(context, "stream", 20)
+    target.await_count(b"taken", 7, 20)
+    served(context)
+
+
+@test("connections.max: all of it is one user's where only that user can come")
+def target_of_one_user(context):
+    need_root()
+    _, target = house(context, {"max": 8}, peers={"allow": [{"uid": GREEDY}]})
+    take(context, "drip", 20)
+    target.await_count("/taken", 8, 20)
