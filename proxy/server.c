@@ -2,9 +2,9 @@
  * then it only waits: for signals, for the keeper of the sockets, and for its workers to say that they accept no more
  * (then listeners are closed) and that they have ended.
  *
- *   serving --> stopping: paths withdrawn --> drained: listeners closed --> stopped
+ *   serving --> stopping: workers told, paths withdrawn --> drained: listeners closed --> stopped
  *
- * A stop goes through in this order, whoever asks for it. Whoever connected before the path was withdrawn is in a
+ * A stop goes through in this order, whoever asks for it. Whoever connected before a worker shut the socket is in a
  * backlog and is served. */
 #include "proxy/server.h"
 
@@ -89,11 +89,12 @@ static void server_begin_stop(struct server *server, const char *why)
     server_tell_clients(server);
     timer_arm(server->loop, &server->tell, TELL_MS);
     keeper_stop(&server->keeper);
-    /* The path goes first: whoever has connected by then is in a backlog, and the workers serve that. */
-    for (size_t i = 0; i < server->snapshot->n_listeners; i++)
-        listener_withdraw(server->listeners[i]);
+    /* The workers first, who take what is in the backlogs and let nobody else in: a directory that somebody else may
+     * write, or whose volume does not answer, must not keep us accepting. */
     for (size_t i = 0; i < server->n_workers; i++)
         worker_stop(server->workers[i], server->snapshot->drain_ms);
+    for (size_t i = 0; i < server->snapshot->n_listeners; i++)
+        listener_withdraw(server->listeners[i]);
 }
 
 void server_stop(struct server *server)

@@ -104,11 +104,12 @@ static bool acceptor_let_one_go(struct acceptor *acceptor, uid_t uid)
     return false;
 }
 
+/* One that was shut (acceptor_shut) polls as ready for ever: whoever is left in it need not ask for a place. */
 static bool acceptor_has_somebody(const struct acceptor *acceptor)
 {
-    struct pollfd backlog = {.fd = acceptor->fd, .events = POLLIN};
+    struct pollfd backlog = {.fd = acceptor->fd, .events = POLLIN | POLLRDHUP};
 
-    return poll(&backlog, 1, 0) > 0;
+    return poll(&backlog, 1, 0) > 0 && (backlog.revents & POLLRDHUP) == 0;
 }
 
 static void acceptor_on_ready(struct source *source, uint32_t events);
@@ -358,9 +359,11 @@ static void acceptor_on_ready(struct source *source, uint32_t events)
 {
     struct acceptor *acceptor = CONTAINER_OF(source, struct acceptor, source);
 
-    (void)events;
     for (int i = 0; i < ACCEPT_MOST && acceptor_accept_one(acceptor); i++)
         ;
+    /* Another worker has shut it, and it is ready for ever: what is left is taken when we are told to empty it, too. */
+    if (events & EPOLLHUP)
+        loop_remove(source);
 }
 
 /* ---- life ---- */
@@ -391,10 +394,19 @@ static void acceptor_close(struct acceptor *acceptor)
     acceptor->fd = -1;
 }
 
+/* From now on nobody else gets into the backlog, whoever else has the socket: who comes between our last look and the
+ * last close would wait for an answer and get none. What is in it can still be accepted. */
+static void acceptor_shut(const struct acceptor *acceptor)
+{
+    if (acceptor->config->bind.kind == ADDRESS_UNIX || acceptor->config->bind.kind == ADDRESS_ABSTRACT)
+        shutdown(acceptor->fd, SHUT_RDWR);
+}
+
 void acceptor_empty(struct acceptor *acceptor)
 {
     if (acceptor->state == ACCEPTOR_CLOSED)
         return;
+    acceptor_shut(acceptor);
     acceptor_move(acceptor, ACCEPTOR_EMPTYING);
     /* What can have been in it, and no more: a peer that is refused and comes again must not hold up a stop. */
     for (uint32_t i = 0; i <= acceptor->config->backlog && acceptor_accept_one(acceptor); i++)
