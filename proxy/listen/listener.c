@@ -13,6 +13,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "proxy/listen/lock.h"
 #include "proxy/listen/publish.h"
 #include "proxy/listen/socket_file.h"
 
@@ -90,10 +91,10 @@ static int listener_open_tcp(struct listener *listener, struct error *error)
     return 0;
 }
 
-static int listener_open_unix(struct listener *listener, bool takeover, struct error *error)
+static int listener_open_unix(struct listener *listener, enum publish_over over, struct error *error)
 {
     struct publication publication;
-    int r = publish_unix(listener->config, takeover, &publication, error);
+    int r = publish_unix(listener->config, over, listener->claim.since, &publication, error);
 
     if (r < 0)
         return r;
@@ -102,6 +103,7 @@ static int listener_open_unix(struct listener *listener, bool takeover, struct e
     listener->file_name = publication.name;
     listener->device = publication.device;
     listener->inode = publication.inode;
+    listener->claim = publication.claim;
     listener->published = true;
     return 0;
 }
@@ -117,7 +119,7 @@ int listener_publish(const struct listener_config *config, bool takeover, struct
     *listener = (struct listener){.config = config, .fd = -1, .directory_fd = -1};
     switch (config->bind.kind) {
     case ADDRESS_UNIX:
-        r = listener_open_unix(listener, takeover, error);
+        r = listener_open_unix(listener, takeover ? PUBLISH_OVER_PORTHOLE : PUBLISH_OVER_NOBODY, error);
         break;
     case ADDRESS_ABSTRACT:
         r = listener_open_abstract(listener, error);
@@ -140,14 +142,15 @@ int listener_publish(const struct listener_config *config, bool takeover, struct
 
 int listener_publish_again(struct listener *listener, struct error *error)
 {
-    struct listener fresh = {.config = listener->config, .fd = -1, .directory_fd = -1};
+    struct listener fresh = {
+        .config = listener->config, .fd = -1, .directory_fd = -1, .claim.since = listener->claim.since};
     int old = listener->fd;
     int r;
 
     if (listener->config->bind.kind != ADDRESS_UNIX)
         return error_set(error, -EINVAL, "%s has no file that could be absent", listener->config->bind.text);
     /* Through the path, not directory_fd: the directory may be a new one, too. */
-    r = listener_open_unix(&fresh, false, error);
+    r = listener_open_unix(&fresh, PUBLISH_OVER_ANYBODY, error);
     if (r < 0)
         return r;
     close(listener->directory_fd);
@@ -254,9 +257,39 @@ enum listener_place listener_look(const struct listener *listener)
     return errno == ENOENT || errno == ENOTDIR ? LISTENER_ABSENT : LISTENER_OURS;
 }
 
-bool listener_is_succeeded(const struct listener *listener)
+/* What our claim to the path is now: its directory may be a new one. */
+static int listener_claim(const struct listener *listener, struct claim *ret_claim)
 {
-    return socket_file_is_served(listener->config->bind.name);
+    const char *path = listener->config->bind.name;
+    size_t length = strlen(path) - strlen(listener->file_name);
+    char *directory = length > 0 ? strndup(path, length) : strdup(".");
+    struct stat st;
+    int r = directory && stat(directory, &st) == 0 ? 0 : -errno;
+
+    free(directory);
+    if (r == 0)
+        *ret_claim =
+            (struct claim){.since = listener->claim.since, .place = claim_place(st.st_ino, listener->file_name)};
+    return r;
+}
+
+int listener_is_succeeded(const struct listener *listener)
+{
+    struct socket_server server = {.known = false};
+    struct claim ours;
+    struct stat st;
+    int fd = open(listener->config->bind.name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    int r = fd < 0 ? -errno : listener_claim(listener, &ours);
+
+    if (r == 0)
+        r = fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode) ? socket_file_probe(fd, &server) : -ENOTSOCK;
+    if (fd >= 0)
+        close(fd);
+    if (r < 0)
+        return 0;
+    if (!server.known)
+        return -EAGAIN;
+    return server.uid == geteuid() && claim_is_later(&server.claim, &ours);
 }
 
 void listener_close(struct listener *listener)
@@ -269,18 +302,18 @@ void listener_close(struct listener *listener)
 void listener_withdraw(struct listener *listener)
 {
     struct stat st;
+    int lock;
 
     if (!listener->published)
         return;
     listener->published = false;
-    /* Without the lock another process could publish between the look and the unlink. A socket file that stays when the
-     * lock can't be had is harmless: the next start finds that nobody serves it. */
-    if (publish_lock(listener->directory_fd) < 0)
-        return;
+    /* Without the lock another porthole could publish between the look and the unlink, and would have to publish again
+     * when it sees that its socket is gone. */
+    lock = lock_take(listener->directory_fd);
     if (fstatat(listener->directory_fd, listener->file_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
         listener_is_file(listener, &st))
         unlinkat(listener->directory_fd, listener->file_name, 0);
-    publish_unlock(listener->directory_fd);
+    lock_give(listener->directory_fd, lock);
 }
 
 void listener_free(struct listener *listener)

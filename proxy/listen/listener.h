@@ -3,8 +3,8 @@
  * A Unix socket is bound under a temporary name inside a mode-0700 directory of our own beside its place, gets
  * owner and mode, has them checked, listens, and is then renamed over its path; so the path is never absent and
  * never open to the wrong process. Everything is done relative to a descriptor of the directory (through
- * /proc/self/fd), so a path may be longer than sockaddr_un. Publishers of one directory exclude each other by flock on
- * it. */
+ * /proc/self/fd), so a path may be longer than sockaddr_un. Publishers of one directory wait for each other (lock), and
+ * tell each other who came later (claim). */
 #ifndef PORTHOLE_LISTEN_LISTENER_H
 #define PORTHOLE_LISTEN_LISTENER_H
 
@@ -14,6 +14,7 @@
 #include "config/snapshot.h"
 #include "proxy/base/error.h"
 #include "proxy/base/line.h"
+#include "proxy/listen/claim.h"
 
 /* A listening socket and, for a Unix path, the file it was published as. Owned by the server (main thread);
  * workers borrow the descriptor. */
@@ -24,31 +25,33 @@ struct listener {
     char *file_name;                      /* owned; last component of the path, NULL unless ADDRESS_UNIX */
     dev_t device;                         /* of the published file: what is still ours */
     ino_t inode;
+    struct claim claim; /* what the socket says of us to other portholes */
     bool published;
 };
 
 enum listener_place {
     LISTENER_OURS,     /* our file is at the path (always for abstract and TCP) */
     LISTENER_ABSENT,   /* nothing is there: somebody removed it */
-    LISTENER_REPLACED, /* something else is there: a successor's socket, or what is no use (listener_is_succeeded) */
+    LISTENER_REPLACED, /* something else is there: a successor's socket, or somebody else's (listener_is_succeeded) */
 };
 
-/* Publishes. With takeover a living process at the path is replaced; without, it is -EADDRINUSE.
+/* Publishes. With takeover a living process of our user at the path is replaced; without, it is -EADDRINUSE.
  * Errors say what to do (uid, gid, mode of what is in the way). On failure nothing is left behind and what was
  * at the path is untouched. */
 int listener_publish(const struct listener_config *config, bool takeover, struct listener **ret_listener,
                      struct error *error) WARN_UNUSED;
 
 /* Publishes the same, still open, descriptor's replacement when the path is lost: makes a new socket at the path and
- * stores its descriptor in the listener; the old one is returned for the caller to drain and close. Negative errno on
- * failure, with the listener as it was. */
+ * stores its descriptor in the listener; the old one is returned for the caller to drain and close. Whoever serves what
+ * is there is replaced, unless it is a successor. Negative errno on failure, with the listener as it was. */
 int listener_publish_again(struct listener *listener, struct error *error) WARN_UNUSED;
 
 /* What is at the path now. */
 enum listener_place listener_look(const struct listener *listener);
 
-/* After LISTENER_REPLACED: whether what is there is a socket that somebody serves: another process has taken over. */
-bool listener_is_succeeded(const struct listener *listener);
+/* After LISTENER_REPLACED: whether what is there is a successor's: served by a process of our user that says it claimed
+ * this place after us. 1, 0, or -EAGAIN when its backlog is too full to ask. */
+int listener_is_succeeded(const struct listener *listener) WARN_UNUSED;
 
 /* Puts what an operator wants to know of it: address (as bound), mode, owner, peer rules and limits. */
 void listener_describe(const struct listener *listener, struct line *line);

@@ -3,27 +3,24 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "proxy/base/clock.h"
+#include "proxy/listen/lock.h"
 #include "proxy/listen/socket_file.h"
 
 #define PUBLISH_PREFIX ".porthole-"
 #define PUBLISH_RANDOM 8
 #define PUBLISH_TEMPORARY_BYTES (sizeof(PUBLISH_PREFIX) + PUBLISH_RANDOM)
-#define PUBLISH_SHORT "s"   /* the socket's name in the temporary directory when its own does not fit an address */
-#define PUBLISH_MOST_LEFT 4 /* entries of a temporary directory that are looked at */
-#define PUBLISH_LOCK_MS 2000
-#define PUBLISH_LOCK_STEP_MS 5
+#define PUBLISH_SHORT "s"     /* the socket's name in the temporary directory when its own does not fit an address */
+#define PUBLISH_MOST_LEFT 4   /* entries of a temporary directory that are looked at */
 #define PUBLISH_PROC_BYTES 48 /* "/proc/self/fd/N/s" */
 
 /* One publication under way, on its caller's stack. */
@@ -36,9 +33,12 @@ struct publish {
     int temporary_fd;                     /* owned; O_PATH of our private directory, -1 when there is none */
     int file_fd;                          /* owned; O_PATH of the socket's file, -1 before there is one */
     int fd;                               /* owned; the socket, passed on to the listener */
-    bool locked, created;                 /* the directory */
+    int lock;                             /* owned; -1 when it could not be had */
+    bool created;                         /* the directory */
+    enum publish_over over;
+    struct claim claim; /* since 0: to be laid now */
     char temporary[PUBLISH_TEMPORARY_BYTES];
-    const char *socket_name; /* in the temporary directory; borrowed */
+    char socket_name[NAME_MAX + CLAIM_LENGTH + 1]; /* in the temporary directory: what can be told, and the claim */
 };
 
 static void publish_close(int *fd)
@@ -46,26 +46,6 @@ static void publish_close(int *fd)
     if (*fd >= 0)
         close(*fd);
     *fd = -1;
-}
-
-int publish_lock(int directory_fd)
-{
-    struct instant deadline = instant_add_ms(instant_now(), PUBLISH_LOCK_MS);
-    struct timespec step = {.tv_nsec = PUBLISH_LOCK_STEP_MS * 1000000L};
-
-    while (flock(directory_fd, LOCK_EX | LOCK_NB) < 0) {
-        if (errno != EWOULDBLOCK && errno != EINTR)
-            return -errno;
-        if (!instant_before(instant_now(), deadline))
-            return -EWOULDBLOCK;
-        nanosleep(&step, NULL);
-    }
-    return 0;
-}
-
-void publish_unlock(int directory_fd)
-{
-    flock(directory_fd, LOCK_UN);
 }
 
 static int publish_split(struct publish *p, struct error *error)
@@ -245,10 +225,31 @@ static const char *publish_file_type(mode_t mode)
     }
 }
 
+/* Somebody serves what is at the path. */
+static int publish_judge(struct publish *p, const struct socket_server *server, struct error *error)
+{
+    bool own = server->known && server->uid == geteuid();
+
+    if (p->over == PUBLISH_OVER_NOBODY)
+        return error_set(error, -EADDRINUSE, "another process serves %s; stop it or use --takeover", p->path);
+    if (p->over == PUBLISH_OVER_PORTHOLE && server->known && !own)
+        return error_set(error, -EADDRINUSE,
+                         "a process of uid %u serves %s; stop it: --takeover is for processes of the same user (this "
+                         "process has uid %u)",
+                         server->uid, p->path, geteuid());
+    if (!own || !claim_is_later(&server->claim, &p->claim))
+        return 0;
+    if (p->over == PUBLISH_OVER_ANYBODY)
+        return error_set(error, -EADDRINUSE, "another process has taken over %s", p->path);
+    p->claim.since = server->claim.since + 1; /* whatever the clocks say */
+    return 0;
+}
+
 /* Decides whether what is at the path may be replaced. */
-static int publish_check_place(const struct publish *p, bool takeover, struct error *error)
+static int publish_check_place(struct publish *p, struct error *error)
 {
     _cleanup_(publish_close) int fd = openat(p->directory_fd, p->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    struct socket_server server;
     struct stat st;
     int r;
 
@@ -259,11 +260,11 @@ static int publish_check_place(const struct publish *p, bool takeover, struct er
     if (!S_ISSOCK(st.st_mode))
         return error_set(error, -EEXIST, "%s is %s, not a socket; remove it or choose another path", p->path,
                          publish_file_type(st.st_mode));
-    r = socket_file_probe(fd);
-    if (r == -ECONNREFUSED || (r == 0 && takeover))
-        return 0;
+    r = socket_file_probe(fd, &server);
     if (r == 0)
-        return error_set(error, -EADDRINUSE, "another process serves %s; stop it or use --takeover", p->path);
+        return publish_judge(p, &server, error);
+    if (r == -ECONNREFUSED || p->over == PUBLISH_OVER_ANYBODY)
+        return 0;
     if (r == -EPROTOTYPE)
         return error_set(error, -EADDRINUSE, "another process uses %s as a socket of another type", p->path);
     return error_set(
@@ -271,6 +272,20 @@ static int publish_check_place(const struct publish *p, bool takeover, struct er
         "cannot tell whether another process serves %s, a socket with uid %u, gid %u, mode %04o, while this "
         "process has uid %u, gid %u: %s; remove it if nobody does",
         p->path, st.st_uid, st.st_gid, st.st_mode & 07777, geteuid(), getegid(), strerror(-r));
+}
+
+/* Whose place it is and since when. */
+static int publish_lay_claim(struct publish *p, struct error *error)
+{
+    uint64_t since = p->claim.since;
+    struct stat st;
+
+    if (fstat(p->directory_fd, &st) < 0)
+        return error_set(error, -errno, "cannot look at directory %s: %s", p->directory, strerror(errno));
+    p->claim = claim_lay(claim_place(st.st_ino, p->name));
+    if (since > 0)
+        p->claim.since = since;
+    return 0;
 }
 
 static int publish_random_name(char name[PUBLISH_TEMPORARY_BYTES])
@@ -312,17 +327,25 @@ static int publish_make_temporary(struct publish *p, struct error *error)
     return 0;
 }
 
+static void publish_name_socket(struct publish *p, const char *name)
+{
+    char claim[CLAIM_LENGTH + 1];
+
+    claim_format(&p->claim, claim);
+    snprintf(p->socket_name, sizeof(p->socket_name), "%s%s", name, claim);
+}
+
 /* The address that is bound is what ss(8) shows for the socket's whole life, so it says as much as can be said: the
- * final path but for the temporary directory, or the file's name at least. */
+ * final path but for the temporary directory, or the file's name at least; and our claim, for other portholes. */
 static void publish_choose_address(struct publish *p, struct sockaddr_un *ret_address)
 {
-    p->socket_name = p->name;
-    if (socket_file_real_address(p->temporary_fd, p->name, ret_address) ||
-        socket_file_address(p->temporary_fd, p->name, ret_address))
+    publish_name_socket(p, p->name);
+    if (socket_file_real_address(p->temporary_fd, p->socket_name, ret_address) ||
+        socket_file_address(p->temporary_fd, p->socket_name, ret_address))
         return;
-    p->socket_name = PUBLISH_SHORT;
-    if (!socket_file_real_address(p->temporary_fd, PUBLISH_SHORT, ret_address))
-        socket_file_address(p->temporary_fd, PUBLISH_SHORT, ret_address);
+    publish_name_socket(p, PUBLISH_SHORT);
+    if (!socket_file_real_address(p->temporary_fd, p->socket_name, ret_address))
+        socket_file_address(p->temporary_fd, p->socket_name, ret_address);
 }
 
 static int publish_bind(struct publish *p, struct error *error)
@@ -382,21 +405,20 @@ static int publish_show(const struct publish *p, struct error *error)
     return 0;
 }
 
-static int publish_go(struct publish *p, bool takeover, struct stat *ret_stat, struct error *error)
+static int publish_go(struct publish *p, struct stat *ret_stat, struct error *error)
 {
     int r = publish_split(p, error);
 
     if (r == 0)
         r = publish_open_directory(p, error);
+    if (r == 0)
+        r = publish_lay_claim(p, error);
     if (r < 0)
         return r;
-    r = publish_lock(p->directory_fd);
-    if (r < 0)
-        return error_set(error, r, "cannot lock directory %s: %s", p->directory,
-                         r == -EWOULDBLOCK ? "another process keeps it locked" : strerror(-r));
-    p->locked = true;
-    publish_remove_leftovers(p);
-    r = publish_check_place(p, takeover, error);
+    p->lock = lock_take(p->directory_fd);
+    if (p->lock >= 0)
+        publish_remove_leftovers(p);
+    r = publish_check_place(p, error);
     if (r == 0)
         r = publish_make_temporary(p, error);
     if (r == 0)
@@ -408,23 +430,33 @@ static int publish_go(struct publish *p, bool takeover, struct stat *ret_stat, s
     return r;
 }
 
-int publish_unix(const struct listener_config *config, bool takeover, struct publication *ret_publication,
-                 struct error *error)
+int publish_unix(const struct listener_config *config, enum publish_over over, uint64_t since,
+                 struct publication *ret_publication, struct error *error)
 {
-    struct publish p = {
-        .config = config, .path = config->bind.name, .directory_fd = -1, .temporary_fd = -1, .file_fd = -1, .fd = -1};
+    struct publish p = {.config = config,
+                        .path = config->bind.name,
+                        .directory_fd = -1,
+                        .temporary_fd = -1,
+                        .file_fd = -1,
+                        .fd = -1,
+                        .lock = -1,
+                        .over = over,
+                        .claim.since = since};
     struct stat st = {0};
-    int r = publish_go(&p, takeover, &st, error);
+    int r = publish_go(&p, &st, error);
 
     if (p.temporary[0] != '\0')
         publish_remove_temporary(p.directory_fd, p.temporary);
     publish_close(&p.file_fd);
     publish_close(&p.temporary_fd);
-    if (p.locked)
-        publish_unlock(p.directory_fd);
+    lock_give(p.directory_fd, p.lock);
     if (r == 0) {
-        *ret_publication = (struct publication){
-            .fd = p.fd, .directory_fd = p.directory_fd, .name = p.name, .device = st.st_dev, .inode = st.st_ino};
+        *ret_publication = (struct publication){.fd = p.fd,
+                                                .directory_fd = p.directory_fd,
+                                                .name = p.name,
+                                                .device = st.st_dev,
+                                                .inode = st.st_ino,
+                                                .claim = p.claim};
     } else {
         publish_close(&p.fd);
         publish_close(&p.directory_fd);

@@ -7,6 +7,7 @@
 
 #include "config/snapshot.h"
 #include "proxy/base/error.h"
+#include "proxy/listen/claim.h"
 
 /* What has been published. */
 struct publication {
@@ -15,16 +16,19 @@ struct publication {
     char *name;       /* owned; the file's in that directory */
     dev_t device;     /* of the file */
     ino_t inode;
+    struct claim claim;
 };
 
-/* Publishes a socket at the path of config->bind. On failure *ret_publication and what was at the path are untouched,
- * and nothing is left behind. */
-int publish_unix(const struct listener_config *config, bool takeover, struct publication *ret_publication,
-                 struct error *error) WARN_UNUSED;
+/* Whose living socket at the path may be replaced. A dead one always is, and what is no socket never. */
+enum publish_over {
+    PUBLISH_OVER_NOBODY,
+    PUBLISH_OVER_PORTHOLE, /* a takeover: of our own user */
+    PUBLISH_OVER_ANYBODY,  /* the path is ours already: everybody but a successor */
+};
 
-/* Waits a bounded time for the directory's publishers to be done, then keeps them out until publish_unlock.
- * 0 or a negative errno, -EWOULDBLOCK when somebody holds the lock all the time. */
-int publish_lock(int directory_fd) WARN_UNUSED;
-void publish_unlock(int directory_fd);
+/* Publishes a socket at the path of config->bind. `since`: when the path was claimed; 0 for now. On failure
+ * *ret_publication and what was at the path are untouched, and nothing is left behind. */
+int publish_unix(const struct listener_config *config, enum publish_over over, uint64_t since,
+                 struct publication *ret_publication, struct error *error) WARN_UNUSED;
 
 #endif

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -69,7 +70,25 @@ bool socket_file_real_address(int fd, const char *name, struct sockaddr_un *ret_
 
 /* ---- who serves one ---- */
 
-static int socket_file_connect(int fd)
+static int socket_file_ask(int connection, struct socket_server *ret_server)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNSPEC};
+    socklen_t length = sizeof(address);
+    struct ucred ucred;
+    socklen_t size = sizeof(ucred);
+    size_t n;
+
+    if (getsockopt(connection, SOL_SOCKET, SO_PEERCRED, &ucred, &size) < 0 ||
+        getpeername(connection, (struct sockaddr *)&address, &length) < 0)
+        return -errno;
+    n = length > offsetof(struct sockaddr_un, sun_path) ? length - offsetof(struct sockaddr_un, sun_path) : 0;
+    n = strnlen(address.sun_path, n < sizeof(address.sun_path) ? n : sizeof(address.sun_path));
+    *ret_server = (struct socket_server){
+        .known = true, .uid = ucred.uid, .claim = claim_parse((struct text){address.sun_path, n})};
+    return 0;
+}
+
+static int socket_file_connect(int fd, struct socket_server *ret_server)
 {
     _cleanup_(socket_file_close) int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     struct sockaddr_un address;
@@ -78,13 +97,16 @@ static int socket_file_connect(int fd)
         return -errno;
     socket_file_address(fd, NULL, &address);
     if (connect(probe, (struct sockaddr *)&address, sizeof(address)) == 0)
-        return 0;
-    return errno == EAGAIN ? 0 : -errno; /* EAGAIN: a full backlog is somebody's */
+        return socket_file_ask(probe, ret_server);
+    if (errno != EAGAIN)
+        return -errno;
+    *ret_server = (struct socket_server){.known = false};
+    return 0;
 }
 
 /* Our own file, whose mode keeps even us out: left by a process of ours that was killed, or by one that lives. It opens
  * nothing to anybody else that its owner may write to it for a moment. */
-static int socket_file_probe_own(int fd, mode_t mode)
+static int socket_file_probe_own(int fd, mode_t mode, struct socket_server *ret_server)
 {
     char proc[PROC_BYTES];
     int r;
@@ -92,30 +114,18 @@ static int socket_file_probe_own(int fd, mode_t mode)
     snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd);
     if (chmod(proc, (mode & 07777) | S_IWUSR) < 0)
         return -EACCES;
-    r = socket_file_connect(fd);
+    r = socket_file_connect(fd, ret_server);
     if (chmod(proc, mode & 07777) < 0)
         return -errno;
     return r;
 }
 
-int socket_file_probe(int fd)
+int socket_file_probe(int fd, struct socket_server *ret_server)
 {
     struct stat st;
-    int r = socket_file_connect(fd);
+    int r = socket_file_connect(fd, ret_server);
 
     if (r == -EACCES && fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode) && st.st_uid == geteuid())
-        r = socket_file_probe_own(fd, st.st_mode);
+        r = socket_file_probe_own(fd, st.st_mode, ret_server);
     return r;
-}
-
-bool socket_file_is_served(const char *path)
-{
-    _cleanup_(socket_file_close) int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-    struct stat st;
-    int r;
-
-    if (fd < 0 || fstat(fd, &st) < 0 || !S_ISSOCK(st.st_mode))
-        return false;
-    r = socket_file_probe(fd);
-    return r == 0 || r == -EACCES;
 }

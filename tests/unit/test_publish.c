@@ -17,6 +17,7 @@
 
 #include <cmocka.h>
 
+#include "proxy/base/clock.h"
 #include "tests/unit/publish_fixture.h"
 
 /* A volume that takes modes and owners without an error and ignores them, and a look at the moment between bind and
@@ -278,7 +279,7 @@ static void test_publish_address_tells_the_path(void **state)
     struct fixture *fixture = *state;
     struct listener *listener = fixture_publish(&fixture->config, false);
 
-    expect_bound(listener, "%s/.porthole-*/app.sock", fixture->directory);
+    expect_bound(listener, "%s/.porthole-*/app.sock@*", fixture->directory);
     listener_free(listener);
 }
 
@@ -290,11 +291,11 @@ static void test_publish_address_in_a_directory_of_others_tells_the_name(void **
 
     assert_int_equal(chmod(fixture->directory, 0777), 0);
     listener = fixture_publish(&fixture->config, false);
-    expect_bound(listener, "/proc/self/fd/*/app.sock");
+    expect_bound(listener, "/proc/self/fd/*/app.sock@*");
     listener_free(listener);
     assert_int_equal(chmod(fixture->directory, 01777), 0); /* as /tmp is: nobody can rename what is ours */
     listener = fixture_publish(&fixture->config, false);
-    expect_bound(listener, "%s/.porthole-*/app.sock", fixture->directory);
+    expect_bound(listener, "%s/.porthole-*/app.sock@*", fixture->directory);
     listener_free(listener);
 }
 
@@ -309,7 +310,7 @@ static void test_publish_address_of_a_long_name_is_short(void **state)
     name[sizeof(name) - 1] = '\0';
     config = fixture_config(fixture_path(fixture, name));
     listener = fixture_publish(&config, false);
-    expect_bound(listener, "%s/.porthole-*/s", fixture->directory);
+    expect_bound(listener, "%s/.porthole-*/s@*", fixture->directory);
     assert_int_equal(listener_look(listener), LISTENER_OURS);
     listener_free(listener);
 }
@@ -631,15 +632,35 @@ static void test_publish_directory_without_permission_is_refused(void **state)
     assert_int_equal(fixture_count_entries(fixture->directory), 1);
 }
 
-static void test_publish_directory_that_stays_locked_fails_in_bounded_time(void **state)
+/* Whoever may read the directory may lock it, and that is nobody's business. */
+static void test_publish_directory_that_somebody_locks_is_served_at_once(void **state)
 {
     struct fixture *fixture = *state;
+    struct instant begin = instant_now();
     int fd = open(fixture->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
     assert_int_equal(flock(fd, LOCK_EX), 0);
-    fixture_expect_failure(&fixture->config, false, -EWOULDBLOCK, "another process keeps it locked");
-    close(fd);
     listener_free(fixture_publish(&fixture->config, false));
+    assert_true(instant_elapsed_us(begin, instant_now()) < 2000000);
+    assert_int_equal(fixture_count_entries(fixture->directory), 0);
+    close(fd);
+}
+
+/* Our own lock, which only a process of ours can hold: it is waited for, but once. */
+static void test_publish_own_lock_that_stays_taken_is_waited_for_once(void **state)
+{
+    struct fixture *fixture = *state;
+    struct instant begin = instant_now();
+    int lock;
+
+    lock = open(fixture_path(fixture, ".porthole-lock"), O_RDONLY | O_CREAT | O_CLOEXEC, 0600);
+    assert_int_equal(flock(lock, LOCK_EX), 0);
+    for (int i = 0; i < 8; i++)
+        listener_free(fixture_publish(&fixture->config, false));
+    assert_true(instant_elapsed_us(begin, instant_now()) >= 1000000);
+    assert_true(instant_elapsed_us(begin, instant_now()) < 8000000); /* 16 waits are 32 s */
+    assert_int_equal(fixture_count_entries(fixture->directory), 1);
+    close(lock);
 }
 
 #define T(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
@@ -677,7 +698,8 @@ int main(void)
         T(test_publish_directory_that_is_a_file_is_refused),
         T(test_publish_given_directory_mode_is_set_on_an_existing_directory),
         T(test_publish_directory_without_permission_is_refused),
-        T(test_publish_directory_that_stays_locked_fails_in_bounded_time),
+        T(test_publish_directory_that_somebody_locks_is_served_at_once),
+        T(test_publish_own_lock_that_stays_taken_is_waited_for_once),
     };
 
     return cmocka_run_group_tests_name("publish", tests, NULL, NULL);
