@@ -8,6 +8,13 @@
 #include <unistd.h>
 
 #define LOOK_MS 2000
+#define REST_MS 100        /* between two looks that something in the directories asks for */
+#define FIRST_PAUSE_MS 20  /* after a publication that was the first for long */
+#define MOST_PAUSE_MS 1000 /* or a little more */
+#define CALM_MS 10000      /* without a publication: the next is the first again */
+#define NEWS_MS 10000      /* between two lines of one kind about one listener */
+#define PATIENCE_MS 2000   /* for a successor whose backlog is full */
+#define READS_MOST 16      /* of events, for each look */
 #define WATCH_EVENTS (IN_MOVED_TO | IN_CREATE | IN_DELETE | IN_MOVED_FROM)
 
 const struct state_machine keeper_machine = {
@@ -25,102 +32,219 @@ void keeper_move(struct keeper_charge *charge, enum keeper_state to)
     charge->state = to;
 }
 
-static void keeper_watch_directory(struct keeper *keeper, const struct listener *listener)
+/* ---- the directories ---- */
+
+static bool keeper_is_watched(const struct keeper *keeper, int watch)
 {
+    for (size_t i = 0; i < keeper->n_charges; i++)
+        if (keeper->charges[i].watch == watch)
+            return true;
+    return false;
+}
+
+/* The directory may be another one than before: nobody asks about the old one then. */
+static void keeper_watch_directory(struct keeper *keeper, struct keeper_charge *charge)
+{
+    const struct listener *listener = charge->listener;
+    int old = charge->watch;
     char path[32];
 
     if (listener->directory_fd < 0 || keeper->inotify_fd < 0)
         return;
     snprintf(path, sizeof(path), "/proc/self/fd/%d", listener->directory_fd);
-    if (inotify_add_watch(keeper->inotify_fd, path, WATCH_EVENTS) < 0)
+    charge->watch = inotify_add_watch(keeper->inotify_fd, path, WATCH_EVENTS);
+    if (charge->watch < 0)
         LOG_EVENT(LOG_LEVEL_WARN, "cannot watch the directory of a socket",
                   LOG_STRING("listener", listener->config->name), LOG_STRING("address", listener->config->bind.text),
                   LOG_STRING("error", strerror(errno)));
+    if (old >= 0 && !keeper_is_watched(keeper, old))
+        inotify_rm_watch(keeper->inotify_fd, old);
 }
 
-/* Each state is told once, when it begins. */
+/* ---- what is told ---- */
+
+/* Above 0 when there is news and it is time for a line: how often it has happened since the last one. */
+static uint64_t keeper_due(struct keeper_news *news, struct instant now)
+{
+    uint64_t n = news->n_untold;
+
+    if (n == 0 || instant_before(now, news->next_line))
+        return 0;
+    *news = (struct keeper_news){.next_line = instant_add_ms(now, NEWS_MS)};
+    return n;
+}
+
+/* It has happened again. */
+static uint64_t keeper_count(struct keeper_news *news, struct instant now)
+{
+    news->n_untold++;
+    return keeper_due(news, now);
+}
+
+static void keeper_tell_republished(const struct keeper_charge *charge, uint64_t times)
+{
+    if (times > 0)
+        LOG_EVENT(LOG_LEVEL_WARN, "a socket was removed and is published again",
+                  LOG_STRING("listener", charge->listener->config->name),
+                  LOG_STRING("address", charge->listener->config->bind.text), LOG_NUMBER("times", times));
+}
+
+static void keeper_tell_taken(const struct keeper_charge *charge, uint64_t times)
+{
+    if (times > 0)
+        LOG_EVENT(LOG_LEVEL_INFO, "another process has taken over a socket",
+                  LOG_STRING("listener", charge->listener->config->name),
+                  LOG_STRING("address", charge->listener->config->bind.text), LOG_NUMBER("times", times));
+}
+
+static void keeper_tell_lost(struct keeper_charge *charge, struct instant now, const char *why)
+{
+    uint64_t times = keeper_count(&charge->lost, now);
+
+    if (times > 0)
+        LOG_EVENT(LOG_LEVEL_ERROR, "a socket was removed and cannot be published again: trying on",
+                  LOG_STRING("listener", charge->listener->config->name),
+                  LOG_STRING("address", charge->listener->config->bind.text), LOG_NUMBER("times", times),
+                  LOG_STRING("error", why));
+}
+
+/* ---- looking ---- */
+
+static void keeper_pause(struct keeper_charge *charge, struct instant now)
+{
+    if (charge->pause_ms == 0 || instant_before(instant_add_ms(charge->not_before, CALM_MS), now))
+        charge->pause_ms = FIRST_PAUSE_MS;
+    else if (charge->pause_ms < MOST_PAUSE_MS)
+        charge->pause_ms *= 2;
+    charge->not_before = instant_add_ms(now, charge->pause_ms);
+}
+
 static void keeper_restore(struct keeper *keeper, size_t index)
 {
     struct keeper_charge *charge = &keeper->charges[index];
-    struct listener *listener = charge->listener;
+    struct instant now = loop_now(keeper->loop);
     struct error error = ERROR_INIT;
-    int old_fd = listener_publish_again(listener, &error);
+    int old_fd;
 
+    if (instant_before(now, charge->not_before))
+        return;
+    keeper_pause(charge, now);
+    old_fd = listener_publish_again(charge->listener, &error);
     if (old_fd < 0) {
-        if (charge->state == KEEPER_LOST)
-            return;
-        keeper_move(charge, KEEPER_LOST);
-        LOG_EVENT(LOG_LEVEL_ERROR, "a socket was removed and cannot be published again: trying on",
-                  LOG_STRING("listener", listener->config->name), LOG_STRING("address", listener->config->bind.text),
-                  LOG_STRING("error", error.message));
+        if (charge->state != KEEPER_LOST)
+            keeper_move(charge, KEEPER_LOST);
+        keeper_tell_lost(charge, now, error.message);
         return;
     }
     if (charge->state != KEEPER_OURS)
         keeper_move(charge, KEEPER_OURS);
-    LOG_EVENT(LOG_LEVEL_WARN, "a socket was removed and is published again",
-              LOG_STRING("listener", listener->config->name), LOG_STRING("address", listener->config->bind.text));
+    keeper_tell_republished(charge, keeper_count(&charge->republished, now));
     keeper->republished(keeper, index);
     close(old_fd);
-    keeper_watch_directory(keeper, listener);
+    keeper_watch_directory(keeper, charge);
+}
+
+/* Whether a successor serves the path. Who cannot be asked is taken for one, but not for long. */
+static bool keeper_is_succeeded(const struct keeper *keeper, struct keeper_charge *charge)
+{
+    struct instant now = loop_now(keeper->loop);
+    int r = listener_is_succeeded(charge->listener);
+
+    if (r != -EAGAIN) {
+        charge->asked.ns = 0;
+        return r > 0;
+    }
+    if (charge->asked.ns == 0)
+        charge->asked = now;
+    return instant_before(now, instant_add_ms(charge->asked, PATIENCE_MS));
 }
 
 static void keeper_look_at(struct keeper *keeper, size_t index)
 {
     struct keeper_charge *charge = &keeper->charges[index];
-    const struct listener *listener = charge->listener;
-    enum listener_place place = listener_look(listener);
+    struct instant now = loop_now(keeper->loop);
+    enum listener_place place = listener_look(charge->listener);
 
     if (place == LISTENER_OURS) {
         if (charge->state != KEEPER_OURS)
             keeper_move(charge, KEEPER_OURS);
-    } else if (place == LISTENER_ABSENT || !listener_is_succeeded(listener)) {
+        charge->asked.ns = 0;
+        keeper_tell_republished(charge, keeper_due(&charge->republished, now));
+    } else if (instant_before(now, charge->not_before)) {
+        return;
+    } else if (place == LISTENER_ABSENT || !keeper_is_succeeded(keeper, charge)) {
         keeper_restore(keeper, index);
-    } else if (charge->state != KEEPER_TAKEN) {
+    } else if (charge->state != KEEPER_TAKEN && charge->asked.ns == 0) {
         keeper_move(charge, KEEPER_TAKEN);
-        LOG_EVENT(LOG_LEVEL_INFO, "another process has taken over a socket",
-                  LOG_STRING("listener", listener->config->name), LOG_STRING("address", listener->config->bind.text));
+        keeper_tell_taken(charge, keeper_count(&charge->taken, now));
     }
+}
+
+/* How soon it is to be looked at again. */
+static uint64_t keeper_next_ms(const struct keeper_charge *charge, struct instant now)
+{
+    if (instant_before(now, charge->not_before))
+        return instant_elapsed_us(now, charge->not_before) / 1000 + 1;
+    return charge->asked.ns > 0 ? REST_MS : LOOK_MS;
 }
 
 static void keeper_look(struct keeper *keeper)
 {
     size_t n_paths = 0, n_taken = 0;
+    uint64_t next_ms = LOOK_MS;
 
     for (size_t i = 0; i < keeper->n_charges; i++) {
+        uint64_t ms;
+
         if (keeper->charges[i].listener->config->bind.kind != ADDRESS_UNIX)
             continue;
         keeper_look_at(keeper, i);
+        ms = keeper_next_ms(&keeper->charges[i], loop_now(keeper->loop));
+        next_ms = ms < next_ms ? ms : next_ms;
         n_paths++;
         n_taken += keeper->charges[i].state == KEEPER_TAKEN;
     }
+    timer_arm(keeper->loop, &keeper->look, next_ms);
     if (n_paths > 0 && n_taken == n_paths)
         keeper->succeeded(keeper);
 }
 
-static void keeper_on_timer(struct timer *timer)
+static void keeper_on_look(struct timer *timer)
 {
-    struct keeper *keeper = CONTAINER_OF(timer, struct keeper, look);
-
-    timer_arm(keeper->loop, &keeper->look, LOOK_MS);
-    keeper_look(keeper);
+    keeper_look(CONTAINER_OF(timer, struct keeper, look));
 }
 
+static void keeper_on_rest(struct timer *timer)
+{
+    struct keeper *keeper = CONTAINER_OF(timer, struct keeper, rest);
+
+    if (loop_modify(&keeper->directories, EPOLLIN) < 0)
+        timer_arm(keeper->loop, timer, REST_MS);
+}
+
+/* What has happened does not matter, for all our paths are looked at anyway; so events may be lost, and what is not
+ * read now is read after the rest. */
 static void keeper_on_directory(struct source *source, uint32_t events)
 {
     struct keeper *keeper = CONTAINER_OF(source, struct keeper, directories);
     char data[4096];
 
     (void)events;
-    while (read(keeper->inotify_fd, data, sizeof(data)) > 0)
+    for (int i = 0; i < READS_MOST && read(keeper->inotify_fd, data, sizeof(data)) > 0; i++)
         ;
+    if (loop_modify(source, 0) == 0)
+        timer_arm(keeper->loop, &keeper->rest, REST_MS);
     keeper_look(keeper);
 }
+
+/* ---- life ---- */
 
 int keeper_start(struct keeper *keeper, struct listener **listeners, size_t n_listeners)
 {
     keeper->inotify_fd = -1;
     keeper->directories = (struct source)SOURCE_INIT;
-    timer_init(&keeper->look, keeper_on_timer);
+    timer_init(&keeper->look, keeper_on_look);
+    timer_init(&keeper->rest, keeper_on_rest);
     keeper->charges = calloc(n_listeners ? n_listeners : 1, sizeof(*keeper->charges));
     if (!keeper->charges)
         return -ENOMEM;
@@ -130,10 +254,10 @@ int keeper_start(struct keeper *keeper, struct listener **listeners, size_t n_li
         loop_add(keeper->loop, &keeper->directories, keeper->inotify_fd, EPOLLIN, keeper_on_directory) < 0)
         LOG_EVENT(LOG_LEVEL_WARN, "cannot watch the sockets' directories", LOG_STRING("error", strerror(errno)));
     for (size_t i = 0; i < n_listeners; i++) {
-        keeper->charges[i].listener = listeners[i];
-        keeper_watch_directory(keeper, listeners[i]);
+        keeper->charges[i] = (struct keeper_charge){.listener = listeners[i], .watch = -1};
+        keeper_watch_directory(keeper, &keeper->charges[i]);
     }
-    keeper_on_timer(&keeper->look);
+    keeper_look(keeper);
     return 0;
 }
 
@@ -142,6 +266,7 @@ void keeper_stop(struct keeper *keeper)
     if (!keeper->charges)
         return;
     timer_disarm(&keeper->look);
+    timer_disarm(&keeper->rest);
     loop_remove(&keeper->directories);
     if (keeper->inotify_fd >= 0)
         close(keeper->inotify_fd);

@@ -1,15 +1,16 @@
 /* The keeper: whether our sockets are still ours, and what is done when they are not.
  *
- *             nobody serves what is there, and it cannot be made again
+ *             nothing of use is there, and it cannot be made again
  *   OURS  <------------------------------------------------------------->  LOST
  *     ^                                                                      ^
- *     |      another process serves the path             its socket goes     |
+ *     |      a successor serves the path                 its socket goes     |
  *     +--------------------------------> TAKEN <-----------------------------+
  *
- * A path that is gone, or that a dead process left behind, is published again at once: nobody could reach us. One that
- * another process serves is let be. When all of them are, we have a successor and are to finish and leave. inotify
- * tells of changes in the directories; what it cannot see (a directory that was replaced, a successor that died) is
- * looked for every other second. */
+ * A path that is gone, or where anybody but a successor (claim) has put a socket, is published again: at once, and when
+ * that happens again and again, after pauses that grow to a second, so that whoever may write the directory can have
+ * the path, but not our time. When all of them are a successor's, we are to finish and leave. inotify tells of changes
+ * in the directories, at most ten times a second whatever happens there; what it cannot see (a directory that was
+ * replaced, a successor that died) is looked for every other second. */
 #ifndef PORTHOLE_LISTEN_KEEPER_H
 #define PORTHOLE_LISTEN_KEEPER_H
 
@@ -21,10 +22,21 @@ enum keeper_state { KEEPER_OURS, KEEPER_LOST, KEEPER_TAKEN };
 
 extern const struct state_machine keeper_machine;
 
+/* Something that may happen again and again, and is told once in a while. */
+struct keeper_news {
+    struct instant next_line;
+    uint64_t n_untold;
+};
+
 /* One listener's socket. */
 struct keeper_charge {
     struct listener *listener; /* borrowed */
     enum keeper_state state;
+    int watch;                 /* of its directory, -1 */
+    struct instant not_before; /* when it may be published again */
+    uint64_t pause_ms;         /* what lies between not_before and the last time */
+    struct instant asked;      /* since when somebody serves it who cannot be asked who it is; 0: nobody does */
+    struct keeper_news republished, lost, taken;
 };
 
 /* Embedded in the server; one thread's. */
@@ -35,6 +47,7 @@ struct keeper {
     int inotify_fd; /* owned, -1 */
     struct source directories;
     struct timer look;
+    struct timer rest; /* armed while the directories are not listened to */
     /* A listener has been published again: its new descriptor is to be served, the old one is closed afterwards. */
     void (*republished)(struct keeper *keeper, size_t index);
     /* Every path is another process's. The last thing that is done: the keeper may be stopped in it. */

@@ -1,13 +1,18 @@
 /* The keeper: sockets that are removed, replaced by a dead process's, or taken over. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "proxy/listen/keeper.h"
+#include "proxy/listen/publish.h"
 #include "tests/unit/publish_fixture.h"
 #include "tests/unit/state_walk.h"
 
@@ -105,6 +110,169 @@ static void test_keeper_successor_is_let_be_until_it_dies(void **state)
     rig_close(&rig);
 }
 
+/* Publishes what says it is somebody's who claimed the place `later_ns` after our listener. */
+static struct listener *publish_claiming(struct rig *rig, int64_t later_ns)
+{
+    uint64_t since = rig->listener->claim.since + (uint64_t)later_ns;
+    struct listener *listener = calloc(1, sizeof(*listener));
+    struct publication publication;
+    struct error error = ERROR_INIT;
+
+    assert_int_equal(unlink(rig->fixture->path), 0);
+    assert_int_equal(publish_unix(&rig->fixture->config, PUBLISH_OVER_NOBODY, since, &publication, &error), 0);
+    *listener = (struct listener){.config = &rig->fixture->config,
+                                  .fd = publication.fd,
+                                  .directory_fd = publication.directory_fd,
+                                  .file_name = publication.name,
+                                  .device = publication.device,
+                                  .inode = publication.inode,
+                                  .claim = publication.claim,
+                                  .published = true};
+    return listener;
+}
+
+static void test_keeper_of_two_claims_the_later_one_wins(void **state)
+{
+    struct listener *other;
+    struct rig rig;
+
+    rig_open(&rig, *state);
+    other = publish_claiming(&rig, -1);
+    rig_await(&rig, KEEPER_OURS, &rig.n_republished, 1);
+    assert_int_equal(rig.n_succeeded, 0);
+    /* The loser sees the same. */
+    assert_int_equal(listener_is_succeeded(other), 1);
+    listener_free(other);
+    other = publish_claiming(&rig, 1);
+    rig_await(&rig, KEEPER_TAKEN, &rig.n_succeeded, 1);
+    assert_int_equal(rig.n_republished, 1);
+    listener_free(other);
+    rig_close(&rig);
+}
+
+/* The clocks of two containers may differ: a takeover is later than what it takes over. */
+static void test_keeper_takeover_is_later_whatever_the_clocks_say(void **state)
+{
+    struct listener *ahead, *successor;
+    struct rig rig;
+
+    rig_open(&rig, *state);
+    ahead = publish_claiming(&rig, (int64_t)3600 * 1000000000);
+    successor = fixture_publish(&rig.fixture->config, true);
+    assert_int_equal(listener_is_succeeded(ahead), 1);
+    assert_true(claim_is_later(&successor->claim, &ahead->claim));
+    listener_free(successor);
+    listener_free(ahead);
+    rig_close(&rig);
+}
+
+static int squat(void *argument)
+{
+    const char *path = argument;
+
+    if (unlink(path) < 0)
+        return 1;
+    fixture_make_stale(path);
+    return 0;
+}
+
+/* A socket of our own user that says nothing, or speaks of another place; and one of somebody else's. */
+static void test_keeper_socket_of_anybody_else_is_replaced(void **state)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct listener_config elsewhere;
+    struct listener *other;
+    struct rig rig;
+    int fd;
+
+    rig_open(&rig, *state);
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s", fixture_path(rig.fixture, "target.sock"));
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(listen(fd, 1), 0);
+    assert_int_equal(rename(address.sun_path, rig.fixture->path), 0);
+    rig_await(&rig, KEEPER_OURS, &rig.n_republished, 1);
+    close(fd);
+
+    elsewhere = fixture_config(fixture_path(rig.fixture, "other.sock"));
+    other = fixture_publish(&elsewhere, false);
+    assert_int_equal(rename(elsewhere.bind.name, rig.fixture->path), 0);
+    rig_await(&rig, KEEPER_OURS, &rig.n_republished, 2);
+    listener_free(other);
+
+    assert_int_equal(chmod(rig.fixture->directory, 0777), 0);
+    assert_int_equal(fixture_as_stranger(squat, rig.fixture->path), 0);
+    rig_await(&rig, KEEPER_OURS, &rig.n_republished, 3);
+    assert_int_equal(rig.n_succeeded, 0);
+    rig_close(&rig);
+}
+
+/* The pauses grow to a second. */
+static void test_keeper_name_that_is_removed_again_and_again_is_published_ever_less_often(void **state)
+{
+    struct instant end;
+    struct rig rig;
+
+    rig_open(&rig, *state);
+    end = instant_add_ms(instant_now(), 3000);
+    while (instant_before(instant_now(), end)) {
+        unlink(rig.fixture->path);
+        assert_true(loop_run_once(rig.loop, 5) >= 0);
+    }
+    assert_in_range(rig.n_republished, 2, 10);
+    rig_await(&rig, KEEPER_OURS, &rig.n_republished, rig.n_republished + 1);
+    rig_close(&rig);
+}
+
+/* Names that come and go beside it wake us ten times a second, not as often as they come. */
+static void test_keeper_busy_directory_is_looked_at_ten_times_a_second(void **state)
+{
+    struct instant end;
+    unsigned n_woken = 0, n_names = 0;
+    struct rig rig;
+
+    rig_open(&rig, *state);
+    end = instant_add_ms(instant_now(), 2000);
+    for (; instant_before(instant_now(), end); n_names++) {
+        const char *name = fixture_path(rig.fixture, "busy");
+        int r;
+
+        assert_int_equal(mkdir(name, 0700), 0);
+        assert_int_equal(rmdir(name), 0);
+        r = loop_run_once(rig.loop, 0);
+        assert_true(r >= 0);
+        n_woken += r > 0;
+    }
+    assert_in_range(n_woken, 1, 60); /* a look and the end of the rest, and one of the timer's now and then */
+    assert_true(n_names > 200);
+    assert_int_equal(rig.n_republished, 0);
+    rig_close(&rig);
+}
+
+/* A successor whose backlog is full cannot be asked: it is waited for, but not for ever. */
+static void test_keeper_full_backlog_is_given_time_to_empty(void **state)
+{
+    struct rig rig;
+    int clients[8], n = 0;
+    struct instant begin;
+    struct listener *successor;
+
+    rig_open(&rig, *state);
+    rig.fixture->config.backlog = 1;
+    successor = fixture_publish(&rig.fixture->config, true);
+    while (n < 8 && (clients[n] = fixture_connect(rig.fixture->path)) >= 0)
+        n++;
+    begin = instant_now();
+    assert_int_equal(listener_is_succeeded(rig.listener), -EAGAIN);
+    rig_await(&rig, KEEPER_OURS, &rig.n_republished, 1);
+    assert_true(instant_elapsed_us(begin, instant_now()) >= 1900000);
+    assert_int_equal(rig.n_succeeded, 0);
+    while (n > 0)
+        close(clients[--n]);
+    listener_free(successor);
+    rig_close(&rig);
+}
+
 /* What cannot be made again is tried again. */
 static void test_keeper_lost_socket_comes_back_when_its_place_does(void **state)
 {
@@ -145,6 +313,12 @@ int main(void)
         KEEPER_TEST(test_keeper_removed_socket_is_published_again),
         KEEPER_TEST(test_keeper_socket_that_nobody_serves_is_replaced),
         KEEPER_TEST(test_keeper_successor_is_let_be_until_it_dies),
+        KEEPER_TEST(test_keeper_of_two_claims_the_later_one_wins),
+        KEEPER_TEST(test_keeper_takeover_is_later_whatever_the_clocks_say),
+        KEEPER_TEST(test_keeper_socket_of_anybody_else_is_replaced),
+        KEEPER_TEST(test_keeper_name_that_is_removed_again_and_again_is_published_ever_less_often),
+        KEEPER_TEST(test_keeper_busy_directory_is_looked_at_ten_times_a_second),
+        KEEPER_TEST(test_keeper_full_backlog_is_given_time_to_empty),
         KEEPER_TEST(test_keeper_lost_socket_comes_back_when_its_place_does),
         cmocka_unit_test(test_keeper_makes_every_move_of_its_table_and_no_other),
     };
