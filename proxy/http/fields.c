@@ -91,6 +91,11 @@ struct text text_trim(struct text s)
     return s;
 }
 
+struct field field_of(struct text name, struct text value)
+{
+    return (struct field){.name = name, .value = text_trim(value), .id = field_identify(name)};
+}
+
 /* The length of the list element at the start of s: up to a comma outside of a quoted string. */
 static size_t text_element_length(struct text s)
 {
@@ -219,10 +224,7 @@ static const char *field_parse(struct text *rest, struct field *field)
     value = text_span_value(*rest);
     if (rest->data[value] != '\r' || rest->data[value + 1] != '\n')
         return "a field value has a control byte";
-    field->name = (struct text){line.data, name};
-    field->value = text_trim((struct text){rest->data, value});
-    field->id = field_identify(field->name);
-    field->drop = false;
+    *field = field_of((struct text){line.data, name}, (struct text){rest->data, value});
     *rest = text_skip(*rest, value + 2);
     return NULL;
 }

@@ -45,6 +45,9 @@ bool text_is_field_value(struct text s);
 /* Without leading and trailing SP and HTAB. */
 struct text text_trim(struct text s);
 
+/* A field as a parser found it; the value may have white space around it. Neither is checked. */
+struct field field_of(struct text name, struct text value);
+
 /* Walks a comma-separated list (RFC 9110 5.6.1), skipping empty elements. *rest starts as the whole value;
  * returns false at the end. Quoted strings are not split. */
 bool text_next_element(struct text *rest, struct text *ret_element);

@@ -38,15 +38,12 @@ static bool request_lists_trailers(struct text te)
     return false;
 }
 
-static const char *request_check_field(struct field *field, struct request_facts *facts, unsigned *status)
+static const char *request_check_field(const struct field *field, struct request_facts *facts, unsigned *status)
 {
     if (!text_is_token(field->name))
         return "a field name is not a token";
-    field->value = text_trim(field->value);
     if (!text_is_field_value(field->value))
         return "a field value has a control byte";
-    field->drop = false;
-    field->id = field_identify(field->name);
     switch (field->id) {
     case FIELD_HOST:
         return request_take_single(&facts->host, field) ? NULL : "more than one Host";

@@ -44,7 +44,7 @@ struct request {
  * characters are refused too); Content-Length more than once, not a number below 2^63, or beside Transfer-Encoding;
  * Transfer-Encoding repeated, not exactly "chunked", or in HTTP/1.0; a Connection that is not a list of tokens; an
  * Expect other than 100-continue (417); a minor version above 1 (505); CONNECT (501); authority-form, schemes other
- * than http and https, userinfo; "*" but for OPTIONS; a fragment. Values are trimmed in place. forward_write,
+ * than http and https, userinfo; "*" but for OPTIONS; a fragment. Fields are as field_of makes them. forward_write,
  * request_given_id and path_view expect a request that was found good. */
 const char *request_check(struct request *request, unsigned *ret_status);
 

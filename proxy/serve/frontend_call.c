@@ -16,14 +16,11 @@ static enum MHD_Result frontend_on_field(void *closure, enum MHD_ValueKind kind,
                                          const char *value, size_t value_length)
 {
     struct fields *fields = closure;
-    struct field *field;
 
     (void)kind;
     if (fields->n_items == fields->capacity)
         return MHD_NO;
-    field = &fields->items[fields->n_items++];
-    *field = (struct field){.name = {name, name_length}, .value = text_trim((struct text){value, value_length})};
-    field->id = field_identify(field->name);
+    fields->items[fields->n_items++] = field_of((struct text){name, name_length}, (struct text){value, value_length});
     return MHD_YES;
 }
 

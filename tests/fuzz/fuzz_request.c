@@ -28,12 +28,10 @@ static void read_head(struct text head, struct request *request)
     assert(text_equal(line, TEXT_LITERAL("HTTP/1.1")));
     request->minor = 1;
     while ((line = read_line(&head)).length > 0) {
-        struct field field = {.id = FIELD_OTHER};
+        struct text name = http_text_cut(&line, ':');
 
-        field.name = http_text_cut(&line, ':');
-        field.value = line;
         assert(request->fields.n_items < request->fields.capacity);
-        request->fields.items[request->fields.n_items++] = field;
+        request->fields.items[request->fields.n_items++] = field_of(name, line);
     }
     assert(head.length == 0);
 }

@@ -224,11 +224,8 @@ enum exchange_verdict rig_begin(struct rig *rig, const char *head)
     assert_non_null(rig->exchange);
     fields = exchange_fields(rig->exchange);
     assert_true(fields->capacity >= text.request.fields.n_items);
-    for (size_t i = 0; i < text.request.fields.n_items; i++) {
+    for (size_t i = 0; i < text.request.fields.n_items; i++)
         fields->items[i] = text.items[i];
-        fields->items[i].id = field_identify(text.items[i].name);
-        fields->items[i].value = text_trim(text.items[i].value);
-    }
     fields->n_items = text.request.fields.n_items;
     rig->verdict = exchange_head(rig->exchange, text.request.method, text.request.minor, strlen(head));
     return rig->verdict;

@@ -42,13 +42,13 @@ static inline bool request_from_text(struct request_text *out, struct text text)
     line.length -= line.length > 0;
     out->request.target = line;
     while (text.length > 0) {
-        struct field field = {.id = FIELD_OTHER};
+        struct text name, value;
 
         if (out->request.fields.n_items == HTTP_TEXT_FIELDS)
             return false;
-        field.value = http_text_cut(&text, '\n');
-        field.name = http_text_cut(&field.value, ':');
-        out->items[out->request.fields.n_items++] = field;
+        value = http_text_cut(&text, '\n');
+        name = http_text_cut(&value, ':');
+        out->items[out->request.fields.n_items++] = field_of(name, value);
     }
     return true;
 }

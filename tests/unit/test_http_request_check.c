@@ -416,8 +416,8 @@ static void test_request_check_connection_and_expect_verdicts(void **state)
 static void test_request_check_many_connection_options_refused(void **state)
 {
     char value[256];
-    struct field items[] = {{.name = TEXT_LITERAL("Host"), .value = TEXT_LITERAL("a")},
-                            {.name = TEXT_LITERAL("Connection"), .value = {value, 0}}};
+    struct field items[] = {field_of(TEXT_LITERAL("Host"), TEXT_LITERAL("a")),
+                            field_of(TEXT_LITERAL("Connection"), (struct text){value, 0})};
     struct request request = {.method = TEXT_LITERAL("GET"), .target = TEXT_LITERAL("/"), .minor = 1};
     unsigned status = 0;
 
