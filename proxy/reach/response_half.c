@@ -73,28 +73,41 @@ static bool response_half_has_trailers(const struct response_half *half)
     return half->trailers && half->trailers->end > 2;
 }
 
-/* Decodes chunks in place: payload moves down to `to`, which is never after the input. Returns the payload's
- * length, or RESPONSE_HALF_CUT when they are malformed. */
-static ssize_t response_half_unchunk(struct response_half *half, char *to, struct text in, size_t *ret_used)
+/* Whether all trailers will find room when they are parsed: the client gets all of them, or no end. */
+static bool response_half_holds_trailers(const struct response_half *half)
 {
-    size_t length = 0, used_in_all = 0;
+    struct text section = response_half_trailers(half);
+    size_t n_lines = 0;
+
+    for (size_t i = 0; i < section.length; i++)
+        n_lines += section.data[i] == '\n';
+    return n_lines <= RESPONSE_HALF_MOST_FIELDS + 1; /* and the empty line */
+}
+
+/* Decodes chunks in place: payload moves down to `to`, which is never after the input. Returns the payload's
+ * length, or RESPONSE_HALF_CUT and in *ret_why what is wrong with them. */
+static ssize_t response_half_unchunk(struct response_half *half, char *to, struct text in, const char **ret_why)
+{
+    size_t length = 0;
 
     for (;;) {
         struct text data = {NULL, 0};
         size_t used = 0;
         enum chunked_result result = chunked_decode(&half->chunked, in, &used, &data);
 
+        *ret_why = "malformed chunk";
         if (result == CHUNKED_BAD || (result == CHUNKED_TRAILER && !response_half_keep_trailers(half, data)))
+            return RESPONSE_HALF_CUT;
+        *ret_why = "too many trailers";
+        if (result == CHUNKED_END && !response_half_holds_trailers(half))
             return RESPONSE_HALF_CUT;
         if (result == CHUNKED_DATA) {
             memmove(to + length, data.data, data.length);
             length += data.length;
         }
-        used_in_all += used;
         in = (struct text){in.data + used, in.length - used};
         if (result == CHUNKED_DATA || result == CHUNKED_TRAILER)
             continue;
-        *ret_used = used_in_all;
         if (result == CHUNKED_END)
             response_half_complete(half, in.length);
         return (ssize_t)length;
@@ -165,14 +178,14 @@ static ssize_t response_half_read_chunked(struct response_half *half, struct cha
     if (buffer_length(half->in) > 0)
         return (ssize_t)response_half_from_buffer(half, data, size);
     for (;;) {
-        size_t used;
+        const char *why;
         ssize_t n = channel_recv(channel, data, size);
 
         if (n <= 0)
             return response_half_nothing(half, channel, n);
-        n = response_half_unchunk(half, data, (struct text){data, (size_t)n}, &used);
+        n = response_half_unchunk(half, data, (struct text){data, (size_t)n}, &why);
         if (n < 0)
-            failure_note(half->failure, OUTCOME_TARGET_TRUNCATED, 0, "malformed chunk");
+            failure_note(half->failure, OUTCOME_TARGET_TRUNCATED, 0, why);
         if (n != 0)
             return n;
         if (half->state == RESPONSE_HALF_COMPLETE)
@@ -252,10 +265,11 @@ static enum half_result response_half_gather(struct response_half *half, struct 
 
     if (half->response.body == BODY_CHUNKED && buffer_length(in) > 0) {
         char *body = in->data + in->start;
+        const char *why;
 
-        n = response_half_unchunk(half, body, (struct text){body, buffer_length(in)}, &used);
+        n = response_half_unchunk(half, body, (struct text){body, buffer_length(in)}, &why);
         if (n < 0)
-            return response_half_bad(half, "malformed chunk");
+            return response_half_bad(half, why);
         in->end = in->start + (size_t)n;
         half->body_in_buffer = half->state == RESPONSE_HALF_COMPLETE && !response_half_has_trailers(half);
         return HALF_DONE;

@@ -19,14 +19,16 @@ static const char *field_value(const struct field *field)
 }
 
 /* The library sends the footers that a response has when its chunked body ends. */
-static void client_add_trailers(const struct client *client)
+static bool client_add_trailers(struct client *client)
 {
     const struct fields *trailers = exchange_trailers(client->request.exchange);
 
+    client->request.trailers_told = trailers;
     for (size_t i = 0; trailers && i < trailers->n_items; i++)
-        if (!trailers->items[i].drop)
-            MHD_add_response_footer(client->request.response, trailers->items[i].name.data,
-                                    field_value(&trailers->items[i]));
+        if (!trailers->items[i].drop && MHD_add_response_footer(client->request.response, trailers->items[i].name.data,
+                                                                field_value(&trailers->items[i])) != MHD_YES)
+            return false;
+    return true;
 }
 
 static ssize_t client_read(void *closure, uint64_t position, char *data, size_t size)
@@ -51,8 +53,10 @@ static ssize_t client_read(void *closure, uint64_t position, char *data, size_t 
         return n;
     if (n != SOURCE_END)
         return MHD_CONTENT_READER_END_WITH_ERROR;
-    client_add_trailers(client);
-    return MHD_CONTENT_READER_END_OF_STREAM;
+    if (client_add_trailers(client))
+        return MHD_CONTENT_READER_END_OF_STREAM;
+    exchange_fail(client->request.exchange, OUTCOME_INTERNAL);
+    return MHD_CONTENT_READER_END_WITH_ERROR;
 }
 
 /* A response whose body is not sent: to HEAD, 304, 204. Framing is what the target said, which may be nothing: the

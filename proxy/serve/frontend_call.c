@@ -261,6 +261,10 @@ void frontend_on_completed(void *closure, struct MHD_Connection *connection, voi
     if (client->phase == CLIENT_RELAY && how == MHD_REQUEST_TERMINATED_WITH_ERROR && !client->cut &&
         !exchange_failed(client->request.exchange) && !client_has_left(client))
         exchange_fail(client->request.exchange, OUTCOME_MALFORMED);
+    /* The library had no memory for the trailers beside the request: it is not the client who has left. */
+    if (client->request.trailers_told && how == MHD_REQUEST_TERMINATED_WITH_ERROR && !client->cut &&
+        !client_has_left(client))
+        exchange_refuse(client->request.exchange, OUTCOME_RESPONSE_HEAD_TOO_LARGE, "no room for the trailers");
     /* The library closes the connection now, whatever of the request is still on its way. */
     client->lingers = how == MHD_REQUEST_TERMINATED_COMPLETED_OK && client->phase != CLIENT_TUNNEL &&
                       client->request.exchange && !exchange_has_request(client->request.exchange);
