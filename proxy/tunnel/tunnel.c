@@ -10,14 +10,17 @@
 #include "proxy/tunnel/tunnel.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #define MOST_SPARE_BLOCKS 4
+#define LINGER_MS 5000u /* between two looks at what the target has taken since its client has gone */
 #define CLIENT_EVENTS (EPOLLIN | EPOLLRDHUP | EPOLLET)
 
 const struct state_machine tunnel_machine = {
@@ -55,6 +58,8 @@ static void tunnel_on_events(struct tunnel *tunnel, enum tunnel_side side, uint3
         end->readable = true;
     if (events & (EPOLLHUP | EPOLLERR))
         end->gone = true;
+    if (events & EPOLLERR)
+        end->broken = true;
     if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
         end->writable = true;
     tunnel_get_ready(tunnel);
@@ -124,17 +129,53 @@ static void tunnel_end(struct tunnel *tunnel, enum outcome outcome)
     tunnel_free(tunnel);
 }
 
+/* Whether the target has taken anything since the last look. It may be slow: the kernel counts what has left its
+ * socket, of a Unix socket in the pieces that were sent. */
+static bool tunnel_is_taken(struct tunnel *tunnel)
+{
+    struct tunnel_taken before = tunnel->lingered, *now = &tunnel->lingered;
+
+    now->sent_bytes = tunnel->pair.halves[TUNNEL_CLIENT].bytes;
+    if (ioctl(tunnel->pair.connection->channel.fd, SIOCOUTQ, &now->unread_bytes) < 0)
+        now->unread_bytes = 0;
+    return now->sent_bytes != before.sent_bytes || now->unread_bytes != before.unread_bytes;
+}
+
+/* Until nothing has moved for timeouts.tunnel; 0: that is now. */
+static uint64_t tunnel_left_ms(const struct tunnel *tunnel)
+{
+    uint64_t idle_ms = instant_elapsed_us(tunnel->moved, loop_now(tunnel->tunnels->loop)) / 1000;
+    uint64_t most_ms = tunnel->target->config->tunnel_timeout_ms;
+
+    return idle_ms < most_ms ? most_ms - idle_ms : 0;
+}
+
+/* Armed once, not with every byte. */
+static void tunnel_arm(struct tunnel *tunnel)
+{
+    uint64_t left_ms = tunnel_left_ms(tunnel);
+
+    timer_arm(tunnel->tunnels->loop, &tunnel->timer, tunnel->lingers && left_ms > LINGER_MS ? LINGER_MS : left_ms);
+}
+
+/* The client has gone, and the target is still to take what it said. */
+static void tunnel_linger(struct tunnel *tunnel)
+{
+    tunnel->lingers = true;
+    (void)tunnel_is_taken(tunnel);
+    tunnel_arm(tunnel);
+}
+
 static void tunnel_on_timer(struct timer *timer)
 {
     struct tunnel *tunnel = CONTAINER_OF(timer, struct tunnel, timer);
-    struct loop *loop = tunnel->tunnels->loop;
-    uint64_t idle_ms = instant_elapsed_us(tunnel->moved, loop_now(loop)) / 1000;
 
-    /* Armed once, not with every byte. */
-    if (idle_ms < tunnel->target->config->tunnel_timeout_ms)
-        timer_arm(loop, timer, tunnel->target->config->tunnel_timeout_ms - idle_ms);
-    else
+    if (tunnel_left_ms(tunnel) == 0)
         tunnel_end(tunnel, OUTCOME_TUNNEL_IDLE);
+    else if (tunnel->lingers && !tunnel_is_taken(tunnel))
+        tunnel_end(tunnel, OUTCOME_CLIENT_GONE);
+    else
+        tunnel_arm(tunnel);
 }
 
 /* Asks for exactly those events that something waits for. */
@@ -145,6 +186,13 @@ static int tunnel_watch(struct tunnel *tunnel)
     int r = loop_modify(&tunnel->source, CLIENT_EVENTS | (client_is_full ? EPOLLOUT : 0));
 
     return r < 0 ? r : connection_want_write(tunnel->pair.connection, target_is_full);
+}
+
+/* What the client said and the target does not take is for nobody any more. */
+static bool tunnel_is_broken_off(const struct tunnel *tunnel)
+{
+    return tunnel->pair.ends[TUNNEL_CLIENT].broken && !address_is_unix(tunnel->client.listener->bind.kind) &&
+           half_holds(&tunnel->pair.halves[TUNNEL_CLIENT]) && !tunnel->pair.ends[TUNNEL_TARGET].writable;
 }
 
 static void tunnel_turn(struct tunnel *tunnel)
@@ -159,10 +207,14 @@ static void tunnel_turn(struct tunnel *tunnel)
         tunnel->moved = loop_now(tunnel->tunnels->loop);
     if (pair_is_over(&tunnel->pair))
         tunnel_end(tunnel, OUTCOME_TUNNELED);
+    else if (tunnel_is_broken_off(tunnel))
+        tunnel_end(tunnel, OUTCOME_CLIENT_GONE);
     else if (tunnel_watch(tunnel) < 0)
         tunnel_end(tunnel, OUTCOME_INTERNAL);
     else if (half_has_more(&tunnel->pair, TUNNEL_CLIENT) || half_has_more(&tunnel->pair, TUNNEL_TARGET))
         tunnel_get_ready(tunnel);
+    else if (tunnel->pair.ends[TUNNEL_CLIENT].gone && !tunnel->lingers)
+        tunnel_linger(tunnel);
 }
 
 /* While connecting: the client has gone, and has left nothing that could still be delivered. */
@@ -267,7 +319,7 @@ static void tunnel_connected(struct tunnel *tunnel, struct connection *connectio
     tunnel->pair.ends[TUNNEL_TARGET].gone = connection->gone;
     connection_use(connection, tunnel_on_target, tunnel);
     counter_add(&tunnel->tunnels->recorder->metrics->tunnels, 1);
-    timer_arm(tunnel->tunnels->loop, &tunnel->timer, tunnel->target->config->tunnel_timeout_ms);
+    tunnel_arm(tunnel);
     tunnel_get_ready(tunnel);
 }
 

@@ -7,7 +7,11 @@
  *
  * A tunnel is two halves, one for each direction: what an end says is given to the other end, its end of file too
  * (half-close), and an end that does not take what it is given holds the other one back. An idle tunnel costs its
- * record and two descriptors. */
+ * record and two descriptors.
+ *
+ * A client that has gone does not hold its places for as long as it likes: one that broke off a TCP connection ends the
+ * tunnel as soon as the target does not take at once what is left. One that has closed both ways may only have said all
+ * that it had to: the target is given that, as long as it takes some of it at each look (tunnel_linger). */
 #ifndef PORTHOLE_TUNNEL_TUNNEL_H
 #define PORTHOLE_TUNNEL_TUNNEL_H
 
@@ -35,6 +39,12 @@ struct tunnel_client {
     uid_t uid; /* whose share of the target's places it takes; or SHARES_NOBODY */
 };
 
+/* How much of what the client said the target has taken. */
+struct tunnel_taken {
+    uint64_t sent_bytes; /* to the target's socket */
+    int unread_bytes;    /* of these, as the kernel counts them */
+};
+
 /* All tunnels of one worker, and what they share. Embedded in the exchange_env. */
 struct tunnels {
     struct loop *loop; /* borrowed, like the recorder */
@@ -57,7 +67,9 @@ struct tunnel {
     struct ticket ticket; /* while connecting */
     struct timer timer;
     enum tunnel_state state;
-    struct instant moved; /* the last bytes, either way */
+    struct instant moved;         /* the last bytes, either way */
+    bool lingers;                 /* the client has gone, and the target has not taken all that it said */
+    struct tunnel_taken lingered; /* what it had taken at the last look */
     struct tunnel_pair pair;
     char *reason;         /* owned; of a failure to connect, else NULL */
     struct record record; /* its texts are in `texts` */
