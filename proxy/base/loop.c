@@ -6,9 +6,13 @@
  * time-out. What was found may lie in a library or on a list of things to do: whoever owns the loop deals with that in
  * the hook that runs between the two (loop_before_timers).
  *
+ * It looks again, too, when there was more than a batch: what the owner does after the round (take an idle connection)
+ * relies on having been told of everything that was ready in it (that the connection is of no use any more).
+ *
  * "Everything" is bounded without counting time: epoll hands out what is ready in turns, and what is still ready after
  * its turn waits behind the others. After as many events as there are sources, each of them has had its turn. So busy
- * sources cannot put timers off for ever, and a round in which no timer is due costs one epoll_wait. */
+ * sources cannot put timers off for ever, and a round in which no timer is due and a batch is enough costs one
+ * epoll_wait. */
 #include "proxy/base/loop.h"
 
 #include <assert.h>
@@ -57,6 +61,7 @@ struct loop {
     struct epoll_event batch[LOOP_BATCH]; /* data.ptr: the source, NULL when there is none any more */
     int batch_next;                       /* events from here to n_batch are still to be delivered */
     int n_batch;
+    bool outdated; /* somebody else has looked later */
 };
 
 static_assert(UINT64_MAX / LOOP_TICK_NS / 2 <= WHEEL_LAST_TICK, "the wheel must hold 292 years of ticks");
@@ -229,6 +234,18 @@ int loop_modify(struct source *source, uint32_t events)
     return 0;
 }
 
+void loop_forget(struct source *source)
+{
+    struct loop *loop = source->loop;
+
+    if (!source->pending)
+        return;
+    source->pending = false;
+    for (int i = loop->batch_next; i < loop->n_batch; i++)
+        if (loop->batch[i].data.ptr == source)
+            loop->batch[i].data.ptr = NULL;
+}
+
 void loop_remove(struct source *source)
 {
     struct loop *loop = source->loop;
@@ -237,10 +254,7 @@ void loop_remove(struct source *source)
         return;
     loop_control(loop, EPOLL_CTL_DEL, source, source->fd, 0);
     loop->n_sources--;
-    for (int i = loop->batch_next; i < loop->n_batch; i++) {
-        if (loop->batch[i].data.ptr == source)
-            loop->batch[i].data.ptr = NULL;
-    }
+    loop_forget(source);
     source->fd = -1;
     source->events = 0;
     source->loop = NULL;
@@ -273,27 +287,50 @@ static int loop_dispatch(struct loop *loop)
         if (!source)
             continue;
         n_called++;
+        source->pending = false;
         source->fn(source, event->events);
     }
     return n_called;
 }
 
-/* Fetches a batch. A signal (that of being continued after a stop, too) ends the sleep, not the look. Returns how many
- * events there are, or a negative errno. */
+/* Fetches a batch, or what finds room behind what is still to be delivered. A signal (that of being continued after a
+ * stop, too) ends the sleep, not the look. Returns how many events there are, or a negative errno. */
 static int loop_fetch(struct loop *loop, int sleep_ms)
 {
-    int n = epoll_wait(loop->epoll_fd, loop->batch, LOOP_BATCH, sleep_ms);
+    int n, n_room;
 
+    if (loop->batch_next == loop->n_batch)
+        loop->batch_next = loop->n_batch = 0;
+    n_room = LOOP_BATCH - loop->n_batch;
+    n = epoll_wait(loop->epoll_fd, loop->batch + loop->n_batch, n_room, sleep_ms);
     while (n < 0 && errno == EINTR)
-        n = epoll_wait(loop->epoll_fd, loop->batch, LOOP_BATCH, 0);
-    loop->batch_next = 0;
-    loop->n_batch = n < 0 ? 0 : n;
-    return n < 0 ? -errno : n;
+        n = epoll_wait(loop->epoll_fd, loop->batch + loop->n_batch, n_room, 0);
+    if (n < 0)
+        return -errno;
+    for (int i = 0; i < n; i++) {
+        struct source *source = loop->batch[loop->n_batch++].data.ptr;
+
+        if (source)
+            source->pending = true;
+    }
+    loop->outdated = loop->outdated && n == n_room;
+    return n;
 }
 
-/* Calls every source that was ready when the clock was read, then the hook. Returns how many sources were called, or a
- * negative errno. */
-static int loop_catch_up(struct loop *loop)
+void loop_outdate(struct loop *loop)
+{
+    loop->outdated = true;
+}
+
+bool loop_look(struct loop *loop)
+{
+    if (loop->outdated && (loop->n_batch < LOOP_BATCH || loop->batch_next == loop->n_batch))
+        (void)loop_fetch(loop, 0);
+    return !loop->outdated;
+}
+
+/* Calls every source that was ready when this began. Returns how many were called, or a negative errno. */
+static int loop_dispatch_all(struct loop *loop)
 {
     size_t n_seen = 0, n_most = loop->n_sources + 1; /* and wake_fd */
     int n_called = 0;
@@ -306,25 +343,33 @@ static int loop_catch_up(struct loop *loop)
         n_seen += (size_t)n;
         n_called += loop_dispatch(loop);
     } while (n == LOOP_BATCH && n_seen < n_most);
-    if (loop->before_timers)
-        loop->before_timers(loop->closure);
     return n_called;
 }
 
 int loop_run_once(struct loop *loop, int timeout_ms)
 {
-    int n_called, r = loop_fetch(loop, loop_sleep_ms(loop, timeout_ms));
+    int n_called, r = loop->n_batch - loop->batch_next;
     uint64_t tick;
+    bool due;
 
+    /* What loop_look has found is delivered first. */
+    if (r == 0)
+        r = loop_fetch(loop, loop_sleep_ms(loop, timeout_ms));
     if (r < 0)
         return r;
     loop->now = instant_now();
     tick = loop->now.ns / LOOP_TICK_NS;
     n_called = loop_dispatch(loop);
-    if (!wheel_is_due(&loop->wheel, tick))
+    due = wheel_is_due(&loop->wheel, tick);
+    r = due || r == LOOP_BATCH ? loop_dispatch_all(loop) : 0;
+    if (r < 0)
+        return r;
+    n_called += r;
+    if (!due)
         return n_called;
-    r = loop_catch_up(loop);
-    return r < 0 ? r : n_called + r + wheel_advance(&loop->wheel, tick);
+    if (loop->before_timers)
+        loop->before_timers(loop->closure);
+    return n_called + wheel_advance(&loop->wheel, tick);
 }
 
 void loop_before_timers(struct loop *loop, loop_hook *hook, void *closure)

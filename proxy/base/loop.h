@@ -22,6 +22,7 @@ typedef void loop_hook(void *closure);
 struct source {
     int fd;            /* borrowed, -1 when not in a loop */
     uint32_t events;   /* what epoll was asked for */
+    bool pending;      /* something has happened that it has not been called for yet */
     source_fn *fn;     /* called with the events that happened */
     struct loop *loop; /* borrowed, NULL when not in a loop */
 };
@@ -58,6 +59,14 @@ void loop_remove(struct source *source);
  * callbacks: sources first, timers after. A timer fires only when every source that was ready by then has been called.
  * A signal ends the wait early. Returns how many callbacks ran, or a negative errno. */
 int loop_run_once(struct loop *loop, int timeout_ms) WARN_UNUSED;
+
+/* Somebody else has looked at descriptors of theirs, or is about to: what the loop knows is older than that. */
+void loop_outdate(struct loop *loop);
+/* Looks at what is ready if what is known is outdated: it is `pending`, to be called for in the next round. False when
+ * there was more than could be looked at. One system call, after which many can rely on it. */
+bool loop_look(struct loop *loop);
+/* A source that knows what has happened: it need not be called for it. */
+void loop_forget(struct source *source);
 
 /* Before timers fire `hook` is called, so that what the sources have only noted is dealt with by then. NULL: none. */
 void loop_before_timers(struct loop *loop, loop_hook *hook, void *closure);

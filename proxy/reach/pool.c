@@ -154,16 +154,30 @@ struct connection *pool_adopt(struct pool *pool, struct channel *channel)
     return connection;
 }
 
+/* Whether nothing has arrived that nobody has read, not even an end. */
+static bool connection_is_silent(struct connection *connection)
+{
+    connection->channel.maybe_more = true; /* it is not known */
+    return channel_is_silent(&connection->channel);
+}
+
+/* A request may have come later than the loop has looked: what its target had said by then is no answer to it. So the
+ * loop looks again, once for all that are taken after that. */
 struct connection *pool_take(struct pool *pool)
 {
-    struct connection *connection;
+    bool all_is_known = list_empty(&pool->idle) || loop_look(pool->loop);
 
-    if (list_empty(&pool->idle))
-        return NULL;
-    connection = CONTAINER_OF(pool->idle.next, struct connection, link);
-    pool_unlink(connection);
-    pool_count_busy(pool);
-    return connection;
+    while (!list_empty(&pool->idle)) {
+        struct connection *connection = CONTAINER_OF(pool->idle.next, struct connection, link);
+
+        pool_unlink(connection);
+        if (!connection->source.pending && (all_is_known || connection_is_silent(connection))) {
+            pool_count_busy(pool);
+            return connection;
+        }
+        connection_close(connection);
+    }
+    return NULL;
 }
 
 void connection_use(struct connection *connection, connection_fn *fn, void *closure)
@@ -183,11 +197,14 @@ void pool_give(struct connection *connection, bool reusable)
 
     pool->n_busy--;
     connection_use(connection, NULL, NULL);
+    /* Looked at before the last bytes were read: it may have been them, or more. */
+    connection->channel.maybe_more |= connection->source.pending;
     if (!reusable || connection->ended || pool->most_idle == 0 || !channel_is_silent(&connection->channel) ||
         connection_want_write(connection, false) < 0) {
         connection_close(connection);
         return;
     }
+    loop_forget(&connection->source);
     if (pool->n_idle >= pool->most_idle)
         pool_drop_oldest(pool);
     connection->n_exchanges++;

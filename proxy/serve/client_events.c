@@ -258,7 +258,8 @@ static void client_on_watch(struct source *source, uint32_t events)
         return;
     }
     if (client->phase == CLIENT_IDLE) {
-        if (events & EPOLLIN) {
+        /* It may have been the request that has been answered by now. */
+        if ((events & EPOLLIN) && client_has_begun(client)) {
             client_watch(client, 0);
             client_arm(client, CLIENT_HEAD);
         }

@@ -150,6 +150,7 @@ static void frontend_run(struct frontend *frontend)
     frontend->n_futile = frontend->clients.dirty ? 0 : frontend->n_futile + 1;
     frontend->clients.run++;
     frontend->clients.dirty = false;
+    loop_outdate(frontend->clients.env->loop);
     MHD_run(frontend->daemon);
     if (frontend->gave_up)
         frontend_forget_memory(frontend);

@@ -546,6 +546,20 @@ static void test_loop_busy_without_end_still_fires_timers(void **state)
     }
 }
 
+static void test_loop_calls_all_that_is_ready_in_one_round(void **state)
+{
+    static struct reader readers[300]; /* more than a batch */
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LENGTH(readers); i++)
+        reader_init(&readers[i], EPOLLIN | EPOLLET, reader_called);
+    assert_int_equal(loop_run_once(loop, -1), (int)ARRAY_LENGTH(readers));
+    for (size_t i = 0; i < ARRAY_LENGTH(readers); i++) {
+        assert_int_equal(readers[i].n_called, 1);
+        reader_deinit(&readers[i]);
+    }
+}
+
 static void test_loop_looks_once_where_no_timer_is_due(void **state)
 {
     struct reader reader;
@@ -658,6 +672,7 @@ int main(void)
         LOOP_TEST(test_loop_after_a_stop_finds_300_answers_and_no_time_out),
         LOOP_TEST(test_loop_stopped_between_its_look_and_the_clock_finds_the_answer),
         LOOP_TEST(test_loop_busy_without_end_still_fires_timers),
+        LOOP_TEST(test_loop_calls_all_that_is_ready_in_one_round),
         LOOP_TEST(test_loop_looks_once_where_no_timer_is_due),
         LOOP_TEST(test_loop_hook_runs_before_timers_and_only_then),
         LOOP_TEST(test_loop_interrupted_by_a_signal_goes_on),
