@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdbool.h>
@@ -25,8 +26,9 @@
 #include <unistd.h>
 
 #include "proxy/base/list.h"
+#include "proxy/base/way.h"
 
-#define OUTPUT_FILE_FLAGS (O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
+#define OUTPUT_FILE_FLAGS (O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
 #define OUTPUT_FILE_MODE 0640
 #define OUTPUT_MOST_LINKS 8
 
@@ -81,12 +83,14 @@ static int output_descriptor_of(const char *name)
     return *number < '0' || *number > '9' || *end || errno || fd > 0xffffff ? -1 : (int)fd;
 }
 
-/* The same for a name that may be a symbolic link to such a one, as images of servers have for their log files. */
+/* The same for a name that may be a symbolic link of root's or ours to such a one, as images of servers have for their
+ * log files. */
 static int output_find_descriptor(const char *name)
 {
     char path[256];
     size_t length = strlen(name);
     int fd = output_descriptor_of(name);
+    struct stat status;
     ssize_t n;
 
     if (fd >= 0 || length >= sizeof(path))
@@ -95,7 +99,8 @@ static int output_find_descriptor(const char *name)
     for (int i = 0; fd < 0 && i < OUTPUT_MOST_LINKS; i++) {
         char target[sizeof(path)];
 
-        n = readlink(path, target, sizeof(target) - 1);
+        n = lstat(path, &status) == 0 && way_is_trusted_owner(&status) ? readlink(path, target, sizeof(target) - 1)
+                                                                       : -1;
         if (n <= 0 || target[0] != '/')
             return -1;
         memcpy(path, target, (size_t)n);
@@ -126,14 +131,80 @@ static int output_open_descriptor(struct output *output)
     return output->fd < 0 ? -errno : 0;
 }
 
+/* Opens the directory of a path; what comes after is *ret_name. */
+static int output_open_directory(const char *path, const char **ret_name, bool *ret_shared)
+{
+    const char *slash = strrchr(path, '/');
+    char directory[PATH_MAX];
+    size_t length = slash ? (size_t)(slash - path) + 1 : 0;
+
+    *ret_name = path + length;
+    if (length >= sizeof(directory))
+        return -ENAMETOOLONG;
+    memcpy(directory, path, length);
+    directory[length] = '\0';
+    return way_open(length > 0 ? directory : ".", ret_shared);
+}
+
+/* Whether lines may go into what has been opened. Where others can put a name, it must be a file of ours that has no
+ * other name: a hard link could be to any file that we may write. */
+static int output_check_file(int fd, bool shared)
+{
+    struct stat status;
+
+    if (fstat(fd, &status) < 0)
+        return -errno;
+    if (S_ISBLK(status.st_mode))
+        return -ENOTSUP;
+    if (shared && (!S_ISREG(status.st_mode) || status.st_uid != geteuid() || status.st_nlink != 1))
+        return -EPERM;
+    return 0;
+}
+
+/* Returns the descriptor or a negative errno. */
+static int output_open_file(const char *path)
+{
+    const char *name;
+    bool shared = true;
+    int directory_fd = output_open_directory(path, &name, &shared);
+    int fd, r;
+
+    if (directory_fd < 0)
+        return directory_fd;
+    fd = openat(directory_fd, name, OUTPUT_FILE_FLAGS, OUTPUT_FILE_MODE);
+    r = fd < 0 ? -errno : output_check_file(fd, shared);
+    close(directory_fd);
+    if (r == 0)
+        return fd;
+    if (fd >= 0)
+        close(fd);
+    return r;
+}
+
+const char *output_explain(int code)
+{
+    switch (code) {
+    case -ELOOP:
+        return "it is a symbolic link, or behind one that others than root and we could have made";
+    case -EPERM:
+        return "others may write its directory, and it is not a file that belongs to us and has one name";
+    case -ENOTSUP:
+        return "it is a block device";
+    case -ENXIO:
+        return "it is a socket, or a named pipe that nobody reads";
+    default:
+        return strerror(-code);
+    }
+}
+
 static int output_open_path(struct output *output, const char *path)
 {
     output->path = strdup(path);
     if (!output->path)
         return -ENOMEM;
     output->kind = OUTPUT_READY;
-    output->fd = open(path, OUTPUT_FILE_FLAGS, OUTPUT_FILE_MODE);
-    return output->fd < 0 ? -errno : 0;
+    output->fd = output_open_file(path);
+    return output->fd < 0 ? output->fd : 0;
 }
 
 static void output_free(struct output *output)
@@ -218,13 +289,15 @@ int output_reopen_all(struct error *error)
 
         if (!output->path)
             continue;
-        fd = open(output->path, OUTPUT_FILE_FLAGS, OUTPUT_FILE_MODE);
+        fd = output_open_file(output->path);
         pthread_mutex_lock(&output->lock);
-        if (fd < 0 || dup3(fd, output->fd, O_CLOEXEC) < 0)
-            r = error_set(error, -errno, "cannot open %s again: %s", output->path, strerror(errno));
-        else
+        if (fd >= 0 && dup3(fd, output->fd, O_CLOEXEC) >= 0)
             output->torn = false;
+        else
+            r = fd < 0 ? fd : -errno;
         pthread_mutex_unlock(&output->lock);
+        if (r < 0)
+            error_set(error, r, "cannot open %s again: %s", output->path, output_explain(r));
         if (fd >= 0)
             close(fd);
     }

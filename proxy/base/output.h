@@ -17,8 +17,11 @@
 struct output;
 
 /* Opens "stdout", "stderr", or a file for appending, which is created with mode 0640. The path of a descriptor of ours
- * (/dev/stdout, /dev/fd/7, /proc/self/fd/7, a symbolic link to one) means that descriptor. 0 or a negative errno. */
+ * (/dev/stdout, /dev/fd/7, /proc/self/fd/7, a symbolic link to one) means that descriptor. Any other symbolic link, and
+ * what others could have put at the path, is refused. 0 or a negative errno. */
 int output_open(const char *name, struct output **ret_output) WARN_UNUSED;
+/* Why a file was not opened, for people. */
+const char *output_explain(int code);
 /* Takes NULL. */
 void output_unref(struct output *output);
 

@@ -86,7 +86,7 @@ struct access_log *access_log_new(const char *to, enum log_format format, struct
     }
     r = output_open(to, &log->output);
     if (r < 0) {
-        error_set(error, r, "cannot open the access log %s: %s", to, strerror(-r));
+        error_set(error, r, "cannot open the access log %s: %s", to, output_explain(r));
         free(log);
         return NULL;
     }

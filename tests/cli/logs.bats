@@ -107,3 +107,31 @@ JSON
     await_end "$pid"
     [ "$status" -eq 0 ]
 }
+
+@test "logs: a link, or somebody else's file where others may write, is no log, at a start and when it is opened again" {
+    mkdir "$dir/volume"
+    chmod 0777 "$dir/volume"
+    echo canary >"$dir/canary"
+    configure_log "$dir/volume/access"
+    ln -s "$dir/canary" "$dir/volume/access"
+    run timeout 10 "$porthole" run -c "$dir/porthole.json"
+    [ "$status" -eq 1 ]
+    [[ $output == *"cannot open the access log $dir/volume/access: it is a symbolic link"* ]]
+    rm "$dir/volume/access"
+    ln "$dir/canary" "$dir/volume/access"
+    run timeout 10 "$porthole" run -c "$dir/porthole.json"
+    [ "$status" -eq 1 ]
+    [[ $output == *"others may write its directory"* ]]
+    rm "$dir/volume/access"
+    start_porthole run
+    mv "$dir/volume/access" "$dir/volume/access.1"
+    ln -s "$dir/canary" "$dir/volume/access"
+    kill -USR1 "$pid"
+    eventually grep -q 'a log file cannot be opened again.*symbolic link' "$dir/run.err"
+    [ "$(ask /ok)" = ok ]
+    kill "$pid"
+    await_end "$pid"
+    [ "$status" -eq 0 ]
+    grep -q '"/ok"' "$dir/volume/access.1"
+    [ "$(cat "$dir/canary")" = canary ]
+}

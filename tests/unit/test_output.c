@@ -235,6 +235,62 @@ static void test_output_that_cannot_be_reopened_stays(void **state)
     rmdir(rig->path);
 }
 
+/* What others may put at the path of a log: neither opened nor opened again, and the lines stay where they went. */
+static void expect_refused(struct rig *rig, struct output *output, int code)
+{
+    struct error error = ERROR_INIT;
+    struct output *other = NULL;
+    char same[128];
+
+    snprintf(same, sizeof(same), "%s/./log", rig->directory);
+    assert_int_equal(output_open(same, &other), code);
+    assert_null(other);
+    assert_int_equal(output_reopen_all(&error), code);
+    assert_non_null(strstr(error.message, output_explain(code)));
+    assert_int_equal(put(output, "still\n"), 6);
+    assert_int_equal(unlink(rig->path), 0);
+}
+
+static void test_output_of_a_planted_file_is_refused_and_stays(void **state)
+{
+    struct rig *rig = *state;
+    struct output *output = opened(rig->path);
+    char victim[128], expected[64] = "";
+
+    snprintf(victim, sizeof(victim), "%s/victim", rig->directory);
+    assert_true(close(open(victim, O_WRONLY | O_CREAT | O_CLOEXEC, 0600)) == 0);
+    assert_int_equal(rename(rig->path, rig->moved), 0);
+    assert_int_equal(symlink("victim", rig->path), 0); /* wherever it is */
+    expect_refused(rig, output, -ELOOP);
+    assert_int_equal(chmod(rig->directory, 0777), 0);
+    assert_int_equal(link(victim, rig->path), 0);
+    expect_refused(rig, output, -EPERM);
+    assert_true(close(open(rig->path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666)) == 0);
+    assert_int_equal(chown(rig->path, 65534, 65534), 0);
+    expect_refused(rig, output, -EPERM);
+    assert_int_equal(mkfifo(rig->path, 0666), 0); /* without a reader */
+    expect_refused(rig, output, -ENXIO);
+    for (int i = 0; i < 4; i++)
+        strcat(expected, "still\n");
+    assert_string_equal(content_of(rig, rig->moved), expected);
+    assert_string_equal(content_of(rig, victim), "");
+    unlink(victim);
+    output_unref(output);
+}
+
+/* In a directory that only we may write everything is as the administrator made it. */
+static void test_output_of_a_file_with_two_names_in_a_directory_of_ours_is_opened(void **state)
+{
+    struct rig *rig = *state;
+
+    output_unref(opened(rig->path));
+    assert_int_equal(link(rig->path, rig->moved), 0);
+    output_unref(opened(rig->path));
+    unlink(rig->moved);
+    assert_int_equal(chmod(rig->directory, 0777), 0);
+    output_unref(opened(rig->path)); /* ours, with one name */
+}
+
 #define THREAD_LINES 200
 
 static void *write_many(void *path)
@@ -293,6 +349,8 @@ int main(void)
         RIG_TEST(test_output_full_file_takes_whole_lines_and_tears_one_off),
         RIG_TEST(test_output_reopened_writes_to_the_new_file),
         RIG_TEST(test_output_that_cannot_be_reopened_stays),
+        RIG_TEST(test_output_of_a_planted_file_is_refused_and_stays),
+        RIG_TEST(test_output_of_a_file_with_two_names_in_a_directory_of_ours_is_opened),
         RIG_TEST(test_output_of_threads_keeps_lines_whole),
     };
 
