@@ -13,6 +13,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "proxy/listen/directory.h"
 #include "proxy/listen/lock.h"
 #include "proxy/listen/publish.h"
 #include "proxy/listen/socket_file.h"
@@ -94,12 +95,14 @@ static int listener_open_tcp(struct listener *listener, struct error *error)
 static int listener_open_unix(struct listener *listener, enum publish_over over, struct error *error)
 {
     struct publication publication;
-    int r = publish_unix(listener->config, over, listener->claim.since, &publication, error);
+    int r = publish_unix(listener->config, over, listener->claim.since, listener->real_directory, &publication, error);
 
     if (r < 0)
         return r;
     listener->fd = publication.fd;
     listener->directory_fd = publication.directory_fd;
+    if (!listener->real_directory)
+        listener->real_directory = directory_real_path(publication.directory_fd);
     listener->file_name = publication.name;
     listener->device = publication.device;
     listener->inode = publication.inode;
@@ -142,8 +145,11 @@ int listener_publish(const struct listener_config *config, bool takeover, struct
 
 int listener_publish_again(struct listener *listener, struct error *error)
 {
-    struct listener fresh = {
-        .config = listener->config, .fd = -1, .directory_fd = -1, .claim.since = listener->claim.since};
+    struct listener fresh = {.config = listener->config,
+                             .fd = -1,
+                             .directory_fd = -1,
+                             .real_directory = listener->real_directory,
+                             .claim.since = listener->claim.since};
     int old = listener->fd;
     int r;
 
@@ -326,5 +332,6 @@ void listener_free(struct listener *listener)
     if (listener->directory_fd >= 0)
         close(listener->directory_fd);
     free(listener->file_name);
+    free(listener->real_directory);
     free(listener);
 }

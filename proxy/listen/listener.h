@@ -22,6 +22,7 @@ struct listener {
     const struct listener_config *config; /* borrowed from the snapshot the server holds */
     int fd;                               /* owned; non-blocking, close-on-exec; -1 when closed */
     int directory_fd;                     /* owned; O_DIRECTORY, -1 unless ADDRESS_UNIX */
+    char *real_directory;                 /* owned; where its directory was first: no link leads elsewhere later */
     char *file_name;                      /* owned; last component of the path, NULL unless ADDRESS_UNIX */
     dev_t device;                         /* of the published file: what is still ours */
     ino_t inode;

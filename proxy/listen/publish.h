@@ -26,9 +26,10 @@ enum publish_over {
     PUBLISH_OVER_ANYBODY,  /* the path is ours already: everybody but a successor */
 };
 
-/* Publishes a socket at the path of config->bind. `since`: when the path was claimed; 0 for now. On failure
- * *ret_publication and what was at the path are untouched, and nothing is left behind. */
+/* Publishes a socket at the path of config->bind. `since`: when the path was claimed; 0 for now. `real_directory`
+ * is where its directory must be (directory_real_path), or NULL: a link that is put in its place later leads nowhere.
+ * On failure *ret_publication and what was at the path are untouched, and nothing is left behind. */
 int publish_unix(const struct listener_config *config, enum publish_over over, uint64_t since,
-                 struct publication *ret_publication, struct error *error) WARN_UNUSED;
+                 const char *real_directory, struct publication *ret_publication, struct error *error) WARN_UNUSED;
 
 #endif

@@ -30,44 +30,6 @@ bool socket_file_address(int fd, const char *name, struct sockaddr_un *ret_addre
     return n > 0 && (size_t)n < sizeof(ret_address->sun_path);
 }
 
-/* Whether only root and we can rename or replace what is in this directory. */
-static bool socket_file_is_ours(const char *directory)
-{
-    struct stat st;
-
-    return lstat(directory, &st) == 0 && S_ISDIR(st.st_mode) && (st.st_uid == 0 || st.st_uid == geteuid()) &&
-           ((st.st_mode & (S_IWGRP | S_IWOTH)) == 0 || (st.st_mode & S_ISVTX) != 0);
-}
-
-/* The same of every directory on the way to a path without symbolic links, the last one included. */
-static bool socket_file_way_is_ours(char *path)
-{
-    bool ours = socket_file_is_ours("/");
-
-    for (char *slash = strchr(path + 1, '/'); slash && ours; slash = strchr(slash + 1, '/')) {
-        *slash = '\0';
-        ours = socket_file_is_ours(path);
-        *slash = '/';
-    }
-    return ours && socket_file_is_ours(path);
-}
-
-bool socket_file_real_address(int fd, const char *name, struct sockaddr_un *ret_address)
-{
-    char proc[PROC_BYTES], path[sizeof(ret_address->sun_path)];
-    ssize_t length;
-    int n;
-
-    snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd);
-    length = readlink(proc, path, sizeof(path) - 1);
-    if (length <= 0 || (size_t)length >= sizeof(path) - 1 || path[0] != '/')
-        return false;
-    path[length] = '\0';
-    *ret_address = (struct sockaddr_un){.sun_family = AF_UNIX};
-    n = snprintf(ret_address->sun_path, sizeof(ret_address->sun_path), "%s/%s", path, name);
-    return n > 0 && (size_t)n < sizeof(ret_address->sun_path) && socket_file_way_is_ours(path);
-}
-
 /* ---- who serves one ---- */
 
 static int socket_file_ask(int connection, struct socket_server *ret_server)

@@ -20,10 +20,6 @@ struct socket_server {
  * 107 bytes, a path does not. False when even that does not fit, which a short name always does. */
 bool socket_file_address(int fd, const char *name, struct sockaddr_un *ret_address);
 
-/* The same of `name` in the directory that is open as fd, by its real path, for whoever looks up whose a socket is.
- * Only where nobody but root and we could put something else in the way of that path meanwhile; else false. */
-bool socket_file_real_address(int fd, const char *name, struct sockaddr_un *ret_address);
-
 /* Tries to connect to the socket file that is open as fd (O_PATH). 0 when somebody serves it, with who it is;
  * -ECONNREFUSED when nobody does; another negative errno when that cannot be told. A file of our own whose mode keeps
  * us out is opened to us for that moment. */

@@ -37,6 +37,95 @@ load helper
     [[ $output == *"directory $dir/a does not exist"* ]]
 }
 
+as_stranger() { # COMMAND...
+    setpriv --reuid 1234 --regid 1234 --clear-groups "$@"
+}
+
+@test "publish: a link in place of the directory that porthole made is refused, once, and leads to no mode" {
+    start_target
+    mkdir "$dir/volume"
+    mkdir -m 0700 "$dir/canary"
+    chmod 0777 "$dir/volume"
+    sock=$dir/volume/made/app.sock
+    configure '"directory_mode": "0777",'
+    start_porthole run
+    as_stranger /usr/bin/python3 -c 'import os, sys
+os.chdir(sys.argv[1])
+for i in range(100): # porthole may make another one in between
+    os.rename("made", f"away{i}")
+    try:
+        os.symlink("../canary", "made")
+        break
+    except FileExistsError:
+        pass' "$dir/volume"
+    eventually grep -q 'symbolic link on the way' "$dir/run.err"
+    sleep 5 # two more looks at the path
+    [ "$(grep -c 'symbolic link on the way' "$dir/run.err")" -eq 1 ]
+    [ "$(stat -c '%a %u' "$dir/canary")" = '700 0' ]
+    [ -z "$(ls -A "$dir/canary")" ]
+    as_stranger rm "$dir/volume/made"
+    eventually test -S "$sock"
+    [ "$(ask /again)" = 'GET /again' ]
+    [ "$(stat -c %a "$dir/volume/made")" = 777 ]
+}
+
+@test "publish: a directory that is there is never changed, and refused when it has another mode" {
+    start_target
+    mkdir -m 0755 "$dir/there"
+    sock=$dir/there/app.sock
+    configure '"directory_mode": "0750",'
+    run timeout 10 "$porthole" run -c "$dir/porthole.json"
+    [ "$status" -eq 1 ]
+    [[ $output == *"directory $dir/there was there before, with uid 0, gid 0, mode 0755"* ]]
+    [ "$(stat -c %a "$dir/there")" = 755 ]
+    configure '"directory_mode": "0755",'
+    start_porthole run
+}
+
+@test "publish: the default ACL of a directory lets nobody in whom the mode keeps out" {
+    start_target
+    # setfacl -d -m u:1234:rwx
+    /usr/bin/python3 -c 'import os, struct, sys
+entries = (1, 7, -1), (2, 7, 1234), (4, 7, -1), (16, 7, -1), (32, 0, -1)
+os.setxattr(sys.argv[1], "system.posix_acl_default", struct.pack("<I", 2) + b"".join(struct.pack("<HHi", *e) for e in entries))' "$dir"
+    configure '"mode": "0660",'
+    start_porthole run
+    [ "$(stat -c %a "$sock")" = 660 ]
+    status=0
+    as_stranger curl --silent --unix-socket "$sock" http://localhost/ || status=$?
+    [ "$status" -eq 7 ] # could not connect
+}
+
+@test "publish: 100,000 names like those that a crash leaves do not delay a start" {
+    start_target
+    configure
+    before=$(ms_now)
+    start_porthole first
+    alone=$(($(ms_now) - before))
+    kill "$pid"
+    await_end "$pid"
+    chmod 0777 "$dir"
+    # of each kind some, and names of files for the rest: they are made quickest
+    as_stranger /usr/bin/python3 -c 'import os, sys
+os.chdir(sys.argv[1])
+for i in range(100_000):
+    name = ".porthole-" + "".join(chr(ord("a") + (i // 10 ** k) % 10) for k in range(8))
+    if i % 10_000 == 0:
+        file = name
+        os.close(os.open(name, os.O_CREAT, 0o600))
+    elif i % 100 == 1:
+        os.mkdir(name)
+    elif i % 100 == 2:
+        os.symlink("/etc", name)
+    else:
+        os.link(file, name)' "$dir"
+    before=$(ms_now)
+    start_porthole second
+    crowded=$(($(ms_now) - before))
+    echo "$alone ms alone, $crowded ms among 100,000"
+    [ "$crowded" -lt $((alone + 2000)) ]
+}
+
 @test "publish: another uid is kept out by the mode and let in by it" {
     start_target
     configure '"mode": "0600",'
@@ -114,7 +203,7 @@ JSON
     kill -9 "$pid"
     await_end "$pid"
     [ -S "$sock" ]
-    mkdir "$dir/.porthole-abcdefgh" # as when the crash came while publishing
+    mkdir -m 0700 "$dir/.porthole-abcdefgh" # as when the crash came while publishing
     start_porthole second
     [ "$(ask /again)" = 'GET /again' ]
     [ ! -e "$dir/.porthole-abcdefgh" ]

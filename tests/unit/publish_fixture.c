@@ -50,9 +50,9 @@ int fixture_teardown(void **state)
 
 const char *fixture_path(const struct fixture *fixture, const char *name)
 {
-    static char buffers[4][1024];
+    static char buffers[16][1024];
     static unsigned next;
-    char *buffer = buffers[next++ % 4];
+    char *buffer = buffers[next++ % 16];
 
     snprintf(buffer, sizeof(buffers[0]), "%s/%s", fixture->directory, name);
     return buffer;

@@ -21,7 +21,7 @@ struct fixture {
 int fixture_setup(void **state);
 int fixture_teardown(void **state);
 
-/* Directory and name, in a buffer that the next call but three overwrites. */
+/* Directory and name, in a buffer that the sixteenth call after it overwrites. */
 const char *fixture_path(const struct fixture *fixture, const char *name);
 struct listener_config fixture_config(const char *path);
 

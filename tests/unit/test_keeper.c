@@ -119,7 +119,7 @@ static struct listener *publish_claiming(struct rig *rig, int64_t later_ns)
     struct error error = ERROR_INIT;
 
     assert_int_equal(unlink(rig->fixture->path), 0);
-    assert_int_equal(publish_unix(&rig->fixture->config, PUBLISH_OVER_NOBODY, since, &publication, &error), 0);
+    assert_int_equal(publish_unix(&rig->fixture->config, PUBLISH_OVER_NOBODY, since, NULL, &publication, &error), 0);
     *listener = (struct listener){.config = &rig->fixture->config,
                                   .fd = publication.fd,
                                   .directory_fd = publication.directory_fd,

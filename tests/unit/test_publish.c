@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -274,28 +275,13 @@ static void expect_bound(const struct listener *listener, const char *format, ..
         fail_msg("%s is not like %s", address.sun_path, pattern);
 }
 
-static void test_publish_address_tells_the_path(void **state)
+/* Never a path, which could lead elsewhere by the time that it is bound. */
+static void test_publish_address_tells_the_path_through_a_descriptor(void **state)
 {
     struct fixture *fixture = *state;
     struct listener *listener = fixture_publish(&fixture->config, false);
 
-    expect_bound(listener, "%s/.porthole-*/app.sock@*", fixture->directory);
-    listener_free(listener);
-}
-
-/* Somebody else could put another directory in the way of the path. */
-static void test_publish_address_in_a_directory_of_others_tells_the_name(void **state)
-{
-    struct fixture *fixture = *state;
-    struct listener *listener;
-
-    assert_int_equal(chmod(fixture->directory, 0777), 0);
-    listener = fixture_publish(&fixture->config, false);
-    expect_bound(listener, "/proc/self/fd/*/app.sock@*");
-    listener_free(listener);
-    assert_int_equal(chmod(fixture->directory, 01777), 0); /* as /tmp is: nobody can rename what is ours */
-    listener = fixture_publish(&fixture->config, false);
-    expect_bound(listener, "%s/.porthole-*/app.sock@*", fixture->directory);
+    expect_bound(listener, "/proc/self/fd/*/!tmp!%s!app.sock@*", strrchr(fixture->directory, '/') + 1);
     listener_free(listener);
 }
 
@@ -310,7 +296,7 @@ static void test_publish_address_of_a_long_name_is_short(void **state)
     name[sizeof(name) - 1] = '\0';
     config = fixture_config(fixture_path(fixture, name));
     listener = fixture_publish(&config, false);
-    expect_bound(listener, "%s/.porthole-*/s@*", fixture->directory);
+    expect_bound(listener, "/proc/self/fd/*/s@*");
     assert_int_equal(listener_look(listener), LISTENER_OURS);
     listener_free(listener);
 }
@@ -480,8 +466,12 @@ static void test_publish_leftovers_of_a_crash_are_removed_and_nothing_else(void 
 {
     static const char *const kept[] = {".porthole-abc", ".porthole-abcdefghi", "x.porthole-abcdefg"};
     struct fixture *fixture = *state;
-    struct listener *listener;
+    struct listener *listener, *living;
+    struct listener_config elsewhere;
+    char path[128];
 
+    snprintf(path, sizeof(path), "%s", fixture_path(fixture, "elsewhere/living"));
+    elsewhere = fixture_config(path);
     for (size_t i = 0; i < ARRAY_LENGTH(kept); i++)
         assert_int_equal(mkdir(fixture_path(fixture, kept[i]), 0700), 0);
     assert_int_equal(mkdir(fixture_path(fixture, ".porthole-withsock"), 0700), 0);
@@ -495,10 +485,21 @@ static void test_publish_leftovers_of_a_crash_are_removed_and_nothing_else(void 
     assert_int_equal(mkdir(fixture_path(fixture, "elsewhere"), 0700), 0);
     fixture_make_stale(fixture_path(fixture, "elsewhere/s"));
     assert_int_equal(symlink("elsewhere", fixture_path(fixture, ".porthole-linkedxx")), 0);
+    /* others', open to others, or served */
+    assert_int_equal(mkdir(fixture_path(fixture, ".porthole-stranger"), 0700), 0);
+    assert_int_equal(chown(fixture_path(fixture, ".porthole-stranger"), FIXTURE_STRANGER, 0), 0);
+    assert_int_equal(mkdir(fixture_path(fixture, ".porthole-openopen"), 0755), 0);
+    fixture_make_stale(fixture_path(fixture, ".porthole-openopen/s"));
+    living = fixture_publish(&elsewhere, false);
+    assert_int_equal(mkdir(fixture_path(fixture, ".porthole-livingxx"), 0700), 0);
+    assert_int_equal(rename(path, fixture_path(fixture, ".porthole-livingxx/s")), 0);
 
     listener = fixture_publish(&fixture->config, false);
-    assert_int_equal(fixture_count_entries(fixture->directory), (int)ARRAY_LENGTH(kept) + 4);
+    assert_int_equal(fixture_count_entries(fixture->directory), (int)ARRAY_LENGTH(kept) + 7);
     fixture_stat(fixture_path(fixture, ".porthole-otherdir/s"));
+    fixture_stat(fixture_path(fixture, ".porthole-openopen/s"));
+    fixture_stat(fixture_path(fixture, ".porthole-livingxx/s"));
+    listener_free(living);
     fixture_stat(fixture_path(fixture, "elsewhere/s"));
     listener_free(listener);
 }
@@ -586,17 +587,187 @@ static void test_publish_directory_that_is_a_file_is_refused(void **state)
     fixture_expect_failure(&config, false, -ENOTDIR, "Not a directory");
 }
 
-static void test_publish_given_directory_mode_is_set_on_an_existing_directory(void **state)
+static void test_publish_directory_that_was_there_keeps_its_mode_or_is_refused(void **state)
 {
     struct fixture *fixture = *state;
-    struct listener *listener = fixture_publish(&fixture->config, false);
+    struct listener *listener;
 
-    assert_int_equal(fixture_stat(fixture->directory).st_mode & 07777, 0755); /* not given: left alone */
-    listener_free(listener);
     fixture->config.has_directory_mode = true;
     fixture->config.directory_mode = 0710;
+    fixture_expect_failure(&fixture->config, false, -EPERM, "mode 0755, and directory_mode asks for");
+    assert_int_equal(fixture_stat(fixture->directory).st_mode & 07777, 0755);
+    fixture->config.directory_mode = 0755;
     listener = fixture_publish(&fixture->config, false);
-    assert_int_equal(fixture_stat(fixture->directory).st_mode & 07777, 0710);
+    listener_free(listener);
+    assert_int_equal(chown(fixture->directory, FIXTURE_STRANGER, 0), 0);
+    fixture_expect_failure(&fixture->config, false, -EPERM, "with uid 65534, gid 0");
+    fixture->config.has_directory_mode = false;
+    listener_free(fixture_publish(&fixture->config, false));
+}
+
+/* As porthole's own one is found after a crash: it has the mode that it was made with. */
+static void test_publish_directory_of_an_earlier_life_is_used(void **state)
+{
+    struct fixture *fixture = *state;
+    struct listener_config config = fixture_config(fixture_path(fixture, "made/app.sock"));
+
+    config.has_directory_mode = true;
+    config.directory_mode = 0711;
+    for (int life = 0; life < 2; life++)
+        listener_free(fixture_publish(&config, false));
+    assert_int_equal(fixture_stat(fixture_path(fixture, "made")).st_mode & 07777, 0711);
+}
+
+/* ---- what others can put on the way ---- */
+
+static void expect_bystander(const struct fixture *fixture)
+{
+    struct stat st = fixture_stat(fixture_path(fixture, "bystander"));
+
+    assert_int_equal(st.st_mode & 07777, 0700);
+    assert_int_equal(st.st_gid, 0);
+    assert_int_equal(fixture_count_entries(fixture_path(fixture, "bystander")), 0);
+}
+
+/* A link in a directory that others may write may be theirs, whoever owns it now. */
+static void test_publish_link_of_others_in_place_of_the_directory_is_refused(void **state)
+{
+    struct fixture *fixture = *state;
+    struct listener_config config = fixture_config(fixture_path(fixture, "made/app.sock"));
+    char link[128];
+
+    snprintf(link, sizeof(link), "%s", fixture_path(fixture, "made"));
+    config.has_directory_mode = true;
+    config.directory_mode = 0777;
+    assert_int_equal(mkdir(fixture_path(fixture, "bystander"), 0700), 0);
+    assert_int_equal(symlink("bystander", link), 0);
+    assert_int_equal(chmod(fixture->directory, 0777), 0);
+    fixture_expect_failure(&config, false, -ELOOP, "symbolic link on the way");
+    assert_int_equal(chmod(fixture->directory, 0755), 0);
+    assert_int_equal(lchown(link, FIXTURE_STRANGER, FIXTURE_STRANGER), 0);
+    fixture_expect_failure(&config, false, -ELOOP, "symbolic link on the way");
+    expect_bystander(fixture);
+    config.has_directory_mode = false;
+    fixture_expect_failure(&config, false, -ELOOP, "symbolic link on the way");
+    expect_bystander(fixture);
+    /* The administrator's own is part of how the machine is set up. */
+    assert_int_equal(lchown(link, 0, 0), 0);
+    listener_free(fixture_publish(&config, false));
+    expect_bystander(fixture);
+}
+
+static void test_publish_again_through_a_link_that_was_not_there_is_refused(void **state)
+{
+    struct fixture *fixture = *state;
+    struct listener_config config = fixture_config(fixture_path(fixture, "made/app.sock"));
+    struct listener *listener = fixture_publish(&config, false);
+    struct error error = ERROR_INIT;
+    int old;
+
+    assert_int_equal(mkdir(fixture_path(fixture, "bystander"), 0700), 0);
+    assert_int_equal(rename(fixture_path(fixture, "made"), fixture_path(fixture, "away")), 0);
+    assert_int_equal(symlink("bystander", fixture_path(fixture, "made")), 0);
+    assert_int_equal(listener_publish_again(listener, &error), -ELOOP);
+    assert_non_null(strstr(error.message, "and now to"));
+    expect_bystander(fixture);
+    assert_int_equal(unlink(fixture_path(fixture, "made")), 0);
+    old = listener_publish_again(listener, &error);
+    assert_true(old >= 0);
+    close(old);
+    assert_int_equal(listener_look(listener), LISTENER_OURS);
+    listener_free(listener);
+}
+
+/* Another file of our own user in the place of the socket that was made: published it would be somebody else's. */
+static const char *impostor_path;
+static int impostor_fd = -1, n_swaps_left;
+
+int bind(int fd, const struct sockaddr *address, socklen_t length)
+{
+    const char *path = ((const struct sockaddr_un *)(const void *)address)->sun_path;
+    int r = (int)syscall(SYS_bind, fd, address, length);
+
+    if (r == 0 && address->sa_family == AF_UNIX && strncmp(path, "/proc/", 6) == 0 && n_swaps_left-- > 0)
+        assert_int_equal(rename(impostor_path, path), 0);
+    return r;
+}
+
+static void make_impostor(const struct fixture *fixture)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+    impostor_path = fixture_path(fixture, "impostor");
+    impostor_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s", impostor_path);
+    assert_int_equal(syscall(SYS_bind, impostor_fd, &address, sizeof(address)), 0);
+    assert_int_equal(listen(impostor_fd, 4), 0);
+}
+
+static void test_publish_socket_that_is_not_the_one_bound_is_not_published(void **state)
+{
+    struct fixture *fixture = *state;
+    struct listener *listener;
+    int client, accepted;
+
+    make_impostor(fixture);
+    n_swaps_left = 1;
+    listener = fixture_publish(&fixture->config, false); /* tried again */
+    n_swaps_left = 0;
+    while ((accepted = accept(impostor_fd, NULL, NULL)) >= 0) /* what asked whose it is */
+        close(accepted);
+    client = fixture_connect(fixture->path);
+    assert_true(client >= 0);
+    accepted = accept(listener->fd, NULL, NULL);
+    assert_true(accepted >= 0);
+    assert_int_equal(accept(impostor_fd, NULL, NULL), -1);
+    close(accepted);
+    close(client);
+    close(impostor_fd);
+    listener_free(listener);
+}
+
+/* A default ACL that lets a stranger in, as setfacl -d -m u:65534:rw makes it. */
+static void set_default_acl(const char *directory)
+{
+    struct {
+        uint32_t version;
+        struct {
+            uint16_t tag, permissions;
+            uint32_t id;
+        } entries[5];
+    } acl = {2,
+             {{0x01, 7, UINT32_MAX},
+              {0x02, 7, FIXTURE_STRANGER},
+              {0x04, 7, UINT32_MAX},
+              {0x10, 7, UINT32_MAX},
+              {0x20, 0, UINT32_MAX}}};
+
+    assert_int_equal(setxattr(directory, "system.posix_acl_default", &acl, sizeof(acl), 0), 0);
+}
+
+static int connect_as_stranger(void *argument)
+{
+    int fd = fixture_connect(argument);
+
+    return fd == -EACCES ? 0 : 1;
+}
+
+static void test_publish_default_acl_lets_nobody_in(void **state)
+{
+    struct fixture *fixture = *state;
+    struct listener_config config = fixture_config(fixture_path(fixture, "made/app.sock"));
+    struct listener *listener, *made;
+
+    set_default_acl(fixture->directory);
+    listener = fixture_publish(&fixture->config, false);
+    assert_int_equal(fixture_stat(fixture->path).st_mode & 07777, 0660);
+    assert_int_equal(fixture_as_stranger(connect_as_stranger, fixture->path), 0);
+    made = fixture_publish(&config, false);
+    assert_int_equal(fixture_stat(fixture_path(fixture, "made")).st_mode & 07777, 0750);
+    assert_true(getxattr(fixture_path(fixture, "made"), "system.posix_acl_access", NULL, 0) < 0);
+    assert_true(getxattr(fixture_path(fixture, "made"), "system.posix_acl_default", NULL, 0) < 0);
+    assert_int_equal(fixture_as_stranger(connect_as_stranger, (void *)config.bind.name), 0);
+    listener_free(made);
     listener_free(listener);
 }
 
@@ -616,10 +787,6 @@ static int publish_unwritable(void *argument)
     if (listener_publish(&closed, false, &listener, &error) != -EACCES ||
         !strstr(error.message, "cannot open directory"))
         return 3;
-    fixture->config.has_directory_mode = true;
-    if (listener_publish(&fixture->config, false, &listener, &error) != -EPERM ||
-        !strstr(error.message, "cannot set mode 0750 of directory"))
-        return 4;
     return 0;
 }
 
@@ -678,8 +845,7 @@ int main(void)
         T(test_publish_owner_without_privilege_fails_and_leaves_nothing),
         T(test_publish_stranger_never_reaches_the_temporary_socket),
         T(test_publish_swapped_socket_leaves_the_mode_of_other_files),
-        T(test_publish_address_tells_the_path),
-        T(test_publish_address_in_a_directory_of_others_tells_the_name),
+        T(test_publish_address_tells_the_path_through_a_descriptor),
         T(test_publish_address_of_a_long_name_is_short),
         T(test_publish_own_stale_socket_that_keeps_us_out_is_replaced),
         T(test_publish_living_process_is_refused_and_untouched),
@@ -696,7 +862,12 @@ int main(void)
         T(test_publish_failure_takes_the_made_directory_away),
         T(test_publish_missing_parents_are_named),
         T(test_publish_directory_that_is_a_file_is_refused),
-        T(test_publish_given_directory_mode_is_set_on_an_existing_directory),
+        T(test_publish_directory_that_was_there_keeps_its_mode_or_is_refused),
+        T(test_publish_directory_of_an_earlier_life_is_used),
+        T(test_publish_link_of_others_in_place_of_the_directory_is_refused),
+        T(test_publish_again_through_a_link_that_was_not_there_is_refused),
+        T(test_publish_socket_that_is_not_the_one_bound_is_not_published),
+        T(test_publish_default_acl_lets_nobody_in),
         T(test_publish_directory_without_permission_is_refused),
         T(test_publish_directory_that_somebody_locks_is_served_at_once),
         T(test_publish_own_lock_that_stays_taken_is_waited_for_once),

@@ -1,0 +1,195 @@
+#include "proxy/listen/nursery.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "proxy/listen/socket_file.h"
+
+#define NURSERY_PROC_BYTES 32 /* "/proc/self/fd/N" */
+#define NURSERY_MOST_NAMES 16 /* that are there already, at random */
+/* Of a directory with leftovers: names that are read, those that are looked into, and entries of one of them. */
+#define NURSERY_MOST_READ 4096
+#define NURSERY_MOST_LOOKED_AT 64
+#define NURSERY_MOST_ENTRIES 4
+
+static void nursery_close(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
+static void nursery_close_listing(DIR **listing)
+{
+    if (*listing)
+        closedir(*listing);
+}
+
+/* Lists what is in a directory of which we have a descriptor; NULL with errno set. */
+static DIR *nursery_list(int fd, const char *name)
+{
+    int listed = openat(fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    DIR *listing = listed < 0 ? NULL : fdopendir(listed);
+
+    if (!listing)
+        nursery_close(&listed);
+    return listing;
+}
+
+static bool nursery_is_dots(const char *name)
+{
+    return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
+}
+
+/* ---- making ---- */
+
+static int nursery_choose_name(char name[NURSERY_NAME_BYTES])
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyz234567";
+    unsigned char bytes[NURSERY_RANDOM];
+    char *out = name + sizeof(NURSERY_PREFIX) - 1;
+
+    if (getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes))
+        return -EIO;
+    memcpy(name, NURSERY_PREFIX, sizeof(NURSERY_PREFIX) - 1);
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        *out++ = letters[bytes[i] % (sizeof(letters) - 1)];
+    *out = '\0';
+    return 0;
+}
+
+/* Whether a directory is ours, and closed to everybody else; an ACL opens no more than the group's bits say. */
+static bool nursery_is_private(const struct stat *st)
+{
+    return S_ISDIR(st->st_mode) && st->st_uid == geteuid() && (st->st_mode & (S_IRWXG | S_IRWXO)) == 0;
+}
+
+static int nursery_expect_empty(int fd)
+{
+    _cleanup_(nursery_close_listing) DIR *listing = nursery_list(fd, ".");
+    const struct dirent *entry;
+
+    if (!listing)
+        return -errno;
+    while ((entry = readdir(listing)))
+        if (!nursery_is_dots(entry->d_name))
+            return -ESTALE;
+    return 0;
+}
+
+/* What has been opened may be another directory than the one that was made. If it is ours, empty, and for nobody else,
+ * it is as good. Its bits are only touched for ourselves: an umask may have taken them. */
+static int nursery_own(int fd)
+{
+    char proc[NURSERY_PROC_BYTES];
+    struct stat st;
+
+    if (fstat(fd, &st) < 0)
+        return -errno;
+    if (!nursery_is_private(&st))
+        return -ESTALE;
+    snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd);
+    if ((st.st_mode & S_IRWXU) != S_IRWXU && chmod(proc, S_IRWXU | (st.st_mode & S_ISGID)) < 0)
+        return -errno;
+    return nursery_expect_empty(fd);
+}
+
+int nursery_make(struct nursery *nursery, int parent_fd)
+{
+    _cleanup_(nursery_close) int fd = -1;
+    int r = -EEXIST;
+
+    for (int i = 0; i < NURSERY_MOST_NAMES && r == -EEXIST; i++) {
+        r = nursery_choose_name(nursery->name);
+        if (r == 0 && mkdirat(parent_fd, nursery->name, S_IRWXU) < 0)
+            r = -errno;
+    }
+    if (r < 0)
+        return r;
+    fd = openat(parent_fd, nursery->name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOENT || errno == ENOTDIR || errno == ELOOP ? -ESTALE : -errno;
+    r = nursery_own(fd);
+    if (r < 0)
+        return r;
+    nursery->parent_fd = parent_fd;
+    nursery->fd = fd;
+    fd = -1;
+    return 0;
+}
+
+/* ---- taking away ---- */
+
+/* Only what is empty can be taken away by its name, and only what is still there. */
+static void nursery_remove_directory(int parent_fd, const char *name, int fd)
+{
+    struct stat there, ours;
+
+    if (fstat(fd, &ours) == 0 && fstatat(parent_fd, name, &there, AT_SYMLINK_NOFOLLOW) == 0 &&
+        there.st_dev == ours.st_dev && there.st_ino == ours.st_ino)
+        unlinkat(parent_fd, name, AT_REMOVEDIR);
+}
+
+void nursery_remove(struct nursery *nursery, const char *file)
+{
+    if (nursery->fd < 0)
+        return;
+    if (unlinkat(nursery->fd, file, 0) < 0 && errno == EISDIR)
+        unlinkat(nursery->fd, file, AT_REMOVEDIR);
+    nursery_remove_directory(nursery->parent_fd, nursery->name, nursery->fd);
+    nursery_close(&nursery->fd);
+}
+
+/* Takes a socket away if nobody serves it. */
+static void nursery_remove_dead_socket(int fd, const char *name)
+{
+    _cleanup_(nursery_close) int file = openat(fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    struct socket_server server;
+    struct stat st;
+
+    if (file >= 0 && fstat(file, &st) == 0 && S_ISSOCK(st.st_mode) && socket_file_probe(file, &server) == -ECONNREFUSED)
+        unlinkat(fd, name, 0);
+}
+
+static void nursery_remove_leftover(int parent_fd, const char *name)
+{
+    _cleanup_(nursery_close_listing) DIR *listing = nursery_list(parent_fd, name);
+    const struct dirent *entry;
+    struct stat st;
+
+    if (!listing || fstat(dirfd(listing), &st) < 0 || !nursery_is_private(&st))
+        return;
+    for (int i = 0; i < NURSERY_MOST_ENTRIES && (entry = readdir(listing)); i++)
+        if (!nursery_is_dots(entry->d_name))
+            nursery_remove_dead_socket(dirfd(listing), entry->d_name);
+    nursery_remove_directory(parent_fd, name, dirfd(listing));
+}
+
+static bool nursery_is_name(const char *name)
+{
+    return strlen(name) == NURSERY_NAME_BYTES - 1 && strncmp(name, NURSERY_PREFIX, sizeof(NURSERY_PREFIX) - 1) == 0;
+}
+
+void nursery_remove_leftovers(int parent_fd)
+{
+    _cleanup_(nursery_close_listing) DIR *listing = nursery_list(parent_fd, ".");
+    const struct dirent *entry;
+    int n_looked_at = 0;
+
+    for (int i = 0; listing && i < NURSERY_MOST_READ && n_looked_at < NURSERY_MOST_LOOKED_AT; i++) {
+        entry = readdir(listing);
+        if (!entry)
+            return;
+        if (!nursery_is_name(entry->d_name))
+            continue;
+        nursery_remove_leftover(parent_fd, entry->d_name);
+        n_looked_at++;
+    }
+}
