@@ -2,12 +2,14 @@
 
 Half of the clients are honest: what they ask must be answered whole and right, whatever the others do. The others leave in
 the middle, half-close, reset, pipeline, never read, or open tunnels that either end closes at any moment; the targets they
-ask trickle, reset, stall, lie, answer early or with 1xx. Meanwhile the listener's socket is taken away again and again, so
-that it is published anew. At the end nothing may be left over, or the program is stopped in the middle of it and must end
-by itself. It is meant for builds with a sanitizer, whose reports the runner looks for."""
+ask trickle, reset, stall, lie, answer early or with 1xx. Meanwhile another user, who may write the socket's directory, takes it
+away away again and again and puts links and directories in the place of what is made there (neighbour.py), so that it is published
+anew; files that are not the neighbour's must stay as they are. At the end nothing may be left over, or the program is stopped in
+the middle of it and must end by itself. It is meant for builds with a sanitizer, whose reports the runner looks for."""
 
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -21,11 +23,12 @@ sys.path.insert(0, os.path.join(HERE, "..", "interop"))
 import peers  # noqa: E402  needs the path above
 import tap  # noqa: E402
 import wire  # noqa: E402
-from porthole import Porthole  # noqa: E402
+from porthole import Background, Porthole  # noqa: E402
 
 SECONDS = int(os.environ.get("STORM_SECONDS") or 10)
 SEED = int(os.environ.get("STORM_SEED") or random.randrange(1 << 30))
-WORKERS = 3
+WORKERS = 4
+STRANGER = 65534  # a user who owns nothing of ours
 N_HONEST, N_WILD = 8, 16
 PATTERN = random.Random(1).randbytes(1 << 20)
 LARGE = 1 << 20
@@ -137,14 +140,31 @@ class Storm:
         self.targets = {name: peers.Target(context, f"unix:{context.path(name)}" if "unix" in name else "tcp:127.0.0.1:0", serve)
                         for name in ("good-unix", "good-tcp", "bad-unix", "bad-tcp")}
         self.stream = peers.Target(context, f"unix:{context.path('stream-target.sock')}", serve_stream)
+        self._make_volume()
         self.porthole = self._start()
-        self.threads = []
+        self.threads, self.neighbour = [], None
+
+    def _make_volume(self):
+        """What is shared with the neighbour, and what is none of its business."""
+        self.volume, self.canary = self.context.path("volume"), self.context.path("canary")
+        os.mkdir(self.volume)
+        os.chmod(self.volume, 0o777)
+        os.mkdir(self.canary, 0o711)
+        with open(os.path.join(self.canary, "file"), "w", encoding="ascii") as f:
+            f.write("canary")
+        os.chmod(f.name, 0o600)
+        self.canary_before = self._look_at_canary()
+
+    def _look_at_canary(self):
+        """All that a stat tells but when it was read."""
+        paths = (self.canary, os.path.join(self.canary, "file"))
+        return [(tuple(os.lstat(path))[:7], os.lstat(path).st_mtime_ns, os.lstat(path).st_ctime_ns) for path in paths]
 
     def _start(self):
         connections = {"idle_timeout": "100ms", "max": 12}
         patient, hasty = {"response": "20s", "connect": "20s", "idle": "20s", "tunnel": "1s"}, {"response": "300ms", "idle": "300ms", "tunnel": "300ms"}
         routes = [{"match": {"path_prefix": f"/{name}"}, "target": name} for name in self.targets]
-        self.address, self.stream_address = f"unix:{self.context.path('app.sock')}", f"unix:{self.context.path('stream.sock')}"
+        self.address, self.stream_address = f"unix:{self.volume}/app.sock", f"unix:{self.context.path('stream.sock')}"
         self.tcp_address = f"tcp:127.0.0.1:{peers.free_port()}"
         http = {"timeouts": {"head": "20s", "body": "20s"}, "routes": [*routes, {"respond": {"status": 200, "body": "here\n"}}]}
         porthole = Porthole(self.context, workers=WORKERS, drain="1s", listeners=[
@@ -264,19 +284,25 @@ class Storm:
                     self.faults.append(f"{act.__name__}: {error!r}")
                     return
 
-    def _take_away(self, rng):
-        time.sleep(rng.uniform(0.1, 0.8))
-        try:
-            os.unlink(self.context.path("app.sock"))
-        except FileNotFoundError:
-            pass
+    def _let_neighbour_in(self):
+        as_stranger = {"user": STRANGER, "group": STRANGER, "extra_groups": []} if os.geteuid() == 0 else {}
+        script = self.context.path("neighbour.py")  # the tests may lie where that user cannot go
+        shutil.copy(os.path.join(HERE, "neighbour.py"), script)
+        self.neighbour = Background(self.context, ["/usr/bin/python3", "-B", script, self.volume, self.canary, str(self.rng.random())],
+                                    "neighbour", **as_stranger)
+
+    def _see_neighbour_out(self):
+        self.neighbour.terminate(30)
+        self.context.note(f"{int(self.neighbour.output())} acts of a neighbour")
+        assert self._look_at_canary() == self.canary_before, "the neighbour made porthole change what is not its own"
 
     def rage(self):
-        acts = [self.be_honest] * N_HONEST + [self.be_wild] * N_WILD + [self._take_away]
+        acts = [self.be_honest] * N_HONEST + [self.be_wild] * N_WILD
         for act in acts:
             thread = threading.Thread(target=self._loop, args=(act, self.rng.random()), daemon=True)
             thread.start()
             self.threads.append(thread)
+        self._let_neighbour_in()
 
     def wait(self, seconds):
         end = time.monotonic() + seconds
@@ -286,6 +312,7 @@ class Storm:
 
     def calm(self):
         self.over.set()
+        self._see_neighbour_out()
         for thread in self.threads:
             thread.join(90)
             assert not thread.is_alive(), "a client hangs"
@@ -309,7 +336,7 @@ def passes(context):
     storm = begin(context, 1)
     storm.calm()
     assert storm.n_served > 0
-    peers.until(lambda: os.path.exists(context.path("app.sock")), 20, "the socket")
+    peers.until(lambda: os.path.exists(storm.address.partition(":")[2]), 20, "the socket")
     assert wire.exchange(storm.address, "GET", "/").status == 200
     try:
         storm.porthole.check_fds(30)
