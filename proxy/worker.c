@@ -1,6 +1,6 @@
 /* A worker's round:
  *
- *   loop: ready descriptors (listeners, clients, targets), timers  -->  mailbox  -->  library, tunnels, unsent heads
+ *   loop: ready descriptors (listeners, clients, targets), timers  -->  mailbox  -->  library, tunnels, exchanges
  *
  * It sleeps in the loop only when none of those has more to do. Everything that it owns is touched by its thread alone;
  * what others want goes through its mailbox and is done between two rounds, never inside a callback. A seat joins a
@@ -224,7 +224,7 @@ static void worker_turn(struct worker *worker, bool quiet)
 {
     frontend_turn(worker->frontend, quiet);
     tunnels_turn(&worker->env.tunnels);
-    exchange_flush_unsent(&worker->env);
+    exchanges_turn(&worker->env);
 }
 
 /* A client's bytes are seen only when its library has run: its deadline must not come first. */
@@ -249,7 +249,8 @@ static void *worker_main(void *closure)
     timer_arm(worker->loop, &worker->beat, BEAT_MS);
     worker_heed(worker);
     while (!worker_is_done(worker)) {
-        bool busy = frontend_is_busy(worker->frontend) || tunnels_are_ready(&worker->env.tunnels);
+        bool busy = frontend_is_busy(worker->frontend) || tunnels_are_ready(&worker->env.tunnels) ||
+                    exchanges_are_ready(&worker->env);
         int n;
 
         if (!busy && worker->env.recorder.access_log)

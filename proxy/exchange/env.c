@@ -8,10 +8,10 @@
 #define PIECE_BYTES (34 * 1024)      /* of a body, chunk head included */
 #define EARLY_MORE_BYTES (16 * 1024) /* what the library's memory has beyond two heads, or is added to one */
 
-/* What we add to a head, and one piece of body or the trailers behind it. */
+/* What we add to a head, what is gathered behind it, and one more piece of body or the trailers. */
 static size_t exchange_out_bytes(size_t header_bytes)
 {
-    return header_bytes + 4096 + (header_bytes > PIECE_BYTES ? header_bytes : PIECE_BYTES);
+    return header_bytes + 4096 + REQUEST_HALF_GATHER_BYTES + (header_bytes > PIECE_BYTES ? header_bytes : PIECE_BYTES);
 }
 
 size_t exchange_heads_bytes(size_t header_bytes)
@@ -61,7 +61,7 @@ int exchange_env_init(struct exchange_env *env, struct generation *generation)
     env->tunnels.loop = env->loop;
     env->tunnels.recorder = &env->recorder;
     tunnels_init(&env->tunnels);
-    list_init(&env->unsent);
+    list_init(&env->ready);
     exchange_env_begin_ids(env);
     return exchange_env_renew(env, generation);
 }

@@ -25,7 +25,7 @@ struct exchange_env {
     struct upstream_store store;
     struct recorder recorder;
     struct tunnels tunnels;
-    struct list unsent; /* of exchange: a head waits for its first piece of body */
+    struct list ready; /* of exchange: to be turned, exchanges_turn */
     struct exchange_spare *spare;
     size_t n_spare;
     char id[ID_BYTES];  /* the last one that was made */

@@ -77,7 +77,7 @@ struct exchange *exchange_new(struct exchange_env *env, struct exchange_client *
     exchange->source = &problem_source;
     exchange->begun = loop_now(env->loop);
     failure_init(&exchange->failure);
-    list_init(&exchange->unsent);
+    list_init(&exchange->ready);
     memset(&exchange->request, 0, sizeof(exchange->request));
     exchange->request.fields = (struct fields){exchange->field_items, 0, UPSTREAM_MOST_FIELDS};
     exchange->upstream.started = exchange->upstream.connected = exchange->upstream.answered = (struct instant){0};
@@ -131,7 +131,7 @@ void exchange_end(struct exchange *exchange, bool delivered)
     if (!exchange)
         return;
     exchange_report(exchange, delivered);
-    list_remove(&exchange->unsent);
+    list_remove(&exchange->ready);
     exchange->source->end(exchange);
     generation_unref(exchange->generation);
     exchange_free(exchange);

@@ -13,13 +13,16 @@
 static_assert((int)SOURCE_WAIT == UPSTREAM_WAIT && (int)SOURCE_END == UPSTREAM_END && (int)SOURCE_CUT == UPSTREAM_CUT,
               "what reading returns is handed on as it is");
 
-/* Whether all is well. */
+/* Whether all is well; there may be something to do at the end of the round. */
 static bool fetch_settle(struct exchange *exchange)
 {
-    if (!failure_is_set(&exchange->upstream.failure))
-        return true;
-    exchange_fail_as(exchange, &exchange->upstream.failure);
-    return false;
+    if (failure_is_set(&exchange->upstream.failure)) {
+        exchange_fail_as(exchange, &exchange->upstream.failure);
+        return false;
+    }
+    if (upstream_wants_turn(&exchange->upstream) && !list_linked(&exchange->ready))
+        list_append(&exchange->env->ready, &exchange->ready);
+    return true;
 }
 
 /* ---- what the upstream tells ---- */
@@ -63,6 +66,7 @@ static void fetch_begin(struct exchange *exchange)
     const struct route_config *route = exchange->route;
     struct upstream *upstream = &exchange->upstream;
     struct request *request = &exchange->request;
+    bool body_follows = request->body != BODY_NONE && !request->expect_continue;
 
     exchange->forward.client_address = exchange->client->address;
     exchange->forward.client_node = exchange->client->node;
@@ -76,9 +80,9 @@ static void fetch_begin(struct exchange *exchange)
         exchange_move(exchange, EXCHANGE_WAITING);
     else if (request->expect_continue)
         upstream_flush(upstream);
-    else
-        list_append(&exchange->env->unsent, &exchange->unsent);
-    fetch_settle(exchange);
+    /* A client that is sending does not ask for the answer. */
+    if (!fetch_settle(exchange) && body_follows)
+        list_append(&exchange->env->ready, &exchange->ready);
 }
 
 static enum exchange_verdict fetch_expectation(const struct exchange *exchange)
@@ -110,10 +114,13 @@ static void fetch_end_of_body(struct exchange *exchange, const struct fields *tr
     fetch_settle(exchange);
 }
 
-static void fetch_flush(struct exchange *exchange)
+static void fetch_turn(struct exchange *exchange)
 {
-    upstream_flush(&exchange->upstream);
-    fetch_settle(exchange);
+    bool more = exchange->upstream.response_half.more;
+
+    upstream_turn(&exchange->upstream);
+    if (fetch_settle(exchange) && more)
+        exchange->client->wake(exchange->client);
 }
 
 /* ---- the response ---- */
@@ -204,7 +211,7 @@ static ssize_t fetch_read(struct exchange *exchange, char *data, size_t size)
 {
     ssize_t n = upstream_read(&exchange->upstream, data, size);
 
-    if (n == SOURCE_CUT)
+    if (n <= 0)
         fetch_settle(exchange);
     return n;
 }
@@ -235,7 +242,7 @@ const struct exchange_source fetch_source = {
     .takes_body = fetch_takes_body,
     .body = fetch_body,
     .end_of_body = fetch_end_of_body,
-    .flush = fetch_flush,
+    .turn = fetch_turn,
     .has_answer = fetch_has_answer,
     .is_whole = fetch_is_whole,
     .answer = fetch_answer,

@@ -5,8 +5,8 @@
  * _body_end). A body that nobody wants is taken up to DISCARD_MOST_BYTES, for the sake of a connection that stays
  * usable; beyond, the answer is told at once, if all of it is there.
  *
- * A head that a body follows is kept back until the first piece of it (env.unsent), so that both travel in one packet,
- * or until the round of the loop ends. */
+ * A head that a body follows is kept back until the first piece of it, so that both travel in one packet, and small
+ * pieces wait for each other; but never longer than the round of the loop (exchanges_turn). */
 #include "proxy/exchange/request.h"
 
 #include "proxy/exchange/answer.h"
@@ -153,7 +153,7 @@ bool exchange_is_receiving(const struct exchange *exchange)
 enum exchange_body_result exchange_body(struct exchange *exchange, const char *data, size_t length)
 {
     exchange->received_bytes += length;
-    list_remove(&exchange->unsent);
+    list_remove(&exchange->ready);
     if (exchange->received_bytes > exchange->client->listener->limit_body_bytes)
         exchange_refuse(exchange, OUTCOME_BODY_TOO_LARGE, NULL);
     if (exchange->failure.outcome == OUTCOME_BODY_TOO_LARGE)
@@ -170,7 +170,7 @@ void exchange_body_end(struct exchange *exchange, struct fields *trailers)
 {
     const char *wrong;
 
-    list_remove(&exchange->unsent);
+    list_remove(&exchange->ready);
     if (exchange->request_ended)
         return;
     exchange->request_ended = true;
@@ -182,15 +182,20 @@ void exchange_body_end(struct exchange *exchange, struct fields *trailers)
     exchange->source->end_of_body(exchange, trailers);
 }
 
-void exchange_flush_unsent(struct exchange_env *env)
+void exchanges_turn(struct exchange_env *env)
 {
-    struct list *link;
+    struct list now;
 
-    while ((link = list_pop(&env->unsent))) {
-        struct exchange *exchange = CONTAINER_OF(link, struct exchange, unsent);
+    if (list_empty(&env->ready))
+        return;
+    list_init(&now);
+    list_move(&now, &env->ready);
+    while (!list_empty(&now)) {
+        struct exchange *exchange = CONTAINER_OF(list_pop(&now), struct exchange, ready);
 
-        exchange->source->flush(exchange);
-        if (exchange_failed(exchange) || exchange_has_early_answer(exchange))
+        exchange->source->turn(exchange);
+        /* What the client has said meanwhile can be acted on, or it is not to say more. */
+        if (exchange_failed(exchange) || exchange_has_early_answer(exchange) || !exchange_takes_body(exchange))
             exchange->client->wake(exchange->client);
     }
 }

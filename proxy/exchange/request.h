@@ -32,7 +32,12 @@ enum exchange_body_result exchange_body(struct exchange *exchange, const char *d
  * once. */
 void exchange_body_end(struct exchange *exchange, struct fields *trailers);
 
-/* Sends the heads that waited for their first piece of body. Once per round of the loop. */
-void exchange_flush_unsent(struct exchange_env *env);
+/* Sends what was kept back, and goes on with what was too much for one turn. Once per round of the loop, at its end. */
+void exchanges_turn(struct exchange_env *env);
+/* Whether the next exchanges_turn has something to do, so that the loop must not sleep. */
+static inline bool exchanges_are_ready(const struct exchange_env *env)
+{
+    return !list_empty(&env->ready);
+}
 
 #endif

@@ -61,8 +61,8 @@ struct exchange_source {
     bool (*body)(struct exchange *exchange, const char *data, size_t length);
     /* No more will come; trailers have been checked (NULL: none). */
     void (*end_of_body)(struct exchange *exchange, const struct fields *trailers);
-    /* The round ends: what was kept back for company goes now. */
-    void (*flush)(struct exchange *exchange);
+    /* The round ends: what was kept back for company goes now, and what was too much for one turn goes on. */
+    void (*turn)(struct exchange *exchange);
     /* Whether the answer is there. */
     bool (*has_answer)(const struct exchange *exchange);
     /* Whether all of it is, with nothing more to be waited for or read. */

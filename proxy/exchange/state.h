@@ -47,8 +47,8 @@ struct exchange {
     struct instant begun;
     struct text target; /* the request-target: target_inline, or owned memory when longer */
     struct forward forward;
-    struct list unsent; /* in env.unsent */
-    char id[ID_BYTES];  /* up to here, all is zero at first */
+    struct list ready; /* in env.ready, or alone */
+    char id[ID_BYTES]; /* up to here, all is zero at first */
     struct failure failure;
     struct request request;
     struct field own_field; /* Content-Type of an answer of ours */

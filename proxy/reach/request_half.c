@@ -39,6 +39,8 @@ void request_half_drop(struct request_half *half)
     if (half->out)
         buffer_give(half->store, half->out);
     half->out = NULL;
+    half->chunk_bytes = 0;
+    half->full = false;
 }
 
 void request_half_abandon(struct request_half *half)
@@ -52,9 +54,7 @@ bool request_half_takes_body(const struct request_half *half, bool connected)
 {
     if (half->state == REQUEST_HALF_ABANDONED)
         return true; /* discarded */
-    if (half->state == REQUEST_HALF_HEAD)
-        return connected && half->sent_bytes == 0 && half->out->end == half->head_bytes;
-    return !half->out;
+    return !half->full && (connected || half->state != REQUEST_HALF_HEAD);
 }
 
 /* ---- sending ---- */
@@ -64,6 +64,7 @@ enum half_result request_half_begin(struct request_half *half)
 {
     request_half_move(half, REQUEST_HALF_HEAD);
     half->sent_bytes = 0;
+    half->full = false;
     if (half->out) {
         half->out->start = 0;
         return HALF_MORE;
@@ -106,6 +107,7 @@ enum half_result request_half_flush(struct request_half *half, struct connection
         size_t n = 0;
         enum half_result result = request_half_push(half, connection, out->data + out->start, buffer_length(out), &n);
 
+        half->full = result == HALF_WAIT;
         if (result != HALF_MORE)
             return result;
         out->start += n;
@@ -135,15 +137,42 @@ static bool request_half_keep(struct request_half *half, const char *data, size_
     return true;
 }
 
+/* Adds a piece to the chunk that `out` ends with, or begins one. What is there is whole chunks at any time. */
+static bool request_half_gather(struct request_half *half, const char *data, size_t length)
+{
+    char head[CHUNK_HEAD_BYTES];
+    size_t had = half->chunk_bytes, had_head = had > 0 ? chunk_write_head(head, had) : 0;
+    size_t n_head = chunk_write_head(head, had + length);
+    struct buffer *out = half->out;
+    char *chunk;
+
+    if (!out)
+        out = half->out = buffer_take(half->store);
+    if (!out || buffer_room(out) < n_head + length + 2) {
+        request_half_fail(half, OUTCOME_INTERNAL, ENOMEM, NULL);
+        return false;
+    }
+    if (had > 0)
+        out->end -= had_head + had + 2;
+    chunk = out->data + out->end;
+    if (n_head != had_head)
+        memmove(chunk + n_head, chunk + had_head, had);
+    memcpy(chunk, head, n_head);
+    memcpy(chunk + n_head + had, data, length);
+    memcpy(chunk + n_head + had + length, "\r\n", 2);
+    out->end += n_head + had + length + 2;
+    half->chunk_bytes = had + length;
+    return true;
+}
+
 static enum half_result request_half_send_chunk(struct request_half *half, struct connection *connection,
                                                 const char *data, size_t length)
 {
-    char head[CHUNK_HEAD_BYTES];
-    size_t n = chunk_write_head(head, length);
-
-    if (request_half_keep(half, head, n) && request_half_keep(half, data, length) && request_half_keep(half, "\r\n", 2))
-        return request_half_flush(half, connection);
-    return HALF_FAILED;
+    if (!request_half_gather(half, data, length))
+        return HALF_FAILED;
+    if (half->out->end < half->head_bytes + REQUEST_HALF_GATHER_BYTES)
+        return HALF_MORE;
+    return request_half_flush(half, connection);
 }
 
 enum half_result request_half_send(struct request_half *half, struct connection *connection, const char *data,
@@ -161,7 +190,8 @@ enum half_result request_half_send(struct request_half *half, struct connection 
         size_t n = 0;
         enum half_result result = request_half_push(half, connection, data + taken, length - taken, &n);
 
-        if (result == HALF_WAIT)
+        half->full = result == HALF_WAIT;
+        if (half->full)
             return request_half_keep(half, data + taken, length - taken) ? HALF_WAIT : HALF_FAILED;
         if (result != HALF_MORE)
             return result;

@@ -1,5 +1,8 @@
 /* The request half of an upstream: a head of our making, and a body that goes on as it comes.
  *
+ * Chunks are gathered: what a client says in many small ones is one chunk for the target, sent by the owner's
+ * request_half_flush, which must come before it sleeps, or as soon as there is enough.
+ *
  *   IDLE ---> HEAD ---> BODY ---> SENT
  *              | ^ ^     | |       |
  *              +-+ +-----|-+-------+    once more over a fresh connection
@@ -24,6 +27,8 @@
 #include "proxy/reach/pool.h"
 #include "proxy/report/failure.h"
 
+#define REQUEST_HALF_GATHER_BYTES 16384u /* behind the head; then they are sent at once */
+
 enum request_half_state {
     REQUEST_HALF_IDLE,
     REQUEST_HALF_HEAD,
@@ -44,8 +49,10 @@ struct request_half {
     struct failure *failure;    /* the upstream's */
     struct buffer *out;         /* owned; NULL while nothing waits to be sent */
     size_t head_bytes;          /* of the request head */
+    size_t chunk_bytes;         /* of content in the chunk that `out` ends with; 0: with none */
     uint64_t sent_bytes;        /* over the connection in use, head included */
     int error_number;           /* of HALF_LOST */
+    bool full;                  /* the target has not taken all of `out`: no more until it has */
     bool ended;                 /* no more body will come */
 };
 
@@ -61,7 +68,7 @@ static inline void request_half_start(struct request_half *half, const struct re
 enum half_result request_half_begin(struct request_half *half);
 /* Sends what is waiting. HALF_DONE when that was the end of the request. */
 enum half_result request_half_flush(struct request_half *half, struct connection *connection);
-/* Takes a piece of the body, all of it; only while request_half_takes_body. */
+/* Takes a piece of the body, all of it; only while request_half_takes_body. HALF_MORE: sent, or gathered. */
 enum half_result request_half_send(struct request_half *half, struct connection *connection, const char *data,
                                    size_t length);
 /* No more body; in the chunked coding it ends with these trailers (NULL: none). HALF_MORE, to be flushed, or
@@ -74,6 +81,11 @@ void request_half_drop(struct request_half *half);
 
 /* Whether a piece of body can be taken; `connected` says whether there is a connection. */
 bool request_half_takes_body(const struct request_half *half, bool connected);
+/* Whether something is kept back, for company, that could be sent. */
+static inline bool request_half_keeps_back(const struct request_half *half)
+{
+    return half->out && !half->full;
+}
 /* Whether the connection in use was not even sent the whole head; it is still here then. */
 static inline bool request_half_is_unsent(const struct request_half *half)
 {

@@ -6,6 +6,7 @@
 #include "proxy/http/upgrade.h"
 
 #define MOST_INTERIM 64
+#define RECEIVES_PER_TURN 16 /* that bring pieces of a head, or of a body's framing; then others have their turn */
 
 const struct state_machine response_half_machine = {
     .name = "response half",
@@ -177,7 +178,7 @@ static ssize_t response_half_read_chunked(struct response_half *half, struct cha
     /* What came with the head is decoded already (response_half_gather). */
     if (buffer_length(half->in) > 0)
         return (ssize_t)response_half_from_buffer(half, data, size);
-    for (;;) {
+    for (int i = 0; i < RECEIVES_PER_TURN; i++) {
         const char *why;
         ssize_t n = channel_recv(channel, data, size);
 
@@ -191,6 +192,8 @@ static ssize_t response_half_read_chunked(struct response_half *half, struct cha
         if (half->state == RESPONSE_HALF_COMPLETE)
             return RESPONSE_HALF_END;
     }
+    half->more = true;
+    return RESPONSE_HALF_WAIT;
 }
 
 static ssize_t response_half_read_until_close(struct response_half *half, struct channel *channel, char *data,
@@ -388,8 +391,9 @@ enum half_result response_half_receive(struct response_half *half, struct channe
         failure_note(half->failure, OUTCOME_INTERNAL, ENOMEM, NULL);
         return HALF_FAILED;
     }
-    /* Edge-triggered: read until there is nothing left or the head is there. */
-    for (;;) {
+    /* Edge-triggered: read until there is nothing left, the head is there, or there is another turn. */
+    half->more = false;
+    for (int i = 0; i < RECEIVES_PER_TURN; i++) {
         if (half->unparsed) {
             result = response_half_parse(half, channel);
             if (result != HALF_WAIT)
@@ -399,4 +403,6 @@ enum half_result response_half_receive(struct response_half *half, struct channe
         if (result != HALF_MORE)
             return result;
     }
+    half->more = true;
+    return HALF_WAIT;
 }

@@ -45,6 +45,7 @@ struct response_half {
     struct failure *failure;    /* the upstream's */
     struct buffer *in;          /* owned; bytes received and not yet handed on */
     bool unparsed;              /* some of them may be another head */
+    bool more;                  /* it waits for its next turn, not for the target */
     size_t scanned;
     size_t head_bytes;        /* of the final head as it came; 0 before */
     struct response response; /* valid from BODY on, while `in` is held */
@@ -85,13 +86,13 @@ static inline void response_half_leave(struct response_half *half)
 /* Gives its memory back. Harmless twice. */
 void response_half_drop(struct response_half *half);
 
-/* While AWAITED: receives and parses. HALF_MORE: an interim response is in `response`, call again. HALF_DONE: BODY,
- * COMPLETE or SWITCHED. */
+/* While AWAITED: receives and parses, a few pieces at most (HALF_WAIT, with `more`). HALF_MORE: an interim response is
+ * in `response`, call again. HALF_DONE: BODY, COMPLETE or SWITCHED. */
 enum half_result response_half_receive(struct response_half *half, struct channel *channel);
 
 enum { RESPONSE_HALF_WAIT = 0, RESPONSE_HALF_END = -1, RESPONSE_HALF_CUT = -2 };
-/* While BODY or COMPLETE: the next piece of the body, straight into `data`: a count, or one of the above (CUT: the
- * upstream's failure says why). */
+/* While BODY or COMPLETE: the next piece of the body, straight into `data`: a count, or one of the above (WAIT: for the
+ * target, or with `more` for another turn; CUT: the upstream's failure says why). */
 ssize_t response_half_read(struct response_half *half, struct channel *channel, char *data, size_t size);
 /* The trailer section, or an empty text. */
 struct text response_half_trailers(const struct response_half *half);

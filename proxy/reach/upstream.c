@@ -6,6 +6,7 @@
 
 #define IN_BYTES 16384u /* holds most heads; the others are given more */
 #define MOST_SPARE 64
+#define INTERIM_PER_TURN 8
 
 void upstream_store_init(struct upstream_store *store, size_t out_bytes, size_t answer_head_bytes)
 {
@@ -168,7 +169,7 @@ static void upstream_answered(struct upstream *upstream)
     upstream->answered = loop_now(upstream->loop);
     if (upstream->response_half.state == RESPONSE_HALF_COMPLETE)
         upstream_finish(upstream);
-    else if (!upstream->request_half.out)
+    else if (!upstream->request_half.full)
         timer_disarm(&upstream->timer);
     else if (upstream->response_half.state == RESPONSE_HALF_BODY)
         upstream_await_body(upstream);
@@ -178,10 +179,15 @@ static void upstream_receive_head(struct upstream *upstream)
 {
     struct response_half *half = &upstream->response_half;
     enum half_result result;
+    int n_interim = 0;
 
-    while ((result = response_half_receive(half, &upstream->connection->channel)) == HALF_MORE)
+    while ((result = response_half_receive(half, &upstream->connection->channel)) == HALF_MORE) {
         if (half->response.status != 100 && upstream->interim)
             upstream->interim(upstream);
+        half->more = ++n_interim == INTERIM_PER_TURN;
+        if (half->more)
+            return;
+    }
     if (result == HALF_DONE) {
         upstream_answered(upstream);
     } else if (result == HALF_LOST) {
@@ -245,6 +251,23 @@ void upstream_flush(struct upstream *upstream)
         upstream_sent(upstream, request_half_flush(half, upstream->connection));
 }
 
+void upstream_turn(struct upstream *upstream)
+{
+    struct response_half *half = &upstream->response_half;
+
+    if (request_half_keeps_back(&upstream->request_half))
+        upstream_flush(upstream);
+    if (half->more && upstream->connection && half->state == RESPONSE_HALF_AWAITED)
+        upstream_receive_head(upstream);
+    else
+        half->more = false;
+}
+
+bool upstream_wants_turn(const struct upstream *upstream)
+{
+    return upstream->connection && (request_half_keeps_back(&upstream->request_half) || upstream->response_half.more);
+}
+
 bool upstream_takes_body(const struct upstream *upstream)
 {
     return failure_is_set(&upstream->failure) ||
@@ -276,7 +299,7 @@ static void upstream_on_event(void *closure, uint32_t events)
 {
     struct upstream *upstream = closure;
 
-    if ((events & EPOLLOUT) && upstream->request_half.out)
+    if ((events & EPOLLOUT) && upstream->request_half.full)
         upstream_flush(upstream);
     if (upstream->connection && upstream->response_half.state == RESPONSE_HALF_AWAITED &&
         (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)))

@@ -59,8 +59,13 @@ void upstream_start(struct upstream *upstream, struct target *target, const stru
 void upstream_send_body(struct upstream *upstream, const char *data, size_t length);
 /* No more body; in the chunked coding it ends with these trailers (NULL: none). */
 void upstream_end_body(struct upstream *upstream, const struct fields *trailers);
-/* Sends what is waiting (a head kept back to travel with the first piece of body). */
+/* Sends what is waiting. */
 void upstream_flush(struct upstream *upstream);
+/* Whether there is something for upstream_turn to do before the loop may sleep. */
+bool upstream_wants_turn(const struct upstream *upstream);
+/* Sends what was kept back (a head to travel with the first piece of body, small pieces to travel together), and goes
+ * on with what was too much for one turn: a head is looked for, a body may be read on. */
+void upstream_turn(struct upstream *upstream);
 /* Whether a piece of body can be taken now; if not, `changed` will be called when it can. */
 bool upstream_takes_body(const struct upstream *upstream);
 

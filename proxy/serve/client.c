@@ -149,6 +149,13 @@ void client_wake(struct client *client)
     client->clients->resume(client);
 }
 
+/* Only a suspension keeps the library from going on with what it has read, and only a resumption makes it come back. */
+void client_yield(struct client *client)
+{
+    client_suspend(client);
+    client_wake(client);
+}
+
 void client_wait(struct client *client)
 {
     struct clients *clients = client->clients;

@@ -95,6 +95,8 @@ struct client_request {
     struct relay *relay; /* owned; an answer told piece by piece by hand, else NULL */
     unsigned waited_run; /* clients.run when it began to wait */
     unsigned told_run;   /* clients.run when a response was queued */
+    unsigned pieces_run; /* clients.run of the last piece of body */
+    unsigned n_pieces;   /* in that run */
     bool waiting;        /* unsuspended, waits for its exchange */
     bool expect_over;    /* the target was asked long enough: the client may send */
     bool told;           /* a response has been queued, or sent by hand */
@@ -159,6 +161,8 @@ void client_wait(struct client *client);
 void client_stop_waiting(struct client *client);
 /* Suspends at once: more of the client's bytes are not wanted. */
 void client_suspend(struct client *client);
+/* Ends a client's turn: the library asks again in its next run. */
+void client_yield(struct client *client);
 /* Resumes a suspended client, once; makes the library run in any case. */
 void client_wake(struct client *client);
 

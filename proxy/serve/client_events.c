@@ -32,6 +32,8 @@ static void client_on_wake(struct exchange_client *side)
         client_arm(client, CLIENT_EARLY);
     else if (client->phase == CLIENT_WAITING && exchange_is_receiving(client->request.exchange))
         client_arm(client, CLIENT_BODY);
+    else if (client->phase == CLIENT_BODY && !exchange_takes_body(client->request.exchange))
+        client_arm(client, CLIENT_WAITING);
     client_wake(client);
 }
 

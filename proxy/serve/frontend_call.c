@@ -9,6 +9,7 @@
 #include "proxy/serve/relay.h"
 
 #define MOST_TRAILERS 64
+#define PIECES_PER_RUN 256 /* of a body: tiny chunks, as the library hands them over one by one */
 
 /* ---- heads ---- */
 
@@ -103,6 +104,26 @@ static void client_relay_on(struct client *client)
         relay_wake(client);
 }
 
+/* There is more of the body than the target takes now: it is the target that is waited for. */
+static void client_hold_back(struct client *client)
+{
+    if (client->phase == CLIENT_BODY)
+        client_arm(client, CLIENT_WAITING);
+    client_suspend(client);
+}
+
+/* Whether the client may say another piece before others have their turn. */
+static bool client_has_turn(struct client *client)
+{
+    struct client_request *request = &client->request;
+
+    if (request->pieces_run != client->clients->run) {
+        request->pieces_run = client->clients->run;
+        request->n_pieces = 0;
+    }
+    return ++request->n_pieces <= PIECES_PER_RUN;
+}
+
 static enum MHD_Result client_on_body(struct client *client, const char *data, size_t length)
 {
     enum exchange_body_result result;
@@ -187,9 +208,13 @@ enum MHD_Result frontend_on_call(void *closure, struct MHD_Connection *connectio
     if (*upload_bytes > 0) {
         size_t length = *upload_bytes;
 
-        /* Woken for another reason: what the library has read stays where it is. */
+        /* What the library has read stays where it is. */
         if (!exchange_takes_body(client->request.exchange)) {
-            client_suspend(client);
+            client_hold_back(client);
+            return MHD_YES;
+        }
+        if (!client_has_turn(client)) {
+            client_yield(client);
             return MHD_YES;
         }
         *upload_bytes = 0;

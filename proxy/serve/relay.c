@@ -17,7 +17,8 @@
 #include "proxy/serve/early_answer.h"
 
 #define TOLD_AT_ONCE_BYTES 16384u /* a client's socket takes that much without waiting, as a rule */
-#define PIECES_PER_TURN 8         /* then the next client has its turn */
+#define PIECES_PER_TURN 8         /* then the next client has its turn, or after so many bytes */
+#define BYTES_PER_TURN (128u * 1024)
 
 /* An answer that is relayed, of which the head is the first block. Owned by its client. */
 struct relay {
@@ -206,12 +207,13 @@ static bool relay_take(struct relay *relay)
 static void relay_move(struct relay *relay)
 {
     struct client *client = relay->client;
+    size_t bytes = 0;
 
     if (exchange_has_broken_off(client->request.exchange)) {
         client_cut(client);
         return;
     }
-    for (int i = 0; i < PIECES_PER_TURN; i++) {
+    for (int i = 0; i < PIECES_PER_TURN && bytes < BYTES_PER_TURN; i++) {
         if (buffer_length(relay->block) > 0 && !relay_give(relay))
             return;
         if (relay->ended) {
@@ -222,6 +224,7 @@ static void relay_move(struct relay *relay)
         }
         if (!relay_take(relay))
             return;
+        bytes += buffer_length(relay->block);
     }
     relay_wake(client);
 }

@@ -5,7 +5,9 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define STEPS_PER_TURN 16 /* of receiving or sending a block; then the next tunnel has its turn */
+/* Then the next tunnel has its turn. */
+#define STEPS_PER_TURN 16 /* of receiving or sending a block */
+#define BYTES_PER_TURN (2 * TUNNEL_BLOCK_BYTES)
 
 /* ---- ends ---- */
 
@@ -217,8 +219,9 @@ static bool half_take(struct tunnel_pair *pair, enum tunnel_side from)
 void half_move(struct tunnel_pair *pair, enum tunnel_side from)
 {
     struct tunnel_half *half = &pair->halves[from];
+    uint64_t most = half->bytes + BYTES_PER_TURN;
 
-    for (int i = 0; i < STEPS_PER_TURN && half->state != HALF_CLOSED; i++) {
+    for (int i = 0; i < STEPS_PER_TURN && half->bytes < most && half->state != HALF_CLOSED; i++) {
         if (half_holds(half) && !half_give(pair, from))
             return;
         if (half_holds(half))

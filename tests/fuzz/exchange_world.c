@@ -288,7 +288,8 @@ void world_open(bool small_buffers, bool tcp_peers)
 
 bool world_turn(void)
 {
-    bool busy = frontend_is_busy(inside.frontend) || tunnels_are_ready(&inside.env.tunnels);
+    bool busy =
+        frontend_is_busy(inside.frontend) || tunnels_are_ready(&inside.env.tunnels) || exchanges_are_ready(&inside.env);
     int n;
 
     if (!busy)
@@ -298,7 +299,7 @@ bool world_turn(void)
         world_fail("the loop: %s", strerror(-n));
     frontend_turn(inside.frontend, n == 0);
     tunnels_turn(&inside.env.tunnels);
-    exchange_flush_unsent(&inside.env);
+    exchanges_turn(&inside.env);
     return busy || n > 0;
 }
 

@@ -70,13 +70,13 @@ int front_teardown(void **state)
 /* As a worker does, at most `ms` of sleep. */
 int front_round(struct front *front, int ms)
 {
-    bool busy = frontend_is_busy(front->frontend);
+    bool busy = frontend_is_busy(front->frontend) || exchanges_are_ready(&front->rig->env);
     int n = loop_run_once(front->rig->loop, busy ? 0 : ms);
 
     assert_true(n >= 0);
     frontend_turn(front->frontend, n == 0);
     tunnels_turn(&front->rig->env.tunnels);
-    exchange_flush_unsent(&front->rig->env);
+    exchanges_turn(&front->rig->env);
     return busy || n > 0;
 }
 

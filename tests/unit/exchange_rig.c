@@ -175,7 +175,7 @@ static int rig_round(struct rig *rig, int ms)
 
 void rig_turn(struct rig *rig)
 {
-    exchange_flush_unsent(&rig->env);
+    exchanges_turn(&rig->env);
     for (int i = 0; rig_round(rig, 0); i++)
         assert_true(i < RIG_TURNS_MOST);
 }
@@ -280,8 +280,10 @@ ssize_t rig_take_body(struct rig *rig, size_t piece)
     }
     if (rig->answer.body == ANSWER_NONE)
         return UPSTREAM_END;
-    while ((n = exchange_read(rig->exchange, rig->body + rig->n_body, piece)) > 0) {
+    while ((n = exchange_read(rig->exchange, rig->body + rig->n_body, piece)) > 0 ||
+           (n == UPSTREAM_WAIT && exchanges_are_ready(&rig->env))) {
         assert_true((size_t)n <= piece);
+        exchanges_turn(&rig->env); /* the rest of what was too much for one */
         rig->n_body += (size_t)n;
         assert_true(rig->n_body + piece < sizeof(rig->body));
     }

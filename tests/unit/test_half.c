@@ -3,6 +3,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -14,7 +15,7 @@
 #include "proxy/reach/response_half.h"
 #include "tests/unit/state_walk.h"
 
-#define OUT_BYTES 4096
+#define OUT_BYTES (4096 + REQUEST_HALF_GATHER_BYTES)
 
 struct bench {
     struct loop *loop;
@@ -136,7 +137,7 @@ static void test_request_half_begins_again_from_every_state_of_sending(void **st
 
 static void test_request_half_waits_for_a_full_target_and_goes_on(void **state)
 {
-    static char piece[OUT_BYTES / 4];
+    static char piece[1024];
     struct bench *bench = *state;
     enum half_result result = HALF_MORE;
     char sink[8192];
@@ -158,6 +159,88 @@ static void test_request_half_waits_for_a_full_target_and_goes_on(void **state)
     assert_int_equal(bench->sending.state, REQUEST_HALF_BODY);
     assert_int_equal(request_half_end(&bench->sending, NULL), HALF_MORE);
     assert_int_equal(request_half_flush(&bench->sending, bench->connection), HALF_DONE);
+}
+
+/* In place of the connection's socket one that keeps what is sent at once apart, so that it can be counted. */
+static void connect_by_record(struct bench *bench)
+{
+    int ends[2];
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), 0);
+    assert_true(dup2(ends[0], bench->connection->channel.fd) >= 0);
+    assert_true(dup2(ends[1], bench->other) >= 0);
+    close(ends[0]);
+    close(ends[1]);
+    bench->request.method = (struct text)TEXT_LITERAL("POST");
+    bench->request.body = BODY_CHUNKED;
+}
+
+static void expect_record(struct bench *bench, size_t from, const char *expected, size_t length)
+{
+    char received[OUT_BYTES];
+
+    assert_int_equal(recv(bench->other, received, sizeof(received), 0), from + length);
+    assert_memory_equal(received + from, expected, length);
+}
+
+/* Whatever the sizes of the pieces, of which some make the size of the chunk a digit longer. */
+static void test_request_half_makes_one_chunk_and_one_send_of_many_small_pieces(void **state)
+{
+    static const size_t sizes[] = {1, 1, 13, 1, 1, 240, 1, 700, 3, 3000, 150, 4000};
+    static char content[9000], expected[9100];
+    struct bench *bench = *state;
+    size_t n = 0;
+
+    connect_by_record(bench);
+    begin_sending(bench);
+    for (size_t i = 0; i < sizeof(content); i++)
+        content[i] = (char)('a' + i % 26);
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); n += sizes[i++]) {
+        assert_true(request_half_takes_body(&bench->sending, true));
+        assert_int_equal(request_half_send(&bench->sending, bench->connection, content + n, sizes[i]), HALF_MORE);
+        assert_true(request_half_keeps_back(&bench->sending));
+    }
+    assert_int_equal(recv(bench->other, expected, 1, 0), -1);
+    assert_int_equal(request_half_flush(&bench->sending, bench->connection), HALF_MORE);
+    assert_false(request_half_keeps_back(&bench->sending));
+    snprintf(expected, sizeof(expected), "%zx\r\n%.*s\r\n", n, (int)n, content);
+    expect_record(bench, bench->sending.head_bytes, expected, strlen(expected));
+    /* The next one is a chunk of its own, and has company in the end. */
+    assert_int_equal(request_half_send(&bench->sending, bench->connection, "x", 1), HALF_MORE);
+    assert_int_equal(request_half_end(&bench->sending, NULL), HALF_MORE);
+    assert_int_equal(request_half_flush(&bench->sending, bench->connection), HALF_DONE);
+    expect_record(bench, 0, "1\r\nx\r\n0\r\n\r\n", 11);
+}
+
+static void test_request_half_sends_at_once_what_is_enough(void **state)
+{
+    static char piece[REQUEST_HALF_GATHER_BYTES / 16], expected[6 + REQUEST_HALF_GATHER_BYTES + 2] = "4000\r\n";
+    struct bench *bench = *state;
+
+    connect_by_record(bench);
+    begin_sending(bench);
+    for (int i = 0; i < 15; i++)
+        assert_int_equal(request_half_send(&bench->sending, bench->connection, piece, sizeof(piece)), HALF_MORE);
+    assert_true(request_half_keeps_back(&bench->sending));
+    assert_int_equal(request_half_send(&bench->sending, bench->connection, piece, sizeof(piece)), HALF_MORE);
+    assert_false(request_half_keeps_back(&bench->sending));
+    memcpy(expected + sizeof(expected) - 2, "\r\n", 2);
+    expect_record(bench, bench->sending.head_bytes, expected, sizeof(expected));
+}
+
+/* What was gathered behind a head that could not be sent goes with it over another connection. */
+static void test_request_half_begins_again_with_what_it_has_gathered(void **state)
+{
+    struct bench *bench = *state;
+
+    connect_by_record(bench);
+    begin_sending(bench);
+    request_half_send(&bench->sending, bench->connection, "ab", 2);
+    request_half_send(&bench->sending, bench->connection, "c", 1);
+    assert_int_equal(request_half_begin(&bench->sending), HALF_MORE);
+    request_half_send(&bench->sending, bench->connection, "d", 1);
+    assert_int_equal(request_half_flush(&bench->sending, bench->connection), HALF_MORE);
+    expect_record(bench, bench->sending.head_bytes, "4\r\nabcd\r\n", 9);
 }
 
 static void test_request_half_tells_of_a_lost_connection(void **state)
@@ -189,6 +272,38 @@ static void test_request_half_without_room_for_its_head_fails(void **state)
 }
 
 /* ---- responses ---- */
+
+/* In pieces of one byte, a bit of a head or of what frames a body, a target gets no more than its share of a turn. */
+static void test_response_half_gives_others_their_turn(void **state)
+{
+    static const char head[] = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    static const char chunk[] = "1;extension=0123456789abcdefghijklmnopqrstuvwxyz\r\nx\r\n";
+    struct bench *bench = *state;
+    char body[16];
+    int n_turns = 0;
+    ssize_t n;
+
+    connect_by_record(bench);
+    begin_receiving(bench);
+    for (size_t i = 0; i < sizeof(head) - 1; i++)
+        assert_int_equal(send(bench->other, head + i, 1, MSG_NOSIGNAL), 1);
+    while (receive(bench) == HALF_WAIT) {
+        assert_true(bench->receiving.more);
+        n_turns++;
+    }
+    assert_int_equal(bench->receiving.state, RESPONSE_HALF_BODY);
+    assert_false(bench->receiving.more);
+    assert_true(n_turns >= 2);
+    for (size_t i = 0; i < sizeof(chunk) - 1; i++)
+        assert_int_equal(send(bench->other, chunk + i, 1, MSG_NOSIGNAL), 1);
+    for (n_turns = 0; (n = response_half_read(&bench->receiving, &bench->connection->channel, body, sizeof(body))) == 0;
+         n_turns++) {
+        assert_true(bench->receiving.more);
+        bench->receiving.more = false;
+    }
+    assert_int_equal(n, 1);
+    assert_true(n_turns >= 2);
+}
 
 static void test_response_half_waits_then_has_interim_and_final_heads(void **state)
 {
@@ -269,8 +384,12 @@ int main(void)
         BENCH_TEST(test_request_half_without_a_body_is_sent_with_its_head),
         BENCH_TEST(test_request_half_begins_again_from_every_state_of_sending),
         BENCH_TEST(test_request_half_waits_for_a_full_target_and_goes_on),
+        BENCH_TEST(test_request_half_makes_one_chunk_and_one_send_of_many_small_pieces),
+        BENCH_TEST(test_request_half_sends_at_once_what_is_enough),
+        BENCH_TEST(test_request_half_begins_again_with_what_it_has_gathered),
         BENCH_TEST(test_request_half_tells_of_a_lost_connection),
         BENCH_TEST(test_request_half_without_room_for_its_head_fails),
+        BENCH_TEST(test_response_half_gives_others_their_turn),
         BENCH_TEST(test_response_half_waits_then_has_interim_and_final_heads),
         BENCH_TEST(test_response_half_with_a_short_body_is_complete_at_once),
         BENCH_TEST(test_response_half_that_was_left_may_be_awaited_again),

@@ -182,7 +182,7 @@ static void test_upstream_head_without_a_piece_is_sent_at_the_end_of_the_round(v
     struct rig *rig = *state;
 
     upstream_begin_post(rig, POST_5);
-    exchange_flush_unsent(&rig->env);
+    exchanges_turn(&rig->env);
     rig_accept(rig);
     rig_expect_request(rig, "POST /a ", "\r\n\r\n");
     rig_send_body(rig, "hello");

@@ -490,6 +490,24 @@ static void test_response_many_small_trailers_do_not_depend_on_who_asks(void **s
 
 #define NEWS "HTTP/1.1 102 On it\r\n\r\n"
 
+/* All of them, but a few in each turn. */
+static void test_response_of_many_interim_heads_takes_several_turns(void **state)
+{
+    static const char last[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
+    struct rig *rig = *state;
+    unsigned n_turns = 0;
+
+    begin_get(rig);
+    for (int i = 0; i < 50; i++)
+        assert_true(send(rig->target_fd, NEWS, sizeof(NEWS) - 1, MSG_NOSIGNAL) > 0);
+    assert_true(send(rig->target_fd, last, sizeof(last) - 1, MSG_NOSIGNAL) > 0);
+    assert_true(loop_run_once(rig->loop, 1000) > 0);
+    for (; exchanges_are_ready(&rig->env); n_turns++)
+        exchanges_turn(&rig->env);
+    assert_true(n_turns >= 5);
+    take_all(rig, &(struct framing){.body = "hi", .reusable = true}, 100);
+}
+
 /* Sends interim responses from a child of ours until somebody takes the connection away. */
 static pid_t flood(struct rig *rig)
 {
@@ -560,6 +578,7 @@ int main(void)
         RIG_TEST(test_response_bytes_while_idle_close_the_connection),
         RIG_TEST(test_response_that_fills_the_buffer_with_bytes_after_its_end_is_not_reused),
         RIG_TEST(test_response_chunked_that_fills_a_piece_with_bytes_after_its_end_is_not_reused),
+        RIG_TEST(test_response_of_many_interim_heads_takes_several_turns),
         RIG_TEST(test_response_flood_of_interim_responses_does_not_hold_the_loop),
         RIG_TEST(test_response_with_bytes_behind_a_passed_descriptor_is_not_reused),
         RIG_TEST(test_response_trailers_are_kept_for_who_knows_them),
