@@ -121,27 +121,69 @@ static struct text chunked_take_data(struct chunked *chunked, struct text in)
     return in;
 }
 
+/* The bytes of an extension or of a trailer's value, up to the one that needs a look. */
+static size_t chunked_pass_over(struct chunked *chunked, struct text in)
+{
+    size_t n = 0, most = CHUNKED_MAX_LINE_BYTES - chunked->n_line_bytes;
+
+    if (most > in.length)
+        most = in.length;
+    while (n < most && byte_is(in.data[n], BYTE_VALUE))
+        n++;
+    chunked->n_line_bytes += (uint32_t)n;
+    return n;
+}
+
 /* Returns how many bytes belong to the trailer section; the state says whether that was its end, or a bad one. */
 static size_t chunked_take_trailers(struct chunked *chunked, struct text in)
 {
     size_t i = 0;
 
-    while (i < in.length && chunked->state < CHUNKED_ENDED)
-        chunked->state = (unsigned char)chunked_step(chunked, in.data[i++]);
+    while (i < in.length && chunked->state < CHUNKED_ENDED) {
+        if (chunked->state == CHUNKED_VALUE)
+            i += chunked_pass_over(chunked, text_skip(in, i));
+        if (i < in.length)
+            chunked->state = (unsigned char)chunked_step(chunked, in.data[i++]);
+    }
     return i;
+}
+
+/* What lies between the data of two plain chunks, when all of it is there: CRLF (not before the first), one to four
+ * digits, CRLF. Tiny chunks are little else. Returns its length with the next chunk's data begun, or 0: then it is
+ * taken byte by byte. */
+static size_t chunked_take_plain(struct chunked *chunked, struct text in)
+{
+    size_t i = chunked->state == CHUNKED_DATA_CR ? 2 : 0, digits = i;
+    unsigned bytes = 0;
+    int digit;
+
+    if (in.length < i + 7 || (i > 0 && (in.data[0] != '\r' || in.data[1] != '\n')) || chunked->n_digits > 0)
+        return 0;
+    for (; i < digits + 4 && (digit = byte_hex(in.data[i])) >= 0; i++)
+        bytes = bytes * 16 + (unsigned)digit;
+    if (bytes == 0 || in.data[i] != '\r' || in.data[i + 1] != '\n')
+        return 0;
+    chunked->remaining_bytes = bytes;
+    chunked->state = CHUNKED_IN_DATA;
+    return i + 2;
 }
 
 enum chunked_result chunked_decode(struct chunked *chunked, struct text in, size_t *ret_used, struct text *ret_data)
 {
     size_t i = 0;
 
+    if (chunked->state == CHUNKED_DATA_CR || chunked->state == CHUNKED_SIZE)
+        i = chunked_take_plain(chunked, in);
     while (i < in.length && chunked->state < CHUNKED_TRAILERS) {
         if (chunked->state == CHUNKED_IN_DATA) {
             *ret_data = chunked_take_data(chunked, text_skip(in, i));
             *ret_used = i + ret_data->length;
             return CHUNKED_DATA;
         }
-        chunked->state = (unsigned char)chunked_step(chunked, in.data[i++]);
+        if (chunked->state == CHUNKED_EXTENSION)
+            i += chunked_pass_over(chunked, text_skip(in, i));
+        if (i < in.length)
+            chunked->state = (unsigned char)chunked_step(chunked, in.data[i++]);
     }
     if (i < in.length && chunked->state < CHUNKED_ENDED) {
         size_t n = chunked_take_trailers(chunked, text_skip(in, i));

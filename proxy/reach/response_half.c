@@ -6,7 +6,8 @@
 #include "proxy/http/upgrade.h"
 
 #define MOST_INTERIM 64
-#define RECEIVES_PER_TURN 16 /* that bring pieces of a head, or of a body's framing; then others have their turn */
+#define FRAMING_PER_TURN 2048u /* bytes of chunks that are not content; about, and not in the first turn */
+#define RECEIVES_PER_TURN 16   /* that bring pieces of a head, or of a body's framing; then others have their turn */
 
 const struct state_machine response_half_machine = {
     .name = "response half",
@@ -74,6 +75,15 @@ static bool response_half_has_trailers(const struct response_half *half)
     return half->trailers && half->trailers->end > 2;
 }
 
+/* It is framing that costs: of what is little else, less is received the next time. */
+static void response_half_pace(struct response_half *half, size_t bytes, size_t framing_bytes)
+{
+    if (framing_bytes > FRAMING_PER_TURN)
+        half->receive_bytes = bytes * FRAMING_PER_TURN / framing_bytes;
+    else if (framing_bytes < FRAMING_PER_TURN / 2)
+        half->receive_bytes *= 2;
+}
+
 /* Whether all trailers will find room when they are parsed: the client gets all of them, or no end. */
 static bool response_half_holds_trailers(const struct response_half *half)
 {
@@ -89,7 +99,7 @@ static bool response_half_holds_trailers(const struct response_half *half)
  * length, or RESPONSE_HALF_CUT and in *ret_why what is wrong with them. */
 static ssize_t response_half_unchunk(struct response_half *half, char *to, struct text in, const char **ret_why)
 {
-    size_t length = 0;
+    size_t length = 0, bytes = in.length;
 
     for (;;) {
         struct text data = {NULL, 0};
@@ -109,6 +119,7 @@ static ssize_t response_half_unchunk(struct response_half *half, char *to, struc
         in = (struct text){in.data + used, in.length - used};
         if (result == CHUNKED_DATA || result == CHUNKED_TRAILER)
             continue;
+        response_half_pace(half, bytes, bytes - length);
         if (result == CHUNKED_END)
             response_half_complete(half, in.length);
         return (ssize_t)length;
@@ -180,8 +191,11 @@ static ssize_t response_half_read_chunked(struct response_half *half, struct cha
         return (ssize_t)response_half_from_buffer(half, data, size);
     for (int i = 0; i < RECEIVES_PER_TURN; i++) {
         const char *why;
-        ssize_t n = channel_recv(channel, data, size);
+        ssize_t n;
 
+        if (half->receive_bytes > 0 && half->receive_bytes < size)
+            size = half->receive_bytes;
+        n = channel_recv(channel, data, size);
         if (n <= 0)
             return response_half_nothing(half, channel, n);
         n = response_half_unchunk(half, data, (struct text){data, (size_t)n}, &why);

@@ -50,6 +50,7 @@ struct response_half {
     size_t head_bytes;        /* of the final head as it came; 0 before */
     struct response response; /* valid from BODY on, while `in` is held */
     struct chunked chunked;
+    size_t receive_bytes;     /* of chunks, that the next receive may bring; 0: whatever there is room for */
     struct buffer *trailers;  /* owned; the trailer section as it came, when the client wants it; else NULL */
     uint64_t remaining_bytes; /* BODY_LENGTH */
     int error_number;         /* of HALF_LOST */

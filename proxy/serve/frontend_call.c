@@ -9,7 +9,7 @@
 #include "proxy/serve/relay.h"
 
 #define MOST_TRAILERS 64
-#define PIECES_PER_RUN 256 /* of a body: tiny chunks, as the library hands them over one by one */
+#define PIECES_PER_RUN 128 /* of a body: tiny chunks, as the library hands them over one by one */
 
 /* ---- heads ---- */
 

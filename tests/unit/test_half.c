@@ -305,6 +305,33 @@ static void test_response_half_gives_others_their_turn(void **state)
     assert_true(n_turns >= 2);
 }
 
+/* Of endless tiny chunks, or of chunks that are little but extension, a turn is given less than there is room for. */
+static void test_response_half_is_given_less_of_what_is_mostly_framing(void **state)
+{
+    static const char *const chunks[] = {"1\r\nx\r\n", "1;extension=0123456789abcdefghijklmnopqrstuvwxyz\r\nx\r\n"};
+    struct bench *bench = *state;
+    char sent[8192], body[sizeof(sent)];
+
+    begin_receiving(bench);
+    tell(bench, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+    assert_int_equal(receive(bench), HALF_DONE);
+    for (size_t i = 0; i < ARRAY_LENGTH(chunks); i++) {
+        size_t n = 0, length = strlen(chunks[i]);
+        ssize_t got = 1, turns = 0;
+
+        for (; n + length < sizeof(sent); n += length)
+            memcpy(sent + n, chunks[i], length);
+        for (int j = 0; j < 4; j++)
+            assert_int_equal(send(bench->other, sent, n, MSG_NOSIGNAL), n);
+        for (size_t in_all = 0; in_all < 4 * n / length; in_all += (size_t)got, turns++) {
+            got = response_half_read(&bench->receiving, &bench->connection->channel, body, sizeof(body));
+            assert_true(got > 0 || (got == RESPONSE_HALF_WAIT && bench->receiving.more));
+            assert_true(turns == 0 || (size_t)got * (length - 1) < 3000);
+        }
+        assert_true(turns > 8);
+    }
+}
+
 static void test_response_half_waits_then_has_interim_and_final_heads(void **state)
 {
     struct bench *bench = *state;
@@ -390,6 +417,7 @@ int main(void)
         BENCH_TEST(test_request_half_tells_of_a_lost_connection),
         BENCH_TEST(test_request_half_without_room_for_its_head_fails),
         BENCH_TEST(test_response_half_gives_others_their_turn),
+        BENCH_TEST(test_response_half_is_given_less_of_what_is_mostly_framing),
         BENCH_TEST(test_response_half_waits_then_has_interim_and_final_heads),
         BENCH_TEST(test_response_half_with_a_short_body_is_complete_at_once),
         BENCH_TEST(test_response_half_that_was_left_may_be_awaited_again),
