@@ -19,10 +19,12 @@ teardown() {
     rm -rf "$dir"
 }
 
-# Runs a command in the background: its process id goes to $pid, its output to $dir/NAME.out and .err.
+# Runs a command in the background: its process id goes to $pid, its output to $dir/NAME.out and .err. What an earlier
+# command of that name printed is gone when this returns: who waits for a line waits for this one's.
 background() { # NAME COMMAND...
     local name=$1
     shift
+    : >"$dir/$name.out" 2>"$dir/$name.err"
     "$@" >"$dir/$name.out" 2>"$dir/$name.err" 3>&- &
     pid=$!
     pids+=("$pid")
