@@ -18,11 +18,17 @@ def detached(context, way, *arguments, options=()):
 
 @both("logs: both outputs, each as what it is; --tail")
 def logs(context, way):
-    name = detached(context, way, "sh", "-c", "seq 1 2000; echo complaint >&2")
+    # Outputs are two pipes, read in any order: the complaint is made when the lines are in the log.
+    name = detached(context, way, "sh", "-c",
+                    "trap 'echo complaint >&2; exit' USR1; seq 1 2000; while :; do sleep 0.05; done")
+    lines = b"".join(b"%d\n" % i for i in range(1, 2001))
+    until(lambda: world().direct.run("logs", name).out == lines, 20, "the lines are in the log")
+    world().direct.run("kill", "--signal", "USR1", name).check()
     world().direct.run("wait", name).check(0, b"0\n")
-    got = way.run("logs", name).check(0, b"".join(b"%d\n" % i for i in range(1, 2001)))
+    got = way.run("logs", name).check(0, lines)
     assert got.err == b"complaint\n", got
     got = way.run("logs", "--tail", "3", name).check(0, b"1999\n2000\n")
+    assert got.err == b"complaint\n", got
 
 
 @both("logs -f: each line appears as it is written, before the next; it ends with the container")
