@@ -52,6 +52,11 @@ await_end() { # PID
     wait "$1" || status=$?
 }
 
+# A probe whose target has time, where time is not what is tested: a second is little on a busy machine.
+patient_probe() { # ARGUMENT...
+    "$porthole" probe --timeout 30s "$@"
+}
+
 await_socket() { # PATH
     "$porthole" probe --wait 30s "unix:$1"
 }

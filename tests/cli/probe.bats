@@ -5,7 +5,7 @@ load helper
 fails_with() { # TEXT ARGUMENT...
     local text=$1
     shift
-    run "$porthole" probe "$@"
+    run patient_probe "$@"
     echo "probe $*: $status: $output"
     [ "$status" -eq 1 ]
     [ "${#lines[@]}" -eq 1 ]
@@ -15,10 +15,10 @@ fails_with() { # TEXT ARGUMENT...
 @test "probe: a good status says nothing, with -v the status" {
     start_target
     for code in 200 204 302 399; do
-        run "$porthole" probe --path "/status/$code" "unix:$dir/target.sock"
+        run patient_probe --path "/status/$code" "unix:$dir/target.sock"
         [ "$status" -eq 0 ]
         [ -z "$output" ]
-        run "$porthole" probe -v --path "/status/$code" "unix:$dir/target.sock"
+        run patient_probe -v --path "/status/$code" "unix:$dir/target.sock"
         [ "$output" = "$code" ]
     done
 }
@@ -33,15 +33,15 @@ fails_with() { # TEXT ARGUMENT...
 @test "probe: every kind of address is reached" {
     start_target
     background abstract socat "ABSTRACT-LISTEN:porthole-probe-$$,fork" "UNIX-CONNECT:$dir/target.sock"
-    "$porthole" probe --wait 10s "unix:@porthole-probe-$$"
+    "$porthole" probe --wait 30s "unix:@porthole-probe-$$"
     background tcp socat -d -d TCP-LISTEN:0,bind=127.0.0.1,fork "UNIX-CONNECT:$dir/target.sock"
     eventually grep -q 'listening on' "$dir/tcp.err"
     port=$(sed -n 's/.*listening on .*127.0.0.1:\([0-9]*\).*/\1/p' "$dir/tcp.err")
-    "$porthole" probe "tcp:127.0.0.1:$port"
-    "$porthole" probe "http://127.0.0.1:$port"
-    [ "$("$porthole" probe -v "http://127.0.0.1:$port/status/201")" = 201 ]
-    [ "$("$porthole" probe -v "http://127.0.0.1:$port/status/404?x" --path /status/202)" = 202 ]
-    http_proxy=http://127.0.0.1:1 ALL_PROXY=http://127.0.0.1:1 "$porthole" probe "http://127.0.0.1:$port"
+    patient_probe "tcp:127.0.0.1:$port"
+    patient_probe "http://127.0.0.1:$port"
+    [ "$(patient_probe -v "http://127.0.0.1:$port/status/201")" = 201 ]
+    [ "$(patient_probe -v "http://127.0.0.1:$port/status/404?x" --path /status/202)" = 202 ]
+    http_proxy=http://127.0.0.1:1 ALL_PROXY=http://127.0.0.1:1 patient_probe "http://127.0.0.1:$port"
     fails_with '' "https://127.0.0.1:$port"
 }
 
@@ -68,12 +68,12 @@ fails_with() { # TEXT ARGUMENT...
     mkdir "$long"
     start_target
     ln -s "$dir/target.sock" "$long/link.sock"
-    "$porthole" probe "unix:$long/link.sock"
+    patient_probe "unix:$long/link.sock"
     fails_with 'No such file' "unix:$long/none.sock"
 }
 
 @test "probe: --wait waits until the socket appears" {
-    background probe "$porthole" probe --wait 10s "unix:$dir/target.sock"
+    background probe "$porthole" probe --wait 30s "unix:$dir/target.sock"
     waiting=$pid
     sleep 0.3
     kill -0 "$waiting"
@@ -99,13 +99,13 @@ fails_with() { # TEXT ARGUMENT...
     before=$(ms_now)
     fails_with 'imed out' --timeout 200ms --path /slow/20000 "unix:$dir/target.sock"
     [ $(($(ms_now) - before)) -lt 15000 ]
-    "$porthole" probe --timeout 30s --path /slow/300 "unix:$dir/target.sock"
+    patient_probe --path /slow/300 "unix:$dir/target.sock"
 }
 
 @test "probe: an endless body is not waited for" {
     start_target
     before=$(ms_now)
-    "$porthole" probe --timeout 30s --path /endless "unix:$dir/target.sock"
+    patient_probe --path /endless "unix:$dir/target.sock"
     [ $(($(ms_now) - before)) -lt 20000 ]
 }
 

@@ -262,7 +262,7 @@ JSON
     configure
     if "$porthole" check -c "$dir/porthole.json" 2>"$dir/check.err"; then
         start_porthole run
-        "$porthole" probe "unix:$sock"
+        patient_probe "unix:$sock"
     else
         grep -q "$sock" "$dir/check.err"
         run timeout 10 "$porthole" run -c "$dir/porthole.json"
@@ -278,7 +278,7 @@ JSON
     "routes": [ { "target": "unix:$dir/target.sock" } ] } ] }
 JSON
     background run "$porthole" run -c "$dir/porthole.json"
-    "$porthole" probe --wait 10s "unix:@porthole-cli-$$"
+    "$porthole" probe --wait 30s "unix:@porthole-cli-$$"
     run timeout 10 "$porthole" run --takeover -c "$dir/porthole.json"
     [ "$status" -eq 1 ]
     [[ $output == *"only a socket with a path can be taken over"* ]]

@@ -110,7 +110,7 @@ JSON
     proxy=$pid
     kill -STOP "$proxy"
     for i in 1 2 3; do
-        background "queued$i" curl --silent --max-time 8 --unix-socket "$sock" http://localhost/queued
+        background "queued$i" curl --silent --max-time 20 --unix-socket "$sock" http://localhost/queued
     done
     sleep 0.3
     kill -TERM "$proxy"
@@ -162,7 +162,7 @@ JSON
     /usr/bin/python3 "$BATS_TEST_DIRNAME/idle.py" "$sock" 200 >"$dir/answers"
     cat "$dir/answers" "$dir/run.err"
     [ "$(cat "$dir/answers")" = $'old HTTP/1.1 200 OK\nnew HTTP/1.1 200 OK' ]
-    "$porthole" probe "unix:$sock"
+    patient_probe "unix:$sock"
     [ "$(grep -c 'no descriptors are left for clients' "$dir/run.err")" -ge 1 ]
     [ "$(grep -c 'descriptors' "$dir/run.err")" -le 6 ]
     ! grep -q 'cannot accept' "$dir/run.err"
