@@ -208,7 +208,8 @@ JSON
     client=$pid
     await_request /slow/60000
     kill -TERM "$proxy"
-    sleep 1.5
+    eventually grep -q 'stopping: ' "$dir/again.err"
+    sleep 1.5 # a second wish is one that comes a second later
     kill -TERM "$proxy"
     await_end "$proxy"
     [ "$status" -eq 0 ]
