@@ -5,25 +5,9 @@
 #include <string.h>
 #include <time.h>
 
+#include "proxy/base/utf8.h"
+
 #define LINE_END_BYTES 2 /* what line_end puts: always kept free */
-
-/* The length of the valid UTF-8 sequence at s (RFC 3629 4), 0 when there is none. */
-static size_t line_utf8_length(const unsigned char *s, size_t n)
-{
-    size_t length = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : s[0] < 0xf5 ? 4 : 0;
-
-    if (length == 0 || length > n)
-        return 0;
-    for (size_t i = 1; i < length; i++) {
-        if ((s[i] & 0xc0) != 0x80)
-            return 0;
-    }
-    /* Overlong forms, surrogates, and what lies beyond U+10FFFF. */
-    if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) || (s[0] == 0xf0 && s[1] < 0x90) ||
-        (s[0] == 0xf4 && s[1] > 0x8f))
-        return 0;
-    return length;
-}
 
 /* C0, DEL, and C1 (two bytes in UTF-8), which terminals obey too. */
 static bool line_is_control(const unsigned char *s, size_t length)
@@ -31,17 +15,8 @@ static bool line_is_control(const unsigned char *s, size_t length)
     return s[0] < 0x20 || s[0] == 0x7f || (length == 2 && s[0] == 0xc2 && s[1] < 0xa0);
 }
 
-static unsigned line_code_point(const unsigned char *s, size_t length)
-{
-    if (length == 2)
-        return (unsigned)(s[0] & 0x1f) << 6 | (s[1] & 0x3f);
-    if (length == 3)
-        return (unsigned)(s[0] & 0x0f) << 12 | (unsigned)(s[1] & 0x3f) << 6 | (s[2] & 0x3f);
-    return s[0];
-}
-
 /* Line and paragraph separator, at which many readers end a line, and what turns the direction of writing. */
-static bool line_is_layout(unsigned code_point)
+static bool line_is_layout(uint32_t code_point)
 {
     return (code_point >= 0x2028 && code_point <= 0x202e) || (code_point >= 0x2066 && code_point <= 0x2069) ||
            code_point == 0x200e || code_point == 0x200f || code_point == 0xfeff;
@@ -51,7 +26,7 @@ static bool line_is_layout(unsigned code_point)
 static size_t line_escape_one(char out[8], const unsigned char *s, size_t length, enum log_format format)
 {
     bool quoted = s[0] == '\\' || (s[0] == '"' && format == LOG_FORMAT_JSON);
-    unsigned code_point = line_code_point(s, length);
+    uint32_t code_point = length > 0 ? utf8_code_point(s, length) : s[0];
 
     if (length == 3 && line_is_layout(code_point))
         return (size_t)snprintf(out, 8, "\\u%04x", code_point);
@@ -74,7 +49,7 @@ static size_t line_escape_as(char *out, size_t size, const char *s, size_t n, en
     if (size == 0)
         return 0;
     for (size_t i = 0; i < n;) {
-        size_t length = line_utf8_length(bytes + i, n - i);
+        size_t length = utf8_length(bytes + i, n - i);
         char escaped[8];
         size_t n_escaped = line_escape_one(escaped, bytes + i, length, format);
 

@@ -6,21 +6,19 @@
 
 #define AUTHORITY_MAX_PORT 65535
 
-/* RFC 3986 3.2.2 reg-name (IPv4 addresses are among them). An escape of a character that needs none is a second
- * spelling of the same name, which a route by host would not know: refused. */
+/* RFC 3986 3.2.2 reg-name (IPv4 addresses are among them), less what is no name of a host. An escape is a byte that
+ * names cannot have (a NUL, a space, a delimiter) or a second spelling of one, which a route by host would not know. A
+ * label is never empty but for the root's, behind the last dot. */
 static bool authority_is_reg_name(struct text s)
 {
-    while (s.length > 0) {
-        size_t used = text_span(s, BYTE_REG_NAME);
+    char before = '.';
 
-        if (used == 0) {
-            int byte = s.data[0] == '%' ? text_unescape(s) : -1;
-
-            if (byte < 0 || byte_is((char)byte, BYTE_UNRESERVED))
-                return false;
-            used = 3;
-        }
-        s = text_skip(s, used);
+    if (text_span(s, BYTE_REG_NAME) != s.length)
+        return false;
+    for (size_t i = 0; i < s.length; i++) {
+        if (s.data[i] == '.' && before == '.')
+            return false;
+        before = s.data[i];
     }
     return true;
 }

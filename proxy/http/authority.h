@@ -4,8 +4,8 @@
 
 #include "proxy/http/fields.h"
 
-/* uri-host [ ":" port ] with a host that isn't empty. Refused are userinfo ('@' is in no host), IPvFuture, and escapes
- * of characters that need none. */
+/* uri-host [ ":" port ] with a host that isn't empty. Refused are userinfo ('@' is in no host), IPvFuture, escapes, and
+ * empty labels but the root's ("a..b", ".a"; "a." is a name). */
 bool authority_is_valid(struct text s);
 
 /* Whether a Host names no host but the socket that its client called, as clients of Unix sockets in several languages

@@ -1,5 +1,6 @@
 #include "proxy/http/path.h"
 
+#include "proxy/base/utf8.h"
 #include "proxy/http/bytes.h"
 
 /* A path on its way into the view. */
@@ -9,7 +10,6 @@ struct path_writer {
     struct text in;         /* what is left to look at */
     size_t segment;         /* where the current segment begins in out */
     const char *segment_in; /* and in the input */
-    int previous;           /* the byte before this one when both are escaped, else -1 */
     const char *wrong;      /* why the path is ambiguous, as it reads behind "the path has"; NULL: it is not */
     const char *wrong_at;   /* the place in the input */
 };
@@ -47,35 +47,59 @@ static void path_end_segment(struct path_writer *writer, bool last)
         path_doubt(writer, writer->segment_in, "an empty segment, which requests are refused for");
 }
 
-/* A byte that may not be escaped, or not after this one: it would be decoded to something that splits, ends or
- * hides a segment. Longer spellings of ASCII than one byte in UTF-8 begin with C0, C1, E0 80..9F or F0 80..8F. */
-static bool path_escape_is_ambiguous(int previous, int byte)
+/* What may not be escaped: it would be decoded to something that splits, ends or hides a segment; a '?' or '#' that a
+ * server decodes before it looks for the query ends the path there. */
+static bool path_escape_is_ambiguous(int byte)
 {
-    if (byte < 0x20 || byte == 0x7f || byte == '/' || byte == '\\' || byte == 0xc0 || byte == 0xc1)
-        return true;
-    return (previous == 0xe0 && byte >= 0x80 && byte < 0xa0) || (previous == 0xf0 && byte >= 0x80 && byte < 0x90);
+    return byte < 0x20 || byte == 0x7f || byte == '/' || byte == '\\' || byte == '?' || byte == '#';
 }
 
-/* Takes the escape at the start of the input; *ret_used says how much that was. */
-static bool path_put_escape(struct path_writer *writer, size_t *ret_used)
+/* How many escapes at the start of s are one character; 0 when they are no well-formed UTF-8. Lax decoders make ASCII
+ * of longer forms than there are (five and six bytes, too), or take what follows for the rest of an unfinished one. */
+static size_t path_escaped_character(struct text s)
+{
+    unsigned char bytes[UTF8_MOST_BYTES];
+    size_t n = 0;
+
+    for (; n < sizeof(bytes) && s.length > 0 && s.data[0] == '%' && text_unescape(s) >= 0; s = text_skip(s, 3))
+        bytes[n++] = (unsigned char)text_unescape(s);
+    return utf8_length(bytes, n);
+}
+
+static bool path_put_byte_escaped(struct path_writer *writer, int byte)
 {
     static const char digits[] = "0123456789ABCDEF";
-    int byte = text_unescape(writer->in);
     char plain = (char)byte;
+
+    if (byte_is(plain, BYTE_PLAIN))
+        return path_put(writer, &plain, 1);
+    return path_put(writer, (char[]){'%', digits[byte >> 4], digits[byte & 15]}, 3);
+}
+
+/* Takes the escapes of one character at the start of the input; *ret_used says how much that was. */
+static bool path_put_escape(struct path_writer *writer, size_t *ret_used)
+{
+    int byte = text_unescape(writer->in);
+    size_t n;
 
     if (byte < 0) {
         path_doubt(writer, writer->in.data, "\"%\" without two hexadecimal digits");
         *ret_used = 1;
         return path_put(writer, "%", 1);
     }
-    if (path_escape_is_ambiguous(writer->previous, byte))
+    n = path_escaped_character(writer->in);
+    if (n == 0)
+        path_doubt(writer, writer->in.data, "escapes that are no UTF-8, which requests are refused for");
+    else if (path_escape_is_ambiguous(byte))
         path_doubt(writer, writer->in.data,
-                   "an escape that requests are refused for (slash, backslash, control character, overlong UTF-8)");
-    writer->previous = byte;
-    *ret_used = 3;
-    if (byte_is(plain, BYTE_PLAIN))
-        return path_put(writer, &plain, 1);
-    return path_put(writer, (char[]){'%', digits[byte >> 4], digits[byte & 15]}, 3);
+                   "an escape that requests are refused for (slash, backslash, question mark, number sign, control "
+                   "character)");
+    n = n > 0 ? n : 1;
+    *ret_used = 3 * n;
+    for (size_t i = 0; i < n; i++)
+        if (!path_put_byte_escaped(writer, text_unescape(text_skip(writer->in, 3 * i))))
+            return false;
+    return true;
 }
 
 /* What is wrong with a byte that stands in a path as it is. */
@@ -94,7 +118,6 @@ static bool path_put_byte(struct path_writer *writer)
 {
     char c = writer->in.data[0];
 
-    writer->previous = -1;
     if (c == '/') {
         path_end_segment(writer, false);
         writer->segment = writer->length + 1;
@@ -109,7 +132,6 @@ static bool path_put_byte(struct path_writer *writer)
 static bool path_put_all(struct path_writer *writer)
 {
     writer->segment = 1;
-    writer->previous = -1;
     writer->segment_in = writer->in.data;
     if (writer->in.length > 0 && writer->in.data[0] == '/') {
         if (!path_put(writer, "/", 1))

@@ -1,7 +1,7 @@
 /* What matching sees of a request-target. Pure.
  *
  * Every path has one spelling in the view: escapes of printable ASCII are decoded unless the byte would then mean
- * something else (space, "/", backslash, "%", "?", "#"), hex digits of the rest are in upper case. That is RFC
+ * something else (space, "%"), hex digits of the rest are in upper case. That is RFC
  * 3986 6.2.2 and a step further: "/a%3Ab" is "/a:b" to nearly all servers, so a rule about one has to cover the other.
  */
 #ifndef PORTHOLE_HTTP_PATH_H
@@ -23,9 +23,9 @@ enum path_verdict {
  * effort), untouched when TOO_LONG.
  *
  * AMBIGUOUS: a "." or ".." segment in any spelling, also with path parameters ("..;x"); an empty segment that is not
- * the last, or any with only parameters (";x"); %2F, %5C, %00 or another encoded control byte, overlong UTF-8 (%C0,
- * %C1, %E0%80..., %F0%80...); a malformed escape; a raw backslash or byte >= 0x80 (not allowed in a URI, and a second
- * spelling of its escape). "*" is CLEAR and stays "*". */
+ * the last, or any with only parameters (";x"); %2F, %5C, %3F, %23, %00 or another encoded control byte; escapes that
+ * are no well-formed UTF-8 (overlong, of five or six bytes, surrogates, unfinished, Latin-1); a malformed escape; a raw
+ * backslash or byte >= 0x80 (not allowed in a URI, and a second spelling of its escape). "*" is CLEAR and stays "*". */
 enum path_verdict path_view(struct text origin, char *out, size_t size, size_t *ret_length);
 
 /* NULL when matching can see `path` exactly as it is written, so that a condition on it can hold; else what is wrong

@@ -40,8 +40,8 @@ struct request {
 /* Validates a head and fills in the second half. Returns NULL when it is good; otherwise a static sentence
  * that says what is wrong (for the log and the error body), and *ret_status is 400, 417, 501 or 505.
  * Refused: a method or name that is not a token; control bytes or spaces in the target or in values;
- * no Host in HTTP/1.1, several, or one that is neither empty nor uri-host[:port] (IPvFuture and escaped unreserved
- * characters are refused too); Content-Length more than once, not a number below 2^63, or beside Transfer-Encoding;
+ * no Host in HTTP/1.1, several, or one that is neither empty nor uri-host[:port] (IPvFuture, escapes and empty
+ * labels are refused too); Content-Length more than once, not a number below 2^63, or beside Transfer-Encoding;
  * Transfer-Encoding repeated, not exactly "chunked", or in HTTP/1.0; a Connection that is not a list of tokens; an
  * Expect other than 100-continue (417); a minor version above 1 (505); CONNECT (501); authority-form, schemes other
  * than http and https, userinfo; "*" but for OPTIONS; a fragment. Fields are as field_of makes them. forward_write,

@@ -37,6 +37,7 @@ static void check_decoded(const char *path, size_t length)
     for (size_t i = 0; i < length; i++) {
         size_t n = 0;
 
+        assert(path[i] != '?' && path[i] != '#' && (unsigned char)path[i] < 0xf5);
         assert(path[i] != '\\' && path[i] != '\0' && path[i] != '\n' && path[i] != '\r');
         if (path[i] != '/')
             continue;
