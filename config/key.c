@@ -57,6 +57,9 @@ static int key_set_default(const struct key *key, void *section)
     case STORED_WORD:
         *(unsigned *)field = key_word_index(key);
         return 0;
+    case STORED_CHOICE:
+        *(unsigned *)field = key_word_index(key);
+        return keys_set_defaults(key->keys, section);
     case STORED_TEXT:
         *(char **)field = key->fallback ? strdup(key->fallback) : NULL;
         return key->fallback && !*(char **)field ? -ENOMEM : 0;
@@ -129,6 +132,7 @@ void keys_deinit(const struct key *keys, void *section)
             break;
         case STORED_SECTION:
         case STORED_SWITCH:
+        case STORED_CHOICE:
             keys_deinit(key->keys, section);
             break;
         case STORED_ARRAY:

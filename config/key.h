@@ -1,7 +1,7 @@
 /* A key of a JSON object as data: what reading, printing, freeing and the reference need to know of it.
  *
  * A table describes the keys of one object. Most objects have a struct of their own, the section; an inner object
- * (SECTION, SWITCH) has its fields in the struct of the one around it. */
+ * (SECTION, SWITCH, CHOICE) has its fields in the struct of the one around it. */
 #ifndef PORTHOLE_CONFIG_KEY_H
 #define PORTHOLE_CONFIG_KEY_H
 
@@ -27,8 +27,10 @@ enum key_storage {
     STORED_TARGET,    /* const struct target_config *, borrowed from the snapshot; NULL: not given */
     STORED_SECTION,   /* in the same struct */
     STORED_SWITCH,    /* bool; the inner object's fields are in the same struct */
-    STORED_ARRAY,     /* an array of sections and a count */
-    STORED_MAP,       /* the same; each begins with its name, a char * */
+    STORED_CHOICE, /* like WORD; an inner object, whose fields are in the same struct, stands for the value behind them
+                    */
+    STORED_ARRAY,  /* an array of sections and a count */
+    STORED_MAP,    /* the same; each begins with its name, a char * */
 };
 
 enum key_type {
@@ -52,10 +54,10 @@ struct key {
     size_t offset;                 /* of the field in the section */
     size_t count;                  /* ADDRESSES, ARRAY, MAP: of the size_t that counts the elements */
     size_t size;                   /* ARRAY, MAP: of an element */
-    const struct key *keys;        /* SECTION, SWITCH, ARRAY, MAP: of the inner object or of each element */
+    const struct key *keys;        /* SECTION, SWITCH, CHOICE, ARRAY, MAP: of the inner object or of each element */
     const struct limit *limit;     /* NUMBER: default and bounds */
-    const char *const *words;      /* WORD: ends with NULL */
-    const char *fallback;          /* BOOL, WORD, TEXT: the default; NULL: none */
+    const char *const *words;      /* WORD, CHOICE: ends with NULL */
+    const char *fallback;          /* BOOL, WORD, CHOICE, TEXT: the default; NULL: none */
     const struct key_scope *scope; /* NULL: everywhere */
     bool has_flag;
     size_t flag;          /* of a bool that says whether the key was given, with has_flag */

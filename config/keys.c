@@ -117,6 +117,16 @@ static const struct key keys_peers[] = {
     KEYS_END,
 };
 
+static const char *const keys_forwarded_words[] = {
+    [FORWARDED_REPLACE] = "replace", [FORWARDED_APPEND] = "append", [FORWARDED_OFF] = "off", NULL};
+
+static const struct key keys_trust[] = {
+    KEY_ELEMENTS("trust", RULES, struct listener_config, trusted, n_trusted, keys_rule, .required = true,
+                 .scope = &keys_scope_peers,
+                 .sentence = "\"append\" for a peer that fits one of these, \"replace\" for all others"),
+    KEYS_END,
+};
+
 static const struct key keys_listener_limits[] = {
     KEY_LIMIT("connections", COUNT, CONNECTIONS, struct listener_config, limit_connections),
     KEY_LIMIT("connections_per_uid", COUNT, CONNECTIONS_PER_UID, struct listener_config, limit_connections_per_uid,
@@ -207,6 +217,10 @@ static const struct key keys_listener[] = {
     KEY_LIMIT("backlog", COUNT, BACKLOG, struct listener_config, backlog),
     KEY_INNER("peers", keys_peers, .scope = &keys_scope_peers,
               .sentence = "who may connect, by the credentials of the peer; abstract sockets need it"),
+    KEY("forwarded", CHOICE, struct listener_config, forwarded, .words = keys_forwarded_words, .keys = keys_trust,
+        .fallback = "replace", .scope = &keys_scope_http,
+        .sentence = "whose word about a client the target gets (X-Forwarded-* and others): \"replace\" only ours, "
+                    "\"append\" also what a peer says about itself, \"off\" nobody's"),
     KEY_INNER("limits", keys_listener_limits, .sentence = "what one listener or request may use"),
     KEY_INNER("timeouts", keys_listener_timeouts, .scope = &keys_scope_http_time,
               .sentence = "how long a client may take"),

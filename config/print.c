@@ -67,6 +67,15 @@ static json_t *print_addresses(struct printer *printer, const struct address *ad
 
 static json_t *print_section(struct printer *printer, const struct key *keys, void *section);
 
+static json_t *print_choice(struct printer *printer, const struct key *key, void *section)
+{
+    unsigned chosen = *(unsigned *)key_field(key, section), n_words = 0;
+
+    while (key->words[n_words])
+        n_words++;
+    return chosen < n_words ? json_string(key->words[chosen]) : print_section(printer, key->keys, section);
+}
+
 static json_t *print_array(struct printer *printer, const struct key *key, char *elements, size_t n)
 {
     json_t *array = json_array();
@@ -141,6 +150,8 @@ static json_t *print_key(struct printer *printer, const struct key *key, void *s
         return print_addresses(printer, *(struct address **)field, *key_count(key, section));
     case STORED_TARGET:
         return print_text((*(const struct target_config **)field)->name);
+    case STORED_CHOICE:
+        return print_choice(printer, key, section);
     case STORED_SWITCH:
         return *(bool *)field ? print_section(printer, key->keys, section) : json_false();
     case STORED_SECTION:

@@ -131,7 +131,7 @@ static void read_check_scopes(struct reader *reader, const struct place *at, con
         const json_t *member = json_object_get(value, key->name);
         if (member && !key_applies(key, section))
             reader_problem_key(reader, &place, "\"%s\" %s", key->name, key->scope->sentence);
-        else if (member && key_storage(key) == STORED_SECTION)
+        else if (member && (key_storage(key) == STORED_SECTION || key_storage(key) == STORED_CHOICE))
             read_check_scopes(reader, &place, member, key->keys, section);
     }
 }
@@ -177,6 +177,22 @@ void read_switch(struct reader *reader, const struct place *at, const json_t *va
     else if (!json_is_boolean(value))
         reader_problem_type(reader, at, value, "true, false or an object");
     *(bool *)key_field(key, section) = !json_is_false(value);
+}
+
+/* The object stands for the value behind the last word. */
+void read_choice(struct reader *reader, const struct place *at, const json_t *value, const struct key *key,
+                 void *section)
+{
+    unsigned n_words = 0;
+
+    if (!json_is_object(value)) {
+        read_word(reader, at, value, key, section);
+        return;
+    }
+    while (key->words[n_words])
+        n_words++;
+    *(unsigned *)key_field(key, section) = n_words;
+    read_members(reader, at, value, key->keys, section);
 }
 
 void read_later(struct reader *reader, const struct place *at, const json_t *value UNUSED, const struct key *key,

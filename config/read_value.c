@@ -100,14 +100,17 @@ void read_bool(struct reader *reader, const struct place *at, const json_t *valu
 }
 
 /* "\"a\", \"b\" or \"c\"" */
-static void read_list_words(const char *const *words, char *out, size_t size)
+static void read_list_words(const struct key *key, char *out, size_t size)
 {
+    const char *const *words = key->words;
     size_t length = 0;
 
     for (size_t i = 0; words[i] && length < size; i++) {
-        const char *between = i == 0 ? "" : words[i + 1] ? ", " : " or ";
+        const char *between = i == 0 ? "" : words[i + 1] || key->keys ? ", " : " or ";
         length += (size_t)snprintf(out + length, size - length, "%s\"%s\"", between, words[i]);
     }
+    if (key->keys && length < size)
+        snprintf(out + length, size - length, " or an object");
 }
 
 void read_word(struct reader *reader, const struct place *at, const json_t *value, const struct key *key, void *section)
@@ -115,7 +118,7 @@ void read_word(struct reader *reader, const struct place *at, const json_t *valu
     char expected[128];
     const char *text;
 
-    read_list_words(key->words, expected, sizeof(expected));
+    read_list_words(key, expected, sizeof(expected));
     text = reader_text(reader, at, value, expected);
     for (unsigned i = 0; text && key->words[i]; i++) {
         if (strcmp(text, key->words[i]) == 0) {

@@ -72,6 +72,14 @@ struct route_config {
     } respond;              /* ROUTE_RESPOND */
 };
 
+/* Whose word about a client a target gets: what peers claim (proxy/http/claims.def) and what we say. */
+enum listener_forwarded {
+    FORWARDED_REPLACE, /* only ours */
+    FORWARDED_APPEND,  /* every peer's, and ours */
+    FORWARDED_OFF,     /* nobody's */
+    FORWARDED_TRUST,   /* that of some peers, and ours */
+};
+
 /* One socket that porthole serves. */
 struct listener_config {
     char *name; /* as given, or the bind text */
@@ -84,6 +92,9 @@ struct listener_config {
     uint32_t backlog;
     struct peer_rule *peers; /* NULL and 0: every peer the socket's mode lets in */
     size_t n_peers;
+    enum listener_forwarded forwarded;
+    struct peer_rule *trusted; /* FORWARDED_TRUST: who is */
+    size_t n_trusted;
     uint32_t limit_connections;
     uint32_t limit_connections_per_uid; /* of Unix peers */
     uint64_t limit_header_bytes;        /* request line and fields together */

@@ -71,6 +71,7 @@ static void fetch_begin(struct exchange *exchange)
     exchange->forward.client_address = exchange->client->address;
     exchange->forward.client_node = exchange->client->node;
     exchange->forward.expect_continue = request->expect_continue;
+    exchange->forward.silent = exchange->client->listener->forwarded == FORWARDED_OFF;
     exchange->forward.upgrade_allowed = route->upgrade;
     upstream_init(upstream, exchange->env->loop, &exchange->env->store, fetch_on_change);
     upstream->interim = fetch_on_interim;

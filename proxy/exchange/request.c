@@ -106,6 +106,7 @@ enum exchange_verdict exchange_head(struct exchange *exchange, struct text metho
     request->target = exchange->target;
     request->minor = minor;
     request->local = exchange->client->address.length == 0;
+    request->trusted = exchange->client->trusted;
     exchange->head_bytes = head_bytes;
     /* One that was refused while its fields were collected is past that. */
     if (exchange->state == EXCHANGE_NEW)

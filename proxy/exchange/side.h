@@ -17,6 +17,7 @@ struct exchange_client {
     struct generation *generation;          /* a reference; stays what it is as long as there is an exchange */
     const struct listener_config *listener; /* borrowed from the generation */
     bool leaving;                           /* its listener is not served any more: answers close the connection */
+    bool trusted;                           /* struct request */
     struct text address;                    /* struct forward: client_address, client_node */
     struct text node;
     struct text peer; /* for the log */

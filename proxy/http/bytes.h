@@ -16,6 +16,7 @@ enum byte_class {
     BYTE_PLAIN = 16,   /* in a path it says nothing but itself, so its escape says the same */
     BYTE_UNRESERVED = 32,
     BYTE_VISIBLE = 64, /* VCHAR, RFC 5234 B.1 */
+    BYTE_NAME = 128,   /* what names of fields are made of but for odd ones: letters, digits, "-" */
 };
 
 #define BYTE_IN_ALNUM(c) (((c) >= '0' && (c) <= '9') || ((c) >= 'A' && (c) <= 'Z') || ((c) >= 'a' && (c) <= 'z'))
@@ -31,11 +32,13 @@ enum byte_class {
     ((c) > ' ' && (c) < 0x7f && (c) != '/' && (c) != '\\' && (c) != '%' && (c) != '?' && (c) != '#')
 #define BYTE_IN_VISIBLE(c) ((c) > ' ' && (c) < 0x7f)
 
+#define BYTE_IN_NAME(c) (BYTE_IN_ALNUM(c) || (c) == '-')
+
 #define BYTE_ROW(c)                                                                           \
     (BYTE_IN_TOKEN(c) ? BYTE_TOKEN : 0) | (BYTE_IN_VALUE(c) ? BYTE_VALUE : 0) |               \
         (BYTE_IN_TARGET(c) ? BYTE_TARGET : 0) | (BYTE_IN_REG_NAME(c) ? BYTE_REG_NAME : 0) |   \
         (BYTE_IN_PLAIN(c) ? BYTE_PLAIN : 0) | (BYTE_IN_UNRESERVED(c) ? BYTE_UNRESERVED : 0) | \
-        (BYTE_IN_VISIBLE(c) ? BYTE_VISIBLE : 0)
+        (BYTE_IN_VISIBLE(c) ? BYTE_VISIBLE : 0) | (BYTE_IN_NAME(c) ? BYTE_NAME : 0)
 #define BYTE_ROWS_4(c) BYTE_ROW(c), BYTE_ROW((c) + 1), BYTE_ROW((c) + 2), BYTE_ROW((c) + 3)
 #define BYTE_ROWS_16(c) BYTE_ROWS_4(c), BYTE_ROWS_4((c) + 4), BYTE_ROWS_4((c) + 8), BYTE_ROWS_4((c) + 12)
 #define BYTE_ROWS_64(c) BYTE_ROWS_16(c), BYTE_ROWS_16((c) + 16), BYTE_ROWS_16((c) + 32), BYTE_ROWS_16((c) + 48)

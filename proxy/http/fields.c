@@ -1,6 +1,7 @@
 #include "proxy/http/fields.h"
 
 #include "proxy/http/bytes.h"
+#include "proxy/http/claims.h"
 
 /* A Connection field names one or two fields in practice. Each name costs a walk over all fields, so the
  * number is bounded: a head of nothing but names must not cost the square of its size. */
@@ -60,6 +61,26 @@ enum field_id field_identify(struct text name)
     if (id == FIELD_OTHER || (name.data[0] | 0x20) != field_table[id].name.data[0])
         return FIELD_OTHER;
     return text_equal_nocase(name, field_table[id].name) ? id : FIELD_OTHER;
+}
+
+struct text field_fold(struct text name, char out[FIELD_FOLDED_BYTES])
+{
+    size_t n = name.length < FIELD_FOLDED_BYTES ? name.length : FIELD_FOLDED_BYTES;
+
+    for (size_t i = 0; i < n; i++)
+        out[i] = (char)(byte_is(name.data[i], BYTE_NAME) ? name.data[i] : '-');
+    return (struct text){out, n};
+}
+
+bool field_is_alias(struct text name)
+{
+    char folded[FIELD_FOLDED_BYTES];
+    struct text as;
+
+    if (text_span(name, BYTE_NAME) == name.length)
+        return false;
+    as = field_fold(name, folded);
+    return field_identify(as) != FIELD_OTHER || claim_is(as);
 }
 
 enum field_class field_class_of(enum field_id id)
@@ -146,7 +167,8 @@ bool text_to_length(struct text s, uint64_t *ret_length)
     return true;
 }
 
-/* Whether a peer may have this field dropped by naming it in Connection. */
+/* Whether a peer may have this field dropped by naming it in Connection: claims are none either, which a proxy in front
+ * may have set. */
 static bool field_may_be_named(enum field_id id)
 {
     switch (field_class_of(id)) {
@@ -185,7 +207,7 @@ static bool fields_take_options(struct fields *fields, struct text value, struct
             options->te = true;
         else if (++*n_named > FIELDS_MAX_NAMED)
             return false;
-        else if (field_may_be_named(field_identify(option)))
+        else if (field_may_be_named(field_identify(option)) && !claim_is(option))
             fields_drop_named(fields, option);
     }
     return true;

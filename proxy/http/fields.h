@@ -38,6 +38,15 @@ struct fields {
 enum field_id field_identify(struct text name);
 enum field_class field_class_of(enum field_id id);
 
+#define FIELD_FOLDED_BYTES 64
+
+/* A name as CGI and what descends from it read it, where every byte that is no letter or digit is the same: each has
+ * become "-". `out` holds the result, of FIELD_FOLDED_BYTES at most, which is more than any name that we know has. */
+struct text field_fold(struct text name, char out[FIELD_FOLDED_BYTES]);
+/* Whether that makes the name of a field which we know, set or drop out of one that is none ("X_Forwarded_For",
+ * "Content.Length"). */
+bool field_is_alias(struct text name);
+
 /* RFC 9110 5.6.2. An empty string is not a token. */
 bool text_is_token(struct text s);
 /* RFC 9110 5.5: no CR, LF, NUL or other control byte except HTAB; bytes >= 0x80 (obs-text) are allowed. */

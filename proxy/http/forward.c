@@ -53,6 +53,8 @@ static void forward_fields(const struct request *request, const struct forward *
     for (size_t i = 0; i < request->fields.n_items; i++) {
         const struct field *field = &request->fields.items[i];
 
+        if (field->drop)
+            continue;
         switch (field->id) {
         case FIELD_HOST:
         case FIELD_EXPECT:
@@ -68,7 +70,7 @@ static void forward_fields(const struct request *request, const struct forward *
             break;
         case FIELD_X_FORWARDED_FOR:
             ret_seen->forwarded_for = true;
-            if (forward->client_address.length > 0)
+            if (forward->client_address.length > 0 && !forward->silent)
                 continue;
             break;
         case FIELD_X_FORWARDED_HOST:
@@ -80,8 +82,7 @@ static void forward_fields(const struct request *request, const struct forward *
         default:
             break;
         }
-        if (!field->drop)
-            head_put_field(writer, field->name, field->value);
+        head_put_field(writer, field->name, field->value);
     }
 }
 
@@ -130,7 +131,7 @@ static void forward_forwarded_for(const struct request *request, bool seen, stru
     for (size_t i = 0; seen && i < request->fields.n_items; i++) {
         const struct field *field = &request->fields.items[i];
 
-        if (field->id != FIELD_X_FORWARDED_FOR || field->value.length == 0)
+        if (field->id != FIELD_X_FORWARDED_FOR || field->drop || field->value.length == 0)
             continue;
         head_put(writer, field->value);
         HEAD_PUT(writer, ", ");
@@ -155,18 +156,25 @@ static void forward_forwarded(const struct request *request, const struct forwar
     HEAD_PUT(writer, ";proto=http\r\n");
 }
 
-/* What we have to say about where the request comes from. */
-static void forward_origin(const struct request *request, const struct forward *forward,
+static void forward_client(const struct request *request, const struct forward *forward,
                            const struct forward_seen *seen, struct head_writer *writer)
 {
-    head_put(writer,
-             request->minor == 0 ? TEXT_LITERAL("Via: 1.0 porthole\r\n") : TEXT_LITERAL("Via: 1.1 porthole\r\n"));
     forward_forwarded(request, forward, writer);
     forward_forwarded_for(request, seen->forwarded_for, forward->client_address, writer);
     if (!seen->forwarded_host && request->authority.length > 0)
         head_put_field(writer, TEXT_LITERAL("X-Forwarded-Host"), request->authority);
     if (!seen->forwarded_proto)
         HEAD_PUT(writer, "X-Forwarded-Proto: http\r\n");
+}
+
+/* What we have to say about where the request comes from. */
+static void forward_origin(const struct request *request, const struct forward *forward,
+                           const struct forward_seen *seen, struct head_writer *writer)
+{
+    head_put(writer,
+             request->minor == 0 ? TEXT_LITERAL("Via: 1.0 porthole\r\n") : TEXT_LITERAL("Via: 1.1 porthole\r\n"));
+    if (!forward->silent)
+        forward_client(request, forward, seen, writer);
     if (forward->request_id.length > 0)
         head_put_field(writer, TEXT_LITERAL("X-Request-Id"), forward->request_id);
 }

@@ -11,6 +11,7 @@ struct forward {
     struct text client_node;    /* RFC 7239 node, never empty: "192.0.2.1", "\"[2001:db8::1]\"", "_uid-1000.gid-1000" */
     struct text request_id;     /* empty: no X-Request-Id is written */
     bool expect_continue;       /* forward Expect: 100-continue */
+    bool silent;                /* we say nothing about the client: no Forwarded, no X-Forwarded-* */
 
     /* Protocols that may be offered to the target: names in lower case, terminated by NULL, borrowed; NULL means any
      * that does not carry HTTP. See proxy/http/upgrade.h. */
@@ -20,7 +21,8 @@ struct forward {
 /* Writes the head for the target: origin-form, HTTP/1.1, Host (empty when the client gave none), the forwardable fields
  * in their order (Trailer only with a chunked body, Forwarded only if its quotes are closed), framing, what is offered
  * to this hop, Via and Forwarded (a line of ours after the client's), X-Forwarded-For (for TCP peers one line with the
- * client's and ours, otherwise kept), X-Forwarded-Host and -Proto (kept, or set when absent), X-Request-Id. The hop is
+ * client's and ours, otherwise kept), X-Forwarded-Host and -Proto (kept, or set when absent), X-Request-Id. What is
+ * "kept" is what request_check has not dropped. The hop is
  * offered the protocols of the client's Upgrade that are allowed and the trailers that the client takes, with a
  * Connection field that names both; without them none is written (HTTP/1.1 is persistent). Returns the length, or 0
  * when `size` bytes are not enough. */

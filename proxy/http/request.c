@@ -2,6 +2,7 @@
 
 #include "proxy/http/authority.h"
 #include "proxy/http/bytes.h"
+#include "proxy/http/claims.h"
 
 /* What the walk over the fields found for the later checks. */
 struct request_facts {
@@ -38,12 +39,13 @@ static bool request_lists_trailers(struct text te)
     return false;
 }
 
-static const char *request_check_field(const struct field *field, struct request_facts *facts, unsigned *status)
+static const char *request_check_field(struct field *field, bool trusted, struct request_facts *facts, unsigned *status)
 {
     if (!text_is_token(field->name))
         return "a field name is not a token";
     if (!text_is_field_value(field->value))
         return "a field value has a control byte";
+    field->drop = (!trusted && claim_is(field->name)) || field_is_alias(field->name);
     switch (field->id) {
     case FIELD_HOST:
         return request_take_single(&facts->host, field) ? NULL : "more than one Host";
@@ -73,7 +75,7 @@ static const char *request_check_fields(struct request *request, struct request_
     struct connection_options options;
 
     for (size_t i = 0; i < request->fields.n_items; i++) {
-        const char *why = request_check_field(&request->fields.items[i], facts, status);
+        const char *why = request_check_field(&request->fields.items[i], request->trusted, facts, status);
 
         if (why)
             return why;

@@ -22,7 +22,8 @@ struct request {
     struct text target; /* request-target, exactly as sent */
     unsigned minor;     /* HTTP/1.minor: 0 or 1 */
     struct fields fields;
-    bool local; /* came over a Unix socket: a Host that names no host but a socket counts as none */
+    bool trusted; /* what the peer claims about the client (claims.def) is passed on */
+    bool local;   /* came over a Unix socket: a Host that names no host but a socket counts as none */
 
     /* set by request_check */
     struct text authority; /* Host, or the authority of an absolute-form target, or "localhost"; may be empty */
@@ -44,8 +45,9 @@ struct request {
  * labels are refused too); Content-Length more than once, not a number below 2^63, or beside Transfer-Encoding;
  * Transfer-Encoding repeated, not exactly "chunked", or in HTTP/1.0; a Connection that is not a list of tokens; an
  * Expect other than 100-continue (417); a minor version above 1 (505); CONNECT (501); authority-form, schemes other
- * than http and https, userinfo; "*" but for OPTIONS; a fragment. Fields are as field_of makes them. forward_write,
- * request_given_id and path_view expect a request that was found good. */
+ * than http and https, userinfo; "*" but for OPTIONS; a fragment. Fields are as field_of makes them. Dropped are fields
+ * of this hop, claims of a peer that is not trusted, and what only looks like a field of ours (field_is_alias).
+ * forward_write, request_given_id and path_view expect a request that was found good. */
 const char *request_check(struct request *request, unsigned *ret_status);
 
 #define REQUEST_ID_MOST_BYTES 256

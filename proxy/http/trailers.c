@@ -1,6 +1,7 @@
 #include "proxy/http/trailers.h"
 
 #include "proxy/http/bytes.h"
+#include "proxy/http/claims.h"
 #include "proxy/http/head_writer.h"
 
 /* A name in lower case; with a '*' at its end every name that begins so. */
@@ -34,20 +35,10 @@ static const struct trailers_rule trailers_rules[] = {
     DROP("te"),
     DROP("upgrade"),
     DROP("http2-settings"),
-    /* routing, and who the client is */
+    /* routing; who the client is, is in claims.def */
     DROP("host"),
     DROP("max-forwards"),
     DROP("via"),
-    DROP("forwarded"),
-    DROP("x-forwarded"),
-    DROP("x-forwarded-*"),
-    DROP("x-original-*"),
-    DROP("x-rewrite-url"),
-    DROP("x-real-ip"),
-    DROP("x-client-ip"),
-    DROP("x-cluster-client-ip"),
-    DROP("true-client-ip"),
-    DROP("cf-connecting-ip"),
     DROP("x-request-id"),
     DROP("alt-svc"),
     DROP("x-accel-*"),
@@ -64,9 +55,6 @@ static const struct trailers_rule trailers_rules[] = {
     DROP("referer"),
     DROP("user-agent"),
     DROP("from"),
-    DROP("x-http-method"),
-    DROP("x-http-method-override"),
-    DROP("x-method-override"),
     DROP("access-control-*"),
     DROP("sec-*"),
     /* credentials and cookies, RFC 9110 11, RFC 6265; Authentication-Info may come last (RFC 9110 11.6.3) */
@@ -108,8 +96,14 @@ static bool trailers_rule_fits(const struct trailers_rule *rule, struct text nam
     return name.length >= n && text_equal_nocase((struct text){name.data, n}, (struct text){rule->pattern.data, n});
 }
 
-static bool trailers_is_forbidden(struct text name)
+/* By the name as CGI would read it: a trailer of another spelling may be merged into the head, too. */
+static bool trailers_is_forbidden(struct text given)
 {
+    char folded[FIELD_FOLDED_BYTES];
+    struct text name = field_fold(given, folded);
+
+    if (claim_is(name))
+        return true;
     for (size_t i = 0; i < sizeof(trailers_rules) / sizeof(trailers_rules[0]); i++)
         if (trailers_rule_fits(&trailers_rules[i], name))
             return !trailers_rules[i].keep;

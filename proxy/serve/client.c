@@ -189,6 +189,21 @@ bool client_has_left(const struct client *client)
 
 /* ---- life ---- */
 
+/* Asked once for each generation: groups cost a system call. */
+static bool client_is_trusted(const struct client *client, const struct listener_config *listener)
+{
+    switch (listener->forwarded) {
+    case FORWARDED_APPEND:
+        return true;
+    case FORWARDED_TRUST:
+        return peer_is_allowed(&client->peer, client->fd, listener->trusted, listener->n_trusted);
+    case FORWARDED_REPLACE:
+    case FORWARDED_OFF:
+        break;
+    }
+    return false;
+}
+
 struct client *client_new(struct clients *clients, int fd, const struct listener_config *listener,
                           const struct peer *peer)
 {
@@ -210,6 +225,7 @@ struct client *client_new(struct clients *clients, int fd, const struct listener
                                             .interim = clients->events->interim,
                                             .generation = generation_ref(clients->env->generation),
                                             .listener = listener,
+                                            .trusted = client_is_trusted(client, listener),
                                             .address = text_of(client->peer.address),
                                             .node = text_of(client->node),
                                             .peer = text_of(client->peer_text),
@@ -246,6 +262,7 @@ void client_renew(struct client *client)
     if (!listener)
         return;
     side->listener = listener;
+    side->trusted = client_is_trusted(client, listener);
     generation_ref(newest);
     generation_unref(side->generation);
     side->generation = newest;

@@ -1,5 +1,5 @@
 """A target on a Unix socket. /slow/MS answers after so long, /held/NAME once there is a file NAME beside the socket, /status/N
-with that status, /endless without an end, /rubbish with what is no HTTP; everything else is echoed. Says the path of each
+with that status, /fields with the fields of the request, /endless without an end, /rubbish with what is no HTTP; everything else is echoed. Says the path of each
 request when it has read its head."""
 
 import os
@@ -27,6 +27,8 @@ class Handler(BaseHTTPRequestHandler):
         elif parts[1] in ("endless", "rubbish"):
             return self.misbehave(parts[1])
         body = b"%s %s\n" % (self.command.encode(), self.path.encode()) + body
+        if parts[1] == "fields":
+            body = "".join(f"{name.lower()}={value}\n" for name, value in self.headers.items()).encode()
         self.send_response(status)
         if 300 <= status < 400:
             self.send_header("Location", "http://192.0.2.1/")

@@ -94,6 +94,7 @@ def _porthole(proxy):
             "listeners": [
                 {
                     "bind": "unix:" + proxy.client_path(slot),
+                    "forwarded": "append",  # as the others do
                     "timeouts": {"head": seconds, "body": seconds, "idle": seconds},
                     "routes": [{"target": f"t{slot}"}],
                 }

@@ -140,6 +140,7 @@ static void test_forward_write_checked_request_exact_bytes(void **state)
         size_t length;
 
         assert_true(request_from_text(&text, text_of(rows[i].request)));
+        text.request.trusted = true;
         if (request_check(&text.request, &status)) {
             assert_null(rows[i].expected);
             continue;
@@ -161,6 +162,7 @@ static void test_forward_write_any_small_buffer_nothing_beyond(void **state)
     assert_true(request_from_text(
         &text, TEXT_LITERAL("POST http://h:80?q 1\nHost: h\nX-Forwarded-For: a\nContent-Length: 12\nA: b\n"
                             "Connection: upgrade\nUpgrade: a, b\nTE: trailers")));
+    text.request.trusted = true;
     assert_null(request_check(&text.request, &status));
     full = forward_write(&text.request, &tcp_client, out, sizeof(out));
     assert_true(full > 0);
@@ -171,9 +173,47 @@ static void test_forward_write_any_small_buffer_nothing_beyond(void **state)
     }
 }
 
+/* Who is not trusted says nothing about itself, who is silent says nothing at all. */
+static void test_forward_write_claims_by_trust(void **state)
+{
+    static const char request[] =
+        "GET / 1\nHost: h\nForwarded: for=x\nX-Forwarded-For: a\nx-real-ip: b\nX-Forwarded-Proto: c\n"
+        "X_Forwarded_For: d\nConnection: x-real-ip\nA: e";
+    static const struct {
+        bool trusted, silent;
+        const char *expected;
+    } claim_rows[] = {
+        {false, false,
+         "A: e\r\n" VIA TCP_FORWARDED "X-Forwarded-For: 192.0.2.1\r\n" FORWARDED_HOST FORWARDED_PROTO "\r\n"},
+        {true, false,
+         "Forwarded: for=x\r\nx-real-ip: b\r\nX-Forwarded-Proto: c\r\nA: e\r\n" VIA TCP_FORWARDED
+         "X-Forwarded-For: a, 192.0.2.1\r\n" FORWARDED_HOST "\r\n"},
+        {false, true, "A: e\r\n" VIA "\r\n"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(claim_rows) / sizeof(claim_rows[0]); i++) {
+        struct forward forward = tcp_client;
+        struct request_text text;
+        char out[1024];
+        unsigned status;
+        size_t length;
+
+        assert_true(request_from_text(&text, text_of(request)));
+        text.request.trusted = claim_rows[i].trusted;
+        forward.silent = claim_rows[i].silent;
+        assert_null(request_check(&text.request, &status));
+        length = forward_write(&text.request, &forward, out, sizeof(out) - 1);
+        out[length] = '\0';
+        assert_non_null(strstr(out, "\r\nHost: h\r\n"));
+        assert_string_equal(strstr(out, "Host: h\r\n") + 9, claim_rows[i].expected);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_forward_write_claims_by_trust),
         cmocka_unit_test(test_forward_write_checked_request_exact_bytes),
         cmocka_unit_test(test_forward_write_any_small_buffer_nothing_beyond),
     };

@@ -642,9 +642,65 @@ static void test_request_given_id_fields_expected_id(void **state)
     }
 }
 
+/* Fields of a peer that is not trusted, by whether they are dropped. */
+static void test_request_check_claims_are_dropped(void **state)
+{
+    static const struct {
+        const char *name;
+        bool untrusted, trusted; /* dropped */
+    } rows[] = {
+        {"Forwarded", true, false},
+        {"X-Forwarded-For", true, false},
+        {"x-forwarded-anything", true, false},
+        {"X-FORWARDED-TLS-CLIENT-CERT", true, false},
+        {"X-Real-IP", true, false},
+        {"X-Original-URL", true, false},
+        {"X-Rewrite-URL", true, false},
+        {"X-HTTP-Method-Override", true, false},
+        {"True-Client-IP", true, false},
+        {"Remote-User", true, false},
+        {"Proxy", true, false},
+        {"X_Forwarded_For", true, true},
+        {"x_forwarded_anything", true, true},
+        {"X-Real_IP", true, true},
+        {"X.Original.URL", true, true},
+        {"Content_Length", true, true},
+        {"Transfer~Encoding", true, true},
+        {"X_Request_ID", true, true},
+        {"Via", false, false},
+        {"X-Request-Id", false, false},
+        {"X-Forward", false, false},
+        {"X-Realm", false, false},
+        {"X-Client-Id", false, false},
+        {"Content-Type", false, false},
+        {"Content_Type", false, false},
+        {"My_Field", false, false},
+        {"_", false, false},
+        {"x-", false, false},
+        {"X", false, false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        for (int trusted = 0; trusted < 2; trusted++) {
+            struct request_text text;
+            char request[128];
+            unsigned status = 0;
+
+            snprintf(request, sizeof(request), "GET / 1\nHost: h\n%s: 1", rows[i].name);
+            assert_true(request_from_text(&text, text_of(request)));
+            text.request.trusted = trusted;
+            assert_null(request_check(&text.request, &status));
+            if (text.items[1].drop != (trusted ? rows[i].trusted : rows[i].untrusted))
+                fail_msg("%s, trusted %d", rows[i].name, trusted);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_request_check_claims_are_dropped),
         cmocka_unit_test(test_request_check_request_line_verdicts),
         cmocka_unit_test(test_request_check_target_verdicts),
         cmocka_unit_test(test_request_check_host_verdicts),

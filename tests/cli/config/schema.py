@@ -100,7 +100,8 @@ def check_keys(schema, rows):
             node = node.get("items", node)
             if parent.endswith(".NAME"):
                 node = node["additionalProperties"]
-            required = name in schema.resolve(node).get("required", [])
+            node = schema.resolve(node)
+            required = any(name in choice.get("required", []) for choice in [node, *node.get("anyOf", [])])
             check(required == row["required"], f"{row['path']}: required {required}")
 
 
