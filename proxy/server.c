@@ -300,7 +300,7 @@ static void server_raise_descriptor_limit(const struct server *server)
     struct rlimit limit;
 
     for (size_t i = 0; i < server->snapshot->n_listeners; i++)
-        wanted += server->snapshot->listeners[i].limit_connections;
+        wanted += admission_most(&server->snapshot->listeners[i]);
     for (size_t i = 0; i < server->snapshot->n_targets; i++)
         wanted += server->snapshot->targets[i].connections_max;
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0)

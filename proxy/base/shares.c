@@ -13,8 +13,8 @@ static void share_init(struct share *share, uid_t uid)
 
 void shares_init(struct shares *shares)
 {
+    *shares = (struct shares){.first_come = false};
     list_init(&shares->list);
-    shares->n_shares = 0;
     share_init(&shares->rest, SHARES_NOBODY);
 }
 
@@ -33,7 +33,7 @@ static struct share *shares_take_unused(struct shares *shares)
     for (struct list *link = shares->list.previous; link != &shares->list; link = link->previous) {
         struct share *share = CONTAINER_OF(link, struct share, link);
 
-        if (share->n_held > 0 || !list_empty(&share->waiting))
+        if (share->n_held > 0 || share->n_waiting > 0)
             continue;
         list_remove(link);
         return share;
@@ -75,23 +75,44 @@ struct share *shares_find(struct shares *shares, uid_t uid)
     return shares_add(shares, uid);
 }
 
-/* Whether this one comes before the best so far. */
-static bool share_is_next(const struct share *share, const struct share *best, uint32_t n_free, uint32_t n_places)
+struct share *shares_choose(struct shares *shares, uint32_t n_free)
 {
-    return !list_empty(&share->waiting) && share_allows(share->n_held, n_free, n_places) &&
-           (!best || share->n_held < best->n_held);
-}
-
-struct share *shares_choose(struct shares *shares, uint32_t n_free, uint32_t n_places)
-{
-    struct share *best = share_is_next(&shares->rest, NULL, n_free, n_places) ? &shares->rest : NULL;
+    struct share *best = shares->rest.n_waiting > 0 ? &shares->rest : NULL;
 
     /* From behind: of equals, the one that has not asked for longest. */
     for (struct list *link = shares->list.previous; link != &shares->list; link = link->previous) {
         struct share *share = CONTAINER_OF(link, struct share, link);
 
-        if (share_is_next(share, best, n_free, n_places))
+        if (share->n_waiting > 0 && (!best || share->n_held < best->n_held))
             best = share;
     }
-    return best;
+    return best && shares_allow(shares, best, n_free) ? best : NULL;
+}
+
+struct share *shares_crowd(struct shares *shares)
+{
+    struct share *crowd = &shares->rest;
+
+    for (struct list *link = shares->list.next; link != &shares->list; link = link->next) {
+        struct share *share = CONTAINER_OF(link, struct share, link);
+
+        if (share->n_waiting > crowd->n_waiting)
+            crowd = share;
+    }
+    return crowd->n_waiting > 0 ? crowd : NULL;
+}
+
+void shares_wait(struct shares *shares, struct share *share, struct list *link)
+{
+    list_init(link);
+    list_append(&share->waiting, link);
+    share->n_waiting++;
+    shares->n_waiting++;
+}
+
+void shares_unwait(struct shares *shares, struct share *share, struct list *link)
+{
+    list_remove(link);
+    share->n_waiting--;
+    shares->n_waiting--;
 }

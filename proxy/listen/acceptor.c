@@ -1,15 +1,16 @@
 #include "proxy/listen/acceptor.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define ACCEPT_MOST 16 /* per wake-up, so that accepting never starves those who are in */
-#define GUEST_MS 100   /* for other workers to let somebody go */
-#define RETRY_MS 50    /* while nobody is idle; who leaves is told at once */
+#define ACCEPT_MOST 16  /* per wake-up, so that accepting never starves those who are in */
+#define REFUSE_MOST 256 /* the same, of those who may not come in: a millisecond of them */
+#define PATIENCE_MS 100 /* for other workers to let somebody go */
+#define RETRY_MS 50     /* while nobody is idle; who leaves is told at once */
 
 const struct state_machine acceptor_machine = {
     .name = "acceptor",
@@ -85,32 +86,7 @@ static void acceptor_tell_calm(struct acceptor *acceptor)
     }
 }
 
-/* ---- making room ---- */
-
-/* Lets the longest idle of this desk (and this user) go. False when nobody was, and for long enough. */
-static bool acceptor_let_one_go(struct acceptor *acceptor, uid_t uid)
-{
-    struct acceptor_host *host = acceptor->host;
-    struct admission_pass *pass;
-
-    while ((pass = admission_longest(acceptor->desk, uid, loop_now(host->loop)))) {
-        /* Whatever comes of it, it is not idle any more. */
-        admission_busy(pass);
-        if (!host->let_go(host, pass))
-            continue;
-        admission_yield(pass);
-        return true;
-    }
-    return false;
-}
-
-/* One that was shut (acceptor_shut) polls as ready for ever: whoever is left in it need not ask for a place. */
-static bool acceptor_has_somebody(const struct acceptor *acceptor)
-{
-    struct pollfd backlog = {.fd = acceptor->fd, .events = POLLIN | POLLRDHUP};
-
-    return poll(&backlog, 1, 0) > 0 && (backlog.revents & POLLRDHUP) == 0;
-}
+/* ---- opening and waiting ---- */
 
 static void acceptor_on_ready(struct source *source, uint32_t events);
 
@@ -132,45 +108,93 @@ static void acceptor_open(struct acceptor *acceptor)
 {
     int r;
 
-    admission_stop_waiting(acceptor->desk);
-    timer_disarm(&acceptor->retry);
     acceptor_move(acceptor, ACCEPTOR_OPEN);
     r = loop_add(acceptor->host->loop, &acceptor->source, acceptor->fd, EPOLLIN | EPOLLEXCLUSIVE, acceptor_on_ready);
     if (r < 0)
         acceptor_stay_shut(acceptor, -r);
 }
 
-static void acceptor_on_retry(struct timer *timer)
+static void acceptor_pause(struct acceptor *acceptor)
 {
-    struct acceptor *acceptor = CONTAINER_OF(timer, struct acceptor, retry);
-
-    acceptor_open(acceptor);
-}
-
-static void acceptor_wait(struct acceptor *acceptor, enum admission_verdict want, uint64_t ms)
-{
+    if (acceptor->state != ACCEPTOR_OPEN)
+        return;
     acceptor_move(acceptor, ACCEPTOR_WAITING);
     loop_remove(&acceptor->source);
-    timer_arm(acceptor->host->loop, &acceptor->retry, ms < RETRY_MS ? ms : RETRY_MS);
-    admission_wait(acceptor->desk, want);
 }
 
-/* There is no place for who is next. True when there may be one now; else it will be looked for again. */
-static bool acceptor_make_room(struct acceptor *acceptor, enum admission_verdict want)
+/* Looks again when somebody leaves, or after a while. */
+static void acceptor_wait(struct acceptor *acceptor, enum admission_verdict why, uint64_t ms)
+{
+    if (acceptor_is_emptying(acceptor))
+        return;
+    timer_arm(acceptor->host->loop, &acceptor->retry, ms < RETRY_MS ? ms : RETRY_MS);
+    admission_wait(acceptor->desk, why);
+}
+
+/* ---- making room ---- */
+
+/* Of this desk, the one whose place is for this user; it is not idle any more. NULL when there is none. */
+static struct admission_pass *acceptor_let_one_go(struct acceptor *acceptor, uid_t uid, enum admission_verdict why)
+{
+    struct acceptor_host *host = acceptor->host;
+    struct admission_pass *pass;
+
+    while ((pass = admission_longest(acceptor->desk, uid, why, loop_now(host->loop)))) {
+        admission_busy(pass);
+        if (host->let_go(host, pass))
+            return pass;
+    }
+    return NULL;
+}
+
+/* The same for somebody who is not here: the place is free. */
+static void acceptor_yield_one(struct acceptor *acceptor, uid_t uid, enum admission_verdict why)
+{
+    struct admission_pass *pass = acceptor_let_one_go(acceptor, uid, why);
+
+    if (pass)
+        admission_yield(pass);
+}
+
+/* A pass for this user, if need be that of an idle client of this desk. */
+static enum admission_verdict acceptor_enter(struct acceptor *acceptor, uid_t uid, struct admission_pass *ret_pass)
+{
+    enum admission_verdict why = admission_enter(acceptor->desk, uid, acceptor_is_emptying(acceptor), ret_pass);
+    struct admission_pass *old;
+
+    if (why != ADMISSION_FULL && why != ADMISSION_USER_FULL)
+        return why;
+    old = acceptor_let_one_go(acceptor, uid, why);
+    if (!old)
+        return why;
+    if (why == ADMISSION_FULL)
+        acceptor_tell_room(acceptor, why);
+    return admission_replace(old, uid, ret_pass);
+}
+
+/* Whoever has been idle for longest, on any listener, makes room: its descriptor is free when it has gone. */
+static void acceptor_want_descriptor(struct acceptor *acceptor)
 {
     struct admission_desk *longest = NULL;
-    uint64_t ms = admission_ask(acceptor->desk, want, loop_now(acceptor->host->loop), &longest);
-    bool made = longest && (longest != acceptor->desk || acceptor_let_one_go(acceptor, ADMISSION_NOBODY));
+    uint64_t ms = admission_ask(acceptor->desk, loop_now(acceptor->host->loop), &longest);
 
-    if (made)
-        acceptor_tell_room(acceptor, want);
+    if (longest == acceptor->desk)
+        acceptor_yield_one(acceptor, ADMISSION_NOBODY, ADMISSION_NO_DESCRIPTORS);
+    if (longest)
+        acceptor_tell_room(acceptor, ADMISSION_NO_DESCRIPTORS);
     else if (ms == ADMISSION_NOBODY_IS_IDLE)
-        acceptor_tell_wait(acceptor, want);
-    /* Its place is free at once, its descriptor when it has gone. */
-    if (made && longest == acceptor->desk && want == ADMISSION_FULL)
-        return true;
-    acceptor_wait(acceptor, want, made ? RETRY_MS : ms);
-    return false;
+        acceptor_tell_wait(acceptor, ADMISSION_NO_DESCRIPTORS);
+    acceptor_wait(acceptor, ADMISSION_NO_DESCRIPTORS, longest ? RETRY_MS : ms);
+}
+
+/* Other workers are asked for a place for this user. */
+static void acceptor_want_place(struct acceptor *acceptor, uid_t uid)
+{
+    uint64_t ms = admission_idle_in_ms(acceptor->desk, loop_now(acceptor->host->loop));
+
+    if (!admission_ask_for(acceptor->desk, uid) && ms == ADMISSION_NOBODY_IS_IDLE)
+        acceptor_tell_wait(acceptor, ADMISSION_FULL);
+    acceptor_wait(acceptor, ADMISSION_FULL, ms > 0 ? ms : RETRY_MS);
 }
 
 /* ---- one client ---- */
@@ -189,14 +213,6 @@ static void acceptor_log_refused(struct acceptor *acceptor, const struct peer *p
     LOG_EVENT(LOG_LEVEL_INFO, message, LOG_STRING("listener", acceptor->config->name), LOG_STRING("peer", text),
               LOG_NUMBER("refused", acceptor->n_refused));
     acceptor->next_refused_line = instant_add_ms(now, 1000);
-}
-
-/* Whether there is a place for another of this user; its own longest idle makes room. */
-static bool acceptor_knows(struct acceptor *acceptor, struct admission_pass *pass, uid_t uid)
-{
-    if (admission_know(pass, uid))
-        return true;
-    return acceptor_let_one_go(acceptor, uid) && admission_know(pass, uid);
 }
 
 /* Whether there is somebody, and who is allowed. */
@@ -225,95 +241,129 @@ static void acceptor_serve(struct acceptor *acceptor, int fd, const struct peer 
                   LOG_STRING("listener", acceptor->config->name));
 }
 
-static void acceptor_refuse(struct acceptor *acceptor, int fd, const struct peer *peer, struct admission_pass *pass)
+static void acceptor_refuse(struct acceptor *acceptor, int fd, const struct peer *peer)
 {
     acceptor_log_refused(acceptor, peer, "a peer's user has limits.connections_per_uid connections");
     close(fd);
-    admission_leave(pass);
 }
+
+/* ---- those who wait for a place ---- */
+
+static void acceptor_lodge(struct acceptor *acceptor, int fd, const struct peer *peer)
+{
+    struct guest *leaver = NULL;
+    int r = waiting_room_add(&acceptor->room, fd, peer, &leaver);
+
+    if (r < 0) {
+        close(fd);
+        return;
+    }
+    if (leaver) {
+        acceptor_log_refused(acceptor, &leaver->peer, "too many of a peer's user wait for a place");
+        close(leaver->fd);
+        free(leaver);
+    }
+    if (r == WAITING_ROOM_LAST)
+        acceptor_pause(acceptor);
+}
+
+/* Gives places to those who wait, as far as there are any. */
+static void acceptor_serve_room(struct acceptor *acceptor)
+{
+    enum admission_verdict why = ADMISSION_IN;
+    struct admission_pass pass;
+    struct guest *guest;
+    bool waits = false;
+
+    while ((guest = waiting_room_next(&acceptor->room))) {
+        /* Its descriptor counts in its pass, if it gets one. */
+        admission_unlodge(acceptor->desk->admission);
+        why = acceptor_enter(acceptor, guest->peer.uid, &pass);
+        (void)admission_lodge(acceptor->desk->admission);
+        if ((why == ADMISSION_FULL || why == ADMISSION_NO_DESCRIPTORS) && waits)
+            break;
+        if (why == ADMISSION_FULL || why == ADMISSION_NO_DESCRIPTORS) {
+            /* Somebody may have left before it was known that somebody waits: once more. */
+            if (why == ADMISSION_FULL)
+                acceptor_want_place(acceptor, guest->peer.uid);
+            else
+                acceptor_want_descriptor(acceptor);
+            waits = true;
+            continue;
+        }
+        waiting_room_take(&acceptor->room, guest);
+        if (why == ADMISSION_IN)
+            acceptor_serve(acceptor, guest->fd, &guest->peer, &pass);
+        else
+            acceptor_refuse(acceptor, guest->fd, &guest->peer);
+        free(guest);
+    }
+}
+
+/* ---- somebody whose user has as many as it may ---- */
 
 /* Takes somebody for a moment whose user may have idle clients in other workers. There is one such place, so that a
  * user who comes again and again costs the others nothing. */
-static bool acceptor_lodge(struct acceptor *acceptor, int fd, const struct peer *peer, struct admission_pass *pass)
+static bool acceptor_hears(struct acceptor *acceptor, int fd, const struct peer *peer)
 {
-    struct acceptor_guest *guest = &acceptor->guest;
+    struct acceptor_petitioner *petitioner = &acceptor->petitioner;
 
-    if (guest->fd >= 0 || acceptor_is_emptying(acceptor) || acceptor->desk->admission->n_desks == 1)
+    if (petitioner->fd >= 0 || acceptor_is_emptying(acceptor) || !admission_ask_for(acceptor->desk, peer->uid))
         return false;
-    guest->fd = fd;
-    guest->peer = *peer;
-    guest->pass = admission_steal(pass);
-    timer_arm(acceptor->host->loop, &guest->patience, GUEST_MS);
-    admission_wait(acceptor->desk, ADMISSION_FULL);
-    admission_ask_for(acceptor->desk, peer->uid);
+    petitioner->fd = fd;
+    petitioner->peer = *peer;
+    timer_arm(acceptor->host->loop, &petitioner->patience, PATIENCE_MS);
+    admission_wait(acceptor->desk, ADMISSION_USER_FULL);
     return true;
 }
 
-/* Ends the guest's stay: it has a place now, or is refused. */
-static void acceptor_settle(struct acceptor *acceptor, bool served)
+/* It has a place now, or goes on waiting; `at_last` it is refused. */
+static void acceptor_answer_petitioner(struct acceptor *acceptor, bool at_last)
 {
-    struct acceptor_guest *guest = &acceptor->guest;
-    int fd = guest->fd;
+    struct acceptor_petitioner *petitioner = &acceptor->petitioner;
+    struct admission_pass pass;
+    bool served;
+    int fd = petitioner->fd;
 
-    timer_disarm(&guest->patience);
-    guest->fd = -1;
+    if (fd < 0)
+        return;
+    served = acceptor_enter(acceptor, petitioner->peer.uid, &pass) == ADMISSION_IN;
+    if (!served && !at_last) {
+        admission_wait(acceptor->desk, ADMISSION_USER_FULL);
+        return;
+    }
+    timer_disarm(&petitioner->patience);
+    petitioner->fd = -1;
     if (served)
-        acceptor_serve(acceptor, fd, &guest->peer, &guest->pass);
+        acceptor_serve(acceptor, fd, &petitioner->peer, &pass);
     else
-        acceptor_refuse(acceptor, fd, &guest->peer, &guest->pass);
+        acceptor_refuse(acceptor, fd, &petitioner->peer);
 }
 
 static void acceptor_on_patience(struct timer *timer)
 {
-    struct acceptor *acceptor = CONTAINER_OF(timer, struct acceptor, guest.patience);
-
-    acceptor_settle(acceptor, acceptor_knows(acceptor, &acceptor->guest.pass, acceptor->guest.peer.uid));
+    acceptor_answer_petitioner(CONTAINER_OF(timer, struct acceptor, petitioner.patience), true);
 }
 
-static void acceptor_look_after_guest(struct acceptor *acceptor)
-{
-    if (acceptor->guest.fd < 0)
-        return;
-    if (admission_know(&acceptor->guest.pass, acceptor->guest.peer.uid))
-        acceptor_settle(acceptor, true);
-    else
-        admission_wait(acceptor->desk, ADMISSION_FULL);
-}
+/* ---- accepting ---- */
 
-static void acceptor_take(struct acceptor *acceptor, int fd, struct admission_pass *pass)
+/* Whoever is welcome: is served, waits, or is refused. */
+static void acceptor_take(struct acceptor *acceptor, int fd, const struct peer *peer)
 {
-    struct peer peer;
+    struct admission_pass pass;
+    enum admission_verdict why = acceptor_enter(acceptor, peer->uid, &pass);
 
-    if (!acceptor_welcomes(acceptor, fd, &peer)) {
-        close(fd);
-        admission_leave(pass);
-    } else if (acceptor_knows(acceptor, pass, peer.uid)) {
-        acceptor_serve(acceptor, fd, &peer, pass);
-    } else if (!acceptor_lodge(acceptor, fd, &peer, pass)) {
-        acceptor_refuse(acceptor, fd, &peer, pass);
+    if (why == ADMISSION_IN) {
+        acceptor_serve(acceptor, fd, peer, &pass);
+    } else if (why == ADMISSION_USER_FULL) {
+        if (!acceptor_hears(acceptor, fd, peer))
+            acceptor_refuse(acceptor, fd, peer);
+    } else {
+        acceptor_lodge(acceptor, fd, peer);
+        /* The retry is under way for those who have been waiting. */
+        if (waiting_room_n_guests(&acceptor->room) == 1)
+            acceptor_serve_room(acceptor);
     }
-}
-
-/* A place for who is next. False when there is nobody, or no place: then it will be looked for again. */
-static bool acceptor_enter(struct acceptor *acceptor, struct admission_pass *ret_pass)
-{
-    bool anyway = acceptor_is_emptying(acceptor);
-    enum admission_verdict verdict;
-
-    while ((verdict = admission_enter(acceptor->desk, anyway, ret_pass)) != ADMISSION_IN) {
-        if (!acceptor_has_somebody(acceptor)) {
-            acceptor_tell_calm(acceptor);
-            return false;
-        }
-        if (acceptor_make_room(acceptor, verdict))
-            continue;
-        /* It has promised to wait for a place: one may have been given back just before. */
-        if (admission_enter(acceptor->desk, anyway, ret_pass) != ADMISSION_IN)
-            return false;
-        admission_leave(ret_pass);
-        return false;
-    }
-    return true;
 }
 
 /* Out of memory, or of descriptors although they were counted: what others have opened, or the whole system. */
@@ -325,42 +375,46 @@ static void acceptor_fail(struct acceptor *acceptor, int error_number)
                      !atomic_load(&acceptor->desk->admission->house->shortage.waiting)))
         LOG_EVENT(LOG_LEVEL_ERROR, "cannot accept", LOG_STRING("listener", acceptor->config->name),
                   LOG_STRING("error", strerror(error_number)));
-    if (!emptying)
-        acceptor_make_room(acceptor, ADMISSION_NO_DESCRIPTORS);
+    if (emptying)
+        return;
+    acceptor_pause(acceptor);
+    acceptor_want_descriptor(acceptor);
 }
 
-/* Takes one connection. False when there is none, or none can be taken now. */
-static bool acceptor_accept_one(struct acceptor *acceptor)
-{
-    struct admission_pass pass;
-    int fd, error_number;
+enum acceptance { ACCEPTED_NONE, ACCEPTED_REFUSED, ACCEPTED_ONE };
 
-    if (!acceptor_enter(acceptor, &pass))
-        return false;
-    fd = accept4(acceptor->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+/* Takes one connection. NONE when there is none, or none can be taken now. */
+static enum acceptance acceptor_accept_one(struct acceptor *acceptor)
+{
+    int fd = accept4(acceptor->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    struct peer peer;
+
     if (fd >= 0) {
-        acceptor_take(acceptor, fd, &pass);
-        return true;
+        if (acceptor_welcomes(acceptor, fd, &peer)) {
+            acceptor_take(acceptor, fd, &peer);
+            return ACCEPTED_ONE;
+        }
+        close(fd);
+        return ACCEPTED_REFUSED;
     }
-    error_number = errno;
-    if (error_number == ECONNABORTED || error_number == EINTR || error_number == EAGAIN) {
-        admission_leave(&pass);
-        if (error_number == EAGAIN)
-            acceptor_tell_calm(acceptor);
-        return error_number != EAGAIN;
-    }
-    /* Untold: workers that lack the same would only keep each other busy. */
-    admission_cancel(&pass);
-    acceptor_fail(acceptor, error_number);
-    return false;
+    if (errno == ECONNABORTED || errno == EINTR)
+        return ACCEPTED_REFUSED;
+    if (errno != EAGAIN)
+        acceptor_fail(acceptor, errno);
+    else if (waiting_room_n_guests(&acceptor->room) == 0)
+        acceptor_tell_calm(acceptor);
+    return ACCEPTED_NONE;
 }
 
 static void acceptor_on_ready(struct source *source, uint32_t events)
 {
     struct acceptor *acceptor = CONTAINER_OF(source, struct acceptor, source);
+    int n_left[] = {[ACCEPTED_REFUSED] = REFUSE_MOST, [ACCEPTED_ONE] = ACCEPT_MOST};
+    enum acceptance accepted;
 
-    for (int i = 0; i < ACCEPT_MOST && acceptor_accept_one(acceptor); i++)
-        ;
+    do
+        accepted = acceptor_accept_one(acceptor);
+    while (accepted != ACCEPTED_NONE && --n_left[accepted] > 0 && acceptor->state == ACCEPTOR_OPEN);
     /* Another worker has shut it, and it is ready for ever: what is left is taken when we are told to empty it, too. */
     if (events & EPOLLHUP)
         loop_remove(source);
@@ -368,24 +422,47 @@ static void acceptor_on_ready(struct source *source, uint32_t events)
 
 /* ---- life ---- */
 
+/* There may be places, for whoever waits and for whoever is in the backlog. */
+static void acceptor_look_again(struct acceptor *acceptor)
+{
+    admission_stop_waiting(acceptor->desk);
+    timer_disarm(&acceptor->retry);
+    acceptor_answer_petitioner(acceptor, false);
+    acceptor_serve_room(acceptor);
+    /* With nobody in the room one more can be taken in any case, and waits for its descriptor there. */
+    if (acceptor->state == ACCEPTOR_WAITING &&
+        (waiting_room_n_guests(&acceptor->room) == 0 || admission_has_descriptor(acceptor->desk->admission)))
+        acceptor_open(acceptor);
+}
+
+static void acceptor_on_retry(struct timer *timer)
+{
+    acceptor_look_again(CONTAINER_OF(timer, struct acceptor, retry));
+}
+
 void acceptor_look(struct acceptor *acceptor)
 {
-    uid_t uid = atomic_exchange(&acceptor->desk->asked_for, ADMISSION_NOBODY);
+    struct admission_desk *desk = acceptor->desk;
+    uid_t uid = atomic_load(&desk->asked_for);
 
-    if (atomic_exchange(&acceptor->desk->asked, false))
-        acceptor_let_one_go(acceptor, ADMISSION_NOBODY);
-    /* Somebody else may have let one go already. */
-    if (uid != ADMISSION_NOBODY && admission_user_is_full(acceptor->desk->admission, uid))
-        acceptor_let_one_go(acceptor, uid);
-    acceptor_look_after_guest(acceptor);
-    if (acceptor->state == ACCEPTOR_WAITING)
-        acceptor_open(acceptor);
+    if (atomic_exchange(&desk->asked, false))
+        acceptor_yield_one(acceptor, ADMISSION_NOBODY, ADMISSION_NO_DESCRIPTORS);
+    if (atomic_exchange(&desk->asked_by_user, false)) {
+        enum admission_verdict why = admission_look(desk->admission, uid);
+
+        /* Somebody else may have let one go already. */
+        if (why != ADMISSION_IN)
+            acceptor_yield_one(acceptor, uid, why);
+    }
+    acceptor_look_again(acceptor);
 }
 
 static void acceptor_close(struct acceptor *acceptor)
 {
-    if (acceptor->guest.fd >= 0)
-        acceptor_settle(acceptor, false);
+    if (acceptor->petitioner.fd >= 0)
+        close(acceptor->petitioner.fd);
+    acceptor->petitioner.fd = -1;
+    timer_disarm(&acceptor->petitioner.patience);
     admission_stop_waiting(acceptor->desk);
     timer_disarm(&acceptor->retry);
     loop_remove(&acceptor->source);
@@ -408,8 +485,10 @@ void acceptor_empty(struct acceptor *acceptor)
         return;
     acceptor_shut(acceptor);
     acceptor_move(acceptor, ACCEPTOR_EMPTYING);
+    acceptor_answer_petitioner(acceptor, true);
+    acceptor_serve_room(acceptor);
     /* What can have been in it, and no more: a peer that is refused and comes again must not hold up a stop. */
-    for (uint32_t i = 0; i <= acceptor->config->backlog && acceptor_accept_one(acceptor); i++)
+    for (uint32_t i = 0; i <= acceptor->config->backlog && acceptor_accept_one(acceptor) != ACCEPTED_NONE; i++)
         ;
     acceptor_close(acceptor);
     acceptor_move(acceptor, ACCEPTOR_CLOSED);
@@ -426,12 +505,14 @@ void acceptor_init(struct acceptor *acceptor, struct acceptor_host *host, const 
                    struct admission_desk *desk)
 {
     *acceptor = (struct acceptor){
-        .host = host, .config = config, .desk = desk, .fd = -1, .source = SOURCE_INIT, .guest.fd = -1};
+        .host = host, .config = config, .desk = desk, .fd = -1, .source = SOURCE_INIT, .petitioner.fd = -1};
+    waiting_room_init(&acceptor->room, desk->admission, config->backlog);
     timer_init(&acceptor->retry, acceptor_on_retry);
-    timer_init(&acceptor->guest.patience, acceptor_on_patience);
+    timer_init(&acceptor->petitioner.patience, acceptor_on_patience);
 }
 
 void acceptor_deinit(struct acceptor *acceptor)
 {
     acceptor_close(acceptor);
+    waiting_room_deinit(&acceptor->room);
 }

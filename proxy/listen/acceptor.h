@@ -1,16 +1,18 @@
 /* Acceptors: a worker's hold on a listener. One accepts, asks admission, and hands the client on.
  *
- *               change                    full, and somebody is there
+ *               change                     no descriptors for clients
  *   CLOSED ------------------> OPEN <------------------------------> WAITING
  *     ^                          |    a place was given back, or        |
  *     |                          |    some time has passed              |
  *     |        empty             v                                      |
  *     +--------------------- EMPTYING <---------------------------------+
  *
- * When all places are taken, the client that has been idle for longest makes room for who is next in the backlog. Whose
- * it is does not matter: an idle connection costs its owner no more than another connect, and who wants places for each
- * user sets limits.connections_per_uid. A user who has as many as that lets the longest idle of its own go, never
- * somebody else's. When nobody is idle, the rest wait in the backlog, and are served as soon as somebody leaves.
+ * The peer is looked at before anything else: who may not come in is closed at once, and costs nobody a place, nor
+ * anybody's idle client. Many of those are taken in a turn, since they cost little and stand in front of others.
+ *
+ * Who may come in and finds no place takes that of an idle client (admission), or waits in the waiting room. A user who
+ * has limits.connections_per_uid clients lets the longest idle of its own go, never somebody else's, and is turned away
+ * when none is. Accepting stops only for want of descriptors.
  *
  * But what is left in the backlog of a socket that is going away has nobody else to serve it: who empties it takes
  * everybody. */
@@ -22,6 +24,7 @@
 #include "proxy/base/state.h"
 #include "proxy/listen/admission.h"
 #include "proxy/listen/peer.h"
+#include "proxy/listen/waiting_room.h"
 #include "proxy/report/metrics.h"
 
 enum acceptor_state { ACCEPTOR_CLOSED, ACCEPTOR_OPEN, ACCEPTOR_WAITING, ACCEPTOR_EMPTYING };
@@ -40,10 +43,9 @@ struct acceptor_host {
 };
 
 /* Somebody whose user has as many clients as it may, while other workers are asked to let an idle one of them go. */
-struct acceptor_guest {
+struct acceptor_petitioner {
     int fd; /* owned, -1: none */
     struct peer peer;
-    struct admission_pass pass;
     struct timer patience;
 };
 
@@ -55,8 +57,9 @@ struct acceptor {
     enum acceptor_state state;
     int fd; /* owned: a duplicate of the listener's, -1 when closed */
     struct source source;
-    struct timer retry; /* while WAITING */
-    struct acceptor_guest guest;
+    struct timer retry; /* while WAITING, and while somebody waits */
+    struct waiting_room room;
+    struct acceptor_petitioner petitioner;
     uint64_t n_refused; /* peers */
     struct instant next_refused_line, next_unwatched_line;
 };

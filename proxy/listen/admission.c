@@ -3,7 +3,10 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "proxy/base/shares.h"
+
 #define FIRST_CAPACITY 16
+#define LOOK_MOST 256 /* at idle clients, for one of the user who has the most */
 
 struct admission_user {
     uid_t uid;
@@ -34,7 +37,6 @@ int admission_init(struct admission *admission, struct admission_house *house, c
     for (size_t i = 0; i < n_workers; i++) {
         desks[i].admission = admission;
         desks[i].idle_since_ns = UINT64_MAX;
-        desks[i].asked_for = ADMISSION_NOBODY;
         list_init(&desks[i].idle);
     }
     episode_init(&admission->crowding);
@@ -90,6 +92,98 @@ static void admission_tell(struct admission *admission)
     }
 }
 
+/* ---- users ---- */
+
+/* Few users have clients at once, and none of them more than a place: a search from the front will do. */
+static struct admission_user *admission_find(const struct admission *admission, uid_t uid)
+{
+    for (size_t i = 0; i < admission->n_users; i++)
+        if (admission->users[i].uid == uid)
+            return &admission->users[i];
+    return NULL;
+}
+
+static uint32_t admission_count_of(const struct admission *admission, uid_t uid)
+{
+    const struct admission_user *user = admission_find(admission, uid);
+
+    return user ? user->n_clients : 0;
+}
+
+static uint32_t admission_most_of_all(const struct admission *admission)
+{
+    uint32_t most = 0;
+
+    for (size_t i = 0; i < admission->n_users; i++)
+        if (admission->users[i].n_clients > most)
+            most = admission->users[i].n_clients;
+    return most;
+}
+
+/* One client more. False when out of memory. */
+static bool admission_count_user(struct admission *admission, uid_t uid)
+{
+    struct admission_user *user = admission_find(admission, uid);
+
+    if (!user && admission->n_users == admission->capacity) {
+        size_t capacity = admission->capacity ? 2 * admission->capacity : FIRST_CAPACITY;
+        struct admission_user *users = reallocarray(admission->users, capacity, sizeof(*users));
+
+        if (!users)
+            return false;
+        admission->users = users;
+        admission->capacity = capacity;
+    }
+    if (!user) {
+        user = &admission->users[admission->n_users++];
+        *user = (struct admission_user){.uid = uid};
+    }
+    user->n_clients++;
+    return true;
+}
+
+static void admission_forget_user(struct admission *admission, uid_t uid)
+{
+    struct admission_user *user = admission_find(admission, uid);
+
+    if (user && --user->n_clients == 0)
+        *user = admission->users[--admission->n_users];
+}
+
+uint32_t admission_n_of(struct admission *admission, uid_t uid)
+{
+    uint32_t n;
+
+    pthread_mutex_lock(&admission->lock);
+    n = admission_count_of(admission, uid);
+    pthread_mutex_unlock(&admission->lock);
+    return n;
+}
+
+/* With the lock held. */
+static enum admission_verdict admission_judge(const struct admission *admission, uid_t uid)
+{
+    const struct listener_config *config = admission->config;
+    uint32_t n = admission_count_of(admission, uid), most = admission_most(config);
+    uint32_t n_all = atomic_load_explicit(&admission->n_clients, memory_order_relaxed);
+
+    /* One that is not below limits.connections is none: who meets that one waits. */
+    if (uid != ADMISSION_NOBODY && n >= config->limit_connections_per_uid &&
+        config->limit_connections_per_uid < config->limit_connections)
+        return ADMISSION_USER_FULL;
+    return share_allows(n, n_all < most ? most - n_all : 0) ? ADMISSION_IN : ADMISSION_FULL;
+}
+
+enum admission_verdict admission_look(struct admission *admission, uid_t uid)
+{
+    enum admission_verdict verdict;
+
+    pthread_mutex_lock(&admission->lock);
+    verdict = admission_judge(admission, uid);
+    pthread_mutex_unlock(&admission->lock);
+    return verdict;
+}
+
 /* ---- who could make room ---- */
 
 /* Of a count that only its own thread changes. */
@@ -134,13 +228,48 @@ void admission_busy(struct admission_pass *pass)
         admission_publish_longest(pass->desk);
 }
 
-struct admission_pass *admission_longest(struct admission_desk *desk, uid_t uid, struct instant now)
+static bool admission_has_idled(const struct admission_pass *pass, struct instant now)
 {
+    return !instant_before(now, instant_add_ms(pass->idle_since, ADMISSION_IDLE_LEAST_MS));
+}
+
+/* Of those who have been idle for long enough, one of the user who has the most: if that is this user, or one who has
+ * at least two more. Most often it is the first, or nobody; how many are looked at is bounded. */
+static struct admission_pass *admission_richest(struct admission_desk *desk, uid_t uid, struct instant now)
+{
+    struct admission *admission = desk->admission;
+    struct admission_pass *richest = NULL;
+    uint32_t own, most_of_all, most = 0;
+    int n_looks = 0;
+
+    pthread_mutex_lock(&admission->lock);
+    own = admission_count_of(admission, uid);
+    most_of_all = admission_most_of_all(admission);
+    for (struct list *link = desk->idle.next; link != &desk->idle && n_looks++ < LOOK_MOST; link = link->next) {
+        struct admission_pass *pass = CONTAINER_OF(link, struct admission_pass, link);
+        uint32_t n = admission_count_of(admission, pass->uid);
+
+        if (!admission_has_idled(pass, now) || most == most_of_all)
+            break;
+        if (n <= most || (pass->uid != uid && n < own + 2))
+            continue;
+        richest = pass;
+        most = n;
+    }
+    pthread_mutex_unlock(&admission->lock);
+    return richest;
+}
+
+struct admission_pass *admission_longest(struct admission_desk *desk, uid_t uid, enum admission_verdict why,
+                                         struct instant now)
+{
+    if (why == ADMISSION_FULL)
+        return admission_richest(desk, uid, now);
     for (struct list *link = desk->idle.next; link != &desk->idle; link = link->next) {
         struct admission_pass *pass = CONTAINER_OF(link, struct admission_pass, link);
 
-        if (uid == ADMISSION_NOBODY)
-            return instant_before(now, instant_add_ms(pass->idle_since, ADMISSION_IDLE_LEAST_MS)) ? NULL : pass;
+        if (why == ADMISSION_NO_DESCRIPTORS)
+            return admission_has_idled(pass, now) ? pass : NULL;
         if (pass->uid == uid)
             return pass;
     }
@@ -148,162 +277,133 @@ struct admission_pass *admission_longest(struct admission_desk *desk, uid_t uid,
 }
 
 /* The desk of the one that has been idle for longest. */
-static struct admission_desk *admission_find_longest(struct admission *admission, enum admission_verdict want,
-                                                     uint64_t *ret_since_ns)
+static struct admission_desk *admission_find_longest(const struct admission_house *house, uint64_t *ret_since_ns)
 {
-    struct list *admissions = &admission->house->admissions;
     struct admission_desk *longest = NULL;
 
     *ret_since_ns = UINT64_MAX;
-    for (struct list *link = admissions->next; link != admissions; link = link->next) {
-        struct admission *other = CONTAINER_OF(link, struct admission, link);
+    for (struct list *link = house->admissions.next; link != &house->admissions; link = link->next) {
+        struct admission *admission = CONTAINER_OF(link, struct admission, link);
 
-        for (size_t i = 0; i < other->n_desks && (other == admission || want == ADMISSION_NO_DESCRIPTORS); i++) {
-            uint64_t since_ns = atomic_load_explicit(&other->desks[i].idle_since_ns, memory_order_relaxed);
+        for (size_t i = 0; i < admission->n_desks; i++) {
+            uint64_t since_ns = atomic_load_explicit(&admission->desks[i].idle_since_ns, memory_order_relaxed);
 
             if (since_ns >= *ret_since_ns)
                 continue;
             *ret_since_ns = since_ns;
-            longest = &other->desks[i];
+            longest = &admission->desks[i];
         }
     }
     return longest;
 }
 
-uint64_t admission_ask(struct admission_desk *desk, enum admission_verdict want, struct instant now,
-                       struct admission_desk **ret_desk)
+/* In how many milliseconds somebody who has been idle since then will have been for long enough. */
+static uint64_t admission_due_in_ms(uint64_t since_ns, struct instant now)
 {
-    uint64_t since_ns;
-    struct admission_desk *longest = admission_find_longest(desk->admission, want, &since_ns);
     struct instant due = instant_add_ms((struct instant){since_ns}, ADMISSION_IDLE_LEAST_MS);
+
+    return instant_before(now, due) ? instant_elapsed_us(now, due) / 1000 + 1 : 0;
+}
+
+uint64_t admission_idle_in_ms(const struct admission_desk *desk, struct instant now)
+{
+    uint64_t since_ns = atomic_load_explicit(&desk->idle_since_ns, memory_order_relaxed);
+
+    return since_ns == UINT64_MAX ? ADMISSION_NOBODY_IS_IDLE : admission_due_in_ms(since_ns, now);
+}
+
+uint64_t admission_ask(struct admission_desk *desk, struct instant now, struct admission_desk **ret_desk)
+{
+    uint64_t since_ns, ms;
+    struct admission_desk *longest = admission_find_longest(desk->admission->house, &since_ns);
 
     if (!longest)
         return ADMISSION_NOBODY_IS_IDLE;
-    if (instant_before(now, due))
-        return instant_elapsed_us(now, due) / 1000 + 1;
+    ms = admission_due_in_ms(since_ns, now);
+    if (ms > 0)
+        return ms;
     *ret_desk = longest;
     if (longest != desk && !atomic_exchange(&longest->asked, true))
         longest->told(longest);
     return 0;
 }
 
-void admission_ask_for(struct admission_desk *desk, uid_t uid)
+bool admission_ask_for(struct admission_desk *desk, uid_t uid)
 {
     struct admission *admission = desk->admission;
+    bool asked = false;
 
     for (size_t i = 0; i < admission->n_desks; i++) {
         struct admission_desk *other = &admission->desks[i];
 
-        if (other == desk)
+        if (other == desk || atomic_load_explicit(&other->n_idle, memory_order_relaxed) == 0)
             continue;
         atomic_store(&other->asked_for, uid);
+        atomic_store(&other->asked_by_user, true);
         other->told(other);
+        asked = true;
     }
-}
-
-/* ---- users ---- */
-
-/* A limit that limits.connections makes idle needs no counting. */
-static bool admission_counts_users(const struct admission *admission, uid_t uid)
-{
-    const struct listener_config *config = admission->config;
-
-    return config->limit_connections_per_uid < config->limit_connections && uid != ADMISSION_NOBODY;
-}
-
-/* Few users have clients at once, and none of them more than a place: a search from the front will do. */
-static struct admission_user *admission_find(const struct admission *admission, uid_t uid)
-{
-    for (size_t i = 0; i < admission->n_users; i++)
-        if (admission->users[i].uid == uid)
-            return &admission->users[i];
-    return NULL;
-}
-
-static struct admission_user *admission_add_user(struct admission *admission, uid_t uid)
-{
-    if (admission->n_users == admission->capacity) {
-        size_t capacity = admission->capacity ? 2 * admission->capacity : FIRST_CAPACITY;
-        struct admission_user *users = reallocarray(admission->users, capacity, sizeof(*users));
-
-        if (!users)
-            return NULL;
-        admission->users = users;
-        admission->capacity = capacity;
-    }
-    admission->users[admission->n_users] = (struct admission_user){.uid = uid};
-    return &admission->users[admission->n_users++];
-}
-
-static bool admission_count_user(struct admission *admission, uid_t uid)
-{
-    struct admission_user *user;
-    bool room;
-
-    pthread_mutex_lock(&admission->lock);
-    user = admission_find(admission, uid);
-    if (!user)
-        user = admission_add_user(admission, uid);
-    room = user && user->n_clients < admission->config->limit_connections_per_uid;
-    if (room)
-        user->n_clients++;
-    pthread_mutex_unlock(&admission->lock);
-    return room;
-}
-
-bool admission_user_is_full(struct admission *admission, uid_t uid)
-{
-    const struct admission_user *user;
-    bool full;
-
-    pthread_mutex_lock(&admission->lock);
-    user = admission_find(admission, uid);
-    full = user && user->n_clients >= admission->config->limit_connections_per_uid;
-    pthread_mutex_unlock(&admission->lock);
-    return full;
-}
-
-static void admission_forget_user(struct admission *admission, uid_t uid)
-{
-    struct admission_user *user;
-
-    pthread_mutex_lock(&admission->lock);
-    user = admission_find(admission, uid);
-    if (user && --user->n_clients == 0)
-        *user = admission->users[--admission->n_users];
-    pthread_mutex_unlock(&admission->lock);
+    return asked;
 }
 
 /* ---- passes ---- */
 
-enum admission_verdict admission_enter(struct admission_desk *desk, bool anyway, struct admission_pass *ret_pass)
+/* A descriptor for another, of those that clients may have. */
+static bool admission_take_descriptor(struct admission_house *house, bool anyway)
 {
-    struct admission *admission = desk->admission;
-    struct admission_house *house = admission->house;
-
-    if (atomic_fetch_add(&admission->n_clients, 1) >= admission->config->limit_connections && !anyway) {
-        atomic_fetch_sub(&admission->n_clients, 1);
-        return ADMISSION_FULL;
-    }
-    if (atomic_fetch_add(&house->n_clients, 1) >= house->most_clients && !anyway) {
-        atomic_fetch_sub(&house->n_clients, 1);
-        atomic_fetch_sub(&admission->n_clients, 1);
-        return ADMISSION_NO_DESCRIPTORS;
-    }
-    *ret_pass = (struct admission_pass){.desk = desk, .uid = ADMISSION_NOBODY};
-    return ADMISSION_IN;
+    if (atomic_fetch_add(&house->n_clients, 1) < house->most_clients || anyway)
+        return true;
+    atomic_fetch_sub(&house->n_clients, 1);
+    return false;
 }
 
-bool admission_know(struct admission_pass *pass, uid_t uid)
+enum admission_verdict admission_enter(struct admission_desk *desk, uid_t uid, bool anyway,
+                                       struct admission_pass *ret_pass)
 {
-    struct admission *admission = pass->desk->admission;
+    struct admission *admission = desk->admission;
+    enum admission_verdict verdict;
+    bool counted = false;
 
-    if (!admission_counts_users(admission, uid))
-        return true;
-    if (!admission_count_user(admission, uid))
-        return false;
-    pass->uid = uid;
-    return true;
+    pthread_mutex_lock(&admission->lock);
+    verdict = anyway ? ADMISSION_IN : admission_judge(admission, uid);
+    if (verdict == ADMISSION_IN && !admission_take_descriptor(admission->house, anyway))
+        verdict = ADMISSION_NO_DESCRIPTORS;
+    if (verdict == ADMISSION_IN) {
+        counted = admission_count_user(admission, uid);
+        atomic_fetch_add(&admission->n_clients, 1);
+    }
+    pthread_mutex_unlock(&admission->lock);
+    if (verdict == ADMISSION_IN)
+        *ret_pass = (struct admission_pass){.desk = desk, .uid = uid, .counted = counted};
+    return verdict;
+}
+
+/* What a pass counts, but for its descriptor. */
+static void admission_discount(struct admission_pass *pass)
+{
+    if (pass->tunnel)
+        admission_add(&pass->desk->n_tunnels, -1);
+    if (pass->counted)
+        admission_forget_user(pass->desk->admission, pass->uid);
+    pass->counted = false;
+    pass->yielded = true;
+}
+
+enum admission_verdict admission_replace(struct admission_pass *old, uid_t uid, struct admission_pass *ret_pass)
+{
+    struct admission *admission = old->desk->admission;
+
+    if (!admission_take_descriptor(admission->house, false)) {
+        admission_yield(old);
+        return ADMISSION_NO_DESCRIPTORS;
+    }
+    admission_busy(old);
+    *ret_pass = (struct admission_pass){.desk = old->desk, .uid = uid};
+    pthread_mutex_lock(&admission->lock);
+    admission_discount(old);
+    ret_pass->counted = admission_count_user(admission, uid);
+    pthread_mutex_unlock(&admission->lock);
+    return ADMISSION_IN;
 }
 
 static void admission_give_place(struct admission_pass *pass)
@@ -313,12 +413,10 @@ static void admission_give_place(struct admission_pass *pass)
     admission_busy(pass);
     if (pass->yielded)
         return;
-    pass->yielded = true;
-    if (pass->tunnel)
-        admission_add(&pass->desk->n_tunnels, -1);
-    if (pass->uid != ADMISSION_NOBODY)
-        admission_forget_user(admission, pass->uid);
+    pthread_mutex_lock(&admission->lock);
+    admission_discount(pass);
     atomic_fetch_sub(&admission->n_clients, 1);
+    pthread_mutex_unlock(&admission->lock);
 }
 
 void admission_yield(struct admission_pass *pass)
@@ -327,22 +425,26 @@ void admission_yield(struct admission_pass *pass)
     admission_tell(pass->desk->admission);
 }
 
-void admission_cancel(struct admission_pass *pass)
-{
-    if (!pass->desk)
-        return;
-    admission_give_place(pass);
-    atomic_fetch_sub(&pass->desk->admission->house->n_clients, 1);
-    *pass = (struct admission_pass){.desk = NULL, .uid = ADMISSION_NOBODY};
-}
-
 void admission_leave(struct admission_pass *pass)
 {
     struct admission *admission = pass->desk ? pass->desk->admission : NULL;
 
-    admission_cancel(pass);
-    if (admission)
-        admission_tell(admission);
+    if (!admission)
+        return;
+    admission_give_place(pass);
+    atomic_fetch_sub(&admission->house->n_clients, 1);
+    *pass = (struct admission_pass){.desk = NULL, .uid = ADMISSION_NOBODY};
+    admission_tell(admission);
+}
+
+bool admission_lodge(struct admission *admission)
+{
+    return atomic_fetch_add(&admission->house->n_clients, 1) < admission->house->most_clients;
+}
+
+void admission_unlodge(struct admission *admission)
+{
+    atomic_fetch_sub(&admission->house->n_clients, 1);
 }
 
 void admission_tunnel(struct admission_pass *pass)

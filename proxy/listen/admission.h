@@ -1,13 +1,17 @@
-/* Admission: how many clients a listener has, how many of each user, who waits for a place, and who could make room.
+/* Admission: how many clients a listener has, how many of each user, who waits for a place, and who makes room.
  *
  *   house         the process: how many descriptors clients may have
  *     admission   one for each listener, shared by all workers: the counts
  *       desk      one worker's part of it: gives passes and takes them back, knows who is idle, and waits for a place
  *         pass    what a client or a tunnel holds from being accepted to its end
  *
- * Giving a pass back tells the desks that wait for one, in whichever worker they are. When all places are taken, the
- * client that has been idle for longest makes room for the next: whoever needs a place compares what the desks say of
- * their longest (an atomic each), and asks the desk that has it. Only a desk's own worker touches its clients. */
+ * A pass is for somebody whose user is known: who may not come in at all is gone before, and costs nobody a place. One
+ * user may have limits.connections; all together a seventh more, of which each may take another only as base/shares
+ * says, so that nobody is shut out. Who finds no place takes that of an idle client of its own user, or of a user who
+ * has more: the one with the most, and of those the one that has been idle for longest. Only a desk's own worker
+ * touches its clients: others ask it.
+ *
+ * Giving a pass back tells the desks that wait for one, in whichever worker they are. */
 #ifndef PORTHOLE_LISTEN_ADMISSION_H
 #define PORTHOLE_LISTEN_ADMISSION_H
 
@@ -35,7 +39,8 @@ struct admission_user;
 
 enum admission_verdict {
     ADMISSION_IN,
-    ADMISSION_FULL,           /* the listener has as many clients as it may */
+    ADMISSION_FULL,           /* the listener has no place for another of this user */
+    ADMISSION_USER_FULL,      /* the user has as many as limits.connections_per_uid */
     ADMISSION_NO_DESCRIPTORS, /* the process has as many as its descriptors allow */
 };
 
@@ -43,8 +48,8 @@ enum admission_verdict {
 struct admission_house {
     struct list admissions; /* of admission; complete before the first worker starts */
     uint32_t most_clients;  /* of all listeners together: the other descriptors are for targets, health and logs */
-    atomic_uint n_clients;
-    atomic_uint n_waiting; /* desks */
+    atomic_uint n_clients;  /* with those who wait for a place */
+    atomic_uint n_waiting;  /* desks */
     struct episode shortage;
 };
 
@@ -55,10 +60,11 @@ struct admission_desk {
     /* Since when the first of them is, UINT64_MAX when there is none: for other workers. */
     atomic_uint_fast64_t idle_since_ns;
     atomic_uint n_idle, n_tunnels; /* written by the worker only */
-    atomic_uint asked_for; /* one of this user's is to make room, when it has as many as it may; or ADMISSION_NOBODY */
-    atomic_bool asked;     /* the first of them is to make room */
-    atomic_bool waiting;   /* to be told of the next place */
-    atomic_bool short_of;  /* waits for a descriptor: a place on another listener will do */
+    atomic_uint asked_for;         /* one is to make room for this user; if asked_by_user */
+    atomic_bool asked_by_user;
+    atomic_bool asked;                         /* the first of them is to make room, for a descriptor */
+    atomic_bool waiting;                       /* to be told of the next place */
+    atomic_bool short_of;                      /* waits for a descriptor: a place on another listener will do */
     void (*told)(struct admission_desk *desk); /* there may be a place, or it is asked; called by any thread */
     void *closure;                             /* of whoever is told */
 };
@@ -66,7 +72,8 @@ struct admission_desk {
 /* Embedded in its holder; of one thread. */
 struct admission_pass {
     struct admission_desk *desk; /* NULL: none is held */
-    uid_t uid;                   /* whose it is counted as, or ADMISSION_NOBODY */
+    uid_t uid;                   /* whose it is, or ADMISSION_NOBODY */
+    bool counted;                /* as that user's; not when out of memory */
     bool idle;                   /* its holder does nothing: it is in desk->idle by link */
     bool tunnel;                 /* its holder is one */
     bool yielded;                /* its place is another's: only the descriptor still counts */
@@ -80,7 +87,7 @@ struct admission {
     const struct listener_config *config; /* borrowed from the snapshot that the server holds */
     struct admission_desk *desks;         /* owned; one for each worker */
     size_t n_desks;
-    atomic_uint n_clients;
+    atomic_uint n_clients; /* changed with the lock held */
     struct episode crowding;
     pthread_mutex_t lock;         /* of what follows */
     struct admission_user *users; /* owned; those who have a client */
@@ -96,18 +103,22 @@ int admission_init(struct admission *admission, struct admission_house *house, c
                    size_t n_workers) WARN_UNUSED;
 void admission_deinit(struct admission *admission);
 
-/* A pass for somebody whose user is not known yet; with `anyway` whatever the limits. */
-enum admission_verdict admission_enter(struct admission_desk *desk, bool anyway,
+/* How many clients a listener may have, of all users. */
+static inline uint32_t admission_most(const struct listener_config *config)
+{
+    return config->limit_connections + (config->limit_connections + 6) / 7;
+}
+
+/* A pass for one of this user, or of ADMISSION_NOBODY; with `anyway` whatever the limits. */
+enum admission_verdict admission_enter(struct admission_desk *desk, uid_t uid, bool anyway,
                                        struct admission_pass *ret_pass) WARN_UNUSED;
-/* Its user turned out to be this one; false when that user has as many as it may, or when out of memory: the client is
- * to be turned away. Costs nothing on a listener without such a limit. */
-bool admission_know(struct admission_pass *pass, uid_t uid) WARN_UNUSED;
 /* Gives it back; harmless when none is held. */
 void admission_leave(struct admission_pass *pass);
-/* The same for a pass that nobody came to use: nobody is told, since nothing has become free. */
-void admission_cancel(struct admission_pass *pass);
-/* Its holder is going: the place is another's from now on. */
+/* Its holder is going: the place is another's from now on, its descriptor is not. */
 void admission_yield(struct admission_pass *pass);
+/* The same, and the place is this user's: a pass for it, unless there is no descriptor for another. */
+enum admission_verdict admission_replace(struct admission_pass *old, uid_t uid,
+                                         struct admission_pass *ret_pass) WARN_UNUSED;
 /* Hands a pass on: `from` holds none any more. */
 struct admission_pass admission_steal(struct admission_pass *from);
 
@@ -126,28 +137,45 @@ struct admission_counts admission_count(const struct admission *admission);
 /* The holder has nothing under way, or has. Each harmless twice. */
 void admission_idle(struct admission_pass *pass, struct instant now);
 void admission_busy(struct admission_pass *pass);
-/* Of this desk, the one that has been idle for longest: for long enough when the user is ADMISSION_NOBODY; else of this
- * user, which is searched for, and however short, since the other choice is to turn another client of the same user
- * away. NULL when there is none. */
-struct admission_pass *admission_longest(struct admission_desk *desk, uid_t uid, struct instant now);
+/* Whose place, of this desk's, is for one of this user who was told `why`. NULL when there is none.
+ *
+ * FULL: its own, or one of a user who has at least two more. USER_FULL: its own, and however short it has been idle,
+ * since the other choice is to turn another client of the same user away. NO_DESCRIPTORS: whoever has been idle for
+ * longest. */
+struct admission_pass *admission_longest(struct admission_desk *desk, uid_t uid, enum admission_verdict why,
+                                         struct instant now);
 
 #define ADMISSION_NOBODY_IS_IDLE UINT64_MAX
-/* Who has been idle for longest, on this listener or, for want of descriptors, on any? Stores its desk in *ret_desk,
- * and asks that to let it go unless it is the caller's own. 0, or in how many milliseconds somebody will have been idle
- * for long enough, or ADMISSION_NOBODY_IS_IDLE. */
-uint64_t admission_ask(struct admission_desk *desk, enum admission_verdict want, struct instant now,
-                       struct admission_desk **ret_desk);
+/* Who has been idle for longest, on any listener? Stores its desk in *ret_desk, and asks that to let it go unless it is
+ * the caller's own. 0, or in how many milliseconds somebody will have been idle for long enough, or
+ * ADMISSION_NOBODY_IS_IDLE. */
+uint64_t admission_ask(struct admission_desk *desk, struct instant now, struct admission_desk **ret_desk);
+/* In how many milliseconds the first of this desk will have been; or ADMISSION_NOBODY_IS_IDLE. */
+uint64_t admission_idle_in_ms(const struct admission_desk *desk, struct instant now);
 
-/* The same of a user who has as many as it may, when the caller's own desk has none of its idle ones: asks all the
- * other desks. */
-void admission_ask_for(struct admission_desk *desk, uid_t uid);
-/* Whether a user has as many as it may. */
-bool admission_user_is_full(struct admission *admission, uid_t uid);
+/* There is no place for one of this user, and the caller's own desk cannot make one: asks the others who have somebody
+ * idle. False when there is none. */
+bool admission_ask_for(struct admission_desk *desk, uid_t uid);
+/* What one of this user would be told now, and whether it may have somebody else's place. */
+enum admission_verdict admission_look(struct admission *admission, uid_t uid);
+/* How many a user has. */
+uint32_t admission_n_of(struct admission *admission, uid_t uid);
+
+/* ---- those who are accepted and wait: only their descriptors count ---- */
+
+/* Whether there was one for it. It counts in any case. */
+bool admission_lodge(struct admission *admission);
+/* Whether there is one for another. */
+static inline bool admission_has_descriptor(const struct admission *admission)
+{
+    return atomic_load(&admission->house->n_clients) < admission->house->most_clients;
+}
+void admission_unlodge(struct admission *admission);
 
 /* ---- waiting ---- */
 
 /* There was no pass: desk->told will be called, at least once, after the next one is given back. Ask again after this,
- * and wait only then. */
+ * and wait only then. Harmless twice. */
 void admission_wait(struct admission_desk *desk, enum admission_verdict want);
 /* Does not wait any more; harmless when it did not. */
 void admission_stop_waiting(struct admission_desk *desk);

@@ -65,7 +65,7 @@ struct generation *generation_new(struct snapshot *snapshot, struct endpoints *e
         if (target_init(&generation->targets[i], &snapshot->targets[i], endpoints, snapshot->n_workers) < 0)
             return generation_unref(generation);
     for (size_t i = 0; i < snapshot->n_targets && generation_has_one_user(snapshot); i++)
-        generation->targets[i].n_shared = 0;
+        generation->targets[i].shares.first_come = true;
     return generation;
 }
 

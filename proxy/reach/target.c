@@ -13,8 +13,9 @@ int target_init(struct target *target, const struct target_config *config, struc
 {
     uint32_t share = (config->connections_max + n_workers - 1) / n_workers;
 
-    *target = (struct target){.config = config, .loop = table->loop, .most_open = share, .n_shared = share};
+    *target = (struct target){.config = config, .loop = table->loop, .most_open = share};
     shares_init(&target->shares);
+    target->shares.first_come = share < TARGET_LEAST_SHARED;
     target->endpoints = calloc(config->n_endpoints, sizeof(struct endpoint *));
     if (!target->endpoints)
         return -ENOMEM;
@@ -61,7 +62,7 @@ static uint32_t target_n_free(const struct target *target)
 
 static bool target_has_place(const struct target *target, const struct share *share)
 {
-    return share_allows(share->n_held, target_n_free(target), target->n_shared);
+    return shares_allow(&target->shares, share, target_n_free(target));
 }
 
 static void target_take_place(struct target *target, struct share *share)
@@ -105,8 +106,7 @@ static void ticket_settle(struct ticket *ticket)
 
 static void ticket_leave_queue(struct ticket *ticket)
 {
-    list_remove(&ticket->link);
-    ticket->target->n_queued--;
+    shares_unwait(&ticket->target->shares, ticket->share, &ticket->link);
     timer_disarm(&ticket->timer);
 }
 
@@ -215,9 +215,7 @@ enum connect_result target_ask(struct target *target, struct ticket *ticket, boo
         return target_serve(target, ticket, ret_connection, ret_failure);
     ticket_move(ticket, TICKET_QUEUED);
     ticket->target = target;
-    list_init(&ticket->link);
-    list_append(&ticket->share->waiting, &ticket->link);
-    target->n_queued++;
+    shares_wait(&target->shares, ticket->share, &ticket->link);
     timer_init(&ticket->timer, ticket_on_timer);
     timer_arm(target->loop, &ticket->timer, target->config->connect_timeout_ms);
     return CONNECT_WAIT;
@@ -249,7 +247,7 @@ static void target_serve_queue(struct target *target)
 {
     struct share *share;
 
-    while (target->n_queued > 0 && (share = shares_choose(&target->shares, target_n_free(target), target->n_shared))) {
+    while (target->shares.n_waiting > 0 && (share = shares_choose(&target->shares, target_n_free(target)))) {
         struct ticket *ticket = CONTAINER_OF(share->waiting.next, struct ticket, link);
         struct connection *connection = NULL;
         struct failure failure;
@@ -266,6 +264,6 @@ void target_give(struct target *target, struct connection *connection, bool reus
 
     pool_give(connection, reusable);
     target_free_place(target, share);
-    if (target->n_queued > 0)
+    if (target->shares.n_waiting > 0)
         target_serve_queue(target);
 }

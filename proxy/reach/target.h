@@ -14,6 +14,9 @@
 #include "proxy/base/shares.h"
 #include "proxy/reach/endpoint.h"
 
+/* A few are not worth keeping any free. */
+#define TARGET_LEAST_SHARED 4
+
 struct target {
     const struct target_config *config; /* borrowed from the generation's snapshot */
     struct loop *loop;                  /* borrowed */
@@ -21,9 +24,7 @@ struct target {
     size_t n_endpoints;
     uint32_t n_busy;      /* held, or being made */
     uint32_t most_open;   /* busy and idle; this worker's share of connections.max */
-    uint32_t n_shared;    /* as many, or 0 when only one user can come, for whom they all are */
     struct shares shares; /* who holds those that are busy; struct ticket waits in them for n_busy to fall */
-    uint32_t n_queued;    /* tickets that do */
 };
 
 /* One request for a connection.

@@ -85,8 +85,10 @@ static void frontend_on_upgrade(void *closure, struct MHD_Connection *connection
                                 size_t early_bytes, MHD_socket fd, struct MHD_UpgradeResponseHandle *handle)
 {
     struct client *client = closure;
-    struct tunnel_client end = {
-        .fd = fcntl(fd, F_DUPFD_CLOEXEC, 0), .generation = client->side.generation, .listener = client->side.listener};
+    struct tunnel_client end = {.fd = fcntl(fd, F_DUPFD_CLOEXEC, 0),
+                                .generation = client->side.generation,
+                                .listener = client->side.listener,
+                                .uid = client->peer.uid};
 
     (void)connection;
     (void)context;

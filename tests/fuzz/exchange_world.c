@@ -354,7 +354,7 @@ static void serve(int fd, const struct listener_config *listener)
     char text[80];
     int r;
 
-    if (admission_enter(&inside.admission.desks[0], true, &client.pass) != ADMISSION_IN)
+    if (admission_enter(&inside.admission.desks[0], peer.uid, true, &client.pass) != ADMISSION_IN)
         world_fail("a client was not let in");
     if (world.tcp_peers)
         snprintf(peer.address, sizeof(peer.address), "192.0.2.1");

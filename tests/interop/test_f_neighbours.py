@@ -1,6 +1,7 @@
 """Users of one socket, of whom one takes all that it can get: the others still get what they ask for."""
 
 import json
+import os
 import subprocess
 
 import peers
@@ -158,3 +159,97 @@ def target_of_one_user(context):
     _, target = house(context, {"max": 8}, peers={"allow": [{"uid": GREEDY}]})
     take(context, "drip", 20)
     target.await_count("/taken", 8, 20)
+
+
+def make_listener_test(kind, workers):
+    @test(f"limits.connections: one user's endless {kind} leave places for another user, {workers} workers")
+    def run(context):
+        need_root()
+        porthole, _ = house(context, {"max": 100}, workers=workers, limits={"connections": 8}, timeouts={"head": "60s"})
+        take(context, kind, 40)
+        served(context)
+        assert porthole.process.poll() is None
+
+
+for _kind, _workers in (("drip", 1), ("head", 1), ("tunnel", 2), ("head", 3)):
+    make_listener_test(_kind, _workers)
+
+
+@test("limits.connections: one user's idle clients make room for its own, and another's stay")
+def listener_idle(context):
+    need_root()
+    house(context, limits={"connections": 8}, peers={"allow": [{"uid": 0}, {"uid": GREEDY}]})
+    with wire.client(f"unix:{context.path('app.sock')}") as kept:
+        kept.send(wire.head())
+        assert wire.Response(kept).status == 200
+        results = ask(context, 60, "GET /asked HTTP/1.1\r\nHost: x\r\n\r\n", GREEDY)
+        assert all(status == "200" for status, _ in results), results
+        take(context, "head", 40)
+        kept.send(wire.head())
+        assert wire.Response(kept).status == 200
+
+
+# ---- refused peers ----
+
+# Connects as fast as it can, on 64 sockets at a time, each until it is closed at the other end.
+FLOOD = """
+import select, socket, sys
+path = sys.argv[1]
+print("flooding", flush=True)
+while not select.select([sys.stdin], [], [], 0)[0]:
+    held = []
+    for _ in range(64):
+        sock = socket.socket(socket.AF_UNIX)
+        sock.settimeout(60)
+        sock.connect(path)
+        held.append(sock)
+    for sock in held:
+        assert sock.recv(1) == b""
+        sock.close()
+"""
+
+# Connects without waiting, which a full backlog answers with EAGAIN: how often that was, of so many.
+KNOCK = """
+import json, socket, sys, time
+path, n = sys.argv[1], int(sys.argv[2])
+n_full, slowest = 0, 0.0
+for _ in range(n):
+    begin = time.monotonic()
+    sock = socket.socket(socket.AF_UNIX)
+    sock.setblocking(False)
+    try:
+        sock.connect(path)
+    except BlockingIOError:
+        n_full += 1
+        continue
+    sock.setblocking(True)
+    sock.settimeout(20)
+    sock.sendall(b"GET /asked HTTP/1.1\\r\\nHost: x\\r\\nConnection: close\\r\\n\\r\\n")
+    assert sock.recv(1000).startswith(b"HTTP/1.1 200")
+    sock.close()
+    slowest = max(slowest, time.monotonic() - begin)
+print(json.dumps([n_full, slowest]))
+"""
+
+
+@test("peers: a flood of refused connections costs an admitted peer neither its place in the backlog nor its idle client")
+def flood(context):
+    need_root()
+    porthole, _ = house(context, limits={"connections": 2}, peers={"allow": [{"uid": 0}, {"uid": MODEST}]})
+    n_floods, n_knocks = int(os.environ.get("FLOODS", "2")), int(os.environ.get("KNOCKS", "30"))
+    with wire.client(porthole.address) as kept:
+        kept.send(wire.head())
+        assert wire.Response(kept).status == 200
+        for _ in range(n_floods):
+            process = subprocess.Popen(["/usr/bin/python3", "-c", FLOOD, context.path("app.sock")], user=GREEDY, group=GREEDY,
+                                       stdin=subprocess.PIPE, **OPTIONS)
+            context.callback(lambda p=process: p.communicate("\n", timeout=20))
+            assert process.stdout.readline() == "flooding\n"
+        done = subprocess.run(["/usr/bin/python3", "-c", KNOCK, context.path("app.sock"), str(n_knocks)], user=MODEST, group=MODEST,
+                              timeout=120, check=True, stdin=subprocess.DEVNULL, **OPTIONS)
+        n_full, slowest = json.loads(done.stdout)
+        context.note(f"{n_full} of {n_knocks} found the backlog full, the slowest other took {slowest * 1000:.0f} ms")
+        assert n_full == 0, n_full
+        kept.send(wire.head())
+        assert wire.Response(kept).status == 200
+    assert "a peer is not allowed" in porthole.output()

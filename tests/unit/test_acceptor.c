@@ -19,7 +19,7 @@
 #include "tests/unit/state_walk.h"
 
 #define BACKLOG 16
-#define MOST_SERVED 16
+#define MOST_SERVED 64
 #define PATIENCE_ROUNDS 1000
 
 /* A kernel that watches no more descriptors (max_user_watches). This definition wins over the C library's. */
@@ -46,7 +46,7 @@ struct rig {
     socklen_t address_bytes;
     int served[MOST_SERVED];
     struct admission_pass passes[MOST_SERVED];
-    size_t n_served;
+    size_t n_served, n_let_go;
 };
 
 static int rig_serve(struct acceptor_host *host, const struct listener_config *config, int fd, const struct peer *peer,
@@ -60,6 +60,13 @@ static int rig_serve(struct acceptor_host *host, const struct listener_config *c
     rig->served[rig->n_served] = fd;
     rig->passes[rig->n_served++] = pass;
     return 0;
+}
+
+static bool rig_let_go_idle(struct acceptor_host *host, struct admission_pass *pass)
+{
+    (void)pass;
+    CONTAINER_OF(host, struct rig, host)->n_let_go++;
+    return true;
 }
 
 static void rig_on_place(struct admission_desk *desk)
@@ -141,6 +148,11 @@ static void rig_expect(struct rig *rig, size_t n_served, enum acceptor_state sta
     assert_int_equal(rig->acceptor.state, state);
 }
 
+static void rig_expect_waiting(struct rig *rig, size_t n)
+{
+    assert_int_equal(waiting_room_n_guests(&rig->acceptor.room), n);
+}
+
 static void test_acceptor_takes_who_comes(void **state)
 {
     struct rig rig;
@@ -166,13 +178,110 @@ static void test_acceptor_full_waits_until_a_pass_is_given_back(void **state)
     rig_open(&rig, 2);
     for (size_t i = 0; i < 4; i++)
         fds[i] = rig_connect(&rig);
-    rig_expect(&rig, 2, ACCEPTOR_WAITING);
+    rig_expect(&rig, 2, ACCEPTOR_OPEN);
+    rig_expect_waiting(&rig, 2);
     rig_let_go(&rig, 0);
-    rig_expect(&rig, 3, ACCEPTOR_WAITING);
+    rig_expect(&rig, 3, ACCEPTOR_OPEN);
     rig_let_go(&rig, 1);
     rig_turn(&rig);
     assert_int_equal(rig.n_served, 4);
+    rig_expect_waiting(&rig, 0);
     for (size_t i = 0; i < 4; i++)
+        close(fds[i]);
+    rig_close(&rig);
+}
+
+/* As many as the backlog holds wait; the next is closed, for all are one user's. */
+static void test_acceptor_full_turns_away_who_is_too_many_to_wait(void **state)
+{
+    int fds[BACKLOG + 3];
+    struct rig rig;
+    char byte;
+
+    (void)state;
+    rig_open(&rig, 1);
+    for (size_t i = 0; i < ARRAY_LENGTH(fds); i++) {
+        fds[i] = rig_connect(&rig);
+        rig_turn(&rig);
+    }
+    rig_expect(&rig, 1, ACCEPTOR_OPEN);
+    rig_expect_waiting(&rig, BACKLOG);
+    for (size_t i = 0; i < ARRAY_LENGTH(fds); i++) {
+        assert_int_equal(recv(fds[i], &byte, 1, MSG_DONTWAIT), i <= BACKLOG ? -1 : 0);
+        close(fds[i]);
+    }
+    rig_close(&rig);
+}
+
+/* Without descriptors for clients nobody is accepted beyond the one who finds that out. */
+static void test_acceptor_without_descriptors_leaves_who_comes_in_the_backlog(void **state)
+{
+    struct rig rig;
+    int fds[5];
+
+    (void)state;
+    rig_open(&rig, 16);
+    rig.house.most_clients = 2;
+    for (size_t i = 0; i < 5; i++)
+        fds[i] = rig_connect(&rig);
+    rig_expect(&rig, 2, ACCEPTOR_WAITING);
+    rig_expect_waiting(&rig, 1);
+    for (size_t i = 0; i < 3; i++) {
+        rig_let_go(&rig, i);
+        for (int n = 0; n < PATIENCE_ROUNDS && rig.n_served < i + 3; n++)
+            assert_true(loop_run_once(rig.host.loop, 100) >= 0);
+        assert_int_equal(rig.n_served, i + 3);
+    }
+    for (size_t i = 0; i < 5; i++)
+        close(fds[i]);
+    rig_close(&rig);
+}
+
+/* An idle client makes room for who may come in, and for nobody else. */
+static void test_acceptor_refused_peer_costs_no_idle_client_its_place(void **state)
+{
+    struct peer_rule rule = {.has_uid = true, .uid = geteuid() + 1};
+    struct rig rig;
+    int fds[3];
+
+    (void)state;
+    rig_open(&rig, 1);
+    rig.host.let_go = rig_let_go_idle;
+    fds[0] = rig_connect(&rig);
+    rig_expect(&rig, 1, ACCEPTOR_OPEN);
+    admission_idle(&rig.passes[0], (struct instant){1});
+    rig.listener.peers = &rule;
+    rig.listener.n_peers = 1;
+    fds[1] = rig_connect(&rig);
+    rig_expect(&rig, 1, ACCEPTOR_OPEN);
+    assert_int_equal(rig.n_let_go, 0);
+    assert_true(rig.passes[0].idle);
+    rule.uid = geteuid();
+    fds[2] = rig_connect(&rig);
+    rig_expect(&rig, 2, ACCEPTOR_OPEN);
+    assert_int_equal(rig.n_let_go, 1);
+    assert_true(rig.passes[0].yielded);
+    for (size_t i = 0; i < 3; i++)
+        close(fds[i]);
+    rig_close(&rig);
+}
+
+/* Those who may not come in stand in nobody's way: many of them are taken in one turn. */
+static void test_acceptor_refuses_many_in_a_turn(void **state)
+{
+    struct peer_rule nobody = {.has_uid = true, .uid = 4711};
+    int fds[BACKLOG + 1];
+    struct rig rig;
+
+    (void)state;
+    rig_open(&rig, 1);
+    rig.listener.peers = &nobody;
+    rig.listener.n_peers = 1;
+    for (size_t i = 0; i < ARRAY_LENGTH(fds); i++)
+        fds[i] = rig_connect(&rig);
+    assert_true(loop_run_once(rig.host.loop, 0) > 0);
+    assert_int_equal(counter_read(&rig.metrics.peers_refused), ARRAY_LENGTH(fds));
+    for (size_t i = 0; i < ARRAY_LENGTH(fds); i++)
         close(fds[i]);
     rig_close(&rig);
 }
@@ -185,9 +294,10 @@ static void test_acceptor_that_cannot_be_watched_tries_again(void **state)
     (void)state;
     rig_open(&rig, 1);
     fds[0] = rig_connect(&rig);
-    fds[1] = rig_connect(&rig);
-    rig_expect(&rig, 1, ACCEPTOR_WAITING);
+    rig_expect(&rig, 1, ACCEPTOR_OPEN);
     kernel_refuses_to_watch = true;
+    acceptor_change(&rig.acceptor, rig_listen(&rig));
+    fds[1] = rig_connect(&rig);
     rig_let_go(&rig, 0);
     rig_expect(&rig, 1, ACCEPTOR_WAITING);
     kernel_refuses_to_watch = false;
@@ -208,7 +318,8 @@ static void test_acceptor_emptied_takes_everybody_in_the_backlog_whatever_the_li
     rig_open(&rig, 1);
     for (size_t i = 0; i < 4; i++)
         fds[i] = rig_connect(&rig);
-    rig_expect(&rig, 1, ACCEPTOR_WAITING);
+    rig_expect(&rig, 1, ACCEPTOR_OPEN);
+    rig_expect_waiting(&rig, 3);
     acceptor_empty(&rig.acceptor);
     rig_expect(&rig, 4, ACCEPTOR_CLOSED);
     assert_int_equal(rig.acceptor.fd, -1);
@@ -282,6 +393,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_acceptor_takes_who_comes),
         cmocka_unit_test(test_acceptor_full_waits_until_a_pass_is_given_back),
+        cmocka_unit_test(test_acceptor_full_turns_away_who_is_too_many_to_wait),
+        cmocka_unit_test(test_acceptor_without_descriptors_leaves_who_comes_in_the_backlog),
+        cmocka_unit_test(test_acceptor_refused_peer_costs_no_idle_client_its_place),
+        cmocka_unit_test(test_acceptor_refuses_many_in_a_turn),
         cmocka_unit_test(test_acceptor_that_cannot_be_watched_tries_again),
         cmocka_unit_test(test_acceptor_emptied_takes_everybody_in_the_backlog_whatever_the_limit),
         cmocka_unit_test(test_acceptor_changed_serves_the_old_backlog_and_then_the_new_socket),

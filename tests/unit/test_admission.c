@@ -42,34 +42,59 @@ static void rig_close(struct rig *rig)
     admission_house_deinit(&rig->house);
 }
 
-/* A whole entrance, as an acceptor does it. */
 static bool come_in(struct admission *admission, size_t worker, uid_t uid, struct admission_pass *ret_pass)
 {
-    if (admission_enter(&admission->desks[worker], false, ret_pass) != ADMISSION_IN)
-        return false;
-    if (admission_know(ret_pass, uid))
-        return true;
-    admission_leave(ret_pass);
-    return false;
+    return admission_enter(&admission->desks[worker], uid, false, ret_pass) == ADMISSION_IN;
+}
+
+static void leave_all(struct admission_pass *passes, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        admission_leave(&passes[i]);
+}
+
+/* One user has limits.connections exactly, whatever it is, and another still finds a place. */
+static void test_admission_one_user_has_the_limit_and_the_next_finds_a_place(void **state)
+{
+    static const uint32_t limits[] = {1, 2, 3, 7, 8, 9, 64, 100};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LENGTH(limits); i++) {
+        struct admission_pass passes[100], other, none;
+        struct rig rig;
+
+        rig_open(&rig, limits[i], 1000, 1);
+        for (uint32_t n = 0; n < limits[i]; n++)
+            assert_true(come_in(&rig.admission, 0, 1, &passes[n]));
+        assert_int_equal(admission_enter(&rig.admission.desks[0], 1, false, &none), ADMISSION_FULL);
+        assert_int_equal(admission_look(&rig.admission, 1), ADMISSION_FULL);
+        assert_int_equal(admission_look(&rig.admission, 2), ADMISSION_IN);
+        assert_true(come_in(&rig.admission, 0, 2, &other));
+        assert_int_equal(admission_n_of(&rig.admission, 1), limits[i]);
+        assert_int_equal(admission_n_of(&rig.admission, 2), 1);
+        assert_int_equal(admission_n_of(&rig.admission, 3), 0);
+        leave_all(passes, limits[i]);
+        admission_leave(&other);
+        rig_close(&rig);
+    }
 }
 
 static void test_admission_full_listener_takes_nobody_until_one_leaves(void **state)
 {
-    struct admission_pass passes[2], other;
+    struct admission_pass passes[3], other;
     struct rig rig;
 
     (void)state;
     rig_open(&rig, 2, 2, 1);
-    assert_true(come_in(&rig.admission, 0, 1, &passes[0]));
-    assert_true(come_in(&rig.admission, 0, 2, &passes[1]));
-    for (int i = 0; i < 3; i++)
-        assert_int_equal(admission_enter(&rig.admission.desks[0], false, &other), ADMISSION_FULL);
-    assert_int_equal(rig.admission.n_clients, 2);
+    for (uid_t uid = 0; uid < 3; uid++)
+        assert_true(come_in(&rig.admission, 0, uid, &passes[uid]));
+    for (uid_t uid = 3; uid < 6; uid++)
+        assert_int_equal(admission_enter(&rig.admission.desks[0], uid, false, &other), ADMISSION_FULL);
+    assert_int_equal(rig.admission.n_clients, admission_most(&rig.listener));
     admission_leave(&passes[0]);
     assert_true(come_in(&rig.admission, 0, 3, &passes[0]));
-    assert_int_equal(admission_enter(&rig.admission.desks[0], false, &other), ADMISSION_FULL);
-    admission_leave(&passes[0]);
-    admission_leave(&passes[1]);
+    assert_int_equal(admission_enter(&rig.admission.desks[0], 0, false, &other), ADMISSION_FULL);
+    leave_all(passes, 3);
     rig_close(&rig);
 }
 
@@ -95,21 +120,21 @@ static void test_admission_pass_given_back_twice_counts_once(void **state)
 /* A listener that is being left takes all who wait in its backlog. */
 static void test_admission_full_listener_takes_anyway_who_must_be_taken(void **state)
 {
-    struct admission_pass passes[3];
+    struct admission_pass passes[4], none;
     struct rig rig;
 
     (void)state;
     rig_open(&rig, 1, 1, 1);
-    assert_int_equal(admission_enter(&rig.admission.desks[0], true, &passes[0]), ADMISSION_IN);
-    assert_int_equal(admission_enter(&rig.admission.desks[0], true, &passes[1]), ADMISSION_IN);
-    assert_int_equal(rig.admission.n_clients, 2);
-    assert_int_equal(admission_enter(&rig.admission.desks[0], false, &passes[2]), ADMISSION_FULL);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(admission_enter(&rig.admission.desks[0], 1, true, &passes[i]), ADMISSION_IN);
+    assert_int_equal(rig.admission.n_clients, 4);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(admission_enter(&rig.admission.desks[0], 2, false, &none), ADMISSION_FULL);
+        admission_leave(&passes[i]);
+    }
+    assert_int_equal(admission_enter(&rig.admission.desks[0], 2, false, &passes[0]), ADMISSION_IN);
     admission_leave(&passes[0]);
-    /* One over the limit has left, one at the limit is here. */
-    assert_int_equal(admission_enter(&rig.admission.desks[0], false, &passes[2]), ADMISSION_FULL);
-    admission_leave(&passes[1]);
-    assert_int_equal(admission_enter(&rig.admission.desks[0], false, &passes[2]), ADMISSION_IN);
-    admission_leave(&passes[2]);
+    admission_leave(&passes[3]);
     rig_close(&rig);
 }
 
@@ -177,25 +202,8 @@ static void test_admission_who_does_not_tell_is_nobody_of_whom_there_may_be_many
     rig_open(&rig, 10, 1, 1);
     for (int i = 0; i < 10; i++)
         assert_true(come_in(&rig.admission, 0, ADMISSION_NOBODY, &passes[i]));
-    assert_false(come_in(&rig.admission, 0, ADMISSION_NOBODY, &none));
-    assert_int_equal(rig.admission.n_users, 0);
-    for (int i = 0; i < 10; i++)
-        admission_leave(&passes[i]);
-    rig_close(&rig);
-}
-
-static void test_admission_without_a_limit_for_users_does_not_count_them(void **state)
-{
-    struct admission_pass passes[20];
-    struct rig rig;
-
-    (void)state;
-    rig_open(&rig, 20, 20, 1);
-    for (uid_t uid = 0; uid < 20; uid++)
-        assert_true(come_in(&rig.admission, 0, uid, &passes[uid]));
-    assert_null(rig.admission.users);
-    for (uid_t uid = 0; uid < 20; uid++)
-        admission_leave(&passes[uid]);
+    assert_int_equal(admission_enter(&rig.admission.desks[0], ADMISSION_NOBODY, false, &none), ADMISSION_FULL);
+    leave_all(passes, 10);
     rig_close(&rig);
 }
 
@@ -248,6 +256,7 @@ static struct instant at_ms(uint64_t ms)
 
 static void test_admission_longest_idle_is_first_until_it_is_busy(void **state)
 {
+    const enum admission_verdict why = ADMISSION_NO_DESCRIPTORS;
     struct admission_pass passes[3];
     struct admission_desk *desk;
     struct rig rig;
@@ -260,20 +269,56 @@ static void test_admission_longest_idle_is_first_until_it_is_busy(void **state)
         admission_idle(&passes[i], at_ms(i));
         admission_idle(&passes[i], at_ms(i + 100)); /* it was already */
     }
-    assert_null(admission_longest(desk, ADMISSION_NOBODY, at_ms(ADMISSION_IDLE_LEAST_MS - 1)));
-    assert_ptr_equal(admission_longest(desk, ADMISSION_NOBODY, at_ms(ADMISSION_IDLE_LEAST_MS)), &passes[0]);
-    assert_ptr_equal(admission_longest(desk, 1, at_ms(3)), &passes[1]);
-    assert_null(admission_longest(desk, 2, at_ms(1000)));
+    assert_null(admission_longest(desk, 0, why, at_ms(ADMISSION_IDLE_LEAST_MS - 1)));
+    assert_int_equal(admission_idle_in_ms(desk, at_ms(ADMISSION_IDLE_LEAST_MS - 1)), 2);
+    assert_int_equal(admission_idle_in_ms(desk, at_ms(ADMISSION_IDLE_LEAST_MS)), 0);
+    assert_ptr_equal(admission_longest(desk, 0, why, at_ms(ADMISSION_IDLE_LEAST_MS)), &passes[0]);
+    assert_ptr_equal(admission_longest(desk, 1, ADMISSION_USER_FULL, at_ms(3)), &passes[1]);
+    assert_null(admission_longest(desk, 2, ADMISSION_USER_FULL, at_ms(1000)));
     admission_busy(&passes[0]);
     admission_busy(&passes[0]);
     assert_int_equal(desk->idle_since_ns, at_ms(1).ns);
-    assert_ptr_equal(admission_longest(desk, ADMISSION_NOBODY, at_ms(1000)), &passes[1]);
+    assert_ptr_equal(admission_longest(desk, 0, why, at_ms(1000)), &passes[1]);
     admission_leave(&passes[1]);
-    assert_ptr_equal(admission_longest(desk, ADMISSION_NOBODY, at_ms(1000)), &passes[2]);
+    assert_ptr_equal(admission_longest(desk, 0, why, at_ms(1000)), &passes[2]);
     admission_leave(&passes[2]);
     assert_int_equal(desk->idle_since_ns, UINT64_MAX);
-    assert_null(admission_longest(desk, ADMISSION_NOBODY, at_ms(1000)));
+    assert_int_equal(admission_idle_in_ms(desk, at_ms(0)), ADMISSION_NOBODY_IS_IDLE);
+    assert_null(admission_longest(desk, 0, why, at_ms(1000)));
     admission_leave(&passes[0]);
+    rig_close(&rig);
+}
+
+/* Whoever finds no place takes that of its own user, or of one who has at least two more: of who has the most. */
+static void test_admission_richest_makes_room(void **state)
+{
+    struct admission_pass passes[10];
+    struct admission_desk *desk;
+    struct rig rig;
+
+    (void)state;
+    rig_open(&rig, 10, 10, 1);
+    desk = &rig.admission.desks[0];
+    for (uid_t i = 0; i < 10; i++) { /* user 1 has six, user 2 three, user 3 one */
+        assert_true(come_in(&rig.admission, 0, i < 6 ? 1 : i < 9 ? 2 : 3, &passes[i]));
+        if (i != 5)
+            admission_idle(&passes[i], at_ms(i));
+    }
+    admission_busy(&passes[0]);
+    assert_ptr_equal(admission_longest(desk, 4, ADMISSION_FULL, at_ms(1000)), &passes[1]);
+    assert_ptr_equal(admission_longest(desk, 1, ADMISSION_FULL, at_ms(1000)), &passes[1]);
+    for (int i = 1; i < 5; i++)
+        admission_busy(&passes[i]);
+    assert_ptr_equal(admission_longest(desk, 4, ADMISSION_FULL, at_ms(1000)), &passes[6]);
+    assert_ptr_equal(admission_longest(desk, 3, ADMISSION_FULL, at_ms(1000)), &passes[6]);
+    assert_ptr_equal(admission_longest(desk, 2, ADMISSION_FULL, at_ms(1000)), &passes[6]);
+    assert_null(admission_longest(desk, 1, ADMISSION_FULL, at_ms(1000))); /* it has more than those who are idle */
+    for (int i = 6; i < 9; i++)
+        admission_busy(&passes[i]);
+    assert_null(admission_longest(desk, 4, ADMISSION_FULL, at_ms(1000))); /* one is not two more than none */
+    assert_ptr_equal(admission_longest(desk, 3, ADMISSION_FULL, at_ms(1000)), &passes[9]);
+    assert_null(admission_longest(desk, 3, ADMISSION_FULL, at_ms(5)));
+    leave_all(passes, 10);
     rig_close(&rig);
 }
 
@@ -292,23 +337,29 @@ static void test_admission_asks_the_desk_of_the_longest_idle(void **state)
         desks[i].closure = &n_told[i];
         assert_true(come_in(&rig.admission, i, 1, &passes[i]));
     }
-    assert_int_equal(admission_ask(&desks[0], ADMISSION_FULL, at_ms(0), &longest), ADMISSION_NOBODY_IS_IDLE);
+    assert_int_equal(admission_ask(&desks[0], at_ms(0), &longest), ADMISSION_NOBODY_IS_IDLE);
+    assert_false(admission_ask_for(&desks[0], 1));
     admission_idle(&passes[0], at_ms(10));
+    assert_false(admission_ask_for(&desks[0], 1));
     admission_idle(&passes[1], at_ms(0));
-    assert_int_equal(admission_ask(&desks[0], ADMISSION_FULL, at_ms(20), &longest), ADMISSION_IDLE_LEAST_MS - 20 + 1);
+    assert_int_equal(admission_ask(&desks[0], at_ms(20), &longest), ADMISSION_IDLE_LEAST_MS - 20 + 1);
     assert_null(longest);
     for (int i = 0; i < 2; i++) { /* asked twice, told once */
-        assert_int_equal(admission_ask(&desks[0], ADMISSION_FULL, at_ms(1000), &longest), 0);
+        assert_int_equal(admission_ask(&desks[0], at_ms(1000), &longest), 0);
         assert_ptr_equal(longest, &desks[1]);
         assert_true(desks[1].asked);
         assert_int_equal(n_told[1], 1);
     }
     /* One's own is let go by oneself. */
-    assert_int_equal(admission_ask(&desks[1], ADMISSION_FULL, at_ms(1000), &longest), 0);
+    assert_int_equal(admission_ask(&desks[1], at_ms(1000), &longest), 0);
     assert_ptr_equal(longest, &desks[1]);
     assert_int_equal(n_told[1], 1);
-    for (size_t i = 0; i < 3; i++)
-        admission_leave(&passes[i]);
+    assert_true(admission_ask_for(&desks[0], 7));
+    assert_int_equal(n_told[1], 2);
+    assert_int_equal(n_told[2], 0);
+    assert_int_equal(desks[1].asked_for, 7);
+    assert_true(desks[1].asked_by_user);
+    leave_all(passes, 3);
     rig_close(&rig);
 }
 
@@ -325,11 +376,34 @@ static void test_admission_yielded_place_is_another_s_its_descriptor_is_not(void
     assert_true(come_in(&rig.admission, 0, 1, &second));
     assert_int_equal(rig.admission.n_clients, 1);
     assert_int_equal(rig.house.n_clients, 2);
-    assert_int_equal(admission_enter(&rig.admission.desks[0], false, &third), ADMISSION_NO_DESCRIPTORS);
+    assert_false(admission_has_descriptor(&rig.admission));
+    assert_int_equal(admission_enter(&rig.admission.desks[0], 2, false, &third), ADMISSION_NO_DESCRIPTORS);
     admission_leave(&first);
     assert_int_equal(rig.admission.n_clients, 1);
     assert_int_equal(rig.house.n_clients, 1);
     admission_leave(&second);
+    rig_close(&rig);
+}
+
+/* The place goes from one user to the other, and is nobody's in between. */
+static void test_admission_replaced_place_is_the_other_user_s(void **state)
+{
+    struct admission_pass old, other, none;
+    struct rig rig;
+
+    (void)state;
+    rig_open(&rig, 2, 2, 1);
+    rig.house.most_clients = 2;
+    assert_true(come_in(&rig.admission, 0, 1, &old));
+    assert_int_equal(admission_replace(&old, 2, &other), ADMISSION_IN);
+    assert_int_equal(admission_n_of(&rig.admission, 1), 0);
+    assert_int_equal(admission_n_of(&rig.admission, 2), 1);
+    assert_int_equal(rig.admission.n_clients, 1);
+    assert_int_equal(rig.house.n_clients, 2);
+    assert_int_equal(admission_replace(&other, 3, &none), ADMISSION_NO_DESCRIPTORS);
+    assert_int_equal(rig.admission.n_clients, 0);
+    admission_leave(&old);
+    admission_leave(&other);
     rig_close(&rig);
 }
 
@@ -380,7 +454,7 @@ static void *worker_come_and_go(void *closure)
 
         if (!come_in(&workers->rig.admission, 0, uid, &pass))
             continue;
-        if (atomic_fetch_add(&workers->inside, 1) >= workers->rig.listener.limit_connections ||
+        if (atomic_fetch_add(&workers->inside, 1) >= admission_most(&workers->rig.listener) ||
             atomic_fetch_add(&workers->inside_of[uid], 1) >= workers->rig.listener.limit_connections_per_uid)
             atomic_store(&workers->broken, true);
         atomic_fetch_sub(&workers->inside_of[uid], 1);
@@ -416,17 +490,19 @@ static void test_admission_two_workers_keep_its_limits_and_its_counts(void **sta
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_admission_one_user_has_the_limit_and_the_next_finds_a_place),
         cmocka_unit_test(test_admission_full_listener_takes_nobody_until_one_leaves),
         cmocka_unit_test(test_admission_pass_given_back_twice_counts_once),
         cmocka_unit_test(test_admission_full_listener_takes_anyway_who_must_be_taken),
         cmocka_unit_test(test_admission_user_at_the_limit_does_not_keep_others_out),
         cmocka_unit_test(test_admission_many_users_come_and_go_in_any_order),
         cmocka_unit_test(test_admission_who_does_not_tell_is_nobody_of_whom_there_may_be_many),
-        cmocka_unit_test(test_admission_without_a_limit_for_users_does_not_count_them),
         cmocka_unit_test(test_admission_place_given_back_is_told_to_all_who_wait_and_to_them_once),
         cmocka_unit_test(test_admission_longest_idle_is_first_until_it_is_busy),
         cmocka_unit_test(test_admission_asks_the_desk_of_the_longest_idle),
         cmocka_unit_test(test_admission_yielded_place_is_another_s_its_descriptor_is_not),
+        cmocka_unit_test(test_admission_richest_makes_room),
+        cmocka_unit_test(test_admission_replaced_place_is_the_other_user_s),
         cmocka_unit_test(test_admission_descriptor_given_back_is_told_to_other_listeners),
         cmocka_unit_test(test_admission_two_workers_keep_its_limits_and_its_counts),
     };

@@ -36,7 +36,7 @@ static void rig_begin(struct rig *rig)
     list_init(&rig->farewells);
     admission_house_init(&rig->house);
     assert_int_equal(admission_init(&rig->admission, &rig->house, &rig->listener, 1), 0);
-    assert_int_equal(admission_enter(&rig->admission.desks[0], false, &rig->pass), ADMISSION_IN);
+    assert_int_equal(admission_enter(&rig->admission.desks[0], 0, false, &rig->pass), ADMISSION_IN);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
     assert_int_equal(send(fds[0], "bye", 3, 0), 3);
     assert_int_equal(send(fds[1], "more", 4, 0), 4);
@@ -115,7 +115,7 @@ static void test_farewell_without_a_descriptor_leaves_the_pass(void **state)
     (void)state;
     rig_begin(&rig);
     farewells_end(&rig.farewells);
-    assert_int_equal(admission_enter(&rig.admission.desks[0], false, &pass), ADMISSION_IN);
+    assert_int_equal(admission_enter(&rig.admission.desks[0], 0, false, &pass), ADMISSION_IN);
     farewell_begin(&rig.farewells, rig.loop, -1, &pass);
     assert_ptr_equal(pass.desk, &rig.admission.desks[0]);
     admission_leave(&pass);

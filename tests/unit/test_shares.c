@@ -19,7 +19,7 @@ static uint32_t everybody_takes(uint32_t *held, size_t n_users, uint32_t n_place
     do {
         any = false;
         for (size_t i = 0; i < n_users; i++) {
-            if (!share_allows(held[i], n_free, n_places))
+            if (!share_allows(held[i], n_free))
                 continue;
             held[i]++;
             n_free--;
@@ -33,7 +33,7 @@ static void test_share_one_user_takes_seven_eighths(void **state)
 {
     static const struct {
         uint32_t n_places, most;
-    } cases[] = {{0, 0}, {1, 1}, {2, 2}, {3, 3}, {4, 3}, {5, 4}, {8, 7}, {9, 7}, {16, 14}, {256, 224}, {100000, 87500}};
+    } cases[] = {{0, 0}, {1, 1}, {2, 1}, {3, 2}, {4, 3}, {5, 4}, {8, 7}, {9, 7}, {16, 14}, {256, 224}, {100000, 87500}};
 
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -48,13 +48,13 @@ static void test_share_one_user_takes_seven_eighths(void **state)
 static void test_share_who_has_none_finds_a_place(void **state)
 {
     (void)state;
-    for (uint32_t n_places = SHARES_LEAST_PLACES; n_places <= 256; n_places++) {
+    for (uint32_t n_places = 2; n_places <= 256; n_places++) {
         uint32_t held[MOST_USERS] = {0}, n_free;
 
         for (size_t n_users = 1; n_users <= n_places / 8 && n_users < MOST_USERS; n_users++) {
             n_free = everybody_takes(held, n_users, n_places);
             assert_true(n_free > 0);
-            assert_true(share_allows(0, n_free, n_places));
+            assert_true(share_allows(0, n_free));
         }
     }
 }
@@ -117,20 +117,19 @@ static void test_shares_choose_who_waits_and_has_fewest(void **state)
     few->n_held = 2;
     many = shares_find(&shares, 1);
     many->n_held = 10;
-    assert_null(shares_choose(&shares, 4, 16));
-    for (int i = 0; i < 3; i++)
-        list_init(&links[i]);
-    list_append(&many->waiting, &links[0]);
-    assert_ptr_equal(shares_choose(&shares, 4, 16), many);
-    assert_null(shares_choose(&shares, 2, 16)); /* would leave too little for others */
-    list_append(&few->waiting, &links[1]);
-    assert_ptr_equal(shares_choose(&shares, 4, 16), few);
-    list_append(&shares.rest.waiting, &links[2]);
-    assert_ptr_equal(shares_choose(&shares, 1, 16), &shares.rest);
-    list_remove(&links[2]);
-    list_append(&none->waiting, &links[2]);
-    assert_ptr_equal(shares_choose(&shares, 1, 16), none);
-    assert_null(shares_choose(&shares, 0, 16));
+    assert_null(shares_choose(&shares, 4));
+    shares_wait(&shares, many, &links[0]);
+    assert_ptr_equal(shares_choose(&shares, 4), many);
+    assert_null(shares_choose(&shares, 2)); /* would leave too little for others */
+    assert_ptr_equal(shares_crowd(&shares), many);
+    shares_wait(&shares, few, &links[1]);
+    assert_ptr_equal(shares_choose(&shares, 4), few);
+    shares_wait(&shares, &shares.rest, &links[2]);
+    assert_ptr_equal(shares_choose(&shares, 1), &shares.rest);
+    shares_unwait(&shares, &shares.rest, &links[2]);
+    shares_wait(&shares, none, &links[2]);
+    assert_ptr_equal(shares_choose(&shares, 1), none);
+    assert_null(shares_choose(&shares, 0));
     shares_deinit(&shares);
 }
 
@@ -142,14 +141,14 @@ static void test_shares_equals_take_turns(void **state)
 
     (void)state;
     shares_init(&shares);
+    shares.first_come = true;
     for (uid_t i = 0; i < 3; i++) {
         users[i] = shares_find(&shares, i);
         users[i]->n_held = 5;
-        list_init(&links[i]);
-        list_append(&users[i]->waiting, &links[i]);
+        shares_wait(&shares, users[i], &links[i]);
     }
     for (int i = 0; i < 9; i++) {
-        struct share *next = shares_choose(&shares, 1, 3);
+        struct share *next = shares_choose(&shares, 1);
 
         assert_non_null(next);
         next->n_held++;

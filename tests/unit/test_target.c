@@ -180,7 +180,7 @@ static void test_target_full_for_too_long_is_busy(void **state)
     assert_int_equal(queued.outcome, OUTCOME_TARGET_BUSY);
     assert_null(queued.connection);
     target_withdraw(&queued.ticket);
-    assert_int_equal(rig->target->n_queued, 0);
+    assert_int_equal(rig->target->shares.n_waiting, 0);
     give(rig, &busy, true);
     assert_int_equal(n_answers, 1);
     assert_int_equal(rig_n_idle(rig), 1);
@@ -218,10 +218,10 @@ static void test_target_withdrawn_while_connecting_frees_its_place(void **state)
     assert_int_equal(ask(rig, &connecting, true), CONNECT_WAIT);
     assert_int_equal(target_n_open(rig->target), 2);
     assert_int_equal(ask(rig, &queued, false), CONNECT_WAIT);
-    assert_int_equal(rig->target->n_queued, 1);
+    assert_int_equal(rig->target->shares.n_waiting, 1);
     target_withdraw(&connecting.ticket);
     target_withdraw(&connecting.ticket);
-    assert_int_equal(rig->target->n_queued, 0); /* it is connecting now, in that place */
+    assert_int_equal(rig->target->shares.n_waiting, 0); /* it is connecting now, in that place */
     assert_int_equal(target_n_open(rig->target), 2);
     target_withdraw(&queued.ticket);
     assert_int_equal(target_n_open(rig->target), 1);
@@ -306,7 +306,7 @@ static void test_target_of_one_user_gives_it_all_places(void **state)
 
     rig->target_config.connections_max = 8;
     reset(rig);
-    rig->target->n_shared = 0;
+    rig->target->shares.first_come = true;
     for (int i = 0; i < 8; i++)
         assert_int_equal(ask_as(rig, &askers[i], 1), CONNECT_DONE);
     assert_int_equal(ask_as(rig, &askers[8], 1), CONNECT_WAIT);

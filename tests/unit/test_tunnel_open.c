@@ -200,7 +200,7 @@ static void test_tunnel_client_that_leaves_while_waiting_takes_its_place_out_of_
     rig_turn(rig);
     assert_int_equal(rig_count(rig, OUTCOME_CLIENT_GONE), 1);
     assert_int_equal(rig->env.tunnels.n_tunnels, 1);
-    assert_true(rig->target->n_queued == 0);
+    assert_true(rig->target->shares.n_waiting == 0);
     close(first);
     rig_turn(rig);
     end_expect_end(rig->target_fd);

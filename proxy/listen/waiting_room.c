@@ -1,0 +1,69 @@
+#include "proxy/listen/waiting_room.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+void waiting_room_init(struct waiting_room *room, struct admission *admission, size_t most)
+{
+    *room = (struct waiting_room){.admission = admission, .most = most};
+    shares_init(&room->shares);
+    room->shares.first_come = true; /* admission has the say */
+}
+
+void waiting_room_deinit(struct waiting_room *room)
+{
+    struct guest *guest;
+
+    while ((guest = waiting_room_next(room))) {
+        waiting_room_take(room, guest);
+        close(guest->fd);
+        free(guest);
+    }
+    shares_deinit(&room->shares);
+}
+
+int waiting_room_add(struct waiting_room *room, int fd, const struct peer *peer, struct guest **ret_leaver)
+{
+    struct guest *guest = malloc(sizeof(*guest));
+    bool more;
+
+    if (!guest)
+        return -ENOMEM;
+    *guest = (struct guest){.share = shares_find(&room->shares, peer->uid), .fd = fd, .peer = *peer};
+    more = admission_lodge(room->admission);
+    shares_wait(&room->shares, guest->share, &guest->link);
+    *ret_leaver = NULL;
+    if (waiting_room_n_guests(room) > room->most) {
+        *ret_leaver = CONTAINER_OF(shares_crowd(&room->shares)->waiting.previous, struct guest, link);
+        waiting_room_take(room, *ret_leaver);
+    }
+    return more ? WAITING_ROOM_OPEN : WAITING_ROOM_LAST;
+}
+
+static void waiting_room_count(struct waiting_room *room)
+{
+    for (struct list *link = room->shares.list.next; link != &room->shares.list; link = link->next) {
+        struct share *share = CONTAINER_OF(link, struct share, link);
+
+        share->n_held = share->n_waiting > 0 ? admission_n_of(room->admission, share->uid) : 0;
+    }
+    room->shares.rest.n_held = admission_n_of(room->admission, ADMISSION_NOBODY);
+}
+
+struct guest *waiting_room_next(struct waiting_room *room)
+{
+    struct share *share;
+
+    if (waiting_room_n_guests(room) == 0)
+        return NULL;
+    waiting_room_count(room);
+    share = shares_choose(&room->shares, 1);
+    return CONTAINER_OF(share->waiting.next, struct guest, link);
+}
+
+void waiting_room_take(struct waiting_room *room, struct guest *guest)
+{
+    shares_unwait(&room->shares, guest->share, &guest->link);
+    admission_unlodge(room->admission);
+}

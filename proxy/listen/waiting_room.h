@@ -1,0 +1,47 @@
+/* The waiting room of an acceptor: those who have been accepted, may come in, and find no place yet.
+ *
+ * Whose a connection is shows only when it has been accepted. So whoever finds no place waits here and not in the
+ * backlog, where one user's crowd would stand in front of everybody else. The room is as large as the backlog; when it
+ * is full, the last of the user who has the most in it is turned away. */
+#ifndef PORTHOLE_LISTEN_WAITING_ROOM_H
+#define PORTHOLE_LISTEN_WAITING_ROOM_H
+
+#include "proxy/base/shares.h"
+#include "proxy/listen/admission.h"
+#include "proxy/listen/peer.h"
+
+/* Owned by the room until it is taken out; then by who took it. */
+struct guest {
+    struct list link;    /* in share->waiting */
+    struct share *share; /* its user's; borrowed from the room */
+    int fd;              /* owned */
+    struct peer peer;
+};
+
+/* Embedded in its acceptor. */
+struct waiting_room {
+    struct admission *admission; /* borrowed; counts their descriptors */
+    struct shares shares;        /* of the listener's places; how many a user has is looked up when it matters */
+    size_t most;
+};
+
+void waiting_room_init(struct waiting_room *room, struct admission *admission, size_t most);
+/* Closes those who are still there. */
+void waiting_room_deinit(struct waiting_room *room);
+
+static inline size_t waiting_room_n_guests(const struct waiting_room *room)
+{
+    return room->shares.n_waiting;
+}
+
+enum { WAITING_ROOM_OPEN, WAITING_ROOM_LAST };
+/* Takes somebody in. Stores who must leave for that (perhaps the same; the caller's now), or NULL. LAST: there is no
+ * descriptor for another. -ENOMEM: the descriptor is still the caller's. */
+int waiting_room_add(struct waiting_room *room, int fd, const struct peer *peer, struct guest **ret_leaver) WARN_UNUSED;
+/* Who is next: of the user who has the fewest clients, the one who came first. Still in the room. NULL when it is
+ * empty.
+ */
+struct guest *waiting_room_next(struct waiting_room *room);
+void waiting_room_take(struct waiting_room *room, struct guest *guest);
+
+#endif
