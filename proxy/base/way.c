@@ -129,7 +129,7 @@ int way_open(const char *path, bool *ret_shared)
     r = way_walk(&way);
     if (r == 0 && fstat(way.fd, &st) < 0)
         r = -errno;
-    if (r < 0) {
+    if (r != 0) {
         if (way.fd >= 0)
             close(way.fd);
         return r;

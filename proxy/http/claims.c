@@ -20,8 +20,8 @@ static const struct claim claims[] = {
 static uint32_t claim_letters(void)
 {
     return 0
-#define CLAIM(name) | 1u << (name[0] & 31)
-#define CLAIMS(name) | 1u << (name[0] & 31)
+#define CLAIM(name) | 1u << ((name)[0] & 31)
+#define CLAIMS(name) | 1u << ((name)[0] & 31)
 #include "proxy/http/claims.def"
 #undef CLAIM
 #undef CLAIMS

@@ -133,7 +133,7 @@ static int directory_create(struct directory *directory, const struct listener_c
     char missing[PATH_MAX];
     const char *name;
     _cleanup_(directory_close) int parent_fd = directory_open_parent(directory->path, &name);
-    _cleanup_(directory_close) int fd = -1;
+    int fd;
 
     if (parent_fd == -ENOENT) {
         directory_find_missing(directory->path, missing);
@@ -148,7 +148,6 @@ static int directory_create(struct directory *directory, const struct listener_c
                          fd == -ESTALE ? "somebody else moves what is made beside it" : strerror(-fd));
     directory->created = true;
     directory->fd = fd;
-    fd = -1;
     return directory_set_access(directory, config, error);
 }
 

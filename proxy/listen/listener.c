@@ -269,9 +269,11 @@ static int listener_claim(const struct listener *listener, struct claim *ret_cla
     const char *path = listener->config->bind.name;
     size_t length = strlen(path) - strlen(listener->file_name);
     char *directory = length > 0 ? strndup(path, length) : strdup(".");
-    struct stat st;
-    int r = directory && stat(directory, &st) == 0 ? 0 : -errno;
+    struct stat st = {0};
+    int r = -ENOMEM;
 
+    if (directory)
+        r = stat(directory, &st) < 0 ? -errno : 0;
     free(directory);
     if (r == 0)
         *ret_claim =

@@ -103,8 +103,7 @@ static int nursery_own(int fd)
 
 int nursery_make(struct nursery *nursery, int parent_fd)
 {
-    _cleanup_(nursery_close) int fd = -1;
-    int r = -EEXIST;
+    int fd, r = -EEXIST;
 
     for (int i = 0; i < NURSERY_MOST_NAMES && r == -EEXIST; i++) {
         r = nursery_choose_name(nursery->name);
@@ -117,11 +116,12 @@ int nursery_make(struct nursery *nursery, int parent_fd)
     if (fd < 0)
         return errno == ENOENT || errno == ENOTDIR || errno == ELOOP ? -ESTALE : -errno;
     r = nursery_own(fd);
-    if (r < 0)
+    if (r < 0) {
+        close(fd);
         return r;
+    }
     nursery->parent_fd = parent_fd;
     nursery->fd = fd;
-    fd = -1;
     return 0;
 }
 

@@ -3,7 +3,6 @@
 import threading
 import time
 
-import ends
 import wire
 from ends import house
 from tap import test
@@ -107,7 +106,7 @@ def many_interim_heads(context):
 
 @test("answer: thousands of tiny chunks in one write arrive whole, with extensions and trailers, and the next is served")
 def tiny_answers(context):
-    porthole, board = house(context)
+    porthole, board = house(context, connections={"idle_timeout": "60s"})
     data, chunks = tiny_chunks(1)
     with wire.client(porthole.address) as client:
         client.send(wire.head("GET", "/answer"))
@@ -118,5 +117,4 @@ def tiny_answers(context):
         assert wire.Request(end).target == "/answer"
         end.send(wire.answer(b"ok"))
         assert wire.Response(client).body == b"ok"
-    end.close()
-    ends.check_end(porthole, 2, "forwarded", "/answer")
+    porthole.check_outcomes("/answer", 2, "forwarded")

@@ -84,7 +84,7 @@ static void attacker_replace(struct attacker *attacker, const char *name)
     int directory;
 
     attacker_move_away(attacker, name);
-    switch (rand() % 4) {
+    switch (random() % 4) {
     case 0:
         attacker_link("canary", name);
         break;
@@ -114,7 +114,7 @@ static void attacker_swap_socket(struct attacker *attacker, const char *name)
     while (directory && (entry = readdir(directory))) {
         if (entry->d_name[0] == '.')
             continue;
-        if (rand() % 2) {
+        if (random() % 2) {
             attacker_plant_socket(attacker, fd, entry->d_name);
         } else {
             unlinkat(fd, entry->d_name, 0);
@@ -129,13 +129,13 @@ static void attacker_meet(struct attacker *attacker, const char *name)
 {
     bool is_nursery = strncmp(name, ".porthole-", 10) == 0 && strlen(name) == 18;
 
-    if (attacker->inside && is_nursery && rand() % 4)
+    if (attacker->inside && is_nursery && random() % 4)
         attacker_swap_socket(attacker, name);
-    else if ((is_nursery || strcmp(name, "made") == 0) && rand() % 8)
+    else if ((is_nursery || strcmp(name, "made") == 0) && random() % 8)
         attacker_replace(attacker, name);
     else if (is_nursery)
         rmdir(name);
-    else if (strcmp(name, "app.sock") == 0 && rand() % 8 == 0)
+    else if (strcmp(name, "app.sock") == 0 && random() % 8 == 0)
         unlink(name);
 }
 
@@ -143,7 +143,7 @@ static void attacker_run(const char *directory, uid_t uid)
 {
     struct attacker attacker = {.inside = uid == geteuid()};
 
-    srand((unsigned)getpid());
+    srandom((unsigned)getpid());
     umask(0);
     if (chdir(directory) < 0 || setresgid(uid, uid, uid) < 0 || setresuid(uid, uid, uid) < 0)
         _exit(126);
