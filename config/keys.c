@@ -112,8 +112,10 @@ static const struct key keys_rule[] = {
 };
 
 static const struct key keys_peers[] = {
-    KEY_ELEMENTS("allow", RULES, struct listener_config, peers, n_peers, keys_rule, .required = true,
-                 .sentence = "a peer that fits one of these may connect"),
+    KEY_ELEMENTS("allow", RULES, struct listener_config, peers, n_peers, keys_rule,
+                 .sentence = "only a peer that fits one of these may connect"),
+    KEY_ELEMENTS("deny", RULES, struct listener_config, denied, n_denied, keys_rule,
+                 .sentence = "a peer that fits one of these may not, whatever else fits"),
     KEYS_END,
 };
 
@@ -216,7 +218,7 @@ static const struct key keys_listener[] = {
               .has_flag = true, .flag = offsetof(struct listener_config, has_directory_mode)),
     KEY_LIMIT("backlog", COUNT, BACKLOG, struct listener_config, backlog),
     KEY_INNER("peers", keys_peers, .scope = &keys_scope_peers,
-              .sentence = "who may connect, by the credentials of the peer; abstract sockets need it"),
+              .sentence = "who may connect, by the credentials of the peer; abstract sockets need an allow"),
     KEY("forwarded", CHOICE, struct listener_config, forwarded, .words = keys_forwarded_words, .keys = keys_trust,
         .fallback = "replace", .scope = &keys_scope_http,
         .sentence = "whose word about a client the target gets (X-Forwarded-* and others): \"replace\" only ours, "

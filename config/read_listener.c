@@ -118,12 +118,15 @@ static void read_check_action(struct reader *reader, const struct place *at, con
 static void read_check_listener(struct reader *reader, const struct place *at, const json_t *value,
                                 const struct listener_config *listener)
 {
-    const struct place bind = {at, "bind", 0};
+    const struct place bind = {at, "bind", 0}, peers = {at, "peers", 0};
+    const json_t *rules = json_object_get(value, "peers");
 
     read_check_action(reader, at, value);
+    if (json_is_object(rules) && !json_object_get(rules, "allow") && !json_object_get(rules, "deny"))
+        reader_problem(reader, &peers, "expected \"allow\", \"deny\" or both");
     if (!listener->bind.text)
         return;
-    if (listener->bind.kind == ADDRESS_ABSTRACT && !json_object_get(value, "peers"))
+    if (listener->bind.kind == ADDRESS_ABSTRACT && !json_object_get(rules, "allow"))
         reader_problem(reader, &bind,
                        "an abstract socket has no permissions: every process in the network namespace may connect. "
                        "Add \"peers\": {\"allow\": [...]}");

@@ -20,7 +20,7 @@
 #define SIZE_UNLIMITED UINT64_MAX
 #define OWNER_UNCHANGED ((uint32_t)-1)
 
-/* One entry of peers.allow: everything that is given must match. */
+/* One entry of peers.allow, peers.deny or forwarded.trust: everything that is given must match. */
 struct peer_rule {
     bool has_uid, has_gid;
     uid_t uid;
@@ -92,6 +92,8 @@ struct listener_config {
     uint32_t backlog;
     struct peer_rule *peers; /* NULL and 0: every peer the socket's mode lets in */
     size_t n_peers;
+    struct peer_rule *denied; /* before all others */
+    size_t n_denied;
     enum listener_forwarded forwarded;
     struct peer_rule *trusted; /* FORWARDED_TRUST: who is */
     size_t n_trusted;

@@ -224,7 +224,8 @@ static bool acceptor_welcomes(struct acceptor *acceptor, int fd, struct peer *re
         LOG_EVENT(LOG_LEVEL_DEBUG, "a client left before it was accepted", LOG_STRING("listener", config->name));
         return false;
     }
-    if (!peer_is_allowed(ret_peer, fd, config->peers, config->n_peers)) {
+    if (peer_is_denied(ret_peer, fd, config->denied, config->n_denied) ||
+        !peer_is_allowed(ret_peer, fd, config->peers, config->n_peers)) {
         acceptor_log_refused(acceptor, ret_peer, "a peer is not allowed");
         return false;
     }

@@ -211,13 +211,13 @@ static size_t listener_format_rule(const struct peer_rule *rule, char *out, size
 }
 
 /* "uid 0 or gid 4321"; the rest as dots where there are more rules than a line is for. */
-static void listener_describe_peers(const struct listener_config *config, struct line *line)
+static void listener_describe_peers(const char *name, const struct peer_rule *rules, size_t n_rules, struct line *line)
 {
     char text[512], rule[48];
     size_t used = 0;
 
-    for (size_t i = 0; i < config->n_peers; i++) {
-        size_t n = listener_format_rule(&config->peers[i], rule, sizeof(rule));
+    for (size_t i = 0; i < n_rules; i++) {
+        size_t n = listener_format_rule(&rules[i], rule, sizeof(rule));
         bool fits = used + n + sizeof(" or  or ...") <= sizeof(text);
 
         used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%s", i == 0 ? "" : " or ", fits ? rule : "...");
@@ -225,7 +225,7 @@ static void listener_describe_peers(const struct listener_config *config, struct
             break;
     }
     if (used > 0)
-        line_put_text(line, "peers", (struct text){text, used}, SIZE_MAX);
+        line_put_text(line, name, (struct text){text, used}, SIZE_MAX);
 }
 
 void listener_describe(const struct listener *listener, struct line *line)
@@ -238,7 +238,8 @@ void listener_describe(const struct listener *listener, struct line *line)
         listener_describe_bound(listener, line);
     else if (config->bind.kind == ADDRESS_UNIX)
         listener_describe_file(listener, line);
-    listener_describe_peers(config, line);
+    listener_describe_peers("peers", config->peers, config->n_peers, line);
+    listener_describe_peers("denied", config->denied, config->n_denied, line);
     line_put_number(line, "connections", config->limit_connections);
     if (config->limit_connections_per_uid < config->limit_connections)
         line_put_number(line, "connections_per_uid", config->limit_connections_per_uid);

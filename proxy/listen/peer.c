@@ -15,6 +15,8 @@ struct peer_groups {
     gid_t *many;  /* owned; NULL while `few` is enough */
     size_t n_ids; /* in whichever holds them */
     bool read;
+    bool unknown;      /* could not be read */
+    bool unknown_fits; /* what the asker makes of that */
 };
 
 static int peer_read_tcp(int fd, struct peer *peer)
@@ -71,21 +73,19 @@ int peer_read(int fd, struct peer *ret_peer)
     return 0;
 }
 
-/* Leaves the groups empty when they cannot be read: nothing matches them then. */
+/* Leaves the groups empty when they cannot be read. */
 static void peer_read_groups(int fd, struct peer_groups *groups)
 {
     socklen_t length = sizeof(groups->few);
+    int r = getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups->few, &length);
 
     groups->read = true;
-    if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups->few, &length) == 0) {
-        groups->n_ids = length / sizeof(gid_t);
-        return;
+    if (r < 0 && errno == ERANGE) { /* length is now what is needed, at most NGROUPS_MAX of them */
+        groups->many = malloc(length);
+        r = groups->many ? getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups->many, &length) : -1;
     }
-    if (errno != ERANGE) /* ERANGE: length is now what is needed, at most NGROUPS_MAX of them */
-        return;
-    groups->many = malloc(length);
-    if (groups->many && getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups->many, &length) == 0)
-        groups->n_ids = length / sizeof(gid_t);
+    groups->unknown = r < 0;
+    groups->n_ids = r < 0 ? 0 : length / sizeof(gid_t);
 }
 
 static bool peer_has_group(const struct peer *peer, int fd, gid_t gid, struct peer_groups *groups)
@@ -100,28 +100,45 @@ static bool peer_has_group(const struct peer *peer, int fd, gid_t gid, struct pe
     for (size_t i = 0; i < groups->n_ids; i++)
         if (ids[i] == gid)
             return true;
-    return false;
+    return groups->unknown && groups->unknown_fits;
+}
+
+/* A rule without a condition would fit everybody; it is no rule. */
+static bool peer_fits(const struct peer *peer, int fd, const struct peer_rule *rule, struct peer_groups *groups)
+{
+    return (rule->has_uid || rule->has_gid) && (!rule->has_uid || rule->uid == peer->uid) &&
+           (!rule->has_gid || peer_has_group(peer, fd, rule->gid, groups));
+}
+
+static bool peer_fits_any(const struct peer *peer, int fd, const struct peer_rule *rules, size_t n_rules,
+                          bool unknown_fits)
+{
+    struct peer_groups groups;
+    bool fits = false;
+
+    if (!peer->is_unix || n_rules == 0)
+        return false;
+    if (peer->uid == (uid_t)-1)
+        return unknown_fits;
+    groups.unknown_fits = unknown_fits;
+    groups.unknown = false;
+    groups.many = NULL;
+    groups.n_ids = 0;
+    groups.read = false;
+    for (size_t i = 0; i < n_rules && !fits; i++)
+        fits = peer_fits(peer, fd, &rules[i], &groups);
+    free(groups.many);
+    return fits;
 }
 
 bool peer_is_allowed(const struct peer *peer, int fd, const struct peer_rule *rules, size_t n_rules)
 {
-    struct peer_groups groups;
-    bool allowed = n_rules == 0;
+    return n_rules == 0 || peer_fits_any(peer, fd, rules, n_rules, false);
+}
 
-    if (allowed || !peer->is_unix || peer->uid == (uid_t)-1)
-        return allowed;
-    groups.many = NULL;
-    groups.n_ids = 0;
-    groups.read = false;
-    for (size_t i = 0; i < n_rules && !allowed; i++) {
-        const struct peer_rule *rule = &rules[i];
-
-        /* A rule without a condition would let everybody in; it is no rule. */
-        allowed = (rule->has_uid || rule->has_gid) && (!rule->has_uid || rule->uid == peer->uid) &&
-                  (!rule->has_gid || peer_has_group(peer, fd, rule->gid, &groups));
-    }
-    free(groups.many);
-    return allowed;
+bool peer_is_denied(const struct peer *peer, int fd, const struct peer_rule *rules, size_t n_rules)
+{
+    return peer_fits_any(peer, fd, rules, n_rules, true);
 }
 
 size_t peer_format(const struct peer *peer, char *out, size_t size)

@@ -25,6 +25,8 @@ int peer_read(int fd, struct peer *ret_peer) WARN_UNUSED;
 /* True when no rule is given or one matches. Supplementary groups (SO_PEERGROUPS) are read from fd only when a gid rule
  * needs them; what cannot be read does not match. TCP peers match nothing. */
 bool peer_is_allowed(const struct peer *peer, int fd, const struct peer_rule *rules, size_t n_rules);
+/* True when a rule matches, or could for all that can be read: nobody gets in by hiding. TCP peers match nothing. */
+bool peer_is_denied(const struct peer *peer, int fd, const struct peer_rule *rules, size_t n_rules);
 
 /* "unix:uid=1000,gid=1000" or "192.0.2.1:4711" or "[2001:db8::1]:4711", terminated. Returns its length. */
 size_t peer_format(const struct peer *peer, char *out, size_t size);

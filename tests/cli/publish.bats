@@ -151,6 +151,30 @@ for i in range(100_000):
     [ "$status" -ne 0 ]
 }
 
+@test "publish: peers.deny keeps out by uid and by gid, others come in as peers.allow says" {
+    as() { setpriv --reuid "$1" --regid "$2" --groups "$3" curl --silent --unix-socket "$sock" http://localhost/it; }
+    start_target
+    configure '"mode": "0666", "peers": { "deny": [ { "uid": 1234 }, { "gid": 4321 } ] },'
+    start_porthole run
+    [ "$(as 99 1 1)" = 'GET /it' ]
+    for who in '1234 1 1' '99 4321 1' '99 1 4321'; do
+        # shellcheck disable=SC2086 # three words
+        run as $who
+        [ "$status" -ne 0 ]
+    done
+    grep -q 'denied="uid 1234 or gid 4321"' "$dir/run.err"
+    grep -q 'a peer is not allowed' "$dir/run.err"
+    kill "$pid"
+    await_end "$pid"
+    configure '"mode": "0666", "peers": { "allow": [ { "gid": 1 } ], "deny": [ { "uid": 1234 } ] },'
+    start_porthole both
+    [ "$(as 99 1 1)" = 'GET /it' ]
+    run as 1234 1 1
+    [ "$status" -ne 0 ]
+    run as 99 2 2
+    [ "$status" -ne 0 ]
+}
+
 @test "publish: a process without privilege serves in a directory of its own" {
     cat >"$dir/porthole.json" <<JSON
 { "listeners": [ { "bind": "unix:$sock", "mode": "0666", "routes": [ { "respond": { "status": 200, "body": "hi" } } ] } ] }

@@ -167,6 +167,46 @@ static void test_peer_supplementary_groups_match_few_and_many(void **state)
     }
 }
 
+static bool denied(const struct connection *connection, const struct peer_rule *rules, size_t n)
+{
+    struct peer peer;
+
+    assert_int_equal(peer_read(connection->fd, &peer), 0);
+    return peer_is_denied(&peer, connection->fd, rules, n);
+}
+
+static void test_peer_rules_that_deny_fit_as_those_that_allow(void **state)
+{
+    struct connection connection = connection_open(2);
+    struct peer_rule both = {.has_uid = true, .uid = STRANGER_UID, .has_gid = true, .gid = STRANGER_GID + 1};
+    struct peer_rule second = {.has_gid = true, .gid = FIRST_GROUP + 1};
+    struct peer_rule two[] = {rule_other_uid, second};
+
+    (void)state;
+    assert_false(denied(&connection, NULL, 0));
+    assert_true(denied(&connection, &rule_uid, 1));
+    assert_false(denied(&connection, &rule_other_uid, 1));
+    assert_true(denied(&connection, &rule_gid, 1));
+    assert_false(denied(&connection, &rule_other_gid, 1));
+    assert_false(denied(&connection, &both, 1));
+    assert_true(denied(&connection, two, 2));
+    assert_false(denied(&connection, &rule_nothing, 1));
+    connection_close(&connection);
+}
+
+static void test_peer_of_whom_too_little_is_known_is_denied(void **state)
+{
+    struct peer nobody = {.is_unix = true, .uid = (uid_t)-1, .gid = (gid_t)-1};
+    struct peer secretive = {.is_unix = true, .uid = STRANGER_UID, .gid = STRANGER_GID};
+    struct peer remote = {.uid = (uid_t)-1};
+
+    (void)state;
+    assert_true(peer_is_denied(&nobody, -1, &rule_uid, 1));
+    assert_true(peer_is_denied(&secretive, -1, &rule_other_gid, 1));
+    assert_false(peer_is_denied(&secretive, -1, &rule_other_uid, 1));
+    assert_false(peer_is_denied(&remote, -1, &rule_uid, 1));
+}
+
 static void test_peer_without_credentials_matches_no_rule(void **state)
 {
     struct peer peer = {.is_unix = true, .uid = (uid_t)-1, .gid = (gid_t)-1};
@@ -252,6 +292,8 @@ int main(void)
         cmocka_unit_test(test_peer_unix_credentials_are_the_connectors),
         cmocka_unit_test(test_peer_rules_by_uid_and_gid_need_all_that_is_given),
         cmocka_unit_test(test_peer_supplementary_groups_match_few_and_many),
+        cmocka_unit_test(test_peer_rules_that_deny_fit_as_those_that_allow),
+        cmocka_unit_test(test_peer_of_whom_too_little_is_known_is_denied),
         cmocka_unit_test(test_peer_without_credentials_matches_no_rule),
         cmocka_unit_test(test_peer_groups_that_cannot_be_read_do_not_match),
         cmocka_unit_test(test_peer_read_without_a_connection_fails_and_keeps_output),
