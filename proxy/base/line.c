@@ -9,36 +9,70 @@
 
 #define LINE_END_BYTES 2 /* what line_end puts: always kept free */
 
-/* C0, DEL, and C1 (two bytes in UTF-8), which terminals obey too. */
-static bool line_is_control(const unsigned char *s, size_t length)
+/* What is no visible character of its own: controls, which terminals obey, spaces and separators that readers split at
+ * or take for the one between two fields, and what is invisible or turns the direction of writing. In order. */
+static const struct {
+    uint32_t first, last;
+} line_hidden[] = {
+    {0x0000, 0x001f},   /* C0 */
+    {0x007f, 0x00a0},   /* DEL, C1, no-break space */
+    {0x00ad, 0x00ad},   /* soft hyphen */
+    {0x034f, 0x034f},   /* combining grapheme joiner */
+    {0x061c, 0x061c},   /* Arabic letter mark */
+    {0x115f, 0x1160},   /* Hangul fillers */
+    {0x1680, 0x1680},   /* Ogham space */
+    {0x17b4, 0x17b5},   /* Khmer vowels that are not seen */
+    {0x180b, 0x180f},   /* Mongolian variation selectors and vowel separator */
+    {0x2000, 0x200f},   /* spaces of all widths, zero-width ones, marks of direction */
+    {0x2028, 0x202f},   /* line and paragraph separator, embeddings and overrides, narrow no-break space */
+    {0x205f, 0x206f},   /* mathematical space, word joiner, invisible operators, isolates */
+    {0x2800, 0x2800},   /* Braille blank */
+    {0x3000, 0x3000},   /* ideographic space */
+    {0x3164, 0x3164},   /* Hangul filler */
+    {0xfe00, 0xfe0f},   /* variation selectors */
+    {0xfeff, 0xfeff},   /* zero-width no-break space */
+    {0xffa0, 0xffa0},   /* halfwidth Hangul filler */
+    {0xfff0, 0xfffb},   /* interlinear annotation */
+    {0x1d173, 0x1d17a}, /* of musical notation */
+    {0xe0000, 0xe0fff}, /* tags, variation selectors */
+};
+
+static bool line_is_hidden(uint32_t code_point)
 {
-    return s[0] < 0x20 || s[0] == 0x7f || (length == 2 && s[0] == 0xc2 && s[1] < 0xa0);
+    for (size_t i = 0; i < sizeof(line_hidden) / sizeof(line_hidden[0]) && code_point >= line_hidden[i].first; i++)
+        if (code_point <= line_hidden[i].last)
+            return true;
+    return false;
 }
 
-/* Line and paragraph separator, at which many readers end a line, and what turns the direction of writing. */
-static bool line_is_layout(uint32_t code_point)
+#define LINE_ESCAPE_BYTES 16 /* more than "\\ud834\\udd73" has, terminated */
+
+/* Escapes a character that is not shown, or a byte that is none. */
+static size_t line_escape_code(char out[LINE_ESCAPE_BYTES], uint32_t code_point, enum log_format format)
 {
-    return (code_point >= 0x2028 && code_point <= 0x202e) || (code_point >= 0x2066 && code_point <= 0x2069) ||
-           code_point == 0x200e || code_point == 0x200f || code_point == 0xfeff;
+    if (code_point < 0x100 && format == LOG_FORMAT_PLAIN)
+        return (size_t)snprintf(out, LINE_ESCAPE_BYTES, "\\x%02x", (unsigned)code_point);
+    if (code_point < 0x10000)
+        return (size_t)snprintf(out, LINE_ESCAPE_BYTES, "\\u%04x", (unsigned)code_point);
+    code_point -= 0x10000; /* as JSON has it, RFC 8259 7 */
+    return (size_t)snprintf(out, LINE_ESCAPE_BYTES, "\\u%04x\\u%04x", (unsigned)(0xd800 | code_point >> 10),
+                            (unsigned)(0xdc00 | (code_point & 0x3ff)));
 }
 
 /* Escapes one character, of `length` bytes when it is UTF-8, else one byte (0). Returns the escape's length. */
-static size_t line_escape_one(char out[8], const unsigned char *s, size_t length, enum log_format format)
+static size_t line_escape_one(char out[LINE_ESCAPE_BYTES], const unsigned char *s, size_t length,
+                              enum log_format format)
 {
-    bool quoted = s[0] == '\\' || (s[0] == '"' && format == LOG_FORMAT_JSON);
     uint32_t code_point = length > 0 ? utf8_code_point(s, length) : s[0];
 
-    if (length == 3 && line_is_layout(code_point))
-        return (size_t)snprintf(out, 8, "\\u%04x", code_point);
-    if (length > 0 && !quoted && !line_is_control(s, length)) {
-        memcpy(out, s, length);
-        return length;
-    }
-    if (quoted && format == LOG_FORMAT_JSON)
-        return (size_t)snprintf(out, 8, "\\%c", s[0]);
-    if (format == LOG_FORMAT_JSON)
-        return (size_t)snprintf(out, 8, "\\u00%02x", length == 2 ? s[1] : s[0]);
-    return (size_t)snprintf(out, 8, "\\x%02x", length == 2 ? s[1] : s[0]);
+    if (s[0] == '"' && format == LOG_FORMAT_JSON)
+        return (size_t)snprintf(out, LINE_ESCAPE_BYTES, "\\\"");
+    if (s[0] == '\\')
+        return (size_t)snprintf(out, LINE_ESCAPE_BYTES, format == LOG_FORMAT_JSON ? "\\\\" : "\\x5c");
+    if (length == 0 || line_is_hidden(code_point))
+        return line_escape_code(out, code_point, format);
+    memcpy(out, s, length);
+    return length;
 }
 
 static size_t line_escape_as(char *out, size_t size, const char *s, size_t n, enum log_format format)
@@ -50,7 +84,7 @@ static size_t line_escape_as(char *out, size_t size, const char *s, size_t n, en
         return 0;
     for (size_t i = 0; i < n;) {
         size_t length = utf8_length(bytes + i, n - i);
-        char escaped[8];
+        char escaped[LINE_ESCAPE_BYTES];
         size_t n_escaped = line_escape_one(escaped, bytes + i, length, format);
 
         if (n_escaped >= size - used)

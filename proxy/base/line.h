@@ -3,9 +3,9 @@
  *   plain  2026-11-27T05:53:43.123Z warn a message key="text" number=7
  *   json   {"time":"2026-11-27T05:53:43.123Z","level":"warn","message":"a message","key":"text","number":7}
  *
- * Peers' bytes are escaped wherever they are put: what is not printable UTF-8 becomes an escape, so that nobody can
- * forge a line or a field. What does not fit is cut, or left out, so that a line is a line, whatever it was made of.
- * Pure. */
+ * Peers' bytes are escaped wherever they are put: what is no visible character of UTF-8, or a space other than U+0020,
+ * becomes an escape, and a text stands in quotes, so that nobody can forge a line or a field. What does not fit is cut,
+ * or left out, so that a line is a line, whatever it was made of. Pure. */
 #ifndef PORTHOLE_BASE_LINE_H
 #define PORTHOLE_BASE_LINE_H
 
@@ -35,8 +35,8 @@ void line_put_number(struct line *line, const char *key, uint64_t value);
 size_t line_end(struct line *line);
 
 /* Escapes n bytes of s for a JSON string (without the quotes) into out of `size` bytes, terminated, cut
- * at a whole escape where it does not fit. Valid UTF-8 stays, anything else becomes \u00HH. Returns the
- * length written. */
+ * at a whole escape where it does not fit. Visible UTF-8 and U+0020 stay, what is hidden becomes \uHHHH, a byte that is
+ * no UTF-8 \u00HH. Returns the length written. */
 size_t line_escape(char *out, size_t size, const char *s, size_t n);
 
 #endif

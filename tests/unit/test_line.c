@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,6 +34,39 @@ static void test_line_escape_lets_only_valid_text_through(void **state)
     assert_escaped("\xed\xa0\x80", 3, "\\u00ed\\u00a0\\u0080");            /* surrogate */
     assert_escaped("\xf4\x90\x80\x80", 4, "\\u00f4\\u0090\\u0080\\u0080"); /* above U+10FFFF */
     assert_escaped("\xc2\x85", 2, "\\u0085");                              /* C1 */
+}
+
+/* Whatever a reader could take for a space, a line end or nothing at all, as an escape that means it. */
+static void test_line_escape_hides_no_space(void **state)
+{
+    static const unsigned rows[] = {
+        0x01,   0x09,   0x0a,   0x0b,    0x0c,    0x0d,    0x1b,    0x1c,    0x7f,   0x85,   0x9b,   0xa0,
+        0xad,   0x34f,  0x61c,  0x1680,  0x180e,  0x2000,  0x2001,  0x2002,  0x2003, 0x2004, 0x2005, 0x2006,
+        0x2007, 0x2008, 0x2009, 0x200a,  0x200b,  0x200c,  0x200d,  0x200e,  0x200f, 0x2028, 0x2029, 0x202a,
+        0x202b, 0x202c, 0x202d, 0x202e,  0x202f,  0x205f,  0x2060,  0x2066,  0x2069, 0x2800, 0x3000, 0x3164,
+        0xfe0f, 0xfeff, 0xfff9, 0x1d173, 0xe0001, 0xe0041, 0xe007f, 0xe01ef,
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        char json[64], text[8], escaped[32];
+        json_t *value;
+        size_t n, length;
+
+        n = rows[i] < 0x10000
+                ? (size_t)snprintf(json, sizeof(json), "\"\\u%04x\"", rows[i])
+                : (size_t)snprintf(json, sizeof(json), "\"\\u%04x\\u%04x\"", 0xd800 | (rows[i] - 0x10000) >> 10,
+                                   0xdc00 | ((rows[i] - 0x10000) & 0x3ff));
+        value = json_loadb(json, n, JSON_DECODE_ANY, NULL);
+        assert_non_null(value);
+        length = json_string_length(value);
+        memcpy(text, json_string_value(value), length);
+        json_decref(value);
+        json[n - 1] = '\0';
+        line_escape(escaped, sizeof(escaped), text, length);
+        assert_string_equal(escaped, json + 1);
+    }
+    assert_escaped("a\xc3\xa9 \xe4\xb8\x80\xf0\x9f\x98\x80", 11, "a\xc3\xa9 \xe4\xb8\x80\xf0\x9f\x98\x80");
 }
 
 static void test_line_escape_cuts_at_a_whole_escape(void **state)
@@ -114,6 +148,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_line_escape_lets_only_valid_text_through),
+        cmocka_unit_test(test_line_escape_hides_no_space),
         cmocka_unit_test(test_line_escape_cuts_at_a_whole_escape),
         cmocka_unit_test(test_line_has_time_and_fields_in_order),
         cmocka_unit_test(test_line_without_room_is_still_a_line),
