@@ -16,21 +16,37 @@ static const struct claim claims[] = {
 #undef CLAIMS
 };
 
-/* The letters that the names begin with, a bit each: most fields of a request are none of them. */
-static uint32_t claim_letters(void)
+#define CLAIM_BIT(c) (1u << ((c)&31))
+#define CLAIM_IS_X(name) ((name)[0] == 'x' && (name)[1] == '-')
+
+/* Whether some name begins like this one: most fields of a request are told apart here. The compiler makes each mask of
+ * letters one number: the first of any name, and the third of those that begin with "x-" and of the others. */
+static bool claim_may_begin(const char *name)
 {
-    return 0
-#define CLAIM(name) | 1u << ((name)[0] & 31)
-#define CLAIMS(name) | 1u << ((name)[0] & 31)
+    const uint32_t first = 0
+#define CLAIM(claim) | CLAIM_BIT((claim)[0])
+#define CLAIMS(claim) CLAIM(claim)
+#include "proxy/http/claims.def"
+#undef CLAIM
+        ;
+    const uint32_t third_of_x = 0
+#define CLAIM(claim) | (CLAIM_IS_X(claim) ? CLAIM_BIT((claim)[2]) : 0)
+#include "proxy/http/claims.def"
+#undef CLAIM
+        ;
+    const uint32_t third = 0
+#define CLAIM(claim) | (CLAIM_IS_X(claim) ? 0 : CLAIM_BIT((claim)[2]))
 #include "proxy/http/claims.def"
 #undef CLAIM
 #undef CLAIMS
         ;
+
+    return first & CLAIM_BIT(name[0]) && (name[1] == '-' ? third_of_x | third : third) & CLAIM_BIT(name[2]);
 }
 
 bool claim_is(struct text name)
 {
-    if (name.length < 3 || !(claim_letters() >> (name.data[0] & 31) & 1))
+    if (name.length < 3 || !claim_may_begin(name.data))
         return false;
     for (size_t i = 0; i < sizeof(claims) / sizeof(claims[0]); i++) {
         struct text claim = claims[i].name;

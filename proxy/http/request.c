@@ -41,11 +41,14 @@ static bool request_lists_trailers(struct text te)
 
 static const char *request_check_field(struct field *field, bool trusted, struct request_facts *facts, unsigned *status)
 {
-    if (!text_is_token(field->name))
+    /* Nearly every name is made of letters, digits and "-": that is a token, and what it looks like. */
+    bool odd = field->name.length == 0 || text_span(field->name, BYTE_NAME) != field->name.length;
+
+    if (odd && !text_is_token(field->name))
         return "a field name is not a token";
     if (!text_is_field_value(field->value))
         return "a field value has a control byte";
-    field->drop = (!trusted && claim_is(field->name)) || field_is_alias(field->name);
+    field->drop = (!trusted && claim_is(field->name)) || (odd && field_is_alias(field->name));
     switch (field->id) {
     case FIELD_HOST:
         return request_take_single(&facts->host, field) ? NULL : "more than one Host";
