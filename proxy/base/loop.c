@@ -238,12 +238,9 @@ void loop_forget(struct source *source)
 {
     struct loop *loop = source->loop;
 
-    if (!source->pending)
-        return;
-    source->pending = false;
-    for (int i = loop->batch_next; i < loop->n_batch; i++)
-        if (loop->batch[i].data.ptr == source)
-            loop->batch[i].data.ptr = NULL;
+    if (source->pending > 0)
+        loop->batch[source->pending - 1].data.ptr = NULL;
+    source->pending = 0;
 }
 
 void loop_remove(struct source *source)
@@ -287,10 +284,29 @@ static int loop_dispatch(struct loop *loop)
         if (!source)
             continue;
         n_called++;
-        source->pending = false;
+        source->pending = 0;
         source->fn(source, event->events);
     }
     return n_called;
+}
+
+/* Takes n events behind the batch into it. A source is in it once: what has happened since is called for together. */
+static void loop_file(struct loop *loop, int n)
+{
+    const struct epoll_event *events = loop->batch + loop->n_batch;
+
+    for (int i = 0; i < n; i++) {
+        struct epoll_event event = events[i];
+        struct source *source = event.data.ptr;
+
+        if (source && source->pending > 0) {
+            loop->batch[source->pending - 1].events |= event.events;
+            continue;
+        }
+        loop->batch[loop->n_batch++] = event;
+        if (source)
+            source->pending = loop->n_batch;
+    }
 }
 
 /* Fetches a batch, or what finds room behind what is still to be delivered. A signal (that of being continued after a
@@ -307,12 +323,7 @@ static int loop_fetch(struct loop *loop, int sleep_ms)
         n = epoll_wait(loop->epoll_fd, loop->batch + loop->n_batch, n_room, 0);
     if (n < 0)
         return -errno;
-    for (int i = 0; i < n; i++) {
-        struct source *source = loop->batch[loop->n_batch++].data.ptr;
-
-        if (source)
-            source->pending = true;
-    }
+    loop_file(loop, n);
     loop->outdated = loop->outdated && n == n_room;
     return n;
 }

@@ -22,7 +22,7 @@ typedef void loop_hook(void *closure);
 struct source {
     int fd;            /* borrowed, -1 when not in a loop */
     uint32_t events;   /* what epoll was asked for */
-    bool pending;      /* something has happened that it has not been called for yet */
+    int pending;       /* not 0: something has happened that it has not been called for yet; the place in the batch */
     source_fn *fn;     /* called with the events that happened */
     struct loop *loop; /* borrowed, NULL when not in a loop */
 };

@@ -560,6 +560,43 @@ static void test_loop_calls_all_that_is_ready_in_one_round(void **state)
     }
 }
 
+/* Something of its victim's is still to be delivered when this looks again, after more has happened there. */
+static void reader_looks(struct source *source, uint32_t events)
+{
+    struct reader *reader = CONTAINER_OF(source, struct reader, source);
+
+    reader_called(source, events);
+    if (reader->victim->n_called > 0)
+        return;
+    shutdown(reader->victim->ends[1], SHUT_WR);
+    loop_outdate(loop);
+    assert_true(loop_look(loop));
+    assert_int_not_equal(reader->victim->source.pending, 0);
+}
+
+/* Removed while it is called, as a client that has gone is. */
+static void reader_leaves(struct source *source, uint32_t events)
+{
+    reader_called(source, events);
+    loop_remove(source);
+}
+
+static void test_loop_calls_once_who_was_seen_again_before_it_was_called(void **state)
+{
+    struct reader readers[2];
+
+    (void)state;
+    reader_init(&readers[0], EPOLLIN, reader_looks);
+    reader_init(&readers[1], EPOLLIN | EPOLLRDHUP | EPOLLET, reader_leaves);
+    readers[0].victim = &readers[1];
+    assert_true(loop_run_once(loop, -1) >= 2);
+    assert_true(loop_run_once(loop, 0) >= 0);
+    assert_int_equal(readers[1].n_called, 1);
+    assert_int_equal(readers[1].events, EPOLLIN | EPOLLRDHUP);
+    reader_deinit(&readers[0]);
+    reader_deinit(&readers[1]);
+}
+
 static void test_loop_looks_once_where_no_timer_is_due(void **state)
 {
     struct reader reader;
@@ -673,6 +710,7 @@ int main(void)
         LOOP_TEST(test_loop_stopped_between_its_look_and_the_clock_finds_the_answer),
         LOOP_TEST(test_loop_busy_without_end_still_fires_timers),
         LOOP_TEST(test_loop_calls_all_that_is_ready_in_one_round),
+        LOOP_TEST(test_loop_calls_once_who_was_seen_again_before_it_was_called),
         LOOP_TEST(test_loop_looks_once_where_no_timer_is_due),
         LOOP_TEST(test_loop_hook_runs_before_timers_and_only_then),
         LOOP_TEST(test_loop_interrupted_by_a_signal_goes_on),
