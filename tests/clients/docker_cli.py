@@ -191,7 +191,7 @@ class Docker:
         context.callback(terminal.close)
         return terminal
 
-    def run(self, *arguments, stdin=b"", seconds=40):
+    def run(self, *arguments, stdin=b"", seconds=120):
         """Runs a client to its end. Its input is a pipe that carries `stdin` (bytes) and ends, or a file."""
         given = {"input": stdin} if isinstance(stdin, bytes) else {"stdin": stdin}
         # To files, since a pipe that a surviving child holds open would have this wait for the child.

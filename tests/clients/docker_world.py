@@ -193,7 +193,7 @@ def close():
     return _Once.world.close() if _Once.world else []
 
 
-def both(name, seconds=60):
+def both(name, seconds=240):
     """A test that is made twice: directly to podman, then through porthole. So a failure says whose it is."""
 
     def register(function):
