@@ -13,7 +13,7 @@ from docker_cli import until
 from docker_world import IMAGE, REFUSAL, world
 
 
-@tap.test("a socket that allows GET and HEAD: questions are answered")
+@tap.test("a socket that allows GET and HEAD: questions are answered", 240)
 def cut_down_reads(_context):
     box, reading = world().box(), world().reading
     expected = world().direct.run("ps", "--no-trunc", "--format", "{{.ID}} {{.Names}}").check().out
@@ -23,7 +23,7 @@ def cut_down_reads(_context):
         reading.run(*arguments).check()
 
 
-@tap.test("a socket that allows GET and HEAD: the rest is refused with its words, and podman never hears of it")
+@tap.test("a socket that allows GET and HEAD: the rest is refused with its words, and podman never hears of it", 240)
 def cut_down_refuses(context):
     box, reading, direct = world().box(), world().reading, world().direct
     name = world().forget(context, reading.name())
@@ -45,7 +45,7 @@ def cut_down_refuses(context):
     assert direct.run("exec", box, "ls", "/tmp/refused").status == 1
 
 
-@tap.test("engine errors in place of an upgrade: the same as directly")
+@tap.test("engine errors in place of an upgrade: the same as directly", 240)
 def upgrade_refused(_context):
     for arguments in (["run", "--network", "none", "--name", "never", IMAGE, "no-such-command"],
                       ["attach", "nowhere"], ["exec", "-it", "nowhere", "sh"]):
@@ -100,7 +100,7 @@ class Open:
 def killed(name, arguments, and_podman=True):
     """A test of what is left of a client that is killed while it runs a command."""
 
-    @tap.test(f"{name}, its client killed in the middle: nothing stays open")
+    @tap.test(f"{name}, its client killed in the middle: nothing stays open", 240)
     def check(context):
         through = world().through
         box, mine = world().box(), world().forget(context, through.name())
@@ -124,7 +124,7 @@ killed("exec -i that prints", ["exec", "-i", "{box}", "sh", "-c", TICKING])
 killed("exec in full flow", ["exec", "{box}", "sh", "-c", "echo tick; yes"])
 
 
-@tap.test("attach and logs -f, their clients killed: nothing stays open, and the container lives")
+@tap.test("attach and logs -f, their clients killed: nothing stays open, and the container lives", 240)
 def killed_watchers(context):
     through = world().through
     name = detached(context, through, ["-i"], TICKING)
@@ -138,7 +138,7 @@ def killed_watchers(context):
     world().direct.run("inspect", "--format", "{{.State.Running}}", name).check(0, b"true\n")
 
 
-@tap.test("a terminal that is closed: nothing stays open")
+@tap.test("a terminal that is closed: nothing stays open", 240)
 def killed_terminal(context):
     before = Open()
     terminal = world().through.terminal(context, "exec", "-it", world().box(), "sh")
@@ -148,7 +148,7 @@ def killed_terminal(context):
     before.check_returned(and_podman=False)
 
 
-@tap.test("the container is removed under a client: it ends, nothing stays open")
+@tap.test("the container is removed under a client: it ends, nothing stays open", 240)
 def removed_container(context):
     before = Open()
     name = detached(context, world().through, ["-i"], TICKING)
@@ -179,7 +179,7 @@ def can_connect(path):
         return s.connect_ex(path) == 0
 
 
-@tap.test("SIGTERM while a client is attached: the tunnel lives until the drain's deadline, then porthole ends")
+@tap.test("SIGTERM while a client is attached: the tunnel lives until the drain's deadline, then porthole ends", 240)
 def drain_deadline(context):
     porthole, _name, live, begin = draining(context, "4s", TICKING)
     ended = []
@@ -196,7 +196,7 @@ def drain_deadline(context):
     assert live.end(20).status != 0, live
 
 
-@tap.test("SIGTERM while a client is attached: porthole ends with the last tunnel, well before the deadline")
+@tap.test("SIGTERM while a client is attached: porthole ends with the last tunnel, well before the deadline", 240)
 def drain_early(context):
     porthole, name, live, _begin = draining(context, "60s", TICKING)
     n = len(live.out)
