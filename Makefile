@@ -26,7 +26,7 @@ CC := clang
 endif
 CXX ?= g++
 PKG_CONFIG ?= pkg-config
-PACKAGES := libmicrohttpd libcurl jansson
+PACKAGES := libmicrohttpd libcurl jansson libpcre2-8
 # Older ones of libmicrohttpd are laxer, or die of a request.
 LIBMICROHTTPD := 1.0.10
 

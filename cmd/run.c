@@ -5,6 +5,7 @@
 #include "cmd/cmd.h"
 #include "config/load.h"
 #include "config/version.h"
+#include "proxy/http/pattern.h"
 #include "proxy/serve/frontend.h"
 #include "proxy/server.h"
 
@@ -15,7 +16,8 @@ static void run_tell_start(const struct snapshot *snapshot)
 
     LOG_EVENT(LOG_LEVEL_INFO, "starting", LOG_STRING("porthole", PORTHOLE_VERSION),
               LOG_STRING("libmicrohttpd", frontend_library_version()), LOG_STRING("libcurl", curl->version),
-              LOG_STRING("tls", curl->ssl_version), LOG_STRING("jansson", config_library_version()));
+              LOG_STRING("tls", curl->ssl_version), LOG_STRING("jansson", config_library_version()),
+              LOG_STRING("pcre2", pattern_library_version()));
     LOG_EVENT(LOG_LEVEL_INFO, "configuration", LOG_STRING("file", snapshot->source),
               LOG_STRING("sha256", snapshot->sha256), LOG_NUMBER("listeners", snapshot->n_listeners),
               LOG_NUMBER("targets", snapshot->n_targets), LOG_NUMBER("workers", snapshot->n_workers),

@@ -5,6 +5,7 @@
 
 #include "cmd/cmd.h"
 #include "config/version.h"
+#include "proxy/http/pattern.h"
 #include "proxy/serve/frontend.h"
 
 static int print_licenses(void)
@@ -24,6 +25,7 @@ static int print_versions(void)
            frontend_library_will_do() ? "" : " (too old to serve: " PORTHOLE_LIBMICROHTTPD " or later is needed)");
     printf("libcurl %s (%s)\n", curl->version, curl->ssl_version ? curl->ssl_version : "without TLS");
     printf("jansson %s\n", config_library_version());
+    printf("pcre2 %s\n", pattern_library_version());
     return CMD_OK;
 }
 

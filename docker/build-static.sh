@@ -7,8 +7,8 @@
 # Debian's libcurl brings thirty shared libraries that porthole never calls; loading them is most of its start
 # and of its memory. So libcurl is built here with what porthole needs, like libmicrohttpd (build-library.sh, whose
 # environment variables are heard here, too). A libmicrohttpd of one's own, new enough and with an archive, is taken
-# where PKG_CONFIG_PATH finds it. jansson and OpenSSL are Debian's archives. glibc stays dynamic, because getaddrinfo and
-# the user database work only so.
+# where PKG_CONFIG_PATH finds it. jansson, PCRE2 and OpenSSL are Debian's archives. glibc stays dynamic, because
+# getaddrinfo and the user database work only so.
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -23,7 +23,7 @@ archive() { gcc -print-file-name="lib${1#-l}.a"; }
 
 need_tools() {
     local missing=() pair
-    for pair in libssl:libssl-dev jansson:libjansson-dev; do
+    for pair in libssl:libssl-dev jansson:libjansson-dev libpcre2-8:libpcre2-dev; do
         pkg-config --exists "${pair%%:*}" 2>/dev/null || missing+=("${pair#*:}")
     done
     # Debian 13's libcrypto compresses certificates.
@@ -66,7 +66,7 @@ build_libraries() {
 # Linker arguments: everything that pkg-config names as archive, but what belongs to glibc.
 link_arguments() {
     local argument
-    for argument in $(pkg-config --static --libs libcurl libmicrohttpd jansson libssl libcrypto); do
+    for argument in $(pkg-config --static --libs libcurl libmicrohttpd jansson libpcre2-8 libssl libcrypto); do
         case $argument in
         -pthread | -lpthread | -ldl | -lrt | -lm | -lc) ;;
         -l*) printf '%s ' "-l:lib${argument#-l}.a" ;;

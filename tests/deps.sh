@@ -40,6 +40,7 @@ need_build() {
     library_is_here || library_is_missing=yes
     need libcurl4-openssl-dev library libcurl
     need libjansson-dev library jansson
+    need libpcre2-dev library libpcre2-8
 }
 
 need_test() {

@@ -78,11 +78,13 @@ refuses() {
     accepts proxy/reach/health.c '<curl/curl.h>'
     accepts cmd/probe.c '<curl/curl.h>'
     accepts config/load.c '<jansson.h>'
+    accepts proxy/http/pattern.c '<pcre2.h>'
     refuses proxy/listen/listener.c '<microhttpd.h>'
     refuses proxy/exchange/exchange.c '<microhttpd.h>'
     refuses proxy/reach/pool.c '<curl/curl.h>'
     refuses proxy/exchange/exchange.c '<curl/multi.h>'
     refuses proxy/report/access_log.c '<jansson.h>'
+    refuses proxy/exchange/route.c '<pcre2.h>'
 }
 
 @test "layers: an include that is no path from the top is refused" {

@@ -243,7 +243,7 @@ JSON
     configure '"mode": "0606", "peers": { "allow": [ { "uid": 0 }, { "gid": 4321 } ] },' '"workers": 1, "drain": "700ms",'
     start_porthole run
     proxy=$pid
-    head -n 2 "$dir/run.err" | grep -q 'starting porthole="[0-9.]*" libmicrohttpd="[0-9.]*" libcurl="[0-9.]*" tls=".*" jansson="[0-9.]*"'
+    head -n 2 "$dir/run.err" | grep -q 'starting porthole="[0-9.]*" libmicrohttpd="[0-9.]*" libcurl="[0-9.]*" tls=".*" jansson="[0-9.]*" pcre2="[0-9. -]*"'
     sum=$(sha256sum "$dir/porthole.json" | cut -d ' ' -f 1)
     head -n 3 "$dir/run.err" | grep -q "configuration file=\"$dir/porthole.json\" sha256=\"$sum\" listeners=1 targets=1 workers="
     grep -q "listening listener=\"unix:$sock\" address=\"unix:$sock\" mode=\"0606\" uid=0 gid=0 peers=\"uid 0 or gid 4321\" connections=1024\$" "$dir/run.err"

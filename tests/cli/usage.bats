@@ -136,11 +136,12 @@ complete_words() { # WORD...: prints what bash would offer for the last one
 @test "usage: version names porthole and the libraries in use" {
     run "$porthole" version
     [ "$status" -eq 0 ]
-    [ "${#lines[@]}" -eq 4 ]
+    [ "${#lines[@]}" -eq 5 ]
     [[ ${lines[0]} =~ ^porthole\ [0-9]+\.[0-9]+\.[0-9]+ ]]
     [[ ${lines[1]} =~ ^libmicrohttpd\ [0-9]+\.[0-9]+\.[0-9]+ ]]
     [[ ${lines[2]} =~ ^libcurl\ [0-9]+\.[0-9]+\.[0-9]+\ \(.*\)$ ]]
     [[ ${lines[3]} =~ ^jansson\ [0-9]+\.[0-9]+ ]]
+    [[ ${lines[4]} =~ ^pcre2\ [0-9]+\.[0-9]+ ]]
     [ "$("$porthole" --version)" = "${lines[0]}" ]
 }
 
@@ -166,6 +167,7 @@ is_loaded() { # LIBRARY
 libmicrohttpd GNU LESSER GENERAL PUBLIC LICENSE
 libcurl COPYRIGHT AND PERMISSION NOTICE
 libjansson Petri Lehtinen
+libpcre2-8 Philip Hazel
 END
     # libcurl has OpenSSL with it, wherever it is.
     ! grep -q ' libcurl\.a' "$dir/licenses" || grep -qE '^=+ .* linked into this program: libcrypto\.a libssl\.a' "$dir/licenses"

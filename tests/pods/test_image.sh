@@ -55,7 +55,7 @@ licences_are_there() {
     local file=$work/rootfs/usr/share/doc/porthole/licenses text
     pod run --rm --network none porthole version --licenses | cmp - "$file" || return
     for text in 'Apache License' 'GNU LESSER GENERAL PUBLIC LICENSE' 'libmicrohttpd\.a$' 'libcurl\.a$' \
-        'libcrypto\.a libssl\.a$' 'libjansson\.a$' 'libz\.a$' 'libzstd\.a$'; do
+        'libcrypto\.a libssl\.a$' 'libjansson\.a$' 'libpcre2-8\.a$' 'libz\.a$' 'libzstd\.a$'; do
         grep -q "$text" "$file" || { echo "not in $file: $text"; return 1; }
     done
 }
