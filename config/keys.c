@@ -62,7 +62,7 @@ static bool keys_scope_forwards_holds(const void *section)
 {
     const struct route_config *route = section;
 
-    return route->action != ROUTE_RESPOND || route->target;
+    return route->action == ROUTE_TARGET || route->target;
 }
 
 static bool keys_scope_responds_holds(const void *section)
@@ -70,6 +70,13 @@ static bool keys_scope_responds_holds(const void *section)
     const struct route_config *route = section;
 
     return route->action == ROUTE_RESPOND;
+}
+
+static bool keys_scope_denies_holds(const void *section)
+{
+    const struct route_config *route = section;
+
+    return route->action == ROUTE_DENY;
 }
 
 static const struct key_scope keys_scope_file = {keys_scope_file_holds,
@@ -82,8 +89,9 @@ static const struct key_scope keys_scope_http_time = {
 static const struct key_scope keys_scope_tls = {keys_scope_tls_holds, "needs an https:// endpoint"};
 static const struct key_scope keys_scope_forwards = {keys_scope_forwards_holds,
                                                      "is for routes with \"target\"; this one answers by itself"};
-static const struct key_scope keys_scope_responds = {keys_scope_responds_holds,
-                                                     "is for routes that answer by themselves"};
+/* Not so only where the other is there as well, and was read later. */
+static const struct key_scope keys_scope_responds = {keys_scope_responds_holds, "cannot stand beside \"deny\""};
+static const struct key_scope keys_scope_denies = {keys_scope_denies_holds, "cannot stand beside \"respond\""};
 
 static const struct key keys_access[] = {
     KEY("format", WORD, struct snapshot, log.access_format, .words = log_format_names, .fallback = "plain",
@@ -173,6 +181,15 @@ static const struct key keys_respond[] = {
     KEYS_END,
 };
 
+static const struct key keys_deny[] = {
+    KEY_LIMIT("status", COUNT, DENY_STATUS, struct route_config, deny.status),
+    KEY("body", TEXT, struct route_config, deny.body,
+        .sentence = "what is answered; default: a problem (RFC 9457) with the outcome and the request's id"),
+    KEY("content_type", MEDIA_TYPE, struct route_config, deny.content_type, .fallback = "text/plain; charset=utf-8",
+        .sentence = "the Content-Type of body"),
+    KEYS_END,
+};
+
 static const char *const keys_ambiguity_words[] = {
     [ROUTE_AMBIGUITY_REFUSE] = "refuse", [ROUTE_AMBIGUITY_ALLOW] = "allow", NULL};
 
@@ -186,6 +203,11 @@ static const struct key keys_route[] = {
      .keys = keys_respond,
      .scope = &keys_scope_responds,
      .sentence = "an answer without a target"},
+    {.name = "deny",
+     .type = KEY_DENY,
+     .keys = keys_deny,
+     .scope = &keys_scope_denies,
+     .sentence = "a refusal, which has an outcome of its own and a line in the error log"},
     KEY("upgrade", PROTOCOLS, struct route_config, upgrade, .scope = &keys_scope_forwards,
         .sentence = "the protocols that clients may upgrade to, by name and without versions; an empty array: none; "
                     "absent: any that does not carry HTTP itself (h2c, h2, HTTP, TLS)"),
@@ -226,6 +248,8 @@ static const struct key keys_listener[] = {
     KEY_INNER("limits", keys_listener_limits, .sentence = "what one listener or request may use"),
     KEY_INNER("timeouts", keys_listener_timeouts, .scope = &keys_scope_http_time,
               .sentence = "how long a client may take"),
+    KEY("observe", ROUTE_TARGET, struct listener_config, observe, .scope = &keys_scope_http,
+        .sentence = "for trying rules: a request that is denied or finds no route goes to this target, and is logged"),
     KEY_ELEMENTS("routes", ROUTES, struct listener_config, routes, n_routes, keys_route,
                  .sentence = "the first that matches wins"),
     KEY_INNER("stream", keys_stream,

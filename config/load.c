@@ -21,8 +21,8 @@ static size_t load_count_inline(const json_t *listeners)
     const json_t *listener;
     size_t i, n = 0;
 
-    /* One for the stream, also where there is none. */
-    json_array_foreach(listeners, i, listener) n += json_array_size(json_object_get(listener, "routes")) + 1;
+    /* One for the stream, also where there is none, and one for those that only observe. */
+    json_array_foreach(listeners, i, listener) n += json_array_size(json_object_get(listener, "routes")) + 2;
     return n;
 }
 

@@ -202,22 +202,42 @@ void read_respond(struct reader *reader, const struct place *at, const json_t *v
         reader_problem_key(reader, &body, "a response with status %u has no body", route->respond.status);
 }
 
+void read_deny(struct reader *reader, const struct place *at, const json_t *value, const struct key *key, void *section)
+{
+    struct route_config *route = section;
+
+    route->action = ROUTE_DENY;
+    read_inner(reader, at, value, key, section);
+    route->deny.body_length = route->deny.body ? strlen(route->deny.body) : 0;
+}
+
 static bool read_route_has_conditions(const json_t *value)
 {
     return json_object_size(json_object_get(value, "match")) > 0;
+}
+
+/* What a route does with a request: one thing. */
+static void read_check_action(struct reader *reader, const struct place *at, const json_t *value)
+{
+    static const char *const own[] = {"respond", "redirect", "deny"};
+    bool target = json_object_get(value, "target"), any = target;
+
+    for (size_t i = 0; i < ARRAY_LENGTH(own); i++) {
+        if (!json_object_get(value, own[i]))
+            continue;
+        any = true;
+        if (target)
+            reader_problem(reader, at, "a route has either \"target\" or \"%s\", not both", own[i]);
+    }
+    if (json_is_object(value) && !any)
+        reader_problem(reader, at, "a route needs \"target\", \"respond\" or \"deny\"");
 }
 
 /* What the keys of one route must be together, and where it may stand. */
 static void read_check_route(struct reader *reader, const struct place *at, const json_t *value,
                              const struct route_config *route, bool last)
 {
-    const json_t *target = json_object_get(value, "target");
-    const json_t *respond = json_object_get(value, "respond");
-
-    if (json_is_object(value) && !target && !respond && !json_object_get(value, "redirect"))
-        reader_problem(reader, at, "a route needs \"target\" or \"respond\"");
-    if (target && respond)
-        reader_problem(reader, at, "a route has either \"target\" or \"respond\", not both");
+    read_check_action(reader, at, value);
     if (route->path && route->path_prefix) {
         const struct place match = {at, "match", 0};
         reader_problem(reader, &match, "a route has either \"path\" or \"path_prefix\", not both");

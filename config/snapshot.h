@@ -51,7 +51,15 @@ struct target_config {
 
 /* What becomes of paths that could mean another one to the target. */
 enum route_ambiguity { ROUTE_AMBIGUITY_REFUSE, ROUTE_AMBIGUITY_ALLOW };
-enum route_action { ROUTE_TARGET, ROUTE_RESPOND };
+enum route_action { ROUTE_TARGET, ROUTE_RESPOND, ROUTE_DENY };
+
+/* An answer that is in the configuration. */
+struct route_answer {
+    uint32_t status; /* 200..599; of deny 400..599 */
+    char *body;      /* of deny NULL: the problem is */
+    size_t body_length;
+    char *content_type; /* never NULL */
+};
 
 /* What a request must match (every condition given) and what then happens. */
 struct route_config {
@@ -64,12 +72,8 @@ struct route_config {
     char **upgrade; /* NULL-terminated protocol names in lower case, without versions; NULL: see http/upgrade.h */
     enum route_action action;
     const struct target_config *target; /* ROUTE_TARGET; in the same snapshot */
-    struct {
-        uint32_t status; /* 200..599 */
-        char *body;      /* never NULL */
-        size_t body_length;
-        char *content_type; /* never NULL */
-    } respond;              /* ROUTE_RESPOND */
+    struct route_answer respond;        /* ROUTE_RESPOND */
+    struct route_answer deny;           /* ROUTE_DENY */
 };
 
 /* Whose word about a client a target gets: what peers claim (proxy/http/claims.def) and what we say. */
@@ -102,7 +106,8 @@ struct listener_config {
     uint64_t limit_header_bytes;        /* request line and fields together */
     uint64_t limit_body_bytes;          /* SIZE_UNLIMITED */
     uint64_t timeout_head_ms, timeout_body_ms, timeout_idle_ms;
-    const struct target_config *stream; /* bytes go there as they are, without HTTP; NULL: routes decide */
+    const struct target_config *stream;  /* bytes go there as they are, without HTTP; NULL: routes decide */
+    const struct target_config *observe; /* where requests go that the routes refuse; NULL: they are refused */
     struct route_config *routes;
     size_t n_routes;         /* at least 1; 0 with stream */
     bool any_path_condition; /* some route has path or path_prefix */

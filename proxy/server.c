@@ -257,6 +257,14 @@ static void server_tell_listener(const struct listener *listener)
     log_end(&line);
 }
 
+/* Nobody is to believe that it holds anything back. */
+static void server_tell_observer(const struct listener_config *config)
+{
+    if (config->observe)
+        LOG_EVENT(LOG_LEVEL_WARN, "a listener only observes: its routes refuse nothing",
+                  LOG_STRING("listener", config->name), LOG_STRING("target", config->observe->name));
+}
+
 static int server_publish(struct server *server, bool takeover, struct error *error)
 {
     for (size_t i = 0; i < server->snapshot->n_listeners; i++) {
@@ -265,6 +273,7 @@ static int server_publish(struct server *server, bool takeover, struct error *er
         if (r < 0)
             return r;
         server_tell_listener(server->listeners[i]);
+        server_tell_observer(&server->snapshot->listeners[i]);
     }
     return 0;
 }

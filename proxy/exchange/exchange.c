@@ -115,6 +115,7 @@ void exchange_refuse(struct exchange *exchange, enum outcome outcome, const char
     exchange_fail_because(exchange, outcome, reason);
     if (exchange->state < EXCHANGE_WAITING)
         exchange_move(exchange, EXCHANGE_WAITING);
+    /* Nothing is wrong with the message of one that finds no route, or is denied. */
     if (outcome_info(outcome)->fault == FAULT_CLIENT && outcome != OUTCOME_NO_ROUTE)
         exchange->close = true;
 }

@@ -72,11 +72,12 @@ static void fetch_begin(struct exchange *exchange)
     exchange->forward.client_node = exchange->client->node;
     exchange->forward.expect_continue = request->expect_continue;
     exchange->forward.silent = exchange->client->listener->forwarded == FORWARDED_OFF;
-    exchange->forward.upgrade_allowed = route->upgrade;
+    exchange->forward.upgrade_allowed = route ? route->upgrade : NULL;
     upstream_init(upstream, exchange->env->loop, &exchange->env->store, fetch_on_change);
     upstream->interim = fetch_on_interim;
     upstream->ticket.uid = exchange->client->uid;
-    upstream_start(upstream, generation_target(exchange->generation, route->target), request, &exchange->forward);
+    upstream_start(upstream, generation_target(exchange->generation, exchange->target_config), request,
+                   &exchange->forward);
     if (request->body == BODY_NONE)
         exchange_move(exchange, EXCHANGE_WAITING);
     else if (request->expect_continue)

@@ -11,6 +11,8 @@ static enum outcome exchange_outcome(const struct exchange *exchange, bool deliv
     /* The library refused the rest of the request and answered by itself. */
     if (exchange->state < EXCHANGE_WAITING)
         return OUTCOME_MALFORMED;
+    if (exchange->observed && exchange->source->outcome == OUTCOME_FORWARDED)
+        return OUTCOME_OBSERVED;
     return exchange->source->outcome;
 }
 
@@ -37,7 +39,7 @@ struct record exchange_describe(struct exchange *exchange, enum outcome outcome,
         .target = exchange->target,
         .listener = text_of(exchange->client->listener->name),
         .route = text_of(route ? route->name : NULL),
-        .upstream = text_of(route && route->target ? route->target->name : NULL),
+        .upstream = text_of(exchange->target_config ? exchange->target_config->name : NULL),
         .endpoint = endpoint_text(upstream->ticket.endpoint),
         .peer = exchange->client->peer,
         .status = exchange->status,
@@ -53,7 +55,7 @@ struct record exchange_describe(struct exchange *exchange, enum outcome outcome,
 
 void exchange_report(struct exchange *exchange, bool delivered)
 {
-    const struct recorder *recorder = &exchange->env->recorder;
+    struct recorder *recorder = &exchange->env->recorder;
     enum outcome outcome = exchange_outcome(exchange, delivered);
 
     if (!exchange->tunneled &&

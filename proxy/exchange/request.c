@@ -10,9 +10,7 @@
 #include "proxy/exchange/request.h"
 
 #include "proxy/exchange/answer.h"
-#include "proxy/exchange/fetch.h"
-#include "proxy/exchange/respond.h"
-#include "proxy/exchange/route.h"
+#include "proxy/exchange/rules.h"
 #include "proxy/exchange/state.h"
 #include "proxy/http/trailers.h"
 
@@ -56,33 +54,6 @@ static bool exchange_check(struct exchange *exchange, size_t head_bytes)
     return true;
 }
 
-static const struct exchange_source *exchange_source_of(const struct route_config *route)
-{
-    return route->action == ROUTE_RESPOND ? &respond_source : &fetch_source;
-}
-
-/* Whoever answers begins, unless it is a problem. */
-static void exchange_find_source(struct exchange *exchange)
-{
-    struct exchange_env *env = exchange->env;
-
-    switch (route_find(exchange->client->listener, &exchange->request, env->path_scratch, env->path_scratch_bytes,
-                       &exchange->route)) {
-    case ROUTE_FOUND:
-        exchange->source = exchange_source_of(exchange->route);
-        break;
-    case ROUTE_TOO_LONG:
-        exchange_refuse(exchange, OUTCOME_URI_TOO_LONG, NULL);
-        break;
-    case ROUTE_AMBIGUOUS:
-        exchange_refuse(exchange, OUTCOME_AMBIGUOUS_PATH, NULL);
-        break;
-    case ROUTE_NONE:
-        exchange_refuse(exchange, OUTCOME_NO_ROUTE, NULL);
-        break;
-    }
-}
-
 /* An answer is there although the body is not: take the body for the connection's sake if it is short. */
 static enum exchange_verdict exchange_refuse_or_discard(const struct exchange *exchange)
 {
@@ -116,7 +87,7 @@ enum exchange_verdict exchange_head(struct exchange *exchange, struct text metho
     if (!exchange_check(exchange, head_bytes))
         return request->body == BODY_NONE && !exchange->close ? EXCHANGE_FORWARD : EXCHANGE_REFUSE;
     exchange->close = request->close;
-    exchange_find_source(exchange);
+    exchange_rule(exchange);
     source = exchange->source;
     source->begin(exchange);
     return source->is_ready ? exchange_refuse_or_discard(exchange) : exchange_expectation(exchange);

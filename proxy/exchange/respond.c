@@ -1,5 +1,6 @@
 #include "proxy/exchange/respond.h"
 
+#include "proxy/exchange/exchange.h"
 #include "proxy/exchange/state.h"
 
 /* The body is taken as long as it is short, and read by nobody. */
@@ -8,21 +9,41 @@ static void respond_begin(struct exchange *exchange)
     exchange_move(exchange, EXCHANGE_WAITING);
 }
 
-static bool respond_answer(struct exchange *exchange, struct answer *answer)
+static bool respond_with(struct exchange *exchange, const struct route_answer *from, struct answer *answer)
 {
-    const struct route_config *route = exchange->route;
-    bool may_have_body = route->respond.status != 204 && route->respond.status != 304;
+    bool may_have_body = from->status != 204 && from->status != 304;
 
-    exchange->own_field =
-        (struct field){.name = TEXT_LITERAL("Content-Type"), .value = text_of(route->respond.content_type)};
-    *answer = (struct answer){.status = route->respond.status,
+    exchange->own_field = (struct field){.name = TEXT_LITERAL("Content-Type"), .value = text_of(from->content_type)};
+    *answer = (struct answer){.status = from->status,
                               .fields = &exchange->own_field,
-                              .n_fields = route->respond.body_length > 0 ? 1 : 0,
+                              .n_fields = from->body_length > 0 ? 1 : 0,
                               .body = may_have_body ? ANSWER_BUFFER : ANSWER_NONE,
-                              .data = route->respond.body,
-                              .length = route->respond.body_length,
+                              .data = from->body,
+                              .length = from->body_length,
                               .has_length = may_have_body};
     return true;
+}
+
+static bool respond_answer(struct exchange *exchange, struct answer *answer)
+{
+    return respond_with(exchange, &exchange->route->respond, answer);
+}
+
+/* Without words of its own the refusal is a problem like any other. */
+static void deny_begin(struct exchange *exchange)
+{
+    const struct route_answer *deny = &exchange->route->deny;
+
+    exchange_move(exchange, EXCHANGE_WAITING);
+    if (deny->body)
+        return;
+    exchange->refused_status = deny->status;
+    exchange_refuse(exchange, OUTCOME_DENIED, NULL);
+}
+
+static bool deny_answer(struct exchange *exchange, struct answer *answer)
+{
+    return respond_with(exchange, &exchange->route->deny, answer);
 }
 
 const struct exchange_source respond_source = {
@@ -37,6 +58,23 @@ const struct exchange_source respond_source = {
     .has_answer = source_always,
     .is_whole = source_always,
     .answer = respond_answer,
+    .read = source_cut,
+    .trailers = source_no_trailers,
+    .end = source_nothing,
+};
+
+const struct exchange_source deny_source = {
+    .outcome = OUTCOME_DENIED,
+    .is_ready = true,
+    .begin = deny_begin,
+    .expectation = source_refuse_body,
+    .takes_body = source_always,
+    .body = source_discard_body,
+    .end_of_body = source_ignore_end,
+    .turn = source_nothing,
+    .has_answer = source_always,
+    .is_whole = source_always,
+    .answer = deny_answer,
     .read = source_cut,
     .trailers = source_no_trailers,
     .end = source_nothing,

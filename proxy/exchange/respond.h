@@ -1,9 +1,10 @@
-/* The source of a route that has its response in the configuration. */
+/* The sources of routes that have their response in the configuration: an answer, or a refusal. */
 #ifndef PORTHOLE_EXCHANGE_RESPOND_H
 #define PORTHOLE_EXCHANGE_RESPOND_H
 
 #include "proxy/exchange/source.h"
 
 extern const struct exchange_source respond_source;
+extern const struct exchange_source deny_source;
 
 #endif

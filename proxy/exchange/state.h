@@ -31,7 +31,8 @@ struct exchange {
     struct exchange_env *env; /* borrowed */
     struct exchange_client *client;
     struct generation *generation;    /* a reference */
-    const struct route_config *route; /* NULL until one is found */
+    const struct route_config *route; /* NULL until one is found, and where none is but the listener only observes */
+    const struct target_config *target_config; /* where it goes; NULL: nowhere */
     const struct exchange_source
         *source; /* who answers; the problem until a route is found, and again after a failure */
     const struct exchange_source *teller; /* whose answer was told; NULL before */
@@ -41,6 +42,7 @@ struct exchange {
     bool request_ended;      /* the client has sent all of it */
     bool close;              /* after the answer */
     bool tunneled;           /* what follows is a tunnel's to report */
+    bool observed;           /* the routes refuse it, which the listener only observes */
     size_t head_bytes;       /* of the request */
     uint64_t received_bytes, sent_bytes, discarded_bytes;
     uint64_t buffered_bytes; /* of an answer's body that lies in memory: sent when it was delivered */

@@ -63,13 +63,15 @@ static bool failure_is_told(enum outcome outcome)
     return outcome_info(outcome)->fault != FAULT_NONE && log_wants(failure_level(outcome));
 }
 
-static void failure_tell(const struct record *record)
+void access_log_tell_error(const struct record *record)
 {
     struct log_line line;
 
     if (!log_begin(&line, failure_level(record->outcome), outcome_info(record->outcome)->sentence))
         return;
     record_put(&line.line, record);
+    if (record->untold > 0)
+        line_put_number(&line.line, "untold", record->untold);
     log_end(&line);
 }
 
@@ -151,6 +153,8 @@ void access_log_add(struct access_log *log, const struct record *record)
 {
     struct line line;
 
+    if (!log)
+        return;
     if (sizeof(log->data) - log->length < LOG_LINE_BYTES)
         access_log_flush(log);
     if (sizeof(log->data) - log->length < LOG_LINE_BYTES) {
@@ -169,8 +173,7 @@ bool access_log_wants(const struct access_log *log, enum outcome outcome)
 
 void access_log_report(struct access_log *log, const struct record *record)
 {
-    if (log)
-        access_log_add(log, record);
+    access_log_add(log, record);
     if (failure_is_told(record->outcome))
-        failure_tell(record);
+        access_log_tell_error(record);
 }

@@ -28,13 +28,16 @@ struct access_log {
 struct access_log *access_log_new(const char *to, enum log_format format, struct error *error);
 /* Flushes. Takes NULL. */
 void access_log_free(struct access_log *log);
+/* Its line there, and none in the error log. Takes NULL. */
 void access_log_add(struct access_log *log, const struct record *record);
 void access_log_flush(struct access_log *log);
 
 /* Whether an outcome is worth a line: every one has its line in the access log (NULL: there is none), and what failed
- * has another in the error log, with the same fields: at error when it was our fault, at warn when it was the target's,
- * at info when it was the client's. */
+ * has another in the error log, with the same fields: at error when it was our fault, at warn when it was the target's
+ * or the rules refused it, at info when it was the client's. */
 bool access_log_wants(const struct access_log *log, enum outcome outcome);
+/* The line in the error log alone, whatever the outcome. */
+void access_log_tell_error(const struct record *record);
 /* Writes these lines. */
 void access_log_report(struct access_log *log, const struct record *record);
 

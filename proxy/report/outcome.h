@@ -10,7 +10,7 @@ enum outcome {
     OUTCOME_PENDING = N_OUTCOMES, /* not ended yet */
 };
 
-enum fault { FAULT_NONE, FAULT_CLIENT, FAULT_TARGET, FAULT_SELF };
+enum fault { FAULT_NONE, FAULT_CLIENT, FAULT_RULES, FAULT_TARGET, FAULT_SELF };
 
 /* A row of the table. */
 struct outcome_info {

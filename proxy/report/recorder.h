@@ -7,19 +7,30 @@
 #include "proxy/report/metrics.h"
 #include "proxy/report/record.h"
 
-/* Both are borrowed. */
+/* What rules refuse is told to the error log, too: so many lines a second, so that nobody can bury others in them. */
+#define RECORDER_RULES_LINES 20u
+
+/* Both pointers are borrowed. */
 struct recorder {
     struct metrics *metrics;
     struct access_log *access_log; /* NULL: none; then failures go to the error log */
+    struct instant rules_second;   /* since when rules_lines counts */
+    unsigned rules_lines;
+    uint64_t rules_untold; /* since the last line */
 };
 
 /* To be called exactly once for each end. Fills in the record's times. */
-void recorder_end(const struct recorder *recorder, struct record *record);
+void recorder_end(struct recorder *recorder, struct record *record);
 
 /* The same in two steps, for those whose record costs something to fill in: the end is counted, with the bytes of its
  * bodies; when there is somebody to tell, it is told then, too. */
-bool recorder_count(const struct recorder *recorder, enum outcome outcome, uint64_t received_bytes,
+bool recorder_count(struct recorder *recorder, enum outcome outcome, uint64_t received_bytes,
                     uint64_t sent_bytes) WARN_UNUSED;
-void recorder_tell(const struct recorder *recorder, struct record *record);
+void recorder_tell(struct recorder *recorder, struct record *record);
+
+/* What would be refused, where rules are only tried: told to the error log at once, beside the end that is still to
+ * come. When there is room for it, which takes it. */
+bool recorder_has_room_for_rules(struct recorder *recorder) WARN_UNUSED;
+void recorder_tell_early(struct recorder *recorder, struct record *record);
 
 #endif

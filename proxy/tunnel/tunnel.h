@@ -48,7 +48,7 @@ struct tunnel_taken {
 /* All tunnels of one worker, and what they share. Embedded in the exchange_env. */
 struct tunnels {
     struct loop *loop; /* borrowed, like the recorder */
-    const struct recorder *recorder;
+    struct recorder *recorder;
     struct buffer_store blocks;
     struct pipe_store pipes;
     struct list list;  /* of tunnel */

@@ -494,8 +494,11 @@ static const char *error_log_of(struct access_log *log, enum log_level level, co
 /* The error log tells of what failed, whether or not there is an access log. */
 static void check_failures(struct access_log *log)
 {
-    static const char *const levels[] = {
-        [FAULT_NONE] = NULL, [FAULT_CLIENT] = " info ", [FAULT_TARGET] = " warn ", [FAULT_SELF] = " error "};
+    static const char *const levels[] = {[FAULT_NONE] = NULL,
+                                         [FAULT_CLIENT] = " info ",
+                                         [FAULT_RULES] = " warn ",
+                                         [FAULT_TARGET] = " warn ",
+                                         [FAULT_SELF] = " error "};
     struct record entry = entry_example();
 
     for (int i = 0; i < N_OUTCOMES; i++) {

@@ -47,7 +47,7 @@ static void test_outcome_statuses_tell_whose_fault_it_is(void **state)
         if (info->status == 0)
             continue;
         assert_string_not_equal(status_phrase(info->status), "Unknown");
-        if (info->fault == FAULT_CLIENT)
+        if (info->fault == FAULT_CLIENT || info->fault == FAULT_RULES)
             assert_true(info->status < 500 || i == OUTCOME_NOT_SUPPORTED);
         else
             assert_true(info->status >= 500 && info->fault != FAULT_NONE);
@@ -59,7 +59,8 @@ static void test_outcome_without_fault_is_a_success(void **state)
     (void)state;
     for (int i = 0; i < N_OUTCOMES; i++)
         assert_int_equal(outcome_info((enum outcome)i)->fault == FAULT_NONE,
-                         i == OUTCOME_FORWARDED || i == OUTCOME_TUNNELED || i == OUTCOME_RESPONDED);
+                         i == OUTCOME_FORWARDED || i == OUTCOME_TUNNELED || i == OUTCOME_RESPONDED ||
+                             i == OUTCOME_OBSERVED);
 }
 
 int main(void)

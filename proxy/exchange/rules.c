@@ -1,0 +1,73 @@
+#include "proxy/exchange/rules.h"
+
+#include "proxy/exchange/exchange.h"
+#include "proxy/exchange/fetch.h"
+#include "proxy/exchange/report.h"
+#include "proxy/exchange/respond.h"
+#include "proxy/exchange/route.h"
+#include "proxy/exchange/state.h"
+
+/* Where the listener only observes, what its routes refuse goes to the target that it names for that, and is told. */
+static bool exchange_observe(struct exchange *exchange, const char *reason)
+{
+    const struct target_config *target = exchange->client->listener->observe;
+    struct record record;
+
+    if (!target)
+        return false;
+    if (exchange->observed)
+        return true;
+    exchange->observed = true;
+    exchange->target_config = target;
+    if (recorder_has_room_for_rules(&exchange->env->recorder)) {
+        record = exchange_describe(exchange, OUTCOME_OBSERVED, false);
+        record.reason = reason;
+        recorder_tell_early(&exchange->env->recorder, &record);
+    }
+    return true;
+}
+
+bool exchange_deny(struct exchange *exchange, const char *reason)
+{
+    if (exchange_observe(exchange, reason))
+        return false;
+    exchange_refuse(exchange, OUTCOME_DENIED, reason);
+    return true;
+}
+
+static void exchange_take_route(struct exchange *exchange, const struct route_config *route)
+{
+    static const struct exchange_source *const sources[] = {
+        [ROUTE_TARGET] = &fetch_source, [ROUTE_RESPOND] = &respond_source, [ROUTE_DENY] = &deny_source};
+
+    exchange->route = route;
+    exchange->target_config = route->target;
+    exchange->source = sources[route->action];
+    if (route->action == ROUTE_DENY && exchange_observe(exchange, NULL))
+        exchange->source = &fetch_source;
+}
+
+void exchange_rule(struct exchange *exchange)
+{
+    struct exchange_env *env = exchange->env;
+    const struct route_config *route = NULL;
+
+    switch (route_find(exchange->client->listener, &exchange->request, env->path_scratch, env->path_scratch_bytes,
+                       &route)) {
+    case ROUTE_FOUND:
+        exchange_take_route(exchange, route);
+        break;
+    case ROUTE_TOO_LONG:
+        exchange_refuse(exchange, OUTCOME_URI_TOO_LONG, NULL);
+        break;
+    case ROUTE_AMBIGUOUS:
+        exchange_refuse(exchange, OUTCOME_AMBIGUOUS_PATH, NULL);
+        break;
+    case ROUTE_NONE:
+        if (exchange_observe(exchange, "no route matches"))
+            exchange->source = &fetch_source;
+        else
+            exchange_refuse(exchange, OUTCOME_NO_ROUTE, NULL);
+        break;
+    }
+}

@@ -1,0 +1,96 @@
+# What routes refuse, and what they would refuse: outcomes, answers and the error log.
+
+load helper
+
+# Routes in front of the target: `configure_routes ROUTES [LISTENER-MEMBERS]`, in JSON.
+configure_routes() {
+    cat >"$dir/porthole.json" <<JSON
+{ "log": { "access": { "to": "$dir/access.log" } },
+  "listeners": [ { "name": "app", "bind": "unix:$sock", ${2-} "routes": [ $1 ] } ],
+  "targets": { "app": { "endpoints": [ "unix:$dir/target.sock" ] } } }
+JSON
+}
+
+status_of() { # PATH [CURL-OPTION...]
+    ask "$@" --output "$dir/body" --write-out '%{http_code}'
+}
+
+logged() { # PATTERN
+    eventually grep -q -e "$1" "$dir/run.err"
+}
+
+@test "rules: a route that denies answers a problem, and says so in both logs" {
+    configure_routes '{ "match": { "path": "/no" }, "name": "no", "deny": {} }, { "target": "app" }'
+    start_target
+    start_porthole run
+    [ "$(status_of /no)" = 403 ]
+    jq -e '.outcome == "denied" and .status == 403' "$dir/body"
+    [ "$(status_of /yes)" = 200 ]
+    logged ' warn .*outcome="denied" route="no"'
+    eventually grep -q 'status=403 outcome="denied" route="no"' "$dir/access.log"
+    ! grep -q /no "$dir/target.out"
+}
+
+@test "rules: a refusal has the status and the words that it is given" {
+    configure_routes '{ "match": { "path": "/a" }, "deny": { "status": 451, "body": "not here\n", "content_type": "text/x" } },
+        { "match": { "path": "/b" }, "deny": { "status": 404 } }, { "deny": { "body": "" } }'
+    start_porthole run
+    [ "$(ask /a --write-out '%{http_code} %{content_type}')" = $'not here\n451 text/x' ]
+    [ "$(status_of /b)" = 404 ]
+    jq -e '.outcome == "denied" and .status == 404' "$dir/body"
+    [ "$(status_of /c)" = 403 ]
+    [ ! -s "$dir/body" ]
+}
+
+@test "rules: the connection lives on after a refusal, with a body and without" {
+    configure_routes '{ "match": { "path": "/no" }, "deny": {} }, { "target": "app" }'
+    start_target
+    start_porthole run
+    run curl --silent --verbose --unix-socket "$sock" --data body http://localhost/no http://localhost/no http://localhost/yes
+    [ "$(grep -c 'HTTP/1.1 403' <<<"$output")" -eq 2 ]
+    [ "$(grep -c 'HTTP/1.1 200' <<<"$output")" -eq 1 ]
+    [ "$(grep -c 'Re-using existing connection' <<<"$output")" -eq 2 ]
+}
+
+@test "rules: a flood of refusals is told in a few lines, which say how many there were" {
+    configure_routes '{ "name": "no", "deny": {} }'
+    start_porthole run
+    curl --silent --unix-socket "$sock" --output /dev/null 'http://localhost/[1-300]'
+    sleep 1.1
+    [ "$(status_of /last)" = 403 ]
+    logged 'request="/last".* untold='
+    told=$(grep -c 'outcome="denied"' "$dir/run.err")
+    untold=$(sed -n 's/.* untold=\([0-9]*\).*/\1/p' "$dir/run.err" | awk '{ n += $1 } END { print n + 0 }')
+    [ "$told" -le 200 ]
+    [ "$((told + untold))" -eq 301 ]
+    eventually test "$(grep -c 'outcome="denied"' "$dir/access.log")" -eq 301
+}
+
+@test "rules: a listener that only observes forwards what its routes refuse, and tells it" {
+    configure_routes '{ "name": "read", "match": { "methods": ["GET"], "path": "/read" }, "target": "app" },
+        { "name": "no", "match": { "path": "/no" }, "deny": {} }' '"observe": "app",'
+    start_target
+    start_porthole run
+    grep -q ' warn .*only observes.* listener="app" target="app"' "$dir/run.err"
+    [ "$(ask /no --data body)" = $'POST /no\nbody' ]
+    [ "$(ask /read)" = "GET /read" ]
+    [ "$(ask /else)" = "GET /else" ]
+    [ "$(status_of /a//b --path-as-is)" = 400 ]
+    logged ' warn .*request="/no" .*outcome="observed" route="no" target="app"'
+    logged ' warn .*request="/else" .*outcome="observed" reason="no route matches" target="app"'
+    ! grep -q 'request="/read".*observed' "$dir/run.err"
+    eventually grep -q 'request="/no" status=200 outcome="observed" route="no" target="app"' "$dir/access.log"
+    grep -q 'request="/read" status=200 outcome="forwarded" route="read"' "$dir/access.log"
+    eventually grep -q 'request="/else" status=200 outcome="observed"' "$dir/access.log"
+    kill -TERM "$pid"
+    logged 'outcome="observed" count=2'
+}
+
+@test "rules: a tunnel that the routes refuse is told before it ends, where the listener only observes" {
+    configure_routes '{ "name": "no", "deny": {} }' '"observe": "app",'
+    background target socat "UNIX-LISTEN:$dir/target.sock" 'SYSTEM:read a; printf "HTTP/1.1 101 x\r\nConnection\: upgrade\r\nUpgrade\: tcp\r\n\r\n"; sleep 20'
+    eventually test -S "$dir/target.sock"
+    start_porthole run
+    background client curl --silent --max-time 20 --unix-socket "$sock" -H 'Connection: upgrade' -H 'Upgrade: tcp' http://localhost/exec
+    logged ' warn .*request="/exec" .*outcome="observed" route="no"'
+}
