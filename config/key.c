@@ -99,6 +99,15 @@ static void key_free_addresses(const struct key *key, void *section)
     free(addresses);
 }
 
+static void key_free_conditions(const struct key *key, void *section)
+{
+    struct condition *conditions = *(struct condition **)key_field(key, section);
+
+    for (size_t i = 0; conditions && i < *key_count(key, section); i++)
+        condition_deinit(&conditions[i]);
+    free(conditions);
+}
+
 static void key_free_elements(const struct key *key, void *section)
 {
     char *elements = *(char **)key_field(key, section);
@@ -129,6 +138,12 @@ void keys_deinit(const struct key *keys, void *section)
             break;
         case STORED_ADDRESSES:
             key_free_addresses(key, section);
+            break;
+        case STORED_PATTERN:
+            pattern_free(*(struct pattern **)field);
+            break;
+        case STORED_CONDITIONS:
+            key_free_conditions(key, section);
             break;
         case STORED_SECTION:
         case STORED_SWITCH:

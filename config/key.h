@@ -16,17 +16,19 @@ enum key_storage {
     STORED_NOTHING,
     STORED_NUMBER, /* as limit_store has it */
     STORED_BOOL,
-    STORED_WORD,      /* an enum, whose value is the index into key->words */
-    STORED_NAME,      /* char *; one that was made up is not a valid name */
-    STORED_TEXT,      /* char *, NULL: not given */
-    STORED_TEXTS,     /* char **, ends with NULL; NULL: not given */
-    STORED_OWNER,     /* uint32_t, OWNER_UNCHANGED: not given */
-    STORED_IDENTITY,  /* uid_t or gid_t */
-    STORED_ADDRESS,   /* struct address */
-    STORED_ADDRESSES, /* struct address * and a count */
-    STORED_TARGET,    /* const struct target_config *, borrowed from the snapshot; NULL: not given */
-    STORED_SECTION,   /* in the same struct */
-    STORED_SWITCH,    /* bool; the inner object's fields are in the same struct */
+    STORED_WORD,       /* an enum, whose value is the index into key->words */
+    STORED_NAME,       /* char *; one that was made up is not a valid name */
+    STORED_TEXT,       /* char *, NULL: not given */
+    STORED_TEXTS,      /* char **, ends with NULL; NULL: not given */
+    STORED_OWNER,      /* uint32_t, OWNER_UNCHANGED: not given */
+    STORED_IDENTITY,   /* uid_t or gid_t */
+    STORED_ADDRESS,    /* struct address */
+    STORED_ADDRESSES,  /* struct address * and a count */
+    STORED_TARGET,     /* const struct target_config *, borrowed from the snapshot; NULL: not given */
+    STORED_PATTERN,    /* struct pattern *, NULL: not given */
+    STORED_CONDITIONS, /* struct condition * and a count */
+    STORED_SECTION,    /* in the same struct */
+    STORED_SWITCH,     /* bool; the inner object's fields are in the same struct */
     STORED_CHOICE, /* like WORD; an inner object, whose fields are in the same struct, stands for the value behind them
                     */
     STORED_ARRAY,  /* an array of sections and a count */
@@ -52,7 +54,7 @@ struct key {
     enum key_type type;
     bool required;
     size_t offset;                 /* of the field in the section */
-    size_t count;                  /* ADDRESSES, ARRAY, MAP: of the size_t that counts the elements */
+    size_t count;                  /* ADDRESSES, CONDITIONS, ARRAY, MAP: of the size_t that counts the elements */
     size_t size;                   /* ARRAY, MAP: of an element */
     const struct key *keys;        /* SECTION, SWITCH, CHOICE, ARRAY, MAP: of the inner object or of each element */
     const struct limit *limit;     /* NUMBER: default and bounds */

@@ -159,6 +159,14 @@ static const struct key keys_stream[] = {
     KEYS_END,
 };
 
+static const struct key keys_match_peers[] = {
+    KEY_ELEMENTS("allow", RULES, struct route_config, peers, n_peers, keys_rule,
+                 .sentence = "the peer fits one of these"),
+    KEY_ELEMENTS("deny", RULES, struct route_config, denied, n_denied, keys_rule,
+                 .sentence = "the peer fits none of these, whatever else fits"),
+    KEYS_END,
+};
+
 static const struct key keys_match[] = {
     KEY("methods", METHODS, struct route_config, methods, .sentence = "the request's method is one of these"),
     KEY("path", PATH, struct route_config, path, .sentence = "the path is this one"),
@@ -166,10 +174,13 @@ static const struct key keys_match[] = {
         .sentence = "the path begins with it, on segment boundaries: /a covers /a and /a/b"),
     KEY("host", HOST_PATTERN, struct route_config, host,
         .sentence = "a name without a port; *.NAME matches every name below NAME"),
-    KEY_LATER_ROW("path_regex"),
-    KEY_LATER_ROW("headers"),
-    KEY_LATER_ROW("query"),
-    KEY_LATER_ROW("peers"),
+    KEY("path_regex", PATH_PATTERN, struct route_config, path_regex,
+        .sentence = "the whole path fits this regular expression (PCRE2)"),
+    KEY("headers", FIELD_CONDITIONS, struct route_config, headers, .count = offsetof(struct route_config, n_headers),
+        .sentence = "by name: the value of the field, {\"regex\": ...} or {\"present\": true or false}"),
+    KEY("query", QUERY_CONDITIONS, struct route_config, queries, .count = offsetof(struct route_config, n_queries),
+        .sentence = "the same of the query's parameters"),
+    KEY_INNER("peers", keys_match_peers, .sentence = "who asks"),
     KEYS_END,
 };
 

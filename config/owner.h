@@ -8,6 +8,8 @@
 
 enum owner_kind { OWNER_USER, OWNER_GROUP };
 
+/* What ids that have no number in a user namespace are shown as, unless somebody changed it (user_namespaces(7)). */
+#define OWNER_OVERFLOW 65534u
 /* The largest id; the one above means "unchanged" to chown. */
 #define OWNER_ID_MAX (UINT32_MAX - 1)
 

@@ -65,6 +65,29 @@ static json_t *print_addresses(struct printer *printer, const struct address *ad
     return array;
 }
 
+static json_t *print_condition(const struct condition *condition)
+{
+    switch (condition->kind) {
+    case CONDITION_EQUALS:
+        return print_text(condition->value);
+    case CONDITION_FITS:
+        return json_pack("{s:o*}", "regex", print_text(pattern_text(condition->pattern)));
+    case CONDITION_ABSENT:
+    case CONDITION_PRESENT:
+        break;
+    }
+    return json_pack("{s:b}", "present", condition->kind == CONDITION_PRESENT);
+}
+
+static json_t *print_conditions(struct printer *printer, const struct condition *conditions, size_t n)
+{
+    json_t *object = json_object();
+
+    for (size_t i = 0; i < n; i++)
+        print_set(printer, object, conditions[i].name, print_condition(&conditions[i]));
+    return object;
+}
+
 static json_t *print_section(struct printer *printer, const struct key *keys, void *section);
 
 static json_t *print_choice(struct printer *printer, const struct key *key, void *section)
@@ -114,9 +137,11 @@ static bool print_is_given(const struct key *key, void *section)
     case STORED_TEXT:
     case STORED_TEXTS:
     case STORED_TARGET:
+    case STORED_PATTERN:
         return *(void *const *)field;
     case STORED_OWNER:
         return *(const uint32_t *)field != OWNER_UNCHANGED;
+    case STORED_CONDITIONS:
     case STORED_ARRAY:
         return *key_count(key, section) > 0;
     default:
@@ -148,6 +173,10 @@ static json_t *print_key(struct printer *printer, const struct key *key, void *s
         return print_text(((struct address *)field)->text);
     case STORED_ADDRESSES:
         return print_addresses(printer, *(struct address **)field, *key_count(key, section));
+    case STORED_PATTERN:
+        return print_text(pattern_text(*(struct pattern **)field));
+    case STORED_CONDITIONS:
+        return print_conditions(printer, *(struct condition **)field, *key_count(key, section));
     case STORED_TARGET:
         return print_text((*(const struct target_config **)field)->name);
     case STORED_CHOICE:

@@ -30,6 +30,9 @@ bool read_elements(struct reader *reader, const struct place *at, const json_t *
 /* The text of an element of an array, without control characters; NULL with a problem. */
 const char *read_element(struct reader *reader, const struct place *at, const json_t *value, const char *expected);
 
+/* ASCII. */
+void read_to_lower_case(char *text);
+
 /* Who sends to a target: routes speak HTTP to it, streams carry bytes. */
 enum target_use { TARGET_FOR_ROUTE, TARGET_FOR_STREAM };
 

@@ -52,6 +52,16 @@ void read_group(struct reader *reader, const struct place *at, const json_t *val
 }
 
 /* "uid" and "gid" of a peer rule: numbers, or what owner and group take. */
+/* user_namespaces(7): every id of another namespace is this one here, so that its name fits all of them. */
+static void read_check_overflow(struct reader *reader, const struct place *at, const char *text, uint32_t id)
+{
+    if (id == OWNER_OVERFLOW && text[strspn(text, "0123456789")] != '\0')
+        reader_problem(reader, at,
+                       "\"%s\" is %u, which every user of another user namespace is here; write the number if they all "
+                       "are meant",
+                       WORDS_SHOW(text), OWNER_OVERFLOW);
+}
+
 static void read_identity(struct reader *reader, const struct place *at, const json_t *value, enum owner_kind kind,
                           uint32_t *out)
 {
@@ -59,6 +69,7 @@ static void read_identity(struct reader *reader, const struct place *at, const j
 
     if (json_is_string(value)) {
         read_find_owner(reader, at, json_string_value(value), kind, out);
+        read_check_overflow(reader, at, json_string_value(value), *out);
     } else if (!json_is_integer(value)) {
         reader_problem_type(reader, at, value, "a number from 0 to 4294967294, or a name");
     } else if (id < 0 || id > OWNER_ID_MAX) {

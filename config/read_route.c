@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "config/read.h"
+#include "config/route_index.h"
 #include "proxy/base/words.h"
 #include "proxy/http/authority.h"
 #include "proxy/http/fields.h"
@@ -48,7 +49,7 @@ static const char *read_check_host(const char *host)
     return NULL;
 }
 
-static void read_to_lower_case(char *text)
+void read_to_lower_case(char *text)
 {
     for (char *c = text; *c; c++)
         *c = (char)(*c >= 'A' && *c <= 'Z' ? *c | 0x20 : *c);
@@ -233,15 +234,23 @@ static void read_check_action(struct reader *reader, const struct place *at, con
         reader_problem(reader, at, "a route needs \"target\", \"respond\" or \"deny\"");
 }
 
+static void read_check_path_conditions(struct reader *reader, const struct place *at, const struct route_config *route)
+{
+    const struct place match = {at, "match", 0};
+
+    if (route->path && route->path_prefix)
+        reader_problem(reader, &match, "a route has either \"path\" or \"path_prefix\", not both");
+    if (route->path_regex && (route->path || route->path_prefix))
+        reader_problem(reader, &match, "a route has either \"path_regex\" or \"%s\", not both",
+                       route->path ? "path" : "path_prefix");
+}
+
 /* What the keys of one route must be together, and where it may stand. */
 static void read_check_route(struct reader *reader, const struct place *at, const json_t *value,
                              const struct route_config *route, bool last)
 {
     read_check_action(reader, at, value);
-    if (route->path && route->path_prefix) {
-        const struct place match = {at, "match", 0};
-        reader_problem(reader, &match, "a route has either \"path\" or \"path_prefix\", not both");
-    }
+    read_check_path_conditions(reader, at, route);
     if (route->path_ambiguity == ROUTE_AMBIGUITY_ALLOW && !last) {
         const struct place ambiguity = {at, "path_ambiguity", 0};
         reader_problem(reader, &ambiguity,
@@ -259,6 +268,17 @@ static void read_route_unreachable(struct reader *reader, const struct place *at
         reader_problem(reader, at, "unreachable: route %zu above matches everything", index + 1);
 }
 
+static void read_check_route_peers(struct reader *reader, const struct place *at, const struct route_config *route,
+                                   const struct listener_config *listener)
+{
+    const struct place match = {at, "match", 0}, peers = {&match, "peers", 0};
+
+    if (listener->bind.text && listener->bind.kind == ADDRESS_TCP)
+        reader_problem_key(reader, &peers, "\"peers\" is for Unix sockets; a TCP peer has no uid or gid");
+    else if (route->n_peers == 0 && route->n_denied == 0)
+        reader_problem(reader, &peers, "expected \"allow\", \"deny\" or both");
+}
+
 /* One route, whose section has its place in the listener. */
 static void read_route(struct reader *reader, const struct place *at, const json_t *value, const struct key *keys,
                        struct listener_config *listener, json_t *names)
@@ -270,8 +290,12 @@ static void read_route(struct reader *reader, const struct place *at, const json
     read_check_route(reader, at, value, route, at->index + 1 == listener->n_routes);
     if (route->name)
         reader_unique(reader, &name, names, route->name, "route name");
-    if (route->path || route->path_prefix)
+    if (json_is_object(json_object_get(json_object_get(value, "match"), "peers")))
+        read_check_route_peers(reader, at, route, listener);
+    if (route->path || route->path_prefix || route->path_regex)
         listener->any_path_condition = true;
+    if (route->n_queries > 0)
+        listener->any_query_condition = true;
 }
 
 void read_routes(struct reader *reader, const struct place *at, const json_t *value, const struct key *key,
@@ -293,6 +317,8 @@ void read_routes(struct reader *reader, const struct place *at, const json_t *va
             catch_all = place.index;
     }
     json_decref(names);
+    if (any && listener->n_routes >= ROUTE_INDEX_LEAST)
+        listener->index_of_routes = reader_memory(reader, route_index_new(listener->routes, listener->n_routes));
 }
 
 void read_complete_route_names(struct reader *reader, struct listener_config *listener)

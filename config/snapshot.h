@@ -16,6 +16,7 @@
 #include "config/address.h"
 #include "proxy/base/log.h"
 #include "proxy/base/sha256.h"
+#include "proxy/http/condition.h"
 
 #define SIZE_UNLIMITED UINT64_MAX
 #define OWNER_UNCHANGED ((uint32_t)-1)
@@ -63,11 +64,20 @@ struct route_answer {
 
 /* What a request must match (every condition given) and what then happens. */
 struct route_config {
-    char *name;        /* as given, or "LISTENER#N" with N the position from 1 */
-    char *host;        /* NULL: any. lower case; "*.example.org" matches any name below example.org */
-    char *path;        /* NULL: any. Exact, as matching sees it (http/path.h) */
-    char *path_prefix; /* NULL: any. On segment boundaries: "/a" and "/a/" match "/a/b", "/a" also "/a" */
-    char **methods;    /* NULL-terminated, case-sensitive; NULL: any */
+    char *name;                 /* as given, or "LISTENER#N" with N the position from 1 */
+    char *host;                 /* NULL: any. lower case; "*.example.org" matches any name below example.org */
+    char *path;                 /* NULL: any. Exact, as matching sees it (http/path.h) */
+    char *path_prefix;          /* NULL: any. On segment boundaries: "/a" and "/a/" match "/a/b", "/a" also "/a" */
+    struct pattern *path_regex; /* NULL: any. Of the whole path, as matching sees it */
+    char **methods;             /* NULL-terminated, case-sensitive; NULL: any */
+    struct condition *headers;  /* each must hold */
+    size_t n_headers;
+    struct condition *queries;
+    size_t n_queries;
+    struct peer_rule *peers; /* NULL and 0: every peer */
+    size_t n_peers;
+    struct peer_rule *denied; /* before the others */
+    size_t n_denied;
     enum route_ambiguity path_ambiguity;
     char **upgrade; /* NULL-terminated protocol names in lower case, without versions; NULL: see http/upgrade.h */
     enum route_action action;
@@ -110,7 +120,9 @@ struct listener_config {
     const struct target_config *observe; /* where requests go that the routes refuse; NULL: they are refused */
     struct route_config *routes;
     size_t n_routes;         /* at least 1; 0 with stream */
-    bool any_path_condition; /* some route has path or path_prefix */
+    bool any_path_condition; /* some route has path, path_prefix or path_regex */
+    bool any_query_condition;
+    struct route_index *index_of_routes; /* owned; NULL: they are few */
 };
 
 struct log_config {

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "config/keys.h"
+#include "config/route_index.h"
 #include "config/snapshot.h"
 
 struct snapshot *snapshot_ref(struct snapshot *snapshot)
@@ -16,6 +17,8 @@ struct snapshot *snapshot_ref(struct snapshot *snapshot)
 
 static void snapshot_free(struct snapshot *snapshot)
 {
+    for (size_t i = 0; i < snapshot->n_listeners; i++)
+        route_index_free(snapshot->listeners[i].index_of_routes);
     keys_deinit(keys_document, snapshot);
     free(snapshot->source);
     free(snapshot);

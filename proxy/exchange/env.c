@@ -25,13 +25,17 @@ int exchange_env_renew(struct exchange_env *env, struct generation *generation)
     char *scratch;
 
     /* Sizes only grow: exchanges of the generation before may go on. */
-    if (header_bytes > env->path_scratch_bytes) {
-        scratch = realloc(env->path_scratch, header_bytes);
+    if (2 * header_bytes > env->path_scratch_bytes) {
+        scratch = realloc(env->path_scratch, 2 * header_bytes);
         if (!scratch)
             return -ENOMEM;
         env->path_scratch = scratch;
-        env->path_scratch_bytes = header_bytes;
+        env->path_scratch_bytes = 2 * header_bytes;
     }
+    if (!env->patterns)
+        env->patterns = pattern_memory_new();
+    if (!env->patterns)
+        return -ENOMEM;
     upstream_store_grow(&env->store, exchange_out_bytes(header_bytes), exchange_heads_bytes(header_bytes));
     /* A response head; and the library has at most its pool's size of a client's early bytes. */
     tunnels_grow(&env->tunnels, exchange_heads_bytes(header_bytes) + EARLY_MORE_BYTES);
@@ -77,6 +81,7 @@ void exchange_env_deinit(struct exchange_env *env)
     }
     upstream_store_deinit(&env->store);
     free(env->path_scratch);
+    pattern_memory_free(env->patterns);
     env->generation = generation_unref(env->generation);
 }
 

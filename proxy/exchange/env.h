@@ -3,6 +3,7 @@
 #define PORTHOLE_EXCHANGE_ENV_H
 
 #include "proxy/base/loop.h"
+#include "proxy/http/pattern.h"
 #include "proxy/reach/generation.h"
 #include "proxy/reach/upstream.h"
 #include "proxy/report/recorder.h"
@@ -28,8 +29,9 @@ struct exchange_env {
     struct list ready; /* of exchange: to be turned, exchanges_turn */
     struct exchange_spare *spare;
     size_t n_spare;
-    char id[ID_BYTES];  /* the last one that was made */
-    char *path_scratch; /* owned; what paths are matched in */
+    char id[ID_BYTES];               /* the last one that was made */
+    struct pattern_memory *patterns; /* owned; what is matched with */
+    char *path_scratch;              /* owned; what paths and queries are matched in: twice limits.header */
     size_t path_scratch_bytes;
     bool stopping; /* answers close their connections */
 };

@@ -3,15 +3,52 @@
 #define PORTHOLE_EXCHANGE_ROUTE_H
 
 #include "config/snapshot.h"
+#include "proxy/http/pattern.h"
 #include "proxy/http/request.h"
 
-enum route_result { ROUTE_FOUND, ROUTE_NONE, ROUTE_AMBIGUOUS, ROUTE_TOO_LONG };
+/* What is asked, and what it takes to find out. All is borrowed. */
+struct route_question {
+    const struct listener_config *listener;
+    const struct request *request; /* found good */
+    struct pattern_memory *patterns;
+    char *scratch; /* of at least twice as many bytes as request->origin, else a path that has to be looked into is too
+                      long */
+    size_t scratch_bytes;
+    /* Whether one of the rules fits the peer; `unknown_fits` is for what cannot be found out. */
+    bool (*peer_fits)(void *closure, const struct peer_rule *rules, size_t n_rules, bool unknown_fits);
+    void *closure;
+};
+
+enum route_result {
+    ROUTE_FOUND,
+    ROUTE_NONE,
+    ROUTE_AMBIGUOUS, /* the path could mean something else to the target */
+    ROUTE_UNDECIDED, /* a condition cannot be told on this request */
+    ROUTE_TOO_LONG,
+};
+
+struct route_found {
+    const struct route_config *route; /* FOUND, UNDECIDED; NULL otherwise */
+    const char *why;                  /* UNDECIDED: a static sentence */
+};
 
 /* Finds the first route of the listener that matches. The path is looked into only where some route has a condition on
- * it; one that could mean something else to the target is ROUTE_AMBIGUOUS unless a route with path_ambiguity "allow"
- * takes it. `scratch` holds the path as matching sees it; where it has fewer bytes than request->origin, a path that
- * would have to be looked into is ROUTE_TOO_LONG. */
-enum route_result route_find(const struct listener_config *listener, const struct request *request, char *scratch,
-                             size_t scratch_bytes, const struct route_config **ret_route);
+ * it; one that could mean something else to the target is AMBIGUOUS unless a route with path_ambiguity "allow" takes
+ * it. A route all of whose other conditions hold, but of which one cannot be told, ends the search. */
+enum route_result route_find(const struct route_question *question, struct route_found *ret_found);
+
+/* What matching sees of a request, for those who ask about one route after the other (explain). */
+struct route_view {
+    struct text host, path, query;
+    bool ambiguous;
+    char *scratch; /* for parameters */
+};
+
+/* False when there is not enough scratch memory. */
+bool route_look(const struct route_question *question, struct route_view *ret_view) WARN_UNUSED;
+/* The first condition of the route that does not hold, by its key below "match"; NULL when all do. "" with *ret_why
+ * when one cannot be told. */
+const char *route_objection(const struct route_config *route, const struct route_question *question,
+                            const struct route_view *view, const char **ret_why);
 
 #endif

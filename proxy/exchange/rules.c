@@ -47,21 +47,38 @@ static void exchange_take_route(struct exchange *exchange, const struct route_co
         exchange->source = &fetch_source;
 }
 
+static bool exchange_peer_fits(void *closure, const struct peer_rule *rules, size_t n_rules, bool unknown_fits)
+{
+    struct exchange_client *client = closure;
+
+    return client->peer_fits(client, rules, n_rules, unknown_fits);
+}
+
 void exchange_rule(struct exchange *exchange)
 {
     struct exchange_env *env = exchange->env;
-    const struct route_config *route = NULL;
+    const struct route_question question = {.listener = exchange->client->listener,
+                                            .request = &exchange->request,
+                                            .patterns = env->patterns,
+                                            .scratch = env->path_scratch,
+                                            .scratch_bytes = env->path_scratch_bytes,
+                                            .peer_fits = exchange_peer_fits,
+                                            .closure = exchange->client};
+    struct route_found found;
 
-    switch (route_find(exchange->client->listener, &exchange->request, env->path_scratch, env->path_scratch_bytes,
-                       &route)) {
+    switch (route_find(&question, &found)) {
     case ROUTE_FOUND:
-        exchange_take_route(exchange, route);
+        exchange_take_route(exchange, found.route);
         break;
     case ROUTE_TOO_LONG:
         exchange_refuse(exchange, OUTCOME_URI_TOO_LONG, NULL);
         break;
     case ROUTE_AMBIGUOUS:
         exchange_refuse(exchange, OUTCOME_AMBIGUOUS_PATH, NULL);
+        break;
+    case ROUTE_UNDECIDED:
+        exchange->route = found.route;
+        exchange_refuse(exchange, OUTCOME_UNDECIDED, found.why);
         break;
     case ROUTE_NONE:
         if (exchange_observe(exchange, "no route matches"))

@@ -14,6 +14,8 @@ struct exchange_client {
     void (*wake)(struct exchange_client *client);
     /* NULL, or: tells a 1xx before the answer; must not call back. Names and values are terminated. */
     void (*interim)(struct exchange_client *client, unsigned status, const struct fields *fields);
+    /* Whether one of the rules fits the peer; `unknown_fits` is for what cannot be found out. */
+    bool (*peer_fits)(struct exchange_client *client, const struct peer_rule *rules, size_t n_rules, bool unknown_fits);
     struct generation *generation;          /* a reference; stays what it is as long as there is an exchange */
     const struct listener_config *listener; /* borrowed from the generation */
     bool leaving;                           /* its listener is not served any more: answers close the connection */

@@ -104,41 +104,78 @@ static bool peer_has_group(const struct peer *peer, int fd, gid_t gid, struct pe
 }
 
 /* A rule without a condition would fit everybody; it is no rule. */
-static bool peer_fits(const struct peer *peer, int fd, const struct peer_rule *rule, struct peer_groups *groups)
+static bool peer_fits_rule(const struct peer *peer, int fd, const struct peer_rule *rule, struct peer_groups *groups)
 {
     return (rule->has_uid || rule->has_gid) && (!rule->has_uid || rule->uid == peer->uid) &&
            (!rule->has_gid || peer_has_group(peer, fd, rule->gid, groups));
 }
 
 static bool peer_fits_any(const struct peer *peer, int fd, const struct peer_rule *rules, size_t n_rules,
-                          bool unknown_fits)
+                          struct peer_groups *groups)
+{
+    for (size_t i = 0; i < n_rules; i++)
+        if (peer_fits_rule(peer, fd, &rules[i], groups))
+            return true;
+    return false;
+}
+
+static void peer_groups_init(struct peer_groups *groups)
+{
+    groups->unknown = false;
+    groups->many = NULL;
+    groups->n_ids = 0;
+    groups->read = false;
+}
+
+static bool peer_fits_once(const struct peer *peer, int fd, const struct peer_rule *rules, size_t n_rules,
+                           bool unknown_fits)
 {
     struct peer_groups groups;
-    bool fits = false;
+    bool fits;
 
     if (!peer->is_unix || n_rules == 0)
         return false;
     if (peer->uid == (uid_t)-1)
         return unknown_fits;
+    peer_groups_init(&groups);
     groups.unknown_fits = unknown_fits;
-    groups.unknown = false;
-    groups.many = NULL;
-    groups.n_ids = 0;
-    groups.read = false;
-    for (size_t i = 0; i < n_rules && !fits; i++)
-        fits = peer_fits(peer, fd, &rules[i], &groups);
+    fits = peer_fits_any(peer, fd, rules, n_rules, &groups);
     free(groups.many);
     return fits;
 }
 
+bool peer_fits(const struct peer *peer, int fd, const struct peer_rule *rules, size_t n_rules, bool unknown_fits,
+               struct peer_groups **groups)
+{
+    if (!peer->is_unix || n_rules == 0)
+        return false;
+    if (peer->uid == (uid_t)-1)
+        return unknown_fits;
+    if (!*groups) {
+        *groups = malloc(sizeof(**groups));
+        if (!*groups)
+            return unknown_fits;
+        peer_groups_init(*groups);
+    }
+    (*groups)->unknown_fits = unknown_fits;
+    return peer_fits_any(peer, fd, rules, n_rules, *groups);
+}
+
+void peer_groups_free(struct peer_groups *groups)
+{
+    if (groups)
+        free(groups->many);
+    free(groups);
+}
+
 bool peer_is_allowed(const struct peer *peer, int fd, const struct peer_rule *rules, size_t n_rules)
 {
-    return n_rules == 0 || peer_fits_any(peer, fd, rules, n_rules, false);
+    return n_rules == 0 || peer_fits_once(peer, fd, rules, n_rules, false);
 }
 
 bool peer_is_denied(const struct peer *peer, int fd, const struct peer_rule *rules, size_t n_rules)
 {
-    return peer_fits_any(peer, fd, rules, n_rules, true);
+    return peer_fits_once(peer, fd, rules, n_rules, true);
 }
 
 size_t peer_format(const struct peer *peer, char *out, size_t size)

@@ -28,6 +28,14 @@ bool peer_is_allowed(const struct peer *peer, int fd, const struct peer_rule *ru
 /* True when a rule matches, or could for all that can be read: nobody gets in by hiding. TCP peers match nothing. */
 bool peer_is_denied(const struct peer *peer, int fd, const struct peer_rule *rules, size_t n_rules);
 
+/* The same question for those who ask again and again: whether one of the rules matches, `unknown_fits` where it cannot
+ * be told. Groups that a rule asks for are read once and kept in *groups (NULL at first; the caller's, to be freed). */
+struct peer_groups;
+bool peer_fits(const struct peer *peer, int fd, const struct peer_rule *rules, size_t n_rules, bool unknown_fits,
+               struct peer_groups **groups);
+/* Takes NULL. */
+void peer_groups_free(struct peer_groups *groups);
+
 /* "unix:uid=1000,gid=1000" or "192.0.2.1:4711" or "[2001:db8::1]:4711", terminated. Returns its length. */
 size_t peer_format(const struct peer *peer, char *out, size_t size);
 

@@ -204,6 +204,14 @@ static bool client_is_trusted(const struct client *client, const struct listener
     return false;
 }
 
+static bool client_peer_fits(struct exchange_client *side, const struct peer_rule *rules, size_t n_rules,
+                             bool unknown_fits)
+{
+    struct client *client = CONTAINER_OF(side, struct client, side);
+
+    return peer_fits(&client->peer, client->fd, rules, n_rules, unknown_fits, &client->groups);
+}
+
 struct client *client_new(struct clients *clients, int fd, const struct listener_config *listener,
                           const struct peer *peer)
 {
@@ -223,6 +231,7 @@ struct client *client_new(struct clients *clients, int fd, const struct listener
     peer_format(peer, client->peer_text, sizeof(client->peer_text));
     client->side = (struct exchange_client){.wake = clients->events->wake,
                                             .interim = clients->events->interim,
+                                            .peer_fits = client_peer_fits,
                                             .generation = generation_ref(clients->env->generation),
                                             .listener = listener,
                                             .trusted = client_is_trusted(client, listener),
@@ -244,6 +253,7 @@ void client_free(struct client *client)
     client->clients->n_clients--;
     generation_unref(client->side.generation);
     admission_leave(&client->pass);
+    peer_groups_free(client->groups);
     free(client);
 }
 

@@ -112,6 +112,7 @@ struct client {
     struct list link; /* in clients.list */
     int fd;           /* the library's */
     struct peer peer;
+    struct peer_groups *groups; /* owned; NULL until a route asks for them */
     struct admission_pass pass; /* held until its end, or until a tunnel takes it */
     struct source watch;        /* our own look at the descriptor: hang-up, and the first byte after idling */
     struct timer timer;

@@ -71,7 +71,7 @@ logged() { # PATTERN
         { "name": "no", "match": { "path": "/no" }, "deny": {} }' '"observe": "app",'
     start_target
     start_porthole run
-    grep -q ' warn .*only observes.* listener="app" target="app"' "$dir/run.err"
+    logged ' warn .*only observes.* listener="app" target="app"'
     [ "$(ask /no --data body)" = $'POST /no\nbody' ]
     [ "$(ask /read)" = "GET /read" ]
     [ "$(ask /else)" = "GET /else" ]
@@ -93,4 +93,47 @@ logged() { # PATTERN
     start_porthole run
     background client curl --silent --max-time 20 --unix-socket "$sock" -H 'Connection: upgrade' -H 'Upgrade: tcp' http://localhost/exec
     logged ' warn .*request="/exec" .*outcome="observed" route="no"'
+}
+
+@test "rules: routes match by pattern, field, query and peer, and a request that cannot be told is refused" {
+    configure_routes '{ "name": "pattern", "match": { "path_regex": "/v[0-9]+/info" }, "respond": { "status": 201 } },
+        { "name": "field", "match": { "headers": { "X-Key": "secret" } }, "respond": { "status": 202 } },
+        { "name": "query", "match": { "query": { "all": { "regex": "1|true" } } }, "respond": { "status": 203 } },
+        { "name": "peer", "match": { "peers": { "allow": [ { "uid": '"$(id -u)"' } ] }, "path": "/us" }, "respond": { "status": 206 } },
+        { "name": "others", "match": { "peers": { "deny": [ { "uid": '"$(id -u)"' } ] } }, "respond": { "status": 207 } }'
+    start_porthole run
+    [ "$(status_of /v12/info)" = 201 ]
+    [ "$(status_of /v12/%69nfo?all=0)" = 201 ]
+    [ "$(status_of /v12/info/)" = 404 ]
+    [ "$(status_of /x -H 'X-Key: secret')" = 202 ]
+    [ "$(status_of /x -H 'X-Key: secrets')" = 404 ]
+    [ "$(status_of /x -H 'X-Key: secret' -H 'Connection: X-Key')" = 404 ]
+    [ "$(status_of '/x?all=%31')" = 203 ]
+    [ "$(status_of '/x?all=2')" = 404 ]
+    [ "$(status_of /us)" = 206 ]
+    [ "$(status_of /x -H 'X-Key: a' -H 'X-Key: secret')" = 400 ]
+    jq -e '.outcome == "undecided"' "$dir/body"
+    [ "$(status_of '/x?all=2&all=1')" = 400 ]
+    logged 'outcome="undecided" reason="a parameter that a route looks at came twice" route="query"'
+}
+
+@test "rules: supplementary groups count on routes" {
+    [ "$(id -u)" -eq 0 ] || skip "needs root, to be somebody else"
+    configure_routes '{ "match": { "peers": { "allow": [ { "gid": 4321 } ] } }, "respond": { "status": 200 } }, { "deny": {} }' \
+        '"mode": "0666",'
+    start_porthole run
+    [ "$(setpriv --reuid 99 --regid 1 --groups 4321 curl --silent --unix-socket "$sock" --output /dev/null --write-out '%{http_code}' http://localhost/)" = 200 ]
+    [ "$(setpriv --reuid 99 --regid 1 --groups 4320 curl --silent --unix-socket "$sock" --output /dev/null --write-out '%{http_code}' http://localhost/)" = 403 ]
+    [ "$(setpriv --reuid 4321 --regid 1 --clear-groups curl --silent --unix-socket "$sock" --output /dev/null --write-out '%{http_code}' http://localhost/)" = 403 ]
+}
+
+@test "rules: the last of a thousand routes is found, and the order of routes counts" {
+    routes=$(seq 1000 | sed 's|.*|{ "match": { "path_prefix": "/r&" }, "respond": { "status": 200, "body": "&" } },|')
+    configure_routes "$routes"' { "match": { "path_prefix": "/r7/x" }, "respond": { "status": 200, "body": "never" } }, { "respond": { "status": 200, "body": "else" } }'
+    start_porthole run
+    [ "$(ask /r1000/a)" = 1000 ]
+    [ "$(ask /r1000)" = 1000 ]
+    [ "$(ask /r7/x)" = 7 ]
+    [ "$(ask /r1001)" = else ]
+    [ "$(ask /)" = else ]
 }

@@ -273,7 +273,8 @@ void world_open(bool small_buffers, bool tcp_peers)
     inside.connector = connector_new(inside.loop);
     endpoints_init(&inside.endpoints, inside.loop, inside.connector);
     inside.generation = generation_new(inside.snapshot, &inside.endpoints);
-    inside.env = (struct exchange_env){.loop = inside.loop, .recorder = {&world.metrics, inside.access_log}};
+    inside.env = (struct exchange_env){.loop = inside.loop,
+                                       .recorder = {.metrics = &world.metrics, .access_log = inside.access_log}};
     inside_make_admission();
     if (!inside.generation || exchange_env_init(&inside.env, inside.generation) < 0)
         world_fail("cannot make a worker");

@@ -8,11 +8,13 @@
 
 #include <cmocka.h>
 
+#include "config/route_index.h"
 #include "proxy/base/error.h"
 #include "proxy/exchange/route.h"
 
 #define NONE (-1)
 #define AMBIGUOUS (-2)
+#define UNDECIDED (-3)
 
 static char *get_head[] = {"GET", "HEAD", NULL};
 static char *post[] = {"POST", NULL};
@@ -23,28 +25,87 @@ struct row {
     int route;
 };
 
-static void check_rows(struct route_config *routes, size_t n_routes, const struct row *rows, size_t n_rows)
+static bool is_uid_1000(void *closure, const struct peer_rule *rules, size_t n_rules, bool unknown_fits)
+{
+    (void)closure;
+    (void)unknown_fits;
+    for (size_t i = 0; i < n_rules; i++)
+        if (rules[i].has_uid && rules[i].uid == 1000)
+            return true;
+    return false;
+}
+
+/* How a request fares: the number of its route, or one of the above. */
+static int route_of(const struct listener_config *listener, const struct request *request)
+{
+    struct pattern_memory *patterns = pattern_memory_new();
+    size_t n = 2 * request->origin.length; /* exactly: a sanitizer sees a byte more */
+    struct route_question question = {.listener = listener,
+                                      .request = request,
+                                      .patterns = patterns,
+                                      .scratch = malloc(n),
+                                      .scratch_bytes = n,
+                                      .peer_fits = is_uid_1000};
+    struct route_found found;
+    enum route_result result = route_find(&question, &found);
+
+    free(question.scratch);
+    pattern_memory_free(patterns);
+    assert_int_equal(result == ROUTE_FOUND || result == ROUTE_UNDECIDED, found.route != NULL);
+    assert_int_equal(result == ROUTE_UNDECIDED, found.why != NULL);
+    switch (result) {
+    case ROUTE_FOUND:
+        return (int)(found.route - listener->routes);
+    case ROUTE_AMBIGUOUS:
+        return AMBIGUOUS;
+    case ROUTE_UNDECIDED:
+        return UNDECIDED;
+    case ROUTE_NONE:
+    case ROUTE_TOO_LONG:
+        break;
+    }
+    return NONE;
+}
+
+static struct listener_config listener_of(struct route_config *routes, size_t n_routes)
 {
     struct listener_config listener = {.routes = routes, .n_routes = n_routes};
 
-    for (size_t i = 0; i < n_routes; i++)
-        if (routes[i].path || routes[i].path_prefix)
+    for (size_t i = 0; i < n_routes; i++) {
+        if (routes[i].path || routes[i].path_prefix || routes[i].path_regex)
             listener.any_path_condition = true;
+        if (routes[i].n_queries > 0)
+            listener.any_query_condition = true;
+    }
+    return listener;
+}
+
+/* One after the other, and by the index: it makes no difference. */
+static void check_request(struct listener_config *listener, const struct request *request, int expected)
+{
+    int found = route_of(listener, request), indexed;
+
+    listener->index_of_routes = route_index_new(listener->routes, listener->n_routes);
+    assert_non_null(listener->index_of_routes);
+    indexed = route_of(listener, request);
+    route_index_free(listener->index_of_routes);
+    listener->index_of_routes = NULL;
+    if (found != expected || indexed != expected)
+        fail_msg("%.*s %.*s %.*s takes %d, by the index %d, expected %d", (int)request->method.length,
+                 request->method.data, (int)request->authority.length, request->authority.data,
+                 (int)request->origin.length, request->origin.data, found, indexed, expected);
+}
+
+static void check_rows(struct route_config *routes, size_t n_routes, const struct row *rows, size_t n_rows)
+{
+    struct listener_config listener = listener_of(routes, n_routes);
+
     for (size_t i = 0; i < n_rows; i++) {
         struct request request = {.method = text_of(rows[i].method),
                                   .authority = text_of(rows[i].authority),
                                   .origin = text_of(rows[i].origin)};
-        const struct route_config *route = NULL;
-        char *scratch = malloc(request.origin.length); /* exactly: a sanitizer sees a byte more */
-        enum route_result result = route_find(&listener, &request, scratch, request.origin.length, &route);
-        int found = result == ROUTE_FOUND ? (int)(route - routes) : result == ROUTE_AMBIGUOUS ? AMBIGUOUS : NONE;
 
-        free(scratch);
-        if (found != rows[i].route)
-            fail_msg("%s %s %s takes %d, expected %d", rows[i].method, rows[i].authority, rows[i].origin, found,
-                     rows[i].route);
-        if (result != ROUTE_FOUND)
-            assert_null(route);
+        check_request(&listener, &request, rows[i].route);
     }
 }
 
@@ -177,16 +238,192 @@ static void test_route_path_without_room_is_too_long(void **state)
     struct listener_config listener = {.routes = routes, .n_routes = 2, .any_path_condition = true};
     struct request request = {
         .method = TEXT_LITERAL("GET"), .authority = TEXT_LITERAL("a"), .origin = TEXT_LITERAL("/a/1234567890")};
-    const struct route_config *route = NULL;
-    char *scratch = malloc(request.origin.length - 1);
+    struct route_question question = {.listener = &listener, .request = &request};
+    struct route_found found;
 
     (void)state;
-    assert_int_equal(route_find(&listener, &request, scratch, request.origin.length - 1, &route), ROUTE_TOO_LONG);
-    assert_null(route);
+    question.scratch_bytes = 2 * request.origin.length - 1;
+    question.scratch = malloc(question.scratch_bytes);
+    assert_int_equal(route_find(&question, &found), ROUTE_TOO_LONG);
+    assert_null(found.route);
+    free(question.scratch);
     listener.any_path_condition = false;
     routes[0].path_prefix = NULL;
-    assert_int_equal(route_find(&listener, &request, NULL, 0, &route), ROUTE_FOUND);
-    free(scratch);
+    question.scratch = NULL;
+    question.scratch_bytes = 0;
+    assert_int_equal(route_find(&question, &found), ROUTE_FOUND);
+}
+
+static struct pattern *compiled(const char *text)
+{
+    struct pattern_error error;
+    struct pattern *pattern = NULL;
+
+    assert_int_equal(pattern_compile(text, &pattern, &error), 0);
+    return pattern;
+}
+
+static void test_route_by_pattern_sees_the_whole_path(void **state)
+{
+    struct route_config routes[] = {
+        {.path_regex = compiled("/v1\\.[0-9]+/containers/[a-z0-9]+/json")},
+        {.path_regex = compiled("/a/(?:b|c)")},
+        {.path_regex = compiled("/(?:x+x+)+[yw]")},
+    };
+    static const struct row rows[] = {
+        {"GET", "a", "/v1.44/containers/abc/json", 0},
+        {"GET", "a", "/v1.44/containers/abc/json?x=/", 0},
+        {"GET", "a", "/v1.%34%34/containers/%61bc/json", 0},
+        {"GET", "a", "/v1.44/containers/abc/json/", NONE},
+        {"GET", "a", "/v1.44/containers/a/c/json", NONE},
+        {"GET", "a", "/v1.44/containers/../json", AMBIGUOUS},
+        {"GET", "a", "/v1.44/containers/a%2fc/json", AMBIGUOUS},
+        {"GET", "a", "/a/b", 1},
+        {"GET", "a", "/a/c", 1},
+        {"GET", "a", "/a/c;x", AMBIGUOUS},
+        {"GET", "a", "/xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxz", UNDECIDED},
+    };
+
+    (void)state;
+    CHECK(routes, rows);
+    for (size_t i = 0; i < ARRAY_LENGTH(routes); i++)
+        pattern_free(routes[i].path_regex);
+}
+
+static void test_route_by_field(void **state)
+{
+    struct condition key = {.name = "x-key", .kind = CONDITION_EQUALS, .value = "secret"};
+    struct condition none = {.name = "x-debug", .kind = CONDITION_ABSENT};
+    struct route_config routes[] = {{.headers = &key, .n_headers = 1}, {.headers = &none, .n_headers = 1}};
+    struct listener_config listener = listener_of(routes, 2);
+    static const struct {
+        const char *names[3], *values[3];
+        int route;
+    } cases[] = {
+        {{"X-Key"}, {"secret"}, 0},
+        {{"x-KEY"}, {"secret"}, 0},
+        {{"X-Key"}, {"Secret"}, 1},
+        {{"X-Key"}, {" secret "}, 0},
+        {{"X-Key"}, {"secret secret"}, 1},
+        {{"X-Key"}, {""}, 1},
+        {{"X-Keys"}, {"secret"}, 1},
+        {{"X-Key", "X-Debug"}, {"secret", "1"}, 0},
+        {{"X-Debug"}, {""}, NONE},
+        {{"X-Key", "X-Key"}, {"secret", "secret"}, UNDECIDED},
+        {{"X-Key", "X-Debug", "X-Key"}, {"other", "1", "secret"}, UNDECIDED},
+        {{"X_Key"}, {"secret"}, UNDECIDED},
+        {{"X-Key", "X.Key"}, {"secret", "other"}, UNDECIDED},
+        {{NULL}, {NULL}, 1},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        struct field items[3];
+        struct request request = {.method = TEXT_LITERAL("GET"), .origin = TEXT_LITERAL("/"), .fields = {items, 0, 3}};
+
+        for (size_t n = 0; n < 3 && cases[i].names[n]; n++)
+            items[request.fields.n_items++] = field_of(text_of(cases[i].names[n]), text_of(cases[i].values[n]));
+        check_request(&listener, &request, cases[i].route);
+    }
+}
+
+/* What is not forwarded does not count. */
+static void test_route_by_field_does_not_see_what_is_dropped(void **state)
+{
+    struct condition key = {.name = "x-key", .kind = CONDITION_EQUALS, .value = "secret"};
+    struct route_config routes[] = {{.headers = &key, .n_headers = 1}};
+    struct listener_config listener = listener_of(routes, 1);
+    struct field items[] = {field_of(TEXT_LITERAL("X-Key"), TEXT_LITERAL("secret"))};
+    struct request request = {.method = TEXT_LITERAL("GET"), .origin = TEXT_LITERAL("/"), .fields = {items, 1, 1}};
+
+    (void)state;
+    items[0].drop = true;
+    check_request(&listener, &request, NONE);
+}
+
+static void test_route_by_query(void **state)
+{
+    struct condition kind = {.name = "a b", .kind = CONDITION_EQUALS, .value = "x&y"};
+    struct condition all = {.name = "all", .kind = CONDITION_PRESENT};
+    struct condition none = {.name = "force", .kind = CONDITION_ABSENT};
+    struct route_config routes[] = {
+        {.queries = &kind, .n_queries = 1}, {.queries = &all, .n_queries = 1}, {.queries = &none, .n_queries = 1}};
+    static const struct row rows[] = {
+        {"GET", "a", "/?a+b=x%26y", 0},
+        {"GET", "a", "/?a%20b=x%26y&all=", 0},
+        {"GET", "a", "/?a%20b=x&y", 2},
+        {"GET", "a", "?a+b=x%26y", 0},
+        {"GET", "a", "/?all", 1},
+        {"GET", "a", "/?x=1&all=0", 1},
+        {"GET", "a", "/?x=all", 2},
+        {"GET", "a", "/", 2},
+        {"GET", "a", "/?", 2},
+        {"GET", "a", "/?&&&", 2},
+        {"GET", "a", "/?force", NONE},
+        {"GET", "a", "/?%66orce=0", NONE},
+        /* What servers do not agree upon. */
+        {"GET", "a", "/?all&all", UNDECIDED},
+        {"GET", "a", "/?a+b=1&a%20b=x%26y", UNDECIDED},
+        {"GET", "a", "/?ALL", UNDECIDED},
+        {"GET", "a", "/?all[]=1", UNDECIDED},
+        {"GET", "a", "/?x;all", UNDECIDED},
+        {"GET", "a", "/?all;x", UNDECIDED},
+        {"GET", "a", "/?Force=1", UNDECIDED},
+        {"GET", "a", "/?x=%", UNDECIDED},
+        {"GET", "a", "/?x=%4", UNDECIDED},
+        {"GET", "a", "/?x=%zz", UNDECIDED},
+        {"GET", "a", "/?%00=1", UNDECIDED},
+        {"GET", "a", "/?x;y", 2},
+    };
+
+    (void)state;
+    CHECK(routes, rows);
+}
+
+static void test_route_by_peer(void **state)
+{
+    struct peer_rule us[] = {{.has_uid = true, .uid = 1000}}, others[] = {{.has_uid = true, .uid = 1001}};
+    struct route_config routes[] = {
+        {.peers = others, .n_peers = 1},
+        {.path = "/a", .denied = us, .n_denied = 1},
+        {.path = "/b", .peers = us, .n_peers = 1, .denied = us, .n_denied = 1},
+        {.path = "/c", .peers = us, .n_peers = 1, .denied = others, .n_denied = 1},
+    };
+    static const struct row rows[] = {{"GET", "a", "/a", NONE}, {"GET", "a", "/b", NONE}, {"GET", "a", "/c", 3}};
+
+    (void)state;
+    CHECK(routes, rows);
+}
+
+/* With the index of many lists, and of too many. */
+static void test_route_among_many(void **state)
+{
+    enum { N = 300 };
+    struct route_config routes[N + 1];
+    struct listener_config listener;
+    char paths[N][2 * N + 8], path[2 * N + 8] = "";
+    struct request request = {.method = TEXT_LITERAL("GET"), .authority = TEXT_LITERAL("h7.example")};
+
+    (void)state;
+    memset(routes, 0, sizeof(routes));
+    for (int i = 0; i < N; i++) {
+        strcat(path, "/a");
+        strcpy(paths[i], path);
+        routes[i].path_prefix = paths[i];
+        routes[i].host = i % 3 == 0 ? "*.example" : i % 3 == 1 ? "other.example" : NULL;
+        routes[i].methods = post;
+    }
+    routes[N].path = path;
+    listener = listener_of(routes, N + 1);
+    request.origin = text_of(path);
+    check_request(&listener, &request, N);
+    request.method = TEXT_LITERAL("POST");
+    check_request(&listener, &request, 0);
+    routes[0].host = "x";
+    routes[1].host = "h7.example";
+    check_request(&listener, &request, 1);
+    request.origin = TEXT_LITERAL("/a");
+    check_request(&listener, &request, NONE);
 }
 
 int main(void)
@@ -199,6 +436,12 @@ int main(void)
         cmocka_unit_test(test_route_without_path_conditions_looks_at_no_path),
         cmocka_unit_test(test_route_path_without_room_is_too_long),
         cmocka_unit_test(test_route_ambiguous_path_goes_only_where_it_is_allowed),
+        cmocka_unit_test(test_route_by_pattern_sees_the_whole_path),
+        cmocka_unit_test(test_route_by_field),
+        cmocka_unit_test(test_route_by_field_does_not_see_what_is_dropped),
+        cmocka_unit_test(test_route_by_query),
+        cmocka_unit_test(test_route_by_peer),
+        cmocka_unit_test(test_route_among_many),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

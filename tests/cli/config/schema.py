@@ -41,6 +41,8 @@ class Schema:
                 inside = self.resolve(entry)
                 if isinstance(inside.get("items"), dict):
                     yield from self.keys(inside["items"], path + "[].")
+                elif inside.get("additionalProperties") == {"$ref": "#/$defs/condition"}:
+                    pass  # one key to the tables, whatever the names are
                 elif isinstance(inside.get("additionalProperties"), dict):
                     yield from self.keys(inside["additionalProperties"], path + ".NAME.")
                 else:

@@ -1,0 +1,206 @@
+#include "proxy/http/condition.h"
+
+#include <stdlib.h>
+
+#include "proxy/http/bytes.h"
+
+/* What was found of a name. */
+struct condition_found {
+    bool any;
+    struct text value;
+    const char *why; /* it cannot be told; NULL: it can */
+};
+
+void condition_deinit(struct condition *condition)
+{
+    free(condition->name);
+    free(condition->value);
+    pattern_free(condition->pattern);
+}
+
+/* In a time that says nothing of where they differ: the value may be a secret. */
+static bool condition_equal(struct text given, struct text wanted)
+{
+    unsigned char different = given.length != wanted.length;
+
+    for (size_t i = 0; i < given.length; i++)
+        different |= (unsigned char)(given.data[i] ^ (wanted.length > 0 ? wanted.data[i % wanted.length] : 0));
+    return !different;
+}
+
+static enum condition_verdict condition_judge(const struct condition *condition, const struct condition_found *found,
+                                              struct pattern_memory *memory, const char **ret_why)
+{
+    bool holds = false;
+
+    if (found->why) {
+        *ret_why = found->why;
+        return CONDITION_UNDECIDED;
+    }
+    switch (condition->kind) {
+    case CONDITION_ABSENT:
+        holds = !found->any;
+        break;
+    case CONDITION_PRESENT:
+        holds = found->any;
+        break;
+    case CONDITION_EQUALS:
+        holds = found->any && condition_equal(found->value, text_of(condition->value));
+        break;
+    case CONDITION_FITS:
+        switch (found->any ? pattern_match(condition->pattern, found->value, memory) : PATTERN_DOES_NOT) {
+        case PATTERN_FITS:
+            holds = true;
+            break;
+        case PATTERN_DOES_NOT:
+            break;
+        case PATTERN_UNDECIDED:
+            *ret_why = "a pattern was given up at its limit, or its text is no UTF-8";
+            return CONDITION_UNDECIDED;
+        }
+        break;
+    }
+    return holds ? CONDITION_HOLDS : CONDITION_FAILS;
+}
+
+/* ---- fields ---- */
+
+/* The same, but for the bytes that are neither letter nor digit. */
+static bool condition_is_alias(struct text name, struct text of)
+{
+    if (name.length != of.length)
+        return false;
+    for (size_t i = 0; i < name.length; i++) {
+        bool odd = !byte_is(name.data[i], BYTE_NAME) || name.data[i] == '-';
+        bool of_odd = !byte_is(of.data[i], BYTE_NAME) || of.data[i] == '-';
+
+        if (odd != of_odd || (!odd && (name.data[i] | 0x20) != (of.data[i] | 0x20)))
+            return false;
+    }
+    return true;
+}
+
+enum condition_verdict condition_on_fields(const struct condition *condition, const struct fields *fields,
+                                           struct pattern_memory *memory, const char **ret_why)
+{
+    struct text name = text_of(condition->name);
+    struct condition_found found = {0};
+
+    for (size_t i = 0; i < fields->n_items; i++) {
+        const struct field *field = &fields->items[i];
+
+        if ((field->drop && field->id != FIELD_UPGRADE) || !condition_is_alias(field->name, name))
+            continue;
+        if (!text_equal_nocase(field->name, name))
+            found.why = "a field that a route looks at came under a name that some take for the same";
+        else if (found.any)
+            found.why = "a field that a route looks at came twice";
+        found.any = true;
+        found.value = field->value;
+    }
+    return condition_judge(condition, &found, memory, ret_why);
+}
+
+/* ---- the query ---- */
+
+static int condition_hex(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c = (char)(c | 0x20);
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* As application/x-www-form-urlencoded has it. False for an escape that is none, or a NUL. */
+static bool condition_decode(struct text from, char *out, struct text *ret_text)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < from.length; i++, n++) {
+        int high, low;
+
+        if (from.data[i] != '%') {
+            out[n] = (char)(from.data[i] == '+' ? ' ' : from.data[i]);
+            continue;
+        }
+        high = i + 2 < from.length ? condition_hex(from.data[i + 1]) : -1;
+        low = i + 2 < from.length ? condition_hex(from.data[i + 2]) : -1;
+        if (high < 0 || low < 0 || (high == 0 && low == 0))
+            return false;
+        out[n] = (char)(high << 4 | low);
+        i += 2;
+    }
+    *ret_text = (struct text){out, n};
+    return true;
+}
+
+/* Up to the first of the delimiters. */
+static struct text condition_until(struct text s, const char *delimiters)
+{
+    for (size_t i = 0; i < s.length; i++)
+        if (s.data[i] != '\0' && strchr(delimiters, s.data[i]))
+            return (struct text){s.data, i};
+    return s;
+}
+
+/* "key", where a condition is about it, may be spelt "KEY" or "key[]" as well: some servers take them for the same. */
+static bool condition_is_alike(struct text name, struct text of)
+{
+    if (text_equal_nocase(name, of))
+        return true;
+    return name.length > of.length && name.data[of.length] == '[' &&
+           text_equal_nocase((struct text){name.data, of.length}, of);
+}
+
+/* One parameter; `split`: for some, where a ";" ends it or does not. */
+static void condition_look(struct text name_wanted, struct text parameter, bool split, char *scratch,
+                           struct condition_found *found)
+{
+    struct text raw_name = condition_until(parameter, "="), name, value = {"", 0}, raw_value = {"", 0};
+
+    if (raw_name.length < parameter.length)
+        raw_value = (struct text){parameter.data + raw_name.length + 1, parameter.length - raw_name.length - 1};
+    if (!condition_decode(raw_name, scratch, &name) ||
+        !condition_decode(raw_value, scratch + raw_name.length, &value)) {
+        found->why = "the query has an escape that is none, and a route looks at the query";
+        return;
+    }
+    if (!condition_is_alike(name, name_wanted))
+        return;
+    if (split || !text_equal(name, name_wanted))
+        found->why = "a parameter that a route looks at is spelt in a way that some take for the same";
+    else if (found->any)
+        found->why = "a parameter that a route looks at came twice";
+    found->any = true;
+    found->value = value;
+}
+
+/* What stands between two "&": one parameter, but where a ";" is in it some servers see several. */
+static void condition_look_at(struct text name, struct text piece, char *scratch, struct condition_found *found)
+{
+    bool split = condition_until(piece, ";").length < piece.length;
+
+    condition_look(name, piece, split, scratch, found);
+    while (split && piece.length > 0) {
+        struct text part = condition_until(piece, ";");
+
+        condition_look(name, part, true, scratch, found);
+        piece = part.length < piece.length ? (struct text){piece.data + part.length + 1, piece.length - part.length - 1}
+                                           : (struct text){NULL, 0};
+    }
+}
+
+enum condition_verdict condition_on_query(const struct condition *condition, struct text query, char *scratch,
+                                          struct pattern_memory *memory, const char **ret_why)
+{
+    struct condition_found found = {0};
+
+    for (size_t used = 0; used < query.length;) {
+        struct text piece = condition_until((struct text){query.data + used, query.length - used}, "&");
+
+        /* The value stays where it is decoded to: each piece has the room of its own text. */
+        condition_look_at(text_of(condition->name), piece, scratch + used, &found);
+        used += piece.length + 1;
+    }
+    return condition_judge(condition, &found, memory, ret_why);
+}

@@ -1,0 +1,41 @@
+/* Conditions of rules on a field of a request, or on a parameter of its query. Pure.
+ *
+ * A condition is about what the target will read. Where that cannot be told - the field came twice, or under a second
+ * name that CGI takes for the same; the parameter came twice, or hides behind a ";" or "[" that some servers split at -
+ * it is undecided, and whoever asks must refuse the request. */
+#ifndef PORTHOLE_HTTP_CONDITION_H
+#define PORTHOLE_HTTP_CONDITION_H
+
+#include "proxy/http/fields.h"
+#include "proxy/http/pattern.h"
+
+enum condition_kind {
+    CONDITION_ABSENT,
+    CONDITION_PRESENT, /* whatever its value */
+    CONDITION_EQUALS,
+    CONDITION_FITS,
+};
+
+struct condition {
+    char *name; /* of the field, in any case; of the parameter, decoded. Owned, like the others */
+    enum condition_kind kind;
+    char *value;             /* EQUALS */
+    struct pattern *pattern; /* FITS */
+};
+
+/* Takes one that is all zero, too. */
+void condition_deinit(struct condition *condition);
+
+enum condition_verdict { CONDITION_HOLDS, CONDITION_FAILS, CONDITION_UNDECIDED };
+
+/* Dropped fields are not there, but for Upgrade. *ret_why says, on UNDECIDED, what could not be told: a static
+ * sentence.
+ */
+enum condition_verdict condition_on_fields(const struct condition *condition, const struct fields *fields,
+                                           struct pattern_memory *memory, const char **ret_why);
+/* `query` is what follows the "?"; `scratch` has room for as many bytes. Names and values are decoded: "+" is a space.
+ */
+enum condition_verdict condition_on_query(const struct condition *condition, struct text query, char *scratch,
+                                          struct pattern_memory *memory, const char **ret_why);
+
+#endif
