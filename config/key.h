@@ -61,6 +61,7 @@ struct key {
     const char *const *words;      /* WORD, CHOICE: ends with NULL */
     const char *fallback;          /* BOOL, WORD, CHOICE, TEXT: the default; NULL: none */
     const struct key_scope *scope; /* NULL: everywhere */
+    bool inherited;                /* NUMBER: its default is that of another key, whose row of limits.def it shares */
     bool has_flag;
     size_t flag;          /* of a bool that says whether the key was given, with has_flag */
     const char *sentence; /* what it means; NULL: limit->sentence */

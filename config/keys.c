@@ -201,6 +201,35 @@ static const struct key keys_deny[] = {
     KEYS_END,
 };
 
+#define KEY_ROUTE_TIME(key_name, id, word)                                                                       \
+    KEY_LIMIT(key_name, DURATION, id, struct route_config, times.word##_ms, .inherited = true, .has_flag = true, \
+              .flag = offsetof(struct route_config, has_##word##_time))
+
+static const struct key keys_route_timeouts[] = {
+    KEY_ROUTE_TIME("response", RESPONSE_TIMEOUT, response),
+    KEY_ROUTE_TIME("idle", TARGET_IDLE_BODY, idle),
+    KEY_ROUTE_TIME("tunnel", TUNNEL_TIMEOUT, tunnel),
+    KEYS_END,
+};
+
+static const struct key keys_route_limits[] = {
+    KEY_LIMIT("body", SIZE, BODY, struct route_config, limit_body_bytes, .inherited = true, .has_flag = true,
+              .flag = offsetof(struct route_config, has_limit_body)),
+    KEYS_END,
+};
+
+static const char *const keys_rate_words[] = {[RATE_BY_ROUTE] = "route", [RATE_BY_UID] = "uid", NULL};
+
+static const struct key keys_rate[] = {
+    KEY_LIMIT("requests", COUNT, RATE_REQUESTS, struct route_config, rate.requests, .required = true),
+    KEY_LIMIT("per", DURATION, RATE_PER, struct route_config, rate.per_ms),
+    KEY_LIMIT("burst", COUNT, RATE_BURST, struct route_config, rate.burst, .inherited = true, .has_flag = true,
+              .flag = offsetof(struct route_config, rate.has_burst)),
+    KEY("by", WORD, struct route_config, rate.by, .words = keys_rate_words, .fallback = "route",
+        .sentence = "\"route\" counts all together, \"uid\" each user of a Unix socket"),
+    KEYS_END,
+};
+
 static const char *const keys_ambiguity_words[] = {
     [ROUTE_AMBIGUITY_REFUSE] = "refuse", [ROUTE_AMBIGUITY_ALLOW] = "allow", NULL};
 
@@ -230,10 +259,16 @@ static const struct key keys_route[] = {
     KEY_LATER_ROW("rewrite"),
     KEY_LATER_ROW("request_headers"),
     KEY_LATER_ROW("response_headers"),
-    KEY_LATER_ROW("timeouts"),
-    KEY_LATER_ROW("limits"),
+    KEY_INNER("timeouts", keys_route_timeouts, .scope = &keys_scope_forwards,
+              .sentence = "how long the target may take, where it is not as long as the target says"),
+    KEY_INNER("limits", keys_route_limits, .sentence = "what one request may use"),
     KEY_LATER_ROW("retries"),
-    KEY_LATER_ROW("rate"),
+    {.name = "rate",
+     .type = KEY_RATE,
+     .keys = keys_rate,
+     .has_flag = true,
+     .flag = offsetof(struct route_config, has_rate),
+     .sentence = "how many requests, counted over all workers; more are answered with 429"},
     KEY_LATER_ROW("body"),
     KEYS_END,
 };
@@ -277,9 +312,9 @@ static const struct key keys_target_connections[] = {
 
 static const struct key keys_target_timeouts[] = {
     KEY_LIMIT("connect", DURATION, CONNECT_TIMEOUT, struct target_config, connect_timeout_ms),
-    KEY_LIMIT("response", DURATION, RESPONSE_TIMEOUT, struct target_config, response_timeout_ms),
-    KEY_LIMIT("idle", DURATION, TARGET_IDLE_BODY, struct target_config, idle_timeout_ms),
-    KEY_LIMIT("tunnel", DURATION, TUNNEL_TIMEOUT, struct target_config, tunnel_timeout_ms),
+    KEY_LIMIT("response", DURATION, RESPONSE_TIMEOUT, struct target_config, times.response_ms),
+    KEY_LIMIT("idle", DURATION, TARGET_IDLE_BODY, struct target_config, times.idle_ms),
+    KEY_LIMIT("tunnel", DURATION, TUNNEL_TIMEOUT, struct target_config, times.tunnel_ms),
     KEYS_END,
 };
 

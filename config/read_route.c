@@ -212,6 +212,17 @@ void read_deny(struct reader *reader, const struct place *at, const json_t *valu
     route->deny.body_length = route->deny.body ? strlen(route->deny.body) : 0;
 }
 
+void read_rate(struct reader *reader, const struct place *at, const json_t *value, const struct key *key, void *section)
+{
+    struct route_config *route = section;
+
+    read_inner(reader, at, value, key, section);
+    if (!route->rate.has_burst)
+        route->rate.burst = route->rate.requests;
+    route->rate.buckets = reader_memory(
+        reader, rate_new(route->rate.requests, route->rate.per_ms, route->rate.burst, route->rate.by == RATE_BY_UID));
+}
+
 static bool read_route_has_conditions(const json_t *value)
 {
     return json_object_size(json_object_get(value, "match")) > 0;
@@ -279,6 +290,22 @@ static void read_check_route_peers(struct reader *reader, const struct place *at
         reader_problem(reader, &peers, "expected \"allow\", \"deny\" or both");
 }
 
+/* What the route does not say of times is the target's. */
+static void read_complete_times(struct route_config *route)
+{
+    const struct target_times *times = route->target ? &route->target->times : NULL;
+
+    route->has_times = route->has_response_time || route->has_idle_time || route->has_tunnel_time;
+    if (!times || !route->has_times)
+        return;
+    if (!route->has_response_time)
+        route->times.response_ms = times->response_ms;
+    if (!route->has_idle_time)
+        route->times.idle_ms = times->idle_ms;
+    if (!route->has_tunnel_time)
+        route->times.tunnel_ms = times->tunnel_ms;
+}
+
 /* One route, whose section has its place in the listener. */
 static void read_route(struct reader *reader, const struct place *at, const json_t *value, const struct key *keys,
                        struct listener_config *listener, json_t *names)
@@ -288,6 +315,7 @@ static void read_route(struct reader *reader, const struct place *at, const json
 
     read_section(reader, at, value, keys, route);
     read_check_route(reader, at, value, route, at->index + 1 == listener->n_routes);
+    read_complete_times(route);
     if (route->name)
         reader_unique(reader, &name, names, route->name, "route name");
     if (json_is_object(json_object_get(json_object_get(value, "match"), "peers")))

@@ -15,6 +15,7 @@
 
 #include "config/address.h"
 #include "proxy/base/log.h"
+#include "proxy/base/rate.h"
 #include "proxy/base/sha256.h"
 #include "proxy/http/condition.h"
 
@@ -34,6 +35,13 @@ struct tls_config {
     bool verify;
 };
 
+/* How long a target may take. */
+struct target_times {
+    uint64_t response_ms; /* request sent -> response head */
+    uint64_t idle_ms;     /* between two pieces of a response body, or of a request body sent */
+    uint64_t tunnel_ms;   /* between two pieces through a tunnel, either way */
+};
+
 /* One destination. Its name is what routes and logs call it. */
 struct target_config {
     char *name;   /* key in "targets", or the address text for a target written inside a route */
@@ -44,9 +52,7 @@ struct target_config {
     uint32_t connections_idle;
     uint64_t connections_idle_timeout_ms;
     uint64_t connect_timeout_ms;
-    uint64_t response_timeout_ms; /* request sent -> response head */
-    uint64_t idle_timeout_ms;     /* between two pieces of a response body, or of a request body sent */
-    uint64_t tunnel_timeout_ms;   /* between two pieces through a tunnel, either way */
+    struct target_times times;
     struct tls_config tls;
 };
 
@@ -61,6 +67,9 @@ struct route_answer {
     size_t body_length;
     char *content_type; /* never NULL */
 };
+
+/* Whose requests a rate counts. */
+enum rate_by { RATE_BY_ROUTE, RATE_BY_UID };
 
 /* What a request must match (every condition given) and what then happens. */
 struct route_config {
@@ -82,8 +91,21 @@ struct route_config {
     char **upgrade; /* NULL-terminated protocol names in lower case, without versions; NULL: see http/upgrade.h */
     enum route_action action;
     const struct target_config *target; /* ROUTE_TARGET; in the same snapshot */
-    struct route_answer respond;        /* ROUTE_RESPOND */
-    struct route_answer deny;           /* ROUTE_DENY */
+    bool has_response_time, has_idle_time, has_tunnel_time;
+    bool has_times;            /* any of these: the target's others have been filled in */
+    struct target_times times; /* instead of the target's */
+    bool has_limit_body;
+    uint64_t limit_body_bytes; /* instead of the listener's */
+    bool has_rate;
+    struct {
+        uint32_t requests, burst;
+        bool has_burst; /* else as many as requests */
+        uint64_t per_ms;
+        enum rate_by by;
+        struct rate *buckets; /* owned; counted by all workers */
+    } rate;
+    struct route_answer respond; /* ROUTE_RESPOND */
+    struct route_answer deny;    /* ROUTE_DENY */
 };
 
 /* Whose word about a client a target gets: what peers claim (proxy/http/claims.def) and what we say. */

@@ -15,10 +15,18 @@ struct snapshot *snapshot_ref(struct snapshot *snapshot)
     return snapshot;
 }
 
+/* What no table of keys knows of. */
+static void snapshot_free_derived(struct listener_config *listener)
+{
+    route_index_free(listener->index_of_routes);
+    for (size_t i = 0; listener->routes && i < listener->n_routes; i++)
+        rate_free(listener->routes[i].rate.buckets);
+}
+
 static void snapshot_free(struct snapshot *snapshot)
 {
     for (size_t i = 0; i < snapshot->n_listeners; i++)
-        route_index_free(snapshot->listeners[i].index_of_routes);
+        snapshot_free_derived(&snapshot->listeners[i]);
     keys_deinit(keys_document, snapshot);
     free(snapshot->source);
     free(snapshot);

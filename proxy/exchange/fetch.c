@@ -76,7 +76,7 @@ static void fetch_begin(struct exchange *exchange)
     upstream_init(upstream, exchange->env->loop, &exchange->env->store, fetch_on_change);
     upstream->interim = fetch_on_interim;
     upstream->ticket.uid = exchange->client->uid;
-    upstream_start(upstream, generation_target(exchange->generation, exchange->target_config), request,
+    upstream_start(upstream, generation_target(exchange->generation, exchange->target_config), exchange->times, request,
                    &exchange->forward);
     if (request->body == BODY_NONE)
         exchange_move(exchange, EXCHANGE_WAITING);

@@ -20,7 +20,8 @@ int exchange_tunnel(struct exchange *exchange, struct tunnel_client *client, str
     }
     record = exchange_describe(exchange, OUTCOME_TUNNELED, true);
     connection = upstream_take_connection(upstream, &target_early);
-    r = tunnel_join(&env->tunnels, client, upstream->target, connection, &record, early, target_early);
+    r = tunnel_join(&env->tunnels, client, upstream->target, exchange->times->tunnel_ms, connection, &record, early,
+                    target_early);
     if (r < 0)
         exchange_fail(exchange, OUTCOME_INTERNAL);
     else

@@ -1,5 +1,6 @@
 #include "proxy/exchange/problem.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "proxy/base/log.h"
@@ -14,6 +15,14 @@ static unsigned problem_status(const struct exchange *exchange, const struct out
         return info->status;
     /* An outcome of a body that breaks off, before anything was told. */
     return exchange->failure.outcome == OUTCOME_TARGET_STALLED ? 504 : info->fault == FAULT_TARGET ? 502 : 500;
+}
+
+/* RFC 9110 10.2.3. */
+static struct text problem_retry_after(struct exchange *exchange)
+{
+    int n = snprintf(exchange->retry_after, sizeof(exchange->retry_after), "%" PRIu64, exchange->retry_after_s);
+
+    return (struct text){exchange->retry_after, (size_t)n};
 }
 
 /* Nothing of the request is repeated but its id. */
@@ -36,11 +45,14 @@ static bool problem_answer(struct exchange *exchange, struct answer *answer)
                  "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%u,\"outcome\":\"%s\",\"detail\":\"%s\","
                  "\"request_id\":\"%s\"}\n",
                  status_phrase(status), status, info->name, info->sentence, id);
-    exchange->own_field =
+    exchange->own_fields[0] =
         (struct field){.name = TEXT_LITERAL("Content-Type"), .value = TEXT_LITERAL("application/problem+json")};
+    if (exchange->retry_after_s > 0)
+        exchange->own_fields[1] =
+            (struct field){.name = TEXT_LITERAL("Retry-After"), .value = problem_retry_after(exchange)};
     *answer = (struct answer){.status = status,
-                              .fields = &exchange->own_field,
-                              .n_fields = 1,
+                              .fields = exchange->own_fields,
+                              .n_fields = exchange->retry_after_s > 0 ? 2 : 1,
                               .body = ANSWER_BUFFER,
                               .data = exchange->problem,
                               .length = (uint64_t)n,

@@ -47,10 +47,6 @@ static bool exchange_check(struct exchange *exchange, size_t head_bytes)
         exchange_refuse(exchange, status == 501 ? OUTCOME_NOT_SUPPORTED : OUTCOME_MALFORMED, wrong);
         return false;
     }
-    if (request->body == BODY_LENGTH && request->content_length > listener->limit_body_bytes) {
-        exchange_refuse(exchange, OUTCOME_BODY_TOO_LARGE, NULL);
-        return false;
-    }
     return true;
 }
 
@@ -79,6 +75,7 @@ enum exchange_verdict exchange_head(struct exchange *exchange, struct text metho
     request->local = exchange->client->address.length == 0;
     request->trusted = exchange->client->trusted;
     exchange->head_bytes = head_bytes;
+    exchange->limit_body_bytes = exchange->client->listener->limit_body_bytes;
     /* One that was refused while its fields were collected is past that. */
     if (exchange->state == EXCHANGE_NEW)
         exchange_move(exchange, EXCHANGE_RECEIVING);
@@ -126,7 +123,7 @@ enum exchange_body_result exchange_body(struct exchange *exchange, const char *d
 {
     exchange->received_bytes += length;
     list_remove(&exchange->ready);
-    if (exchange->received_bytes > exchange->client->listener->limit_body_bytes)
+    if (exchange->received_bytes > exchange->limit_body_bytes)
         exchange_refuse(exchange, OUTCOME_BODY_TOO_LARGE, NULL);
     if (exchange->failure.outcome == OUTCOME_BODY_TOO_LARGE)
         return EXCHANGE_BODY_EARLY;

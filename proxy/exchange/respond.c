@@ -13,9 +13,10 @@ static bool respond_with(struct exchange *exchange, const struct route_answer *f
 {
     bool may_have_body = from->status != 204 && from->status != 304;
 
-    exchange->own_field = (struct field){.name = TEXT_LITERAL("Content-Type"), .value = text_of(from->content_type)};
+    exchange->own_fields[0] =
+        (struct field){.name = TEXT_LITERAL("Content-Type"), .value = text_of(from->content_type)};
     *answer = (struct answer){.status = from->status,
-                              .fields = &exchange->own_field,
+                              .fields = exchange->own_fields,
                               .n_fields = from->body_length > 0 ? 1 : 0,
                               .body = may_have_body ? ANSWER_BUFFER : ANSWER_NONE,
                               .data = from->body,

@@ -19,6 +19,7 @@ static bool exchange_observe(struct exchange *exchange, const char *reason)
         return true;
     exchange->observed = true;
     exchange->target_config = target;
+    exchange->times = &target->times;
     if (recorder_has_room_for_rules(&exchange->env->recorder)) {
         record = exchange_describe(exchange, OUTCOME_OBSERVED, false);
         record.reason = reason;
@@ -35,13 +36,37 @@ bool exchange_deny(struct exchange *exchange, const char *reason)
     return true;
 }
 
+/* What the route allows of a request. */
+static bool exchange_is_within_limits(struct exchange *exchange, const struct route_config *route)
+{
+    const struct request *request = &exchange->request;
+    uint64_t wait_ms;
+
+    if (route->has_limit_body)
+        exchange->limit_body_bytes = route->limit_body_bytes;
+    if (request->body == BODY_LENGTH && request->content_length > exchange->limit_body_bytes) {
+        exchange_refuse(exchange, OUTCOME_BODY_TOO_LARGE, NULL);
+        return false;
+    }
+    if (route->has_rate &&
+        !rate_take(route->rate.buckets, exchange->client->uid, loop_now(exchange->env->loop), &wait_ms)) {
+        exchange->retry_after_s = (wait_ms + 999) / 1000;
+        exchange_refuse(exchange, OUTCOME_RATE_LIMITED, NULL);
+        return false;
+    }
+    return true;
+}
+
 static void exchange_take_route(struct exchange *exchange, const struct route_config *route)
 {
     static const struct exchange_source *const sources[] = {
         [ROUTE_TARGET] = &fetch_source, [ROUTE_RESPOND] = &respond_source, [ROUTE_DENY] = &deny_source};
 
     exchange->route = route;
+    if (!exchange_is_within_limits(exchange, route))
+        return;
     exchange->target_config = route->target;
+    exchange->times = route->has_times || !route->target ? &route->times : &route->target->times;
     exchange->source = sources[route->action];
     if (route->action == ROUTE_DENY && exchange_observe(exchange, NULL))
         exchange->source = &fetch_source;

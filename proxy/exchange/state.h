@@ -33,6 +33,9 @@ struct exchange {
     struct generation *generation;    /* a reference */
     const struct route_config *route; /* NULL until one is found, and where none is but the listener only observes */
     const struct target_config *target_config; /* where it goes; NULL: nowhere */
+    const struct target_times *times;          /* how long that may take */
+    uint64_t limit_body_bytes;                 /* of the route, once it is known */
+    uint64_t retry_after_s;                    /* told with a refusal; 0: nothing is */
     const struct exchange_source
         *source; /* who answers; the problem until a route is found, and again after a failure */
     const struct exchange_source *teller; /* whose answer was told; NULL before */
@@ -53,7 +56,8 @@ struct exchange {
     char id[ID_BYTES]; /* up to here, all is zero at first */
     struct failure failure;
     struct request request;
-    struct field own_field; /* Content-Type of an answer of ours */
+    struct field own_fields[2]; /* of an answer of ours: Content-Type, Retry-After */
+    char retry_after[24];
     char problem[PROBLEM_BYTES];
     char target_inline[TARGET_INLINE_BYTES];
     struct upstream upstream; /* fetch's; of others only its instants are looked at */

@@ -39,7 +39,7 @@ static void upstream_watch(struct upstream *upstream, uint64_t ms)
 static void upstream_await_body(struct upstream *upstream)
 {
     upstream->body_awaited = true;
-    upstream_watch(upstream, upstream->target->config->idle_timeout_ms);
+    upstream_watch(upstream, upstream->times->idle_ms);
 }
 
 /* The target has taken everything: from here on it is the client that is waited for, unless a piece of an early answer
@@ -47,7 +47,7 @@ static void upstream_await_body(struct upstream *upstream)
 static void upstream_unwatch(struct upstream *upstream)
 {
     if (upstream->body_awaited)
-        upstream_watch(upstream, upstream->target->config->idle_timeout_ms);
+        upstream_watch(upstream, upstream->times->idle_ms);
     else
         timer_disarm(&upstream->timer);
 }
@@ -226,11 +226,11 @@ static void upstream_sent(struct upstream *upstream, enum half_result result)
         upstream_unwatch(upstream);
         break;
     case HALF_WAIT:
-        upstream_watch(upstream, upstream->target->config->idle_timeout_ms);
+        upstream_watch(upstream, upstream->times->idle_ms);
         break;
     case HALF_DONE:
         if (upstream->response_half.state == RESPONSE_HALF_AWAITED)
-            upstream_watch(upstream, upstream->target->config->response_timeout_ms);
+            upstream_watch(upstream, upstream->times->response_ms);
         else
             upstream_unwatch(upstream);
         break;
@@ -354,10 +354,11 @@ static void upstream_open(struct upstream *upstream, bool fresh)
     }
 }
 
-void upstream_start(struct upstream *upstream, struct target *target, const struct request *request,
-                    const struct forward *forward)
+void upstream_start(struct upstream *upstream, struct target *target, const struct target_times *times,
+                    const struct request *request, const struct forward *forward)
 {
     upstream->target = target;
+    upstream->times = times;
     upstream->started = loop_now(upstream->loop);
     request_half_start(&upstream->request_half, request, forward);
     response_half_start(&upstream->response_half, request, forward);

@@ -25,6 +25,7 @@ struct upstream_store {
 struct upstream {
     struct loop *loop;
     struct target *target; /* NULL until upstream_start */
+    const struct target_times *times;
     struct ticket ticket;
     struct connection *connection; /* held; NULL before, and after it went back */
     struct timer timer;            /* the target's: response, idle */
@@ -52,9 +53,10 @@ void upstream_init(struct upstream *upstream, struct loop *loop, struct upstream
 /* Lets go of everything; a connection that is not cleanly at its end is closed. Harmless twice. */
 void upstream_deinit(struct upstream *upstream);
 
-/* Asks the target for a connection and prepares the head. What goes wrong is in `failure`. */
-void upstream_start(struct upstream *upstream, struct target *target, const struct request *request,
-                    const struct forward *forward);
+/* Asks the target for a connection and prepares the head; `times` is borrowed, and says how long it may take. What goes
+ * wrong is in `failure`. */
+void upstream_start(struct upstream *upstream, struct target *target, const struct target_times *times,
+                    const struct request *request, const struct forward *forward);
 /* Takes a piece of the body, all of it; call only while upstream_takes_body(). */
 void upstream_send_body(struct upstream *upstream, const char *data, size_t length);
 /* No more body; in the chunked coding it ends with these trailers (NULL: none). */

@@ -145,7 +145,7 @@ static bool tunnel_is_taken(struct tunnel *tunnel)
 static uint64_t tunnel_left_ms(const struct tunnel *tunnel)
 {
     uint64_t idle_ms = instant_elapsed_us(tunnel->moved, loop_now(tunnel->tunnels->loop)) / 1000;
-    uint64_t most_ms = tunnel->target->config->tunnel_timeout_ms;
+    uint64_t most_ms = tunnel->most_idle_ms;
 
     return idle_ms < most_ms ? most_ms - idle_ms : 0;
 }
@@ -291,6 +291,7 @@ static struct tunnel *tunnel_new(struct tunnels *tunnels, struct tunnel_client *
     generation_ref(client->generation);
     tunnel->source = (struct source)SOURCE_INIT;
     tunnel->target = target;
+    tunnel->most_idle_ms = target->config->times.tunnel_ms;
     tunnel->pair = (struct tunnel_pair){.blocks = &tunnels->blocks,
                                         .pipes = &tunnels->pipes,
                                         .metrics = tunnels->recorder->metrics,
@@ -323,7 +324,7 @@ static void tunnel_connected(struct tunnel *tunnel, struct connection *connectio
     tunnel_get_ready(tunnel);
 }
 
-int tunnel_join(struct tunnels *tunnels, struct tunnel_client *client, struct target *target,
+int tunnel_join(struct tunnels *tunnels, struct tunnel_client *client, struct target *target, uint64_t most_idle_ms,
                 struct connection *connection, const struct record *record, struct text from_client,
                 struct text from_target)
 {
@@ -334,6 +335,7 @@ int tunnel_join(struct tunnels *tunnels, struct tunnel_client *client, struct ta
         target_give(target, connection, false);
         return -ENOMEM;
     }
+    tunnel->most_idle_ms = most_idle_ms;
     tunnel_connected(tunnel, connection);
     r = half_keep(&tunnel->pair, TUNNEL_CLIENT, from_client);
     if (r == 0)

@@ -67,6 +67,7 @@ struct tunnel {
     struct ticket ticket; /* while connecting */
     struct timer timer;
     enum tunnel_state state;
+    uint64_t most_idle_ms;        /* timeouts.tunnel */
     struct instant moved;         /* the last bytes, either way */
     bool lingers;                 /* the client has gone, and the target has not taken all that it said */
     struct tunnel_taken lingered; /* what it had taken at the last look */
@@ -88,11 +89,12 @@ void tunnel_client_drop(struct tunnel_client *client);
 /* Cuts all. */
 void tunnels_deinit(struct tunnels *tunnels);
 
-/* Joins a client with a target's connection that have left HTTP. `record` is what there is to say of the exchange
- * (texts are copied; outcome, reason and what went through the tunnel are added at the end). from_client and
- * from_target have been received already: at most a block each, copied. Takes over client->fd, its pass and the
- * connection, in any case. 0 or a negative errno. Holds the client's generation, which the target is one of. */
-int tunnel_join(struct tunnels *tunnels, struct tunnel_client *client, struct target *target,
+/* Joins a client with a target's connection that have left HTTP, until nothing has moved for so long. `record` is what
+ * there is to say of the exchange (texts are copied; outcome, reason and what went through the tunnel are added at the
+ * end). from_client and from_target have been received already: at most a block each, copied. Takes over client->fd,
+ * its pass and the connection, in any case. 0 or a negative errno. Holds the client's generation, which the target is
+ * one of. */
+int tunnel_join(struct tunnels *tunnels, struct tunnel_client *client, struct target *target, uint64_t most_idle_ms,
                 struct connection *connection, const struct record *record, struct text from_client,
                 struct text from_target) WARN_UNUSED;
 

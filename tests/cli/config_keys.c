@@ -17,7 +17,7 @@ static json_t *number_of(const struct limit *limit, uint64_t value)
 
 static void put_limit(json_t *row, const struct key *key)
 {
-    if (!key->required)
+    if (!key->required && !key->inherited)
         json_object_set_new(row, "default", number_of(key->limit, key->limit->fallback));
     json_object_set_new(row, "minimum", number_of(key->limit, key->limit->minimum));
     json_object_set_new(row, "maximum", number_of(key->limit, key->limit->maximum));

@@ -137,3 +137,45 @@ logged() { # PATTERN
     [ "$(ask /r1001)" = else ]
     [ "$(ask /)" = else ]
 }
+
+@test "rules: a route has limits and time-outs of its own" {
+    configure_routes '{ "match": { "path_prefix": "/slow" }, "target": "app", "timeouts": { "response": "100ms" } },
+        { "match": { "path": "/small" }, "target": "app", "limits": { "body": "4B" } },
+        { "match": { "path": "/large" }, "target": "app", "limits": { "body": "unlimited" } }, { "target": "app" }' '"limits": { "body": "8B" },'
+    start_target
+    start_porthole run
+    [ "$(status_of /slow/1000)" = 504 ]
+    [ "$(status_of /else)" = 200 ]
+    [ "$(status_of /small --data 1234)" = 200 ]
+    [ "$(status_of /small --data 12345)" = 413 ]
+    [ "$(status_of /small -H 'Transfer-Encoding: chunked' --data 12345)" = 413 ]
+    [ "$(status_of /else --data 12345678)" = 200 ]
+    [ "$(status_of /else --data 123456789)" = 413 ]
+    [ "$(status_of /large --data 123456789)" = 200 ]
+}
+
+@test "rules: a rate is counted over all workers, and what is beyond it is told when to come again" {
+    configure_routes '{ "name": "some", "rate": { "requests": 5, "per": "1h" }, "target": "app" }'
+    sed -i 's/"log"/"workers": 4, "log"/' "$dir/porthole.json"
+    start_target
+    start_porthole run
+    for _ in $(seq 20); do
+        ask /x --output /dev/null --write-out '%{http_code}\n'
+    done >"$dir/codes"
+    [ "$(grep -c 200 "$dir/codes")" -eq 5 ]
+    [ "$(grep -c 429 "$dir/codes")" -eq 15 ]
+    ask /x --include | grep -qx $'Retry-After: 7[12][0-9]\r'
+    logged ' warn .*outcome="rate_limited" route="some"'
+    [ "$(grep -c /x "$dir/target.out")" -eq 5 ]
+}
+
+@test "rules: a rate by uid is each user's own" {
+    [ "$(id -u)" -eq 0 ] || skip "needs root, to be somebody else"
+    configure_routes '{ "rate": { "requests": 2, "per": "1h", "by": "uid" }, "respond": { "status": 200 } }' '"mode": "0666",'
+    start_porthole run
+    for uid in 1 2; do
+        for expected in 200 200 429; do
+            [ "$(setpriv --reuid $uid --regid 1 --clear-groups curl --silent --unix-socket "$sock" --output /dev/null --write-out '%{http_code}' http://localhost/)" = $expected ]
+        done
+    done
+}

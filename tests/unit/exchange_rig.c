@@ -62,9 +62,9 @@ static void rig_configure(struct rig *rig)
                                                 .connections_idle = 16,
                                                 .connections_idle_timeout_ms = RIG_PATIENCE_MS,
                                                 .connect_timeout_ms = RIG_PATIENCE_MS,
-                                                .response_timeout_ms = RIG_PATIENCE_MS,
-                                                .idle_timeout_ms = RIG_PATIENCE_MS,
-                                                .tunnel_timeout_ms = RIG_PATIENCE_MS};
+                                                .times.response_ms = RIG_PATIENCE_MS,
+                                                .times.idle_ms = RIG_PATIENCE_MS,
+                                                .times.tunnel_ms = RIG_PATIENCE_MS};
     rig->route = (struct route_config){.name = "front#1",
                                        .action = ROUTE_TARGET,
                                        .target = &rig->target_config,

@@ -340,7 +340,7 @@ static void test_client_that_became_a_tunnel_has_no_deadline_of_its_own(void **s
 
     front->rig->listener.timeout_head_ms = front->rig->listener.timeout_body_ms = front->rig->listener.timeout_idle_ms =
         300;
-    front->rig->target_config.idle_timeout_ms = front->rig->target_config.response_timeout_ms = 300;
+    front->rig->target_config.times.idle_ms = front->rig->target_config.times.response_ms = 300;
     front_open(front);
     front_reach_target(front, UPGRADE);
     front_target_say(front, SWITCHED);

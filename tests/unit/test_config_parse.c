@@ -63,9 +63,9 @@ static void test_parse_smallest_fills_in_every_default(void **state UNUSED)
     assert_int_equal(t->connections_max, 256);
     assert_int_equal(t->connections_idle, 256);
     assert_int_equal(t->connect_timeout_ms, 2000);
-    assert_int_equal(t->response_timeout_ms, 60000);
-    assert_int_equal(t->idle_timeout_ms, 300000);
-    assert_int_equal(t->tunnel_timeout_ms, 3600000);
+    assert_int_equal(t->times.response_ms, 60000);
+    assert_int_equal(t->times.idle_ms, 300000);
+    assert_int_equal(t->times.tunnel_ms, 3600000);
     assert_true(t->tls.verify);
     snapshot_unref(s);
 }
@@ -123,10 +123,10 @@ static void test_parse_streams_have_a_target_and_no_routes(void **state UNUSED)
     assert_int_equal(l[0].stream->endpoints[0].kind, ADDRESS_TCP);
     assert_string_equal(l[0].stream->endpoints[0].name, "h");
     assert_int_equal(l[0].stream->endpoints[0].port, 82);
-    assert_true(l[0].stream->tunnel_timeout_ms == 2592000000);
+    assert_true(l[0].stream->times.tunnel_ms == 2592000000);
     assert_string_equal(l[1].name, "unix:/b");
     assert_string_equal(l[1].stream->name, "unix:/t");
-    assert_int_equal(l[1].stream->tunnel_timeout_ms, 3600000);
+    assert_int_equal(l[1].stream->times.tunnel_ms, 3600000);
     assert_string_equal(l[2].stream->endpoints[0].name, "2001:db8::1");
     assert_ptr_equal(l[3].routes[0].target, l[1].stream);
     assert_null(l[3].stream);

@@ -396,7 +396,7 @@ static void test_exchange_silent_target_times_out(void **state)
 {
     struct rig *rig = *state;
 
-    rig->target_config.response_timeout_ms = 20;
+    rig->target_config.times.response_ms = 20;
     begin_get(rig);
     rig_await_wake(rig);
     assert_int_equal(rig_receive(rig), -1);
@@ -411,7 +411,7 @@ static void test_exchange_stalling_body_is_cut(void **state)
 {
     struct rig *rig = *state;
 
-    rig->target_config.idle_timeout_ms = 20;
+    rig->target_config.times.idle_ms = 20;
     begin_get(rig);
     rig_send(rig, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc");
     rig_take_answer(rig);

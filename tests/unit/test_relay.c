@@ -325,7 +325,7 @@ static void test_relay_silent_target_is_cut_after_its_own_time(void **state)
 {
     struct front *front = *state;
 
-    front->rig->target_config.idle_timeout_ms = 100;
+    front->rig->target_config.times.idle_ms = 100;
     begin_relay(front, CHUNKED "3\r\nabc\r\n", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n");
     front_await(front, OUTCOME_TARGET_STALLED);
     front_expect(front, "HTTP/1.1 200 OK\r\n", "2\r\nok\r\n");
@@ -336,7 +336,7 @@ static void test_relay_silent_target_is_cut_although_the_client_went_on(void **s
 {
     struct front *front = *state;
 
-    front->rig->target_config.idle_timeout_ms = 1000;
+    front->rig->target_config.times.idle_ms = 1000;
     front->rig->listener.timeout_body_ms = 300000;
     begin_relay(front, CHUNKED "3\r\nabc\r\n", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n");
     front_say(front, "4\r\nmore\r\n");
@@ -412,7 +412,7 @@ static void test_relay_target_that_stops_reading_and_speaking_is_cut(void **stat
 {
     struct front *front = *state;
 
-    front->rig->target_config.idle_timeout_ms = 1000;
+    front->rig->target_config.times.idle_ms = 1000;
     begin_relay(front, SIZED "abc", ENDLESS);
     fill_target(front);
     front_await(front, OUTCOME_TARGET_STALLED);

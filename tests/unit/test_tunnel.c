@@ -400,7 +400,7 @@ static void test_tunnel_in_which_nothing_moves_is_cut(void **state)
     struct rig *rig = *state;
     struct instant begun = instant_now();
 
-    rig->target_config.tunnel_timeout_ms = 60;
+    rig->target_config.times.tunnel_ms = 60;
     tunnel_begin_open(rig);
     rig_await_outcome(rig, OUTCOME_TUNNEL_IDLE);
     assert_true(instant_elapsed_us(begun, instant_now()) >= 50000);
@@ -415,7 +415,7 @@ static void test_tunnel_in_which_something_moves_is_not_idle(void **state)
     struct rig *rig = *state;
     struct instant end;
 
-    rig->target_config.tunnel_timeout_ms = 1500;
+    rig->target_config.times.tunnel_ms = 1500;
     tunnel_begin_open(rig);
     end = instant_add_ms(instant_now(), 2500);
     for (int i = 0; instant_before(instant_now(), end); i++) {
@@ -433,7 +433,7 @@ static void test_tunnel_of_an_end_that_takes_nothing_is_idle(void **state)
     struct rig *rig = *state;
     char *data = end_pattern(BULK_BYTES);
 
-    rig->target_config.tunnel_timeout_ms = 60;
+    rig->target_config.times.tunnel_ms = 60;
     tunnel_begin_open(rig);
     while (rig_count(rig, OUTCOME_TUNNEL_IDLE) == 0) {
         send_some(rig->target_fd, data, BULK_BYTES);

@@ -32,8 +32,8 @@ static struct connection *take_connection(struct rig *rig)
 
 static int join(struct rig *rig, struct tunnel_client *client, struct text from_client, struct text from_target)
 {
-    return tunnel_join(&rig->env.tunnels, client, rig->target, take_connection(rig), &tunnel_record, from_client,
-                       from_target);
+    return tunnel_join(&rig->env.tunnels, client, rig->target, RIG_PATIENCE_MS, take_connection(rig), &tunnel_record,
+                       from_client, from_target);
 }
 
 static void test_tunnel_joined_delivers_early_bytes_first(void **state)

@@ -251,7 +251,7 @@ static void test_upstream_target_that_never_reads_times_out(void **state)
 {
     struct rig *rig = *state;
 
-    rig->target_config.idle_timeout_ms = 20;
+    rig->target_config.times.idle_ms = 20;
     upstream_begin_post(rig, POST_BIG);
     upstream_fill_target(rig);
     rig_await_wake(rig);
@@ -263,7 +263,7 @@ static void test_upstream_client_pause_after_a_full_target_is_not_the_targets_fa
 {
     struct rig *rig = *state;
 
-    rig->target_config.idle_timeout_ms = 40;
+    rig->target_config.times.idle_ms = 40;
     upstream_begin_post(rig, POST_BIG);
     upstream_fill_target(rig);
     rig_accept(rig);
@@ -382,7 +382,7 @@ static void test_upstream_streaming_answer_of_a_full_target_stalls(void **state)
 {
     struct rig *rig = *state;
 
-    rig->target_config.idle_timeout_ms = 40;
+    rig->target_config.times.idle_ms = 40;
     upstream_begin_post(rig, POST_BIG);
     upstream_fill_target(rig);
     rig_accept(rig);

@@ -202,7 +202,7 @@ static void test_upstream_switch_of_a_target_that_takes_no_more_times_out(void *
 {
     struct rig *rig = *state;
 
-    rig->target_config.idle_timeout_ms = 40;
+    rig->target_config.times.idle_ms = 40;
     upstream_begin_post(rig, POST_CHUNKED "\n" UPGRADING);
     upstream_fill_target(rig);
     rig_accept(rig);

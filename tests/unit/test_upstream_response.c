@@ -540,7 +540,7 @@ static void test_response_flood_of_interim_responses_does_not_hold_the_loop(void
     uint64_t longest_us = 0;
     pid_t pid;
 
-    rig->target_config.response_timeout_ms = 200;
+    rig->target_config.times.response_ms = 200;
     assert_int_equal(rig_begin(rig, "GET /a 1\nHost: a"), EXCHANGE_FORWARD);
     rig_finish_request(rig);
     rig_accept(rig);
