@@ -110,6 +110,17 @@ char **cmd_args_operands(struct cmd_args *args, int n)
     return NULL;
 }
 
+const char *cmd_args_file(struct cmd_args *args, const char *given)
+{
+    char **operands = cmd_args_operands(args, !given && args->argc - optind == 1 ? 1 : 0);
+
+    if (!operands)
+        return NULL;
+    if (given)
+        return given;
+    return args->argc - optind == 1 ? operands[0] : CMD_DEFAULT_FILE;
+}
+
 int cmd_parse_duration(const char *text, uint64_t *ret_ms)
 {
     uint64_t ms;

@@ -2,51 +2,127 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cmd/cmd.h"
+#include "cmd/explain.h"
 #include "config/load.h"
+#include "config/owner.h"
 
-static int check_file(const char *file, bool print)
+/* What the command line asks for. */
+struct check {
+    const char *file; /* borrowed from argv */
+    bool print;
+    struct explain_ask ask; /* its line is NULL: nothing is to be explained */
+};
+
+/* Of a file in which nothing is wrong. */
+static int check_tell(const struct check *check, const struct snapshot *snapshot, int *ret_error)
 {
+    if (check->ask.line)
+        return explain(snapshot, &check->ask);
+    if (check->print)
+        *ret_error = config_print(snapshot, stdout);
+    else
+        printf("%s: ok\n", check->file);
+    return CMD_OK;
+}
+
+static int check_file(const struct check *check)
+{
+    const char *file = check->file;
+
     _cleanup_(problems_deinit) struct problems problems = PROBLEMS_INIT;
     struct snapshot *snapshot = NULL;
+    int status = CMD_OK;
     int r = config_load(file, &snapshot, &problems);
 
     if (r > 0) {
         problems_print(&problems, file, stderr);
         return CMD_CONFIGURATION;
     }
-    if (r == 0 && print)
-        r = config_print(snapshot, stdout);
-    else if (r == 0)
-        printf("%s: ok\n", file);
+    if (r == 0)
+        status = check_tell(check, snapshot, &r);
     snapshot_unref(snapshot);
     if (r < 0) {
         fprintf(stderr, "porthole check: %s\n", strerror(-r));
         return CMD_FAILED;
     }
-    return CMD_OK;
+    return status;
+}
+
+/* An id as --uid and --gid have it. */
+static bool check_read_id(const char *text, enum owner_kind kind, uint32_t *ret_id)
+{
+    struct error error = ERROR_INIT;
+
+    if (owner_find(text, kind, owner_file(kind), ret_id, &error) == 0)
+        return true;
+    cmd_usage_error("check", "%s", error.message);
+    return false;
+}
+
+static bool check_add(const char **list, size_t *n, size_t most, const char *text)
+{
+    if (*n == most) {
+        cmd_usage_error("check", "'%s' is one too many; at most %zu are", text, most);
+        return false;
+    }
+    list[(*n)++] = text;
+    return true;
+}
+
+static bool check_read_gid(struct explain_ask *ask, const char *text)
+{
+    uint32_t gid = 0;
+
+    if (ask->n_gids == EXPLAIN_MOST_GROUPS || !check_read_id(text, OWNER_GROUP, &gid))
+        return false;
+    ask->gids[ask->n_gids++] = gid;
+    return true;
+}
+
+/* False after a line was written. */
+static bool check_read_option(struct check *check, int option, const char *value)
+{
+    struct explain_ask *ask = &check->ask;
+
+    switch (option) {
+    case 'c':
+        check->file = value;
+        return true;
+    case CMD_OPTION_HEADER:
+        return check_add(ask->fields, &ask->n_fields, EXPLAIN_MOST_FIELDS, value);
+    case CMD_OPTION_PRINT:
+        check->print = true;
+        return true;
+    case CMD_OPTION_EXPLAIN:
+        ask->line = value;
+        return true;
+    case CMD_OPTION_LISTENER:
+        ask->listener = value;
+        return true;
+    case CMD_OPTION_UID:
+        return check_read_id(value, OWNER_USER, &ask->uid);
+    case CMD_OPTION_GID:
+        return check_read_gid(ask, value);
+    default:
+        return false;
+    }
 }
 
 int cmd_check(int argc, char **argv)
 {
+    struct check check = {.ask = {.uid = geteuid()}};
     struct cmd_args args;
-    const char *file = NULL;
-    bool print = false;
     int option;
 
     cmd_args_init(&args, argc, argv);
-    while ((option = cmd_args_next(&args)) != 0) {
-        if (option < 0)
+    while ((option = cmd_args_next(&args)) != 0)
+        if (option < 0 || !check_read_option(&check, option, args.value))
             return CMD_USAGE;
-        if (option == 'c')
-            file = args.value;
-        else if (option == CMD_OPTION_PRINT)
-            print = true;
-    }
-    if (!cmd_args_operands(&args, 0))
-        return CMD_USAGE;
-    if (!file)
-        return cmd_usage_error(argv[0], "which file? -c FILE is missing");
-    return check_file(file, print);
+    if (check.ask.n_gids == 0)
+        check.ask.gids[check.ask.n_gids++] = getegid();
+    check.file = cmd_args_file(&args, check.file);
+    return check.file ? check_file(&check) : CMD_USAGE;
 }

@@ -11,6 +11,9 @@
 #define PORTHOLE_VERSION "0.1.0"
 #endif
 
+/* Where the configuration is when nobody says so. */
+#define CMD_DEFAULT_FILE "/etc/porthole/porthole.json"
+
 /* What a verb returns and the process exits with. */
 enum cmd_status {
     CMD_OK = 0,
@@ -28,6 +31,11 @@ enum cmd_option_id {
     CMD_OPTION_TIMEOUT,
     CMD_OPTION_ONCE,
     CMD_OPTION_LICENSES,
+    CMD_OPTION_EXPLAIN,
+    CMD_OPTION_LISTENER,
+    CMD_OPTION_UID,
+    CMD_OPTION_GID,
+    CMD_OPTION_HEADER,
 };
 
 /* One option of a verb; a table ends with name NULL. */
@@ -50,7 +58,7 @@ struct cmd_verb {
 /* Every verb, in the order of --help, ending with name NULL. */
 extern const struct cmd_verb cmd_verbs[];
 
-#define CMD_MAX_OPTIONS 8
+#define CMD_MAX_OPTIONS 16
 
 /* A walk over a verb's command line; on the verb's stack. */
 struct cmd_args {
@@ -68,6 +76,10 @@ void cmd_args_init(struct cmd_args *args, int argc, char **argv);
 int cmd_args_next(struct cmd_args *args) WARN_UNUSED;
 /* After the options: checks that exactly n operands remain, returns them, or NULL after a line was written. */
 char **cmd_args_operands(struct cmd_args *args, int n) WARN_UNUSED;
+
+/* After the options: the configuration file, given by -c (or NULL), as the one operand, or by nobody. NULL after a line
+ * was written. */
+const char *cmd_args_file(struct cmd_args *args, const char *given) WARN_UNUSED;
 
 /* porthole's licence and those of the libraries that are linked into this program; by licenses.sh, at build time. */
 extern const char cmd_licenses[];

@@ -12,13 +12,13 @@ _porthole() {
             mapfile -t COMPREPLY < <(compgen -f -- "$current")
             return
             ;;
-        --path | --wait | --timeout)
+        --path | --wait | --timeout | --explain | --listener | --uid | --gid | --header)
             return
             ;;
         esac
         case ${COMP_WORDS[1]} in
         run) words='-c --config --takeover --help' ;;
-        check) words='-c --config --print --help' ;;
+        check) words='-c --config --print --explain --listener --uid --gid --header --help' ;;
         probe) words='--path --wait --timeout -v --verbose --help' ;;
         demo) words='--once --help' ;;
         version) words='--licenses --help' ;;

@@ -56,10 +56,9 @@ int cmd_run(int argc, char **argv)
         else if (id == CMD_OPTION_TAKEOVER)
             takeover = true;
     }
-    if (id < 0 || !cmd_args_operands(&args, 0))
-        return CMD_USAGE;
+    file = id < 0 ? NULL : cmd_args_file(&args, file);
     if (!file)
-        return cmd_usage_error(argv[0], "run needs a configuration: -c FILE");
+        return CMD_USAGE;
     r = config_load(file, &snapshot, &problems);
     if (r != 0) {
         problems_print(&problems, file, stderr);

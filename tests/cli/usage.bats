@@ -45,8 +45,6 @@ refused() { # TEXT ARGUMENT...
 }
 
 @test "usage: missing and superfluous arguments are refused" {
-    refused 'FILE' check
-    refused 'FILE' run
     refused 'an argument is missing' probe
     refused "'b' is one argument too many" probe unix:/a b
     refused "'x' is one argument too many" version x
@@ -62,9 +60,9 @@ refused() { # TEXT ARGUMENT...
         [ "$status" -eq 0 ]
         [[ ${lines[0]} == "usage: porthole $verb"* ]]
         [ "$output" = "$("$porthole" "$verb" -h 2>/dev/null)" ]
-        # a word after -- is no option
+        # a word after -- is no option, but may be a file that is not there
         run "$porthole" "$verb" -- --help
-        [ "$status" -eq 2 ]
+        [ "$status" -eq 2 ] || [[ $status -eq 78 && $output == *'--help: cannot open'* ]]
     done
 }
 

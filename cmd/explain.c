@@ -1,0 +1,307 @@
+#include "cmd/explain.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cmd/cmd.h"
+#include "config/value.h"
+#include "proxy/base/line.h"
+#include "proxy/exchange/route.h"
+#include "proxy/http/forward.h"
+#include "proxy/report/outcome.h"
+
+#define EXPLAIN_HEAD_BYTES (128u * 1024)
+
+/* One run, on explain's stack. */
+struct explanation {
+    const struct explain_ask *ask;
+    const struct listener_config *listener;
+    struct request request;
+    struct field items[EXPLAIN_MOST_FIELDS + 1];
+    struct route_question question;
+    bool unix_peer;
+};
+
+static int explain_outcome(enum outcome outcome, unsigned status, const char *why)
+{
+    const struct outcome_info *info = outcome_info(outcome);
+
+    printf("refused: %s, status %u: %s\n", info->name, status ? status : info->status, why ? why : info->sentence);
+    return CMD_FAILED;
+}
+
+/* ---- who asks ---- */
+
+static bool explain_has_group(const struct explain_ask *ask, gid_t gid)
+{
+    for (size_t i = 0; i < ask->n_gids; i++)
+        if (ask->gids[i] == gid)
+            return true;
+    return false;
+}
+
+static bool explain_peer_fits(void *closure, const struct peer_rule *rules, size_t n_rules, bool unknown_fits UNUSED)
+{
+    const struct explanation *explanation = closure;
+    const struct explain_ask *ask = explanation->ask;
+
+    for (size_t i = 0; explanation->unix_peer && i < n_rules; i++)
+        if ((rules[i].has_uid || rules[i].has_gid) && (!rules[i].has_uid || rules[i].uid == ask->uid) &&
+            (!rules[i].has_gid || explain_has_group(ask, rules[i].gid)))
+            return true;
+    return false;
+}
+
+static bool explain_may_connect(struct explanation *explanation)
+{
+    const struct listener_config *listener = explanation->listener;
+
+    if (explain_peer_fits(explanation, listener->denied, listener->n_denied, true)) {
+        puts("refused: the peer may not connect: it fits a rule of peers.deny");
+        return false;
+    }
+    if (listener->n_peers > 0 && !explain_peer_fits(explanation, listener->peers, listener->n_peers, false)) {
+        puts("refused: the peer may not connect: it fits no rule of peers.allow");
+        return false;
+    }
+    return true;
+}
+
+static bool explain_is_trusted(struct explanation *explanation)
+{
+    const struct listener_config *listener = explanation->listener;
+
+    return listener->forwarded == FORWARDED_APPEND ||
+           (listener->forwarded == FORWARDED_TRUST &&
+            explain_peer_fits(explanation, listener->trusted, listener->n_trusted, false));
+}
+
+/* ---- the request ---- */
+
+static bool explain_add_field(struct request *request, const char *text)
+{
+    const char *colon = strchr(text, ':');
+
+    if (!colon || colon == text)
+        return false;
+    request->fields.items[request->fields.n_items++] =
+        field_of((struct text){text, (size_t)(colon - text)}, text_of(colon + 1));
+    return true;
+}
+
+static bool explain_names_host(const struct explain_ask *ask)
+{
+    for (size_t i = 0; i < ask->n_fields; i++)
+        if (strncasecmp(ask->fields[i], "host:", 5) == 0)
+            return true;
+    return false;
+}
+
+static int explain_read_request(struct explanation *explanation)
+{
+    const struct explain_ask *ask = explanation->ask;
+    struct request *request = &explanation->request;
+    const char *space = strchr(ask->line, ' ');
+
+    if (!space || space == ask->line || space[1] == '\0' || strchr(space + 1, ' '))
+        return cmd_usage_error("check", "'%s' is no request; write it as 'GET /path'", ask->line);
+    request->method = (struct text){ask->line, (size_t)(space - ask->line)};
+    request->target = text_of(space + 1);
+    request->minor = 1;
+    request->local = explanation->unix_peer;
+    request->trusted = explain_is_trusted(explanation);
+    request->fields = (struct fields){explanation->items, 0, EXPLAIN_MOST_FIELDS + 1};
+    if (!explain_names_host(ask))
+        explain_add_field(request, "Host: localhost");
+    for (size_t i = 0; i < ask->n_fields; i++)
+        if (!explain_add_field(request, ask->fields[i]))
+            return cmd_usage_error("check", "'%s' is no field; write it as 'Name: value'", ask->fields[i]);
+    return CMD_OK;
+}
+
+/* ---- routes ---- */
+
+/* Which routes were looked at, and what in each did not hold. */
+static void explain_routes(const struct explanation *explanation, const struct route_config *last)
+{
+    const struct listener_config *listener = explanation->listener;
+    struct route_view view;
+
+    if (!route_look(&explanation->question, &view))
+        return;
+    for (size_t i = 0; i < listener->n_routes; i++) {
+        const struct route_config *route = &listener->routes[i];
+        const char *why = NULL, *objection = route_objection(route, &explanation->question, &view, &why);
+
+        if (route == last && !why)
+            printf("route %zu, %s: taken\n", i + 1, route->name);
+        else if (why)
+            printf("route %zu, %s: cannot be told: %s\n", i + 1, route->name, why);
+        else if (objection)
+            printf("route %zu, %s: no, by match.%s\n", i + 1, route->name, objection);
+        if (route == last)
+            break;
+    }
+}
+
+static void explain_limits(const struct explanation *explanation, const struct route_config *route)
+{
+    const struct target_times *times = route->has_times ? &route->times : &route->target->times;
+    uint64_t body = route->has_limit_body ? route->limit_body_bytes : explanation->listener->limit_body_bytes;
+    char text[VALUE_BYTES];
+
+    printf("limits: body %s", value_format(body, UNIT_BYTES, text));
+    printf(", timeouts.response %s", value_format(times->response_ms, UNIT_MS, text));
+    printf(", timeouts.idle %s\n", value_format(times->idle_ms, UNIT_MS, text));
+}
+
+/* What the target would get, line by line, with what would be strange on a terminal escaped. */
+static int explain_head(const struct explanation *explanation, const struct route_config *route)
+{
+    char node[64], *head = malloc(EXPLAIN_HEAD_BYTES), line[1024];
+    struct forward forward = {.client_node = {node, 0},
+                              .request_id = request_given_id(&explanation->request),
+                              .silent = explanation->listener->forwarded == FORWARDED_OFF,
+                              .upgrade_allowed = route ? route->upgrade : NULL};
+    size_t length = 0;
+
+    forward.client_node.length =
+        (size_t)(explanation->unix_peer ? snprintf(node, sizeof(node), "_uid-%u.gid-%u",
+                                                   (unsigned)explanation->ask->uid, (unsigned)explanation->ask->gids[0])
+                                        : snprintf(node, sizeof(node), "192.0.2.1"));
+    if (forward.request_id.length == 0)
+        forward.request_id = TEXT_LITERAL("(one of ours)");
+    if (head)
+        length = forward_write(&explanation->request, &forward, head, EXPLAIN_HEAD_BYTES);
+    for (size_t at = 0; at + 2 < length;) {
+        size_t n = (size_t)((const char *)memmem(head + at, length - at, "\r\n", 2) - (head + at));
+
+        line[line_escape(line, sizeof(line) - 1, head + at, n)] = '\0';
+        printf("    %s\n", line);
+        at += n + 2;
+    }
+    free(head);
+    return CMD_OK;
+}
+
+static int explain_forward(const struct explanation *explanation, const struct route_config *route,
+                           const struct target_config *target)
+{
+    printf("forwarded to %s (%s)", target->name, target->endpoints[0].text);
+    puts(", as");
+    explain_head(explanation, route);
+    return CMD_OK;
+}
+
+static int explain_observed(const struct explanation *explanation, const struct route_config *route)
+{
+    printf("would be refused, but listener %s only observes\n", explanation->listener->name);
+    return explain_forward(explanation, route, explanation->listener->observe);
+}
+
+static int explain_action(const struct explanation *explanation, const struct route_config *route)
+{
+    if (route->has_rate)
+        printf("rate: %u in %" PRIu64 " ms, %u at once\n", route->rate.requests, route->rate.per_ms, route->rate.burst);
+    switch (route->action) {
+    case ROUTE_RESPOND:
+        printf("answered by the route, status %u\n", route->respond.status);
+        return CMD_OK;
+    case ROUTE_DENY:
+        if (explanation->listener->observe)
+            return explain_observed(explanation, route);
+        return explain_outcome(OUTCOME_DENIED, route->deny.status, NULL);
+    case ROUTE_TARGET:
+        break;
+    }
+    explain_limits(explanation, route);
+    return explain_forward(explanation, route, route->target);
+}
+
+static int explain_route(struct explanation *explanation)
+{
+    struct route_found found;
+    enum route_result result = route_find(&explanation->question, &found);
+
+    if (result != ROUTE_AMBIGUOUS && result != ROUTE_TOO_LONG)
+        explain_routes(explanation, found.route);
+    switch (result) {
+    case ROUTE_FOUND:
+        return explain_action(explanation, found.route);
+    case ROUTE_NONE:
+        if (explanation->listener->observe)
+            return explain_observed(explanation, NULL);
+        return explain_outcome(OUTCOME_NO_ROUTE, 0, NULL);
+    case ROUTE_AMBIGUOUS:
+        return explain_outcome(OUTCOME_AMBIGUOUS_PATH, 0, NULL);
+    case ROUTE_UNDECIDED:
+        return explain_outcome(OUTCOME_UNDECIDED, 0, found.why);
+    case ROUTE_TOO_LONG:
+        break;
+    }
+    return explain_outcome(OUTCOME_URI_TOO_LONG, 0, NULL);
+}
+
+/* ---- the whole ---- */
+
+static const struct listener_config *explain_find_listener(const struct snapshot *snapshot, const char *name)
+{
+    for (size_t i = 0; i < snapshot->n_listeners; i++) {
+        const struct listener_config *listener = &snapshot->listeners[i];
+
+        if (listener->n_routes > 0 && (!name || strcmp(listener->name, name) == 0))
+            return listener;
+    }
+    return NULL;
+}
+
+static int explain_listener(struct explanation *explanation)
+{
+    const struct listener_config *listener = explanation->listener;
+    unsigned status = 0;
+    const char *wrong;
+    int r;
+
+    if (explanation->unix_peer)
+        printf("listener %s, asked by uid %u, gid %u\n", listener->name, (unsigned)explanation->ask->uid,
+               (unsigned)explanation->ask->gids[0]);
+    else
+        printf("listener %s\n", listener->name);
+    if (!explain_may_connect(explanation))
+        return CMD_FAILED;
+    r = explain_read_request(explanation);
+    if (r != CMD_OK)
+        return r;
+    wrong = request_check(&explanation->request, &status);
+    if (wrong)
+        return explain_outcome(status == 501 ? OUTCOME_NOT_SUPPORTED : OUTCOME_MALFORMED, status, wrong);
+    return explain_route(explanation);
+}
+
+int explain(const struct snapshot *snapshot, const struct explain_ask *ask)
+{
+    struct explanation explanation = {.ask = ask, .listener = explain_find_listener(snapshot, ask->listener)};
+    size_t scratch_bytes = 2 * strlen(ask->line);
+    int status = CMD_FAILED;
+
+    if (!explanation.listener)
+        return cmd_usage_error(
+            "check", ask->listener ? "there is no listener '%s' with routes" : "no listener has routes", ask->listener);
+    explanation.unix_peer = explanation.listener->bind.kind != ADDRESS_TCP;
+    explanation.question = (struct route_question){.listener = explanation.listener,
+                                                   .request = &explanation.request,
+                                                   .patterns = pattern_memory_new(),
+                                                   .scratch = malloc(scratch_bytes),
+                                                   .scratch_bytes = scratch_bytes,
+                                                   .peer_fits = explain_peer_fits,
+                                                   .closure = &explanation};
+    if (explanation.question.patterns && explanation.question.scratch)
+        status = explain_listener(&explanation);
+    else
+        fputs("porthole check: out of memory\n", stderr);
+    pattern_memory_free(explanation.question.patterns);
+    free(explanation.question.scratch);
+    return status;
+}
