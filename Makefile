@@ -87,6 +87,7 @@ SOURCES := $(wildcard config/*.c proxy/*.c proxy/*/*.c cmd/*.c)
 HEADERS := $(wildcard config/*.h config/*.def proxy/*.h proxy/*/*.h proxy/*/*.def cmd/*.h)
 OBJECTS := $(SOURCES:%.c=$(BUILD)/obj/%.o)
 LICENSES := $(BUILD)/licenses.txt
+POLICIES := $(wildcard config/examples/*.json)
 LIBRARY := $(BUILD)/libporthole.a
 PROGRAM := $(BUILD)/porthole
 
@@ -142,10 +143,15 @@ $(LICENSES:.txt=.c): $(LICENSES)
 	@{ printf '#include "cmd/cmd.h"\n\nconst char cmd_licenses[] =\n'; \
 		sed 's/[\\"?]/\\&/g; s/.*/    "&\\n"/' $<; echo '    "";'; } > $@
 
-$(LICENSES:.txt=.o): $(LICENSES:.txt=.c)
+# The policies, as C strings.
+$(BUILD)/policies.c: cmd/policies.sh $(POLICIES)
+	@mkdir -p $(@D)
+	@cmd/policies.sh $(POLICIES) > $@
+
+$(LICENSES:.txt=.o) $(BUILD)/policies.o: %.o: %.c $(FLAGS_FILE)
 	$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -c -o $@ $<
 
-$(LIBRARY): $(filter-out $(BUILD)/obj/cmd/main.o,$(OBJECTS)) $(LICENSES:.txt=.o)
+$(LIBRARY): $(filter-out $(BUILD)/obj/cmd/main.o,$(OBJECTS)) $(LICENSES:.txt=.o) $(BUILD)/policies.o
 	@rm -f $@
 	$(AR) rcs $@ $^
 

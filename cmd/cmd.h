@@ -36,6 +36,7 @@ enum cmd_option_id {
     CMD_OPTION_UID,
     CMD_OPTION_GID,
     CMD_OPTION_HEADER,
+    CMD_OPTION_ABOUT,
 };
 
 /* One option of a verb; a table ends with name NULL. */
@@ -97,6 +98,7 @@ int cmd_prepare_process(void) WARN_UNUSED;
 int cmd_run(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_probe(int argc, char **argv);
+int cmd_policy(int argc, char **argv);
 int cmd_demo(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 

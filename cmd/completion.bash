@@ -5,7 +5,7 @@ _porthole() {
 
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
-        words='run check probe demo version --help --version'
+        words='run check probe policy demo version --help --version'
     else
         case $previous in
         -c | --config)
@@ -20,6 +20,7 @@ _porthole() {
         run) words='-c --config --takeover --help' ;;
         check) words='-c --config --print --explain --listener --uid --gid --header --help' ;;
         probe) words='--path --wait --timeout -v --verbose --help' ;;
+        policy) words="--about --help $("${COMP_WORDS[0]}" policy 2>/dev/null | cut -d ' ' -f 1)" ;;
         demo) words='--once --help' ;;
         version) words='--licenses --help' ;;
         *) return ;;

@@ -63,6 +63,17 @@ json_block() { # FILE WORD
     done < <("$porthole" --help | awk '/^verbs:/ { on = 1; next } /^$/ { on = 0 } on { print $1 }')
 }
 
+@test "the examples have the words of the policies, and every one its own" {
+    page=$root/config/examples/README.md
+    expected=$(sed -n '/^POLICY(/,$p' "$root/cmd/policies.def" | tr '\n' ' ' |
+        sed -E 's/POLICY\([a-z0-9_]*, *"([^"]*)", *"([^"]*)", *"([^"]*)"\) */| [\1](\1.json) | \2 | \3 |\n/g' | grep .)
+    [ "$(grep '^| \[' "$page")" = "$expected" ]
+    # Whoever may make a container without rules on its body is root, which must be said.
+    for file in $(grep -lE 'containers/create|/exec"' "$root"/config/examples/docker-*.json); do
+        grep -q '"body": {' "$file" || grep -qF "[$(basename "$file" .json)]" <(grep 'NOT A BOUNDARY' "$page")
+    done
+}
+
 @test "the reference has every key with its type, default and bounds" {
     "$root/build/tests/cli/config_keys" | /usr/bin/python3 "$BATS_TEST_DIRNAME/config/reference.py" "$reference"
 }
@@ -77,7 +88,7 @@ json_block() { # FILE WORD
 }
 
 @test "every link of README and of the pages beside the code leads somewhere" {
-    for page in README.md proxy/README.md docker/README.md k8s/README.md CONTRIBUTING.md; do
+    for page in README.md config/examples/README.md proxy/README.md docker/README.md k8s/README.md CONTRIBUTING.md; do
         for link in $(grep -o ']([^):#]*)' "$root/$page" | tr -d '])('); do
             [ -e "$root/$(dirname "$page")/$link" ] || { echo "$page: $link"; false; }
         done

@@ -49,6 +49,9 @@ refused() { # TEXT ARGUMENT...
     refused "'b' is one argument too many" probe unix:/a b
     refused "'x' is one argument too many" version x
     refused "'x' is one argument too many" demo x
+    refused "'x' is one argument too many" policy docker-read x
+    refused "did you mean 'docker-read'?" policy docker-red
+    refused 'an argument is missing' policy --about
     refused "'x' is one argument too many" check -c f x
     refused "'x' is one argument too many" run -c f x
 }
@@ -141,6 +144,20 @@ complete_words() { # WORD...: prints what bash would offer for the last one
     [[ ${lines[3]} =~ ^jansson\ [0-9]+\.[0-9]+ ]]
     [[ ${lines[4]} =~ ^pcre2\ [0-9]+\.[0-9]+ ]]
     [ "$("$porthole" --version)" = "${lines[0]}" ]
+}
+
+@test "usage: policy lists the examples, prints each as it is, and says what it does not protect from" {
+    cd "$BATS_TEST_DIRNAME/../../config/examples"
+    [ "$("$porthole" policy | cut -d ' ' -f 1 | sort)" = "$(ls -- *.json | sed 's/\.json$//' | grep -vx all-keys | sort)" ]
+    for name in $("$porthole" policy | cut -d ' ' -f 1); do
+        "$porthole" policy "$name" 2>"$dir/about" | cmp - "$name.json"
+        [ "$(wc -l <"$dir/about")" -eq 2 ]
+        grep -q '^it does not protect from: .' "$dir/about"
+        "$porthole" policy --about "$name" | cmp - "$dir/about"
+    done
+    # shellcheck source=/dev/null
+    source "$BATS_TEST_DIRNAME/../../cmd/completion.bash"
+    [ "$(complete_words "$porthole" policy docker-rea)" = docker-read ]
 }
 
 # Whether a library is a file of its own that is loaded with the program.
