@@ -1,7 +1,7 @@
 #!/usr/bin/python3 -B
-"""Runs the cases of matrix.md through the real program and prints TAP.
+"""Runs the cases of matrix.md, or of attempts.md, through the real program and prints TAP.
 
-usage: matrix.py [--show] [FAMILY-OR-CASE...]     (parts of names; default: all)
+usage: matrix.py [--attempts] [--show] [FAMILY-OR-CASE...]     (parts of names; default: all)
        --show prints what each case did, as the cells of its row
 
 Each family has a porthole of its own, and each case a listener, a target and two sockets in it: so cases can run side
@@ -25,24 +25,42 @@ from matrix_wire import ORDINARY, PATIENCE_S, Client, Target
 
 PROGRAM = os.environ.get("PORTHOLE", "build/porthole")
 AT_ONCE = 12
-LEAST_REQUESTS, LEAST_RESPONSES = 600, 270
+HERE = os.path.dirname(os.path.abspath(__file__))
+POLICIES = os.path.join(HERE, "../../config/examples")
+LEAST = {"matrix.md": (600, 270), "attempts.md": (200, 0)}  # requests, responses
 
 
 def members(text):
     return json.loads("{" + (text or "") + "}")
 
 
-def configuration(family, directory):
-    """A listener and a target for each case; "@" is the target in the routes of a family."""
-    listeners, targets = [], {}
+def policy_listener(name):
+    """The listener of a policy. Its routes are behind one for the ordinary requests of the judge, and lead to "@"."""
+    with open(f"{POLICIES}/{name}.json", encoding="ascii") as file:
+        listener = json.load(file)["listeners"][0]
+    for route in listener["routes"]:
+        if "target" in route:
+            route["target"] = "@"
+    listener["routes"].insert(0, {"match": {"path_regex": "/(?:again|after)"}, "target": "@"})
+    listener.pop("group", None)
+    return listener
+
+
+def family_listener(family):
+    """What the listeners of a family have in common; "@" is the target."""
+    if "policy" in family.settings:
+        return policy_listener(family.settings["policy"])
     routes = family.settings.get("routes", '[ { "target": "@" } ]')
+    return {"routes": json.loads(routes), **members(family.settings.get("listener-has"))}
+
+
+def configuration(family, directory):
+    """A listener and a target for each case."""
+    listeners, targets = [], {}
+    common = json.dumps(family_listener(family))
     for i in range(len(family.rows)):
-        listeners.append({
-            "name": f"r{i}",
-            "bind": f"unix:{directory}/r{i}.sock",
-            "routes": json.loads(routes.replace('"@"', f'"r{i}"')),
-            **members(family.settings.get("listener-has")),
-        })
+        own = json.loads(common.replace('"@"', f'"r{i}"'))
+        listeners.append({**own, "name": f"r{i}", "bind": f"unix:{directory}/r{i}.sock"})
         targets[f"r{i}"] = {"endpoints": [f"unix:{directory}/t{i}.sock"], **members(family.settings.get("target-has"))}
     log = {"level": "debug", "access": {"format": "json", "to": "stdout"}}
     return {"drain": "1s", "log": log, "listeners": listeners, "targets": targets}
@@ -151,25 +169,25 @@ def select(families, wanted):
     return [family for family in families if family.rows]
 
 
-def test_counts(tap, families):
-    """The document may not shrink unnoticed."""
+def test_counts(tap, families, document):
+    """A document may not shrink unnoticed."""
     rows = [row for family in families for row in family.rows]
     n_responses = sum(row.is_response for row in rows)
-    for what, count, least in (("requests", len(rows) - n_responses, LEAST_REQUESTS),
-                               ("responses", n_responses, LEAST_RESPONSES)):
-        tap.test(f"the matrix has {least} {what}", [] if count >= least else [f"it has {count}"])
+    for what, count, least in zip(("requests", "responses"), (len(rows) - n_responses, n_responses), LEAST[document]):
+        tap.test(f"{document} has {least} {what}", [] if count >= least else [f"it has {count}"])
 
 
 def main():
     parser = argparse.ArgumentParser()
+    parser.add_argument("--attempts", action="store_true")
     parser.add_argument("--show", action="store_true")
     parser.add_argument("wanted", nargs="*")
     options = parser.parse_args()
-    document = os.path.join(os.path.dirname(os.path.abspath(__file__)), "matrix.md")
-    families = matrix_document.read(document)
+    document = "attempts.md" if options.attempts else "matrix.md"
+    families = matrix_document.read(os.path.join(HERE, document))
     tap = Tap()
     if not options.wanted:
-        test_counts(tap, families)
+        test_counts(tap, families, document)
     families = select(families, options.wanted)
     with concurrent.futures.ThreadPoolExecutor(3) as pool:
         for family, (cases, log_faults) in zip(families, pool.map(run_family, families)):

@@ -1,13 +1,16 @@
-"""Reads matrix.md: families (headings with a settings block and a table) and their rows."""
+"""Reads matrix.md and attempts.md: families (headings with a settings block and a table) and their rows."""
 
 import json
+import os
+import re
 from dataclasses import dataclass, field
 
-from matrix_notation import code, parse_promises, script
+from matrix_notation import code, octets, parse_promises, script
 
 REQUEST_COLUMNS = ["case", "the client sends", "answer", "outcome", "the target receives"]
 RESPONSE_COLUMNS = ["case", "request", "the target sends", "answer", "outcome", "its connection"]
-SETTINGS = ("client", "target", "listener-has", "target-has", "routes")
+SETTINGS = ("client", "target", "body", "policy", "listener-has", "target-has", "routes")
+TEXTS = ("client", "target", "body", "policy")
 
 
 @dataclass
@@ -40,8 +43,17 @@ def framed(frame, text):
     return frame.replace("{}", text) if frame and "{}" in frame else text
 
 
+def request(settings, text):
+    """With the setting `body` a cell is the body of a request whose head that is, but for Content-Length; its braces are braces."""
+    if "body" not in settings:
+        return script(framed(settings.get("client"), text))
+    body = octets(re.sub("[{}]", lambda brace: f"\\x{ord(brace[0]):x}", text or ""))
+    return [("send", octets(settings["body"]) + b"Content-Length: %d\r\n\r\n" % len(body) + body)]
+
+
 class Reader:
-    def __init__(self):
+    def __init__(self, document):
+        self.document = document
         self.families = []
         self.columns = None
 
@@ -49,7 +61,7 @@ class Reader:
         key, value = line.split(None, 1)
         if key not in SETTINGS or key in self.families[-1].settings:
             raise ValueError(f"unknown or repeated setting {key}")
-        if key not in ("client", "target"):
+        if key not in TEXTS:
             json.loads("{" + value + "}" if key != "routes" else value)
         self.families[-1].settings[key] = value
 
@@ -69,7 +81,7 @@ class Reader:
         return Row(
             name=cells[0],
             line=number,
-            client=script(framed(settings.get("client"), code(cells[1]))),
+            client=request(settings, code(cells[1])),
             target=target,
             answer=parse_promises(cells[-3]),
             outcome=parse_promises(cells[-2]),
@@ -93,20 +105,20 @@ class Reader:
                 elif line.strip():
                     self.columns = None
             except (ValueError, KeyError) as error:
-                raise SystemExit(f"matrix.md:{number}: {error}") from error
+                raise SystemExit(f"{self.document}:{number}: {error}") from error
         return [family for family in self.families if family.rows]
 
 
-def check(families):
+def check(document, families):
     """Two rows that send the same ask for nothing new."""
     names, scripts = set(), {}
     for family in families:
         for row in family.rows:
             both = repr((family.settings, row.client, row.target))
             if (family.name, row.name) in names or not row.name:
-                raise SystemExit(f"matrix.md:{row.line}: a second '{row.name}'")
+                raise SystemExit(f"{document}:{row.line}: a second '{row.name}'")
             if both in scripts:
-                raise SystemExit(f"matrix.md:{row.line}: sends the same as line {scripts[both]}")
+                raise SystemExit(f"{document}:{row.line}: sends the same as line {scripts[both]}")
             names.add((family.name, row.name))
             scripts[both] = row.line
     return families
@@ -114,4 +126,5 @@ def check(families):
 
 def read(path):
     with open(path, encoding="ascii") as file:
-        return check(Reader().read(file))
+        document = os.path.basename(path)
+        return check(document, Reader(document).read(file))
