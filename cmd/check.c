@@ -13,6 +13,7 @@
 struct check {
     const char *file; /* borrowed from argv */
     bool print;
+    bool strict;            /* warnings are errors */
     struct explain_ask ask; /* its line is NULL: nothing is to be explained */
 };
 
@@ -37,8 +38,9 @@ static int check_file(const struct check *check)
     int status = CMD_OK;
     int r = config_load(file, &snapshot, &problems);
 
-    if (r > 0) {
-        problems_print(&problems, file, stderr);
+    problems_print(&problems, file, r > 0 || check->strict ? "" : "warning: ", stderr);
+    if (r > 0 || (r == 0 && check->strict && problems.n_items > 0)) {
+        snapshot_unref(snapshot);
         return CMD_CONFIGURATION;
     }
     if (r == 0)
@@ -95,6 +97,9 @@ static bool check_read_option(struct check *check, int option, const char *value
         return check_add(ask->fields, &ask->n_fields, EXPLAIN_MOST_FIELDS, value);
     case CMD_OPTION_PRINT:
         check->print = true;
+        return true;
+    case CMD_OPTION_STRICT:
+        check->strict = true;
         return true;
     case CMD_OPTION_EXPLAIN:
         ask->line = value;

@@ -37,6 +37,7 @@ enum cmd_option_id {
     CMD_OPTION_GID,
     CMD_OPTION_HEADER,
     CMD_OPTION_ABOUT,
+    CMD_OPTION_STRICT,
 };
 
 /* One option of a verb; a table ends with name NULL. */

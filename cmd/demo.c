@@ -65,7 +65,7 @@ static int demo_make_server(struct demo *demo, struct error *error)
     r = config_parse(text, strlen(text), "demo", &snapshot, &problems);
     free(text);
     if (r > 0) {
-        problems_print(&problems, "demo", stderr);
+        problems_print(&problems, "demo", "", stderr);
         return error_set(error, -EINVAL, "the built-in configuration is wrong");
     }
     if (r == 0)

@@ -24,6 +24,14 @@ static void run_tell_start(const struct snapshot *snapshot)
               LOG_NUMBER("drain_ms", snapshot->drain_ms));
 }
 
+static void run_tell_warnings(const struct problems *warnings, const char *file)
+{
+    for (size_t i = 0; i < warnings->n_items; i++)
+        LOG_EVENT(LOG_LEVEL_WARN, "the configuration has something that is probably not meant",
+                  LOG_STRING("file", file), LOG_NUMBER("line", (uint64_t)warnings->items[i].line),
+                  LOG_STRING("at", warnings->items[i].pointer), LOG_STRING("warning", warnings->items[i].message));
+}
+
 static int run_serve(struct snapshot *snapshot, bool takeover)
 {
     const struct server_options options = {.takeover = takeover};
@@ -61,12 +69,14 @@ int cmd_run(int argc, char **argv)
         return CMD_USAGE;
     r = config_load(file, &snapshot, &problems);
     if (r != 0) {
-        problems_print(&problems, file, stderr);
+        problems_print(&problems, file, "", stderr);
         problems_deinit(&problems);
         return r > 0 ? CMD_CONFIGURATION : CMD_FAILED;
     }
     log_configure(snapshot->log.level, snapshot->log.format);
     run_tell_start(snapshot);
+    run_tell_warnings(&problems, file);
+    problems_deinit(&problems);
     r = run_serve(snapshot, takeover);
     snapshot_unref(snapshot);
     return r;

@@ -11,6 +11,7 @@
 #include "config/keys.h"
 #include "config/problem.h"
 #include "config/read.h"
+#include "config/review.h"
 #include "config/syntax.h"
 
 #define LOAD_BYTES_MAX ((size_t)16 << 20)
@@ -88,6 +89,8 @@ int config_parse(const char *text, size_t length, const char *source, struct sna
         problems_sort(problems);
         r = 1;
     }
+    if (r == 0)
+        r = config_review(reader.snapshot, text, length, problems);
     if (r == 0) {
         sha256_hex(text, length, reader.snapshot->sha256);
         *ret_snapshot = reader.snapshot;

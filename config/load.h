@@ -10,9 +10,9 @@
 #include "proxy/base/error.h"
 
 /* Reads, expands and validates. The file is a regular one of at most 16 MiB: whatever else would block, has no end or
- * cannot be read again. On success stores a snapshot with one reference and returns 0. When the file
- * has problems, returns 1 with at least one of them (all that can be found) and leaves *ret_snapshot
- * untouched. -ENOMEM otherwise. */
+ * cannot be read again. On success stores a snapshot with one reference and returns 0; problems, if there are any, are
+ * warnings then (config/review.h). When the file has problems, returns 1 with at least one of them (all that can be
+ * found) and leaves *ret_snapshot untouched. -ENOMEM otherwise. */
 int config_load(const char *file, struct snapshot **ret_snapshot, struct problems *problems) WARN_UNUSED;
 
 /* The same from memory; `source` is the name used in messages. */

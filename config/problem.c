@@ -108,14 +108,14 @@ static void problem_print_escaped(const char *text, FILE *to)
     }
 }
 
-void problems_print(const struct problems *problems, const char *file, FILE *to)
+void problems_print(const struct problems *problems, const char *file, const char *kind, FILE *to)
 {
     for (size_t i = 0; i < problems->n_items; i++) {
         const struct problem *problem = &problems->items[i];
         problem_print_escaped(file, to);
         if (problem->line > 0)
             fprintf(to, ":%d:%d", problem->line, problem->column);
-        fputs(": ", to);
+        fprintf(to, ": %s", kind);
         if (problem->pointer[0] != '\0') {
             problem_print_escaped(problem->pointer, to);
             fputs(": ", to);

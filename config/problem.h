@@ -45,7 +45,8 @@ bool problems_are_full(const struct problems *problems);
 /* Puts them in the order of the file; those of one place stay in the order they were found. */
 void problems_sort(struct problems *problems);
 
-/* Prints each as "FILE:LINE:COLUMN: POINTER: MESSAGE" (no "FILE:..:" parts that are not known). */
-void problems_print(const struct problems *problems, const char *file, FILE *to);
+/* Prints each as "FILE:LINE:COLUMN: KIND POINTER: MESSAGE" (no "FILE:..:" parts that are not known); kind is "" or
+ * "warning: ". */
+void problems_print(const struct problems *problems, const char *file, const char *kind, FILE *to);
 
 #endif

@@ -18,6 +18,15 @@ void condition_deinit(struct condition *condition)
     pattern_free(condition->pattern);
 }
 
+bool condition_is_same(const struct condition *a, const struct condition *b)
+{
+    if (a->kind != b->kind || strcmp(a->name, b->name) != 0)
+        return false;
+    if (a->kind == CONDITION_EQUALS)
+        return strcmp(a->value, b->value) == 0;
+    return a->kind != CONDITION_FITS || strcmp(pattern_text(a->pattern), pattern_text(b->pattern)) == 0;
+}
+
 /* In a time that says nothing of where they differ: the value may be a secret. */
 static bool condition_equal(struct text given, struct text wanted)
 {

@@ -26,6 +26,9 @@ struct condition {
 /* Takes one that is all zero, too. */
 void condition_deinit(struct condition *condition);
 
+/* Whether both ask for the same, as they are written. */
+bool condition_is_same(const struct condition *a, const struct condition *b);
+
 enum condition_verdict { CONDITION_HOLDS, CONDITION_FAILS, CONDITION_UNDECIDED };
 
 /* Dropped fields are not there, but for Upgrade. *ret_why says, on UNDECIDED, what could not be told: a static

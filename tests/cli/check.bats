@@ -151,3 +151,108 @@ explain() { # REQUEST [OPTION...]
         [[ $output == */etc/porthole/porthole.json* ]]
     done
 }
+
+# ---- warnings ----
+
+warned() { # MESSAGE-PATTERN
+    [ "$status" -eq 0 ]
+    grep -qE "^$dir/porthole.json:[0-9]+:[0-9]+: warning: $1" <<<"$output" || { echo "no $1 in: $output"; false; }
+}
+
+@test "check: what is right but probably not meant is warned of, and an error with --strict" {
+    configure '"mode": "0777",' '"targets": { "nobody": { "endpoints": [ "unix:/x" ] } },'
+    run "$porthole" check "$dir/porthole.json"
+    warned '/listeners/0/mode: everybody who can reach the directory may connect'
+    warned '/targets/nobody: no listener uses this target'
+    [[ $output == *": ok"* ]]
+    run "$porthole" check --strict "$dir/porthole.json"
+    [ "$status" -eq 78 ]
+    [[ $output != *warning:* && $output == *'no listener uses this target'* ]]
+    "$porthole" check --print "$dir/porthole.json" 2>/dev/null | jq -e .targets.nobody
+}
+
+@test "check: routes that are never taken are warned of, with the route above" {
+    taken=0
+    while IFS='|' read -r above below verdict; do
+        cat >"$dir/porthole.json" <<JSON
+{ "listeners": [ { "bind": "unix:$sock", "routes": [
+    { "name": "above", "match": { $above }, "respond": { "status": 200 } },
+    { "name": "below", "match": { $below }, "respond": { "status": 200 } } ] } ] }
+JSON
+        run "$porthole" check "$dir/porthole.json"
+        [ "$status" -eq 0 ]
+        if [ "$verdict" = never ]; then
+            warned '/listeners/0/routes/1: is never taken: route "above" above takes all that it could'
+        else
+            [[ $output != *never* ]] || { echo "$above, $below: $output"; false; }
+        fi
+        taken=$((taken + 1))
+    done <<'ROWS'
+"path": "/a"|"path": "/a"|never
+"path": "/a"|"path": "/b"|taken
+"path": "/a"|"path_prefix": "/a"|taken
+"path_prefix": "/a"|"path": "/a/b"|never
+"path_prefix": "/a"|"path_prefix": "/a/"|never
+"path_prefix": "/a/"|"path_prefix": "/a"|taken
+"path_prefix": "/a"|"path_prefix": "/ab"|taken
+"path_prefix": "/"|"path_regex": "/x.*"|never
+"path_regex": "/v[0-9]/x"|"path": "/v1/x"|never
+"path_regex": "/v[0-9]/x"|"path_prefix": "/v1/x"|taken
+"path_regex": "/x.*"|"path_regex": "/x.*"|never
+"path_regex": "/.*"|"path_regex": "/x.*"|taken
+"methods": ["GET", "POST"]|"methods": ["GET"], "path": "/a"|never
+"methods": ["GET"]|"methods": ["GET", "POST"]|taken
+"methods": ["GET"]|"path": "/a"|taken
+"host": "*.b"|"host": "a.b", "path": "/a"|never
+"host": "*.b"|"host": "*.a.b"|never
+"host": "*.b"|"host": "b"|taken
+"host": "a.b"|"host": "*.b"|taken
+"headers": { "x-a": "1" }|"headers": { "X-A": "1", "X-B": "2" }|never
+"headers": { "x-a": "1" }|"headers": { "x-a": "2" }|taken
+"headers": { "x-a": "1" }|"path": "/a"|taken
+"query": { "a": { "regex": "x" } }|"query": { "a": { "regex": "x" } }|never
+"query": { "a": { "present": true } }|"query": { "a": "x" }|taken
+"peers": { "allow": [ { "uid": 1 } ] }|"peers": { "allow": [ { "uid": 1 } ] }|never
+"peers": { "allow": [ { "uid": 1 } ] }|"path": "/a"|taken
+"peers": { "deny": [ { "uid": 1 } ] }|"path": "/a"|taken
+ROWS
+    [ "$taken" -eq 27 ]
+}
+
+@test "check: what looks like a glob or a template in a literal path is warned of" {
+    for path in '/a/*' '/a/{id}' '/a^'; do
+        cat >"$dir/porthole.json" <<JSON
+{ "listeners": [ { "bind": "unix:$sock", "routes": [ { "match": { "path_prefix": "$path" }, "respond": { "status": 200 } } ] } ] }
+JSON
+        run "$porthole" check "$dir/porthole.json"
+        [ "$status" -eq 0 ] || { [ "$status" -eq 78 ] && [[ $output == *'percent-encoded'* ]] && continue; }
+        warned '/listeners/0/routes/0/match/path_prefix: "." stands for itself here; path_regex matches by pattern'
+    done
+}
+
+@test "check: a path that is too long to dial, and a listener that only observes, are warned of" {
+    long=$dir/$(printf 'a%.0s' {1..100}).sock
+    cat >"$dir/porthole.json" <<JSON
+{ "listeners": [ { "bind": "unix:$long", "observe": "unix:/a", "routes": [ { "deny": {} } ] } ] }
+JSON
+    run "$porthole" check "$dir/porthole.json"
+    warned '/listeners/0/bind: the path has [0-9]+ bytes, and clients can dial 107'
+    warned '/listeners/0/observe: this listener only observes: its routes refuse nothing'
+}
+
+@test "check: run says warnings in its log, and serves" {
+    configure '' '"targets": { "nobody": { "endpoints": [ "unix:/x" ] } },'
+    start_porthole run
+    eventually grep -q ' warn the configuration has something that is probably not meant file=.*line=1 at="/targets/nobody" warning="no listener uses this target"' "$dir/run.err"
+}
+
+@test "check: a thousand routes above each other are reviewed in no time" {
+    routes=$(seq 3000 | sed 's|.*|{ "match": { "path_prefix": "/r&", "methods": ["GET"] }, "respond": { "status": 200 } },|')
+    cat >"$dir/porthole.json" <<JSON
+{ "listeners": [ { "bind": "unix:$sock", "routes": [ $routes { "match": { "path": "/r7/x", "methods": ["GET"] }, "respond": { "status": 200 } } ] } ] }
+JSON
+    before=$(ms_now)
+    run "$porthole" check "$dir/porthole.json"
+    [ "$(($(ms_now) - before))" -lt 5000 ]
+    warned '/listeners/0/routes/3000: is never taken: route ".*#7" above takes all that it could'
+}

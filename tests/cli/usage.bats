@@ -109,7 +109,7 @@ refused() { # TEXT ARGUMENT...
     command -v man >/dev/null || skip 'no man'
     run env LC_ALL=C.UTF-8 MANROFFSEQ='' MANWIDTH=80 man --warnings -E UTF-8 -l -Tutf8 -Z "$BATS_TEST_DIRNAME/../../cmd/porthole.1"
     [ "$status" -eq 0 ]
-    [[ $output != *warning* ]]
+    [[ $output != *': warning'* ]]
 }
 
 complete_words() { # WORD...: prints what bash would offer for the last one

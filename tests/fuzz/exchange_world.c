@@ -179,7 +179,7 @@ static void inside_configure(void)
 
     snprintf(inside.address, sizeof(inside.address), "porthole-fuzz-%d", (int)getpid());
     if (config_parse(text, write_configuration(text, sizeof(text)), "fuzz", &inside.snapshot, &problems) != 0) {
-        problems_print(&problems, "fuzz", stderr);
+        problems_print(&problems, "fuzz", "", stderr);
         world_fail("the configuration is not accepted");
     }
 }

@@ -43,7 +43,7 @@ static void check_round_trip(const struct snapshot *snapshot)
     int r = config_parse(once, n_once, "printed", &again, &problems);
 
     if (r != 0)
-        problems_print(&problems, once, stderr);
+        problems_print(&problems, once, "", stderr);
     assert(r == 0);
     twice = print(again, &n_twice);
     assert(n_once == n_twice && memcmp(once, twice, n_once) == 0);

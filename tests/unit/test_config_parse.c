@@ -18,7 +18,7 @@ static struct snapshot *parsed(const char *text)
     struct snapshot *snapshot = NULL;
     int r = config_parse(text, strlen(text), "test", &snapshot, &problems);
 
-    problems_print(&problems, "test", stderr);
+    problems_print(&problems, "test", "", stderr);
     problems_deinit(&problems);
     assert_int_equal(r, 0);
     return snapshot;

@@ -39,7 +39,7 @@ static struct generation *make_generation(struct rig *rig, const char *bind, con
              "{\"bind\":\"%s\",\"limits\":{\"header\":\"%uB\"},\"routes\":[{\"match\":{\"path_prefix\":\"/\"},%s}]}]}",
              bind, header_bytes, route);
     if (config_parse(text, strlen(text), "test", &snapshot, &problems))
-        problems_print(&problems, "test", stderr);
+        problems_print(&problems, "test", "", stderr);
     problems_deinit(&problems);
     assert_non_null(snapshot);
     generation = generation_new(snapshot, &rig->endpoints);

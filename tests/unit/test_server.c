@@ -47,7 +47,7 @@ static struct snapshot *make_snapshot(struct fixture *fixture, const char *forma
         }
     }
     if (config_parse(text, n, "test", &snapshot, &problems) != 0) {
-        problems_print(&problems, "test", stderr);
+        problems_print(&problems, "test", "", stderr);
         fail_msg("the configuration is not good: %.*s", (int)n, text);
     }
     return snapshot;
