@@ -344,6 +344,7 @@ void read_routes(struct reader *reader, const struct place *at, const json_t *va
         else if (json_is_object(element) && !read_route_has_conditions(element))
             catch_all = place.index;
     }
+    listener->takes_all = catch_all == 0;
     json_decref(names);
     if (any && listener->n_routes >= ROUTE_INDEX_LEAST)
         listener->index_of_routes = reader_memory(reader, route_index_new(listener->routes, listener->n_routes));

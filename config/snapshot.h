@@ -144,6 +144,7 @@ struct listener_config {
     size_t n_routes;         /* at least 1; 0 with stream */
     bool any_path_condition; /* some route has path, path_prefix or path_regex */
     bool any_query_condition;
+    bool takes_all;                      /* the only route has no condition */
     struct route_index *index_of_routes; /* owned; NULL: they are few */
 };
 

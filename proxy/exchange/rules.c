@@ -79,7 +79,8 @@ static bool exchange_peer_fits(void *closure, const struct peer_rule *rules, siz
     return client->peer_fits(client, rules, n_rules, unknown_fits);
 }
 
-void exchange_rule(struct exchange *exchange)
+/* Among routes with conditions. */
+static void exchange_find_route(struct exchange *exchange)
 {
     struct exchange_env *env = exchange->env;
     const struct route_question question = {.listener = exchange->client->listener,
@@ -112,4 +113,14 @@ void exchange_rule(struct exchange *exchange)
             exchange_refuse(exchange, OUTCOME_NO_ROUTE, NULL);
         break;
     }
+}
+
+void exchange_rule(struct exchange *exchange)
+{
+    const struct listener_config *listener = exchange->client->listener;
+
+    if (listener->takes_all)
+        exchange_take_route(exchange, listener->routes);
+    else
+        exchange_find_route(exchange);
 }
