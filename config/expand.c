@@ -1,10 +1,14 @@
 /* Expansion happens once, on the tree and before anything is read:
  *
- *   text      = *( literal / "$${" / reference )
+ *   text      = *( literal / "$${" / reference / late )
  *   reference = "${" NAME "}" / "${" NAME ":-" text "}"
+ *   late      = "${" NAME "." NAME "}" / "${file:" text "}"
  *
  * A default is a text again, up to the "}" that closes it; braces of its own come in pairs. Only what is needed is
- * looked up, but all of it has to be well-formed. */
+ * looked up, but all of it has to be well-formed.
+ *
+ * What comes out is spelt as a template, with its late references as they are and every literal "${" escaped, even one
+ * that two variables make together; without late references the escapes are taken out again. */
 #include "config/expand.h"
 
 #include <errno.h>
@@ -13,6 +17,7 @@
 #include <string.h>
 
 #include "proxy/base/words.h"
+#include "proxy/http/template.h"
 
 #define EXPAND_NAME_CHARACTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_"
 #define EXPAND_NAME_MAX 255
@@ -22,7 +27,8 @@ struct expansion {
     struct reader *reader;  /* borrowed */
     const struct place *at; /* borrowed */
     FILE *out;              /* memory stream */
-    size_t n_references;
+    size_t n_references, n_late;
+    char last;                         /* the last byte that was written */
     char control[EXPAND_NAME_MAX + 1]; /* the first variable with a control character in its value; "": none */
 };
 
@@ -44,7 +50,12 @@ static bool expand_write(struct expansion *expansion, bool wanted, const char *t
                        EXPAND_BYTES_MAX >> 20);
         return false;
     }
-    fwrite(text, 1, length, expansion->out);
+    for (size_t i = 0; i < length; i++) {
+        if (text[i] == '{' && expansion->last == '$')
+            putc_unlocked('$', expansion->out);
+        putc_unlocked(text[i], expansion->out);
+        expansion->last = text[i];
+    }
     return true;
 }
 
@@ -70,16 +81,107 @@ static bool expand_variable(struct expansion *expansion, const char *name, const
     return expand_write(expansion, true, value, strlen(value));
 }
 
+/* ---- late references ---- */
+
+/* Writes one as it is. */
+static bool expand_write_late(struct expansion *expansion, bool wanted, struct text name)
+{
+    if (!wanted)
+        return true;
+    if (expansion->last == '$')
+        return expand_refuse(expansion, "a \"$\" in front of \"${\" would make that a literal");
+    fprintf(expansion->out, "${%.*s}", (int)name.length, name.data);
+    expansion->last = '}';
+    expansion->n_late++;
+    return true;
+}
+
+/* Says which ones there are, or which one was probably meant. */
+static bool expand_refuse_late(struct expansion *expansion, const char *name)
+{
+    const char *names[N_TEMPLATE_KINDS];
+    const char *near;
+    char list[256] = "";
+    size_t n = 0, length = 0;
+
+    for (unsigned kind = TEMPLATE_FILE; kind < N_TEMPLATE_KINDS; kind++)
+        names[n++] = template_name((enum template_kind)kind);
+    names[n] = NULL;
+    for (size_t i = 0; i < n && length < sizeof(list); i++)
+        length += (size_t)snprintf(list + length, sizeof(list) - length, "%s${%s}", i > 0 ? ", " : "", names[i]);
+    near = words_nearest(name, names);
+    if (near)
+        reader_problem(expansion->reader, expansion->at, "unknown reference \"${%s}\": did you mean \"${%s}\"?",
+                       WORDS_SHOW(name), near);
+    else
+        reader_problem(expansion->reader, expansion->at, "unknown reference \"${%s}\"; expected one of %s",
+                       WORDS_SHOW(name), list);
+    return false;
+}
+
+/* Takes "peer.uid}". */
+static bool expand_late(struct expansion *expansion, const char **text, size_t length, bool wanted)
+{
+    char name[EXPAND_NAME_MAX + 1];
+
+    if (length > EXPAND_NAME_MAX || (*text)[length] == '\0')
+        return expand_refuse(expansion, "\"${\" without \"}\"");
+    memcpy(name, *text, length);
+    name[length] = '\0';
+    if (template_kind_of(text_of(name)) == TEMPLATE_LITERAL)
+        return expand_refuse_late(expansion, name);
+    if ((*text)[length] != '}')
+        return expand_refuse(expansion, "references that a request answers have no defaults");
+    *text += length + 1;
+    return expand_write_late(expansion, wanted, text_of(name));
+}
+
+static bool expand_text(struct expansion *expansion, const char **text, unsigned depth, bool wanted);
+
+/* What a path of a file must be to stand in a template. */
+static bool expand_check_file(struct expansion *expansion, const char *path)
+{
+    if (path[0] != '/')
+        return expand_refuse(expansion, "\"${file:...}\" needs an absolute path");
+    if (path[strcspn(path, "${}")] != '\0')
+        return expand_refuse(expansion, "the path in \"${file:...}\" may have neither braces nor \"$\"");
+    return true;
+}
+
+/* Takes "/path}", in which variables may stand. */
+static bool expand_file(struct expansion *expansion, const char **text, unsigned depth, bool wanted)
+{
+    struct expansion inner = {.reader = expansion->reader, .at = expansion->at};
+    char *path = NULL, *name = NULL;
+    size_t length = 0;
+    bool good;
+
+    inner.out = open_memstream(&path, &length);
+    if (!inner.out)
+        return reader_memory(expansion->reader, NULL);
+    good = expand_text(&inner, text, depth + 1, wanted);
+    if (ferror(inner.out) | (fclose(inner.out) != 0))
+        good = reader_memory(expansion->reader, NULL);
+    good = good && (!wanted || expand_check_file(expansion, path));
+    if (good && wanted && asprintf(&name, "file:%s", path) < 0)
+        good = reader_memory(expansion->reader, name = NULL);
+    if (good && expansion->control[0] == '\0')
+        memcpy(expansion->control, inner.control, sizeof(inner.control));
+    good = good && expand_write_late(expansion, wanted, text_of(name));
+    *text += good;
+    free(path);
+    free(name);
+    return good;
+}
+
+/* ---- variables ---- */
+
 /* Takes a name up to the "}" or ":-" behind it. */
 static bool expand_name(struct expansion *expansion, const char **text, char name[EXPAND_NAME_MAX + 1])
 {
     size_t length = strspn(*text, EXPAND_NAME_CHARACTERS);
     const char *behind = *text + length;
 
-    if (strncmp(*text, "file:", 5) == 0) {
-        reader_problem(expansion->reader, expansion->at, "\"${file:...}\" is not supported by this version");
-        return false;
-    }
     if (*behind == '\0')
         return expand_refuse(expansion, "\"${\" without \"}\"");
     if (length == 0 || length > EXPAND_NAME_MAX || strchr("0123456789", (*text)[0]) ||
@@ -91,15 +193,20 @@ static bool expand_name(struct expansion *expansion, const char **text, char nam
     return true;
 }
 
-static bool expand_text(struct expansion *expansion, const char **text, unsigned depth, bool wanted);
-
 /* Takes what follows "${", with its "}". */
 static bool expand_reference(struct expansion *expansion, const char **text, unsigned depth, bool wanted)
 {
+    size_t length = strspn(*text, EXPAND_NAME_CHARACTERS ".");
     char name[EXPAND_NAME_MAX + 1];
     bool use_default = false;
     const char *value;
 
+    if (strncmp(*text, "file:", 5) == 0) {
+        *text += 5;
+        return expand_file(expansion, text, depth, wanted);
+    }
+    if (memchr(*text, '.', length))
+        return expand_late(expansion, text, length, wanted);
     if (!expand_name(expansion, text, name))
         return false;
     expansion->n_references++;
@@ -174,10 +281,23 @@ static int expand_note(const struct expansion *expansion, const json_t *string)
             return -ENOMEM;
         reader->expanded = grown;
     }
+    note.late = expansion->n_late > 0;
     if (expansion->control[0] != '\0' && !(note.control = strdup(expansion->control)))
         return -ENOMEM;
     reader->expanded[reader->n_expanded++] = note;
     return 0;
+}
+
+/* A template without references is a text. */
+static size_t expand_unescape(char *text, size_t length)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < length; i++) {
+        i += length - i >= 3 && memcmp(text + i, "$${", 3) == 0;
+        text[n++] = text[i];
+    }
+    return n;
 }
 
 /* Returns a new reference to what shall stand in place of the string; NULL when out of memory. */
@@ -200,13 +320,16 @@ static json_t *expand_string(struct reader *reader, const struct place *at, json
         free(text);
         return NULL;
     }
+    if (expansion.n_late == 0)
+        length = expand_unescape(text, length);
     expanded = good ? json_stringn(text, length) : expand_broken(reader);
     if (!expanded) {
         reader_problem(reader, at, "an environment variable that is used here is not valid UTF-8");
         expanded = expand_broken(reader);
     }
     free(text);
-    if (expanded != reader->broken && expansion.n_references > 0 && expand_note(&expansion, expanded) < 0)
+    if (expanded != reader->broken && expansion.n_references + expansion.n_late > 0 &&
+        expand_note(&expansion, expanded) < 0)
         reader->failure = -ENOMEM;
     return expanded;
 }
@@ -241,19 +364,10 @@ static void expand_value(struct reader *reader, const struct place *at, json_t *
     }
 }
 
-static int expanded_compare(const void *a, const void *b)
-{
-    uintptr_t left = (uintptr_t)((const struct expanded *)a)->string;
-    uintptr_t right = (uintptr_t)((const struct expanded *)b)->string;
-
-    return (left > right) - (left < right);
-}
-
 void expand_tree(struct reader *reader, json_t **value)
 {
     expand_value(reader, NULL, value);
-    if (reader->n_expanded > 0)
-        qsort(reader->expanded, reader->n_expanded, sizeof(*reader->expanded), expanded_compare);
+    reader_sort_expanded(reader);
 }
 
 void expand_free(struct reader *reader)
@@ -265,18 +379,9 @@ void expand_free(struct reader *reader)
     reader->n_expanded = 0;
 }
 
-static const struct expanded *expand_find(const struct reader *reader, const json_t *string)
-{
-    const struct expanded key = {.string = string};
-
-    if (reader->n_expanded == 0)
-        return NULL;
-    return bsearch(&key, reader->expanded, reader->n_expanded, sizeof(key), expanded_compare);
-}
-
 bool expand_was(const struct reader *reader, const json_t *string)
 {
-    return expand_find(reader, string) != NULL;
+    return reader_expanded(reader, string) != NULL;
 }
 
 bool expand_is_clean(struct reader *reader, const struct place *at, const json_t *string)
@@ -289,7 +394,7 @@ bool expand_is_clean(struct reader *reader, const struct place *at, const json_t
     control = text ? expand_find_control(text, &code) : NULL;
     if (!control)
         return true;
-    expanded = expand_find(reader, string);
+    expanded = reader_expanded(reader, string);
     if (expanded && expanded->control)
         reader_problem(reader, at,
                        "the control character U+%04X (byte %zu) is not allowed here; it comes from the environment "

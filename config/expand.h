@@ -1,4 +1,7 @@
-/* ${NAME} and ${NAME:-default} from the environment. */
+/* ${NAME} and ${NAME:-default} from the environment.
+ *
+ * References that only a request or a file can answer ("${request.path}", "${file:/path}"; proxy/http/template.h) are
+ * late: they stay, and the string becomes a template, in which whatever else looks like one is escaped. */
 #ifndef PORTHOLE_CONFIG_EXPAND_H
 #define PORTHOLE_CONFIG_EXPAND_H
 
@@ -8,12 +11,6 @@
 #define EXPAND_BYTES_MAX ((size_t)16 << 20)
 /* A default may have a reference in it, whose default may have one ... */
 #define EXPAND_DEPTH_MAX 16
-
-/* One string of the tree that a reference was expanded in. */
-struct expanded {
-    const json_t *string; /* borrowed: the tree has it */
-    char *control;        /* owned: the variable that a control character came from, NULL: none */
-};
 
 /* Replaces every string below and including *value by its expansion, and notes in reader->expanded which ones had a
  * reference. Keys are left alone. Strings that cannot be expanded become reader->broken, with a problem. */

@@ -1,6 +1,7 @@
 #include "config/reader.h"
 
 #include <errno.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -143,12 +144,49 @@ void *reader_array(struct reader *reader, const struct place *at, const json_t *
     return items;
 }
 
+static int reader_compare_expanded(const void *a, const void *b)
+{
+    uintptr_t left = (uintptr_t)((const struct expanded *)a)->string;
+    uintptr_t right = (uintptr_t)((const struct expanded *)b)->string;
+
+    return (left > right) - (left < right);
+}
+
+void reader_sort_expanded(struct reader *reader)
+{
+    if (reader->n_expanded > 0)
+        qsort(reader->expanded, reader->n_expanded, sizeof(*reader->expanded), reader_compare_expanded);
+}
+
+const struct expanded *reader_expanded(const struct reader *reader, const json_t *string)
+{
+    const struct expanded key = {.string = string};
+
+    if (reader->n_expanded == 0)
+        return NULL;
+    return bsearch(&key, reader->expanded, reader->n_expanded, sizeof(key), reader_compare_expanded);
+}
+
+bool reader_is_late(const struct reader *reader, const json_t *string)
+{
+    const struct expanded *expanded = reader_expanded(reader, string);
+
+    return expanded && expanded->late;
+}
+
 const char *reader_text(struct reader *reader, const struct place *at, const json_t *value, const char *expected)
 {
     if (value == reader->broken)
         return NULL;
     if (!json_is_string(value))
         reader_problem_type(reader, at, value, expected);
+    if (reader_is_late(reader, value)) {
+        reader_problem(reader, at,
+                       "\"%s\" refers to what is known only when a request comes, which is for values of "
+                       "\"request_headers\" and \"response_headers\" and for the \"location\" of a redirect",
+                       WORDS_SHOW(json_string_value(value)));
+        return NULL;
+    }
     return json_string_value(value);
 }
 

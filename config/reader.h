@@ -18,6 +18,13 @@ struct place {
     size_t index;
 };
 
+/* One string of the tree that a reference was expanded in (config/expand.h). */
+struct expanded {
+    const json_t *string; /* borrowed: the tree has it */
+    char *control;        /* owned: the variable that a control character came from, NULL: none */
+    bool late;            /* it is a template: some of its references are for later */
+};
+
 /* One load, on config_parse's stack. What a reader_ or read_ function cannot do for want of memory is remembered
  * in `failure`, so that only config_parse needs to look. */
 struct reader {
@@ -26,7 +33,7 @@ struct reader {
     struct problems *problems; /* borrowed */
     struct snapshot *snapshot; /* borrowed: being built */
     const json_t *broken;      /* owned: stands for a string that could not be expanded and is reported already */
-    struct expanded *expanded; /* owned: see config/expand.h */
+    struct expanded *expanded; /* owned; by string once all are there */
     size_t n_expanded, n_expanded_bytes;
     json_t *targets_by_name; /* owned: name -> index in snapshot->targets */
     char **target_pointers;  /* owned: where the endpoints of each target stand, by target index */
@@ -51,7 +58,14 @@ void *reader_memory(struct reader *reader, void *pointer);
  * an array with at least one. `expected` describes it. The caller owns it. */
 void *reader_array(struct reader *reader, const struct place *at, const json_t *value, size_t size,
                    const char *expected, size_t *ret_n) WARN_UNUSED;
-/* The text of a string, which lives as long as the tree; NULL, with a problem, when it is something else. */
+/* Once all are there. */
+void reader_sort_expanded(struct reader *reader);
+/* What was expanded in this string; NULL: nothing. */
+const struct expanded *reader_expanded(const struct reader *reader, const json_t *string);
+/* Whether it is a template (proxy/http/template.h). */
+bool reader_is_late(const struct reader *reader, const json_t *string);
+/* The text of a string, which lives as long as the tree; NULL, with a problem, when it is something else, or a
+ * template. */
 const char *reader_text(struct reader *reader, const struct place *at, const json_t *value, const char *expected);
 /* A copy, into a field that owns it. */
 void reader_copy(struct reader *reader, const char *text, char **field);

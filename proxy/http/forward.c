@@ -4,17 +4,6 @@
 #include "proxy/http/head_writer.h"
 #include "proxy/http/upgrade.h"
 
-static void head_put_number(struct head_writer *writer, uint64_t n)
-{
-    char digits[20];
-    size_t i = sizeof(digits);
-
-    do
-        digits[--i] = (char)('0' + n % 10);
-    while (n /= 10);
-    head_put(writer, (struct text){digits + i, sizeof(digits) - i});
-}
-
 static void forward_line(const struct request *request, struct head_writer *writer)
 {
     head_put(writer, request->method);

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "proxy/base/text.h"
 
@@ -44,6 +45,17 @@ static inline void head_put_field(struct head_writer *writer, struct text name, 
     if (value.length > 0)
         at = mempcpy(at, value.data, value.length);
     memcpy(at, "\r\n", 2);
+}
+
+static inline void head_put_number(struct head_writer *writer, uint64_t n)
+{
+    char digits[20];
+    size_t i = sizeof(digits);
+
+    do
+        digits[--i] = (char)('0' + n % 10);
+    while (n /= 10);
+    head_put(writer, (struct text){digits + i, sizeof(digits) - i});
 }
 
 #define HEAD_PUT(writer, literal) head_put(writer, TEXT_LITERAL(literal))

@@ -58,8 +58,19 @@ static const struct {
     {"${A-x}", NULL},
     {"${A b}", NULL},
     {"${1}", NULL},
+    {"${U:-$}{A}", "${A}"}, /* no reference is made of parts */
     {"${file:/x}", NULL},
-    {"${A:-${file:/x}}", NULL},
+    {"${A:-${file:/x}}", "a"}, /* not needed */
+    {"${A:-${request.x}}", NULL},
+    {"${U:-${file:/x}}", NULL},
+    {"${request.path}", NULL},
+    {"${request.pth}", NULL},
+    {"${request.path:-x}", NULL},
+    {"${request.path", NULL},
+    {"${.}", NULL},
+    {"${file:", NULL},
+    {"${file:}", NULL},
+    {"${file:x}", NULL},
 };
 
 /* What stands in the body of an answer. `text` has no control character. */
