@@ -157,14 +157,44 @@ static void explain_limits(const struct explanation *explanation, const struct r
     printf(", timeouts.idle %s\n", value_format(times->idle_ms, UNIT_MS, text));
 }
 
+static bool explain_file(struct template_values *values UNUSED, const struct template_piece *piece UNUSED,
+                         struct text *ret_text)
+{
+    *ret_text = TEXT_LITERAL("(what the file holds)");
+    return true;
+}
+
+/* What the route changes. *edit is NULL when it is nothing; false when there is no room. */
+static bool explain_edit(const struct explanation *explanation, const struct route_config *route,
+                         const struct forward *forward, struct head_writer *writer, struct forward_edit *edit)
+{
+    struct template_values values = {.uid = explanation->ask->uid,
+                                     .gid = explanation->ask->gids[0],
+                                     .has_peer = explanation->unix_peer,
+                                     .request_id = forward->request_id,
+                                     .file = explain_file};
+    const struct edits *edits = &route->request_headers;
+
+    edits_take_request(&values, &explanation->request);
+    *edit = (struct forward_edit){.edits = edits, .lines = {writer->out, 0}};
+    if (edits->host)
+        edit->host = text_of(template_text(edits->host->value));
+    if (edits_write(edits, &values, writer) != TEMPLATE_DONE)
+        return false;
+    edit->lines.length = writer->length;
+    return true;
+}
+
 /* What the target would get, line by line, with what would be strange on a terminal escaped. */
 static int explain_head(const struct explanation *explanation, const struct route_config *route)
 {
-    char node[64], *head = malloc(EXPLAIN_HEAD_BYTES), line[1024];
+    char node[64], *head = malloc(2 * EXPLAIN_HEAD_BYTES), line[1024];
+    struct head_writer lines = {.out = head ? head + EXPLAIN_HEAD_BYTES : NULL, .size = head ? EXPLAIN_HEAD_BYTES : 0};
     struct forward forward = {.client_node = {node, 0},
                               .request_id = request_given_id(&explanation->request),
                               .silent = explanation->listener->forwarded == FORWARDED_OFF,
                               .upgrade_allowed = route ? route->upgrade : NULL};
+    struct forward_edit edit;
     size_t length = 0;
 
     forward.client_node.length =
@@ -173,6 +203,8 @@ static int explain_head(const struct explanation *explanation, const struct rout
                                         : snprintf(node, sizeof(node), "192.0.2.1"));
     if (forward.request_id.length == 0)
         forward.request_id = TEXT_LITERAL("(one of ours)");
+    if (route && edits_are_any(&route->request_headers) && explain_edit(explanation, route, &forward, &lines, &edit))
+        forward.edit = &edit;
     if (head)
         length = forward_write(&explanation->request, &forward, head, EXPLAIN_HEAD_BYTES);
     for (size_t at = 0; at + 2 < length;) {

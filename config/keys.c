@@ -201,6 +201,26 @@ static const struct key keys_deny[] = {
     KEYS_END,
 };
 
+static const struct key keys_request_headers[] = {
+    KEY("set", REQUEST_FIELDS, struct route_config, request_headers.set,
+        .sentence = "values by name, each instead of every line that a client sends under that name"),
+    KEY("add", REQUEST_FIELDS, struct route_config, request_headers.add,
+        .sentence = "values by name, each behind what a client sends"),
+    KEY("remove", REQUEST_NAMES, struct route_config, request_headers.remove,
+        .sentence = "names of fields that the target does not get"),
+    KEYS_END,
+};
+
+static const struct key keys_response_headers[] = {
+    KEY("set", RESPONSE_FIELDS, struct route_config, response_headers.set,
+        .sentence = "values by name, each instead of every line that the target sends under that name"),
+    KEY("add", RESPONSE_FIELDS, struct route_config, response_headers.add,
+        .sentence = "values by name, each behind what the target sends"),
+    KEY("remove", RESPONSE_NAMES, struct route_config, response_headers.remove,
+        .sentence = "names of fields that the client does not get"),
+    KEYS_END,
+};
+
 #define KEY_ROUTE_TIME(key_name, id, word)                                                                       \
     KEY_LIMIT(key_name, DURATION, id, struct route_config, times.word##_ms, .inherited = true, .has_flag = true, \
               .flag = offsetof(struct route_config, has_##word##_time))
@@ -257,8 +277,15 @@ static const struct key keys_route[] = {
                     "the last route"),
     KEY_LATER_ROW("redirect"),
     KEY_LATER_ROW("rewrite"),
-    KEY_LATER_ROW("request_headers"),
-    KEY_LATER_ROW("response_headers"),
+    {.name = "request_headers",
+     .type = KEY_REQUEST_HEADERS,
+     .keys = keys_request_headers,
+     .scope = &keys_scope_forwards,
+     .sentence = "what is changed about the fields of a request"},
+    {.name = "response_headers",
+     .type = KEY_RESPONSE_HEADERS,
+     .keys = keys_response_headers,
+     .sentence = "what is changed about the fields of an answer"},
     KEY_INNER("timeouts", keys_route_timeouts, .scope = &keys_scope_forwards,
               .sentence = "how long the target may take, where it is not as long as the target says"),
     KEY_INNER("limits", keys_route_limits, .sentence = "what one request may use"),

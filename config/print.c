@@ -88,6 +88,25 @@ static json_t *print_conditions(struct printer *printer, const struct condition 
     return object;
 }
 
+/* References as they were written. */
+static json_t *print_template(const struct template *template)
+{
+    char *spelt = template_spell(template);
+    json_t *string = spelt ? json_string(spelt) : NULL;
+
+    free(spelt);
+    return string;
+}
+
+static json_t *print_edits(struct printer *printer, const struct edit_list *list)
+{
+    json_t *object = json_object();
+
+    for (size_t i = 0; i < list->n_items; i++)
+        print_set(printer, object, list->items[i].name, print_template(list->items[i].value));
+    return object;
+}
+
 static json_t *print_section(struct printer *printer, const struct key *keys, void *section);
 
 static json_t *print_choice(struct printer *printer, const struct key *key, void *section)
@@ -141,6 +160,8 @@ static bool print_is_given(const struct key *key, void *section)
         return *(void *const *)field;
     case STORED_OWNER:
         return *(const uint32_t *)field != OWNER_UNCHANGED;
+    case STORED_EDITS:
+        return ((const struct edit_list *)field)->n_items > 0;
     case STORED_CONDITIONS:
     case STORED_ARRAY:
         return *key_count(key, section) > 0;
@@ -177,6 +198,8 @@ static json_t *print_key(struct printer *printer, const struct key *key, void *s
         return print_text(pattern_text(*(struct pattern **)field));
     case STORED_CONDITIONS:
         return print_conditions(printer, *(struct condition **)field, *key_count(key, section));
+    case STORED_EDITS:
+        return print_edits(printer, field);
     case STORED_TARGET:
         return print_text((*(const struct target_config **)field)->name);
     case STORED_CHOICE:

@@ -43,6 +43,15 @@ void read_reserve_targets(struct reader *reader, const json_t *targets, size_t n
 const struct target_config *read_resolve_target(struct reader *reader, const struct place *at, const char *text,
                                                 enum target_use use);
 
+/* The template of a string whose references are all of `allowed`, a set of kinds; its files have numbers. The caller
+ * owns it; NULL with a problem. */
+struct template *read_template(struct reader *reader, const struct place *at, const json_t *value, unsigned allowed,
+                               const char *expected) WARN_UNUSED;
+/* What a route that was read changes about messages is right for its listener, and the snapshot knows how much it is.
+ */
+void read_complete_modifiers(struct reader *reader, const struct place *at, const struct route_config *route,
+                             const struct listener_config *listener);
+
 /* Gives routes without a name theirs; the listener has one. */
 void read_complete_route_names(struct reader *reader, struct listener_config *listener);
 

@@ -10,6 +10,7 @@
 #include "config/route_covers.h"
 #include "config/route_index.h"
 #include "config/value.h"
+#include "proxy/base/secret.h"
 
 /* unix(7): a path of 108 bytes has no room for its terminator with many clients. */
 #define REVIEW_DIAL_MOST_BYTES 107
@@ -49,6 +50,45 @@ static const char *review_pointer(char out[REVIEW_POINTER_BYTES], const struct l
         n += snprintf(out + n, REVIEW_POINTER_BYTES - (size_t)n, "/routes/%zu", (size_t)(route - listener->routes));
     snprintf(out + n, REVIEW_POINTER_BYTES - (size_t)n, "%s", key);
     return out;
+}
+
+/* ---- files that values refer to ---- */
+
+/* They may come later than this. */
+static void review_file(struct review *review, const char *path, const char *pointer)
+{
+    struct secret secret = {.path = path};
+    char reason[SECRET_REASON_BYTES];
+    struct text text;
+
+    if (!secret_get(&secret, instant_now(), &text))
+        review_add(review, review->warnings, pointer, "requests are answered with 500 until this file can be used: %s",
+                   secret_reason(&secret, reason, sizeof(reason)));
+    secret_deinit(&secret);
+}
+
+static void review_edits(struct review *review, const struct edit_list *list, const char *pointer)
+{
+    for (size_t i = 0; i < list->n_items; i++) {
+        const struct template *value = list->items[i].value;
+
+        for (size_t j = 0; j < value->n_pieces; j++)
+            if (value->pieces[j].kind == TEMPLATE_FILE)
+                review_file(review, value->pieces[j].text.data, pointer);
+    }
+}
+
+static void review_fields(struct review *review, const struct listener_config *listener,
+                          const struct route_config *route)
+{
+    char pointer[REVIEW_POINTER_BYTES];
+
+    review_edits(review, &route->request_headers.set, review_pointer(pointer, listener, route, "/request_headers/set"));
+    review_edits(review, &route->request_headers.add, review_pointer(pointer, listener, route, "/request_headers/add"));
+    review_edits(review, &route->response_headers.set,
+                 review_pointer(pointer, listener, route, "/response_headers/set"));
+    review_edits(review, &route->response_headers.add,
+                 review_pointer(pointer, listener, route, "/response_headers/add"));
 }
 
 /* ---- routes ---- */
@@ -106,6 +146,7 @@ static void review_routes(struct review *review, const struct listener_config *l
         review_cover(review, listener, i);
         review_literal(review, listener, route, route->path, "/match/path");
         review_literal(review, listener, route, route->path_prefix, "/match/path_prefix");
+        review_fields(review, listener, route);
     }
 }
 

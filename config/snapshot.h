@@ -18,6 +18,7 @@
 #include "proxy/base/rate.h"
 #include "proxy/base/sha256.h"
 #include "proxy/http/condition.h"
+#include "proxy/http/edits.h"
 
 #define SIZE_UNLIMITED UINT64_MAX
 #define OWNER_UNCHANGED ((uint32_t)-1)
@@ -104,8 +105,9 @@ struct route_config {
         enum rate_by by;
         struct rate *buckets; /* owned; counted by all workers */
     } rate;
-    struct route_answer respond; /* ROUTE_RESPOND */
-    struct route_answer deny;    /* ROUTE_DENY */
+    struct edits request_headers, response_headers; /* what is changed on the way */
+    struct route_answer respond;                    /* ROUTE_RESPOND */
+    struct route_answer deny;                       /* ROUTE_DENY */
 };
 
 /* Whose word about a client a target gets: what peers claim (proxy/http/claims.def) and what we say. */
@@ -168,6 +170,10 @@ struct snapshot {
     size_t n_listeners; /* at least 1 */
     struct target_config *targets;
     size_t n_targets;
+    char **secrets; /* absolute paths of the files that templates refer to, by template_piece.file */
+    size_t n_secrets;
+    size_t edit_bytes; /* what a route adds to a request's head at most, but for references without a bound; 0: no route
+                          changes a message */
 };
 
 /* Takes another reference and returns the same pointer. */

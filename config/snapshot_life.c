@@ -28,6 +28,9 @@ static void snapshot_free(struct snapshot *snapshot)
     for (size_t i = 0; i < snapshot->n_listeners; i++)
         snapshot_free_derived(&snapshot->listeners[i]);
     keys_deinit(keys_document, snapshot);
+    for (size_t i = 0; i < snapshot->n_secrets; i++)
+        free(snapshot->secrets[i]);
+    free(snapshot->secrets);
     free(snapshot->source);
     free(snapshot);
 }

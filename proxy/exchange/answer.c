@@ -1,10 +1,15 @@
 #include "proxy/exchange/answer.h"
 
+#include "proxy/exchange/modify.h"
+#include "proxy/exchange/problem.h"
 #include "proxy/exchange/state.h"
 
 bool exchange_answer(struct exchange *exchange, struct answer *ret_answer)
 {
     if (!exchange->source->answer(exchange, ret_answer))
+        return false;
+    if (exchange->source != &problem_source && !modify_answer(exchange, ret_answer) &&
+        !exchange->source->answer(exchange, ret_answer))
         return false;
     exchange->teller = exchange->source;
     exchange->status = ret_answer->status;

@@ -8,10 +8,13 @@
 #define PIECE_BYTES (34 * 1024)      /* of a body, chunk head included */
 #define EARLY_MORE_BYTES (16 * 1024) /* what the library's memory has beyond two heads, or is added to one */
 
-/* What we add to a head, what is gathered behind it, and one more piece of body or the trailers. */
-static size_t exchange_out_bytes(size_t header_bytes)
+/* What we add to a head and what routes do, what is gathered behind it, and one more piece of body or the trailers. */
+static size_t exchange_out_bytes(const struct generation *generation)
 {
-    return header_bytes + 4096 + REQUEST_HALF_GATHER_BYTES + (header_bytes > PIECE_BYTES ? header_bytes : PIECE_BYTES);
+    size_t header_bytes = generation->header_bytes;
+
+    return header_bytes + 4096 + generation->edit_bytes + REQUEST_HALF_GATHER_BYTES +
+           (header_bytes > PIECE_BYTES ? header_bytes : PIECE_BYTES);
 }
 
 size_t exchange_heads_bytes(size_t header_bytes)
@@ -19,24 +22,45 @@ size_t exchange_heads_bytes(size_t header_bytes)
     return 2 * header_bytes > EXCHANGE_HEADS_LEAST_BYTES ? 2 * header_bytes : EXCHANGE_HEADS_LEAST_BYTES;
 }
 
+/* Grows what paths and queries are matched in, and what edits are expanded in. 0 or -ENOMEM. */
+static int exchange_grow(char **block, size_t *size, size_t bytes)
+{
+    char *grown;
+
+    if (bytes <= *size)
+        return 0;
+    grown = realloc(*block, bytes);
+    if (!grown)
+        return -ENOMEM;
+    *block = grown;
+    *size = bytes;
+    return 0;
+}
+
+/* What a head may be given: of requests as much as there is room for behind the client's, of answers as much as both
+ * heads have. */
+static size_t exchange_edit_bytes(const struct generation *generation)
+{
+    size_t heads = exchange_heads_bytes(generation->header_bytes);
+
+    if (generation->edit_bytes == 0)
+        return 0;
+    return generation->edit_bytes > heads ? generation->edit_bytes : heads;
+}
+
 int exchange_env_renew(struct exchange_env *env, struct generation *generation)
 {
     size_t header_bytes = generation->header_bytes;
-    char *scratch;
 
     /* Sizes only grow: exchanges of the generation before may go on. */
-    if (2 * header_bytes > env->path_scratch_bytes) {
-        scratch = realloc(env->path_scratch, 2 * header_bytes);
-        if (!scratch)
-            return -ENOMEM;
-        env->path_scratch = scratch;
-        env->path_scratch_bytes = 2 * header_bytes;
-    }
+    if (exchange_grow(&env->path_scratch, &env->path_scratch_bytes, 2 * header_bytes) < 0 ||
+        exchange_grow(&env->edit_scratch, &env->edit_scratch_bytes, exchange_edit_bytes(generation)) < 0)
+        return -ENOMEM;
     if (!env->patterns)
         env->patterns = pattern_memory_new();
     if (!env->patterns)
         return -ENOMEM;
-    upstream_store_grow(&env->store, exchange_out_bytes(header_bytes), exchange_heads_bytes(header_bytes));
+    upstream_store_grow(&env->store, exchange_out_bytes(generation), exchange_heads_bytes(header_bytes));
     /* A response head; and the library has at most its pool's size of a client's early bytes. */
     tunnels_grow(&env->tunnels, exchange_heads_bytes(header_bytes) + EARLY_MORE_BYTES);
     generation_ref(generation);
@@ -60,8 +84,7 @@ static void exchange_env_begin_ids(struct exchange_env *env)
 
 int exchange_env_init(struct exchange_env *env, struct generation *generation)
 {
-    upstream_store_init(&env->store, exchange_out_bytes(generation->header_bytes),
-                        exchange_heads_bytes(generation->header_bytes));
+    upstream_store_init(&env->store, exchange_out_bytes(generation), exchange_heads_bytes(generation->header_bytes));
     env->tunnels.loop = env->loop;
     env->tunnels.recorder = &env->recorder;
     tunnels_init(&env->tunnels);
@@ -81,6 +104,7 @@ void exchange_env_deinit(struct exchange_env *env)
     }
     upstream_store_deinit(&env->store);
     free(env->path_scratch);
+    free(env->edit_scratch);
     pattern_memory_free(env->patterns);
     env->generation = generation_unref(env->generation);
 }

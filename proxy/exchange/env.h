@@ -33,6 +33,8 @@ struct exchange_env {
     struct pattern_memory *patterns; /* owned; what is matched with */
     char *path_scratch;              /* owned; what paths and queries are matched in: twice limits.header */
     size_t path_scratch_bytes;
+    char *edit_scratch; /* owned; what a route changes is expanded in; NULL: no route changes anything */
+    size_t edit_scratch_bytes;
     bool stopping; /* answers close their connections */
 };
 

@@ -134,6 +134,8 @@ void exchange_end(struct exchange *exchange, bool delivered)
     exchange_report(exchange, delivered);
     list_remove(&exchange->ready);
     exchange->source->end(exchange);
+    free(exchange->request_block);
+    free(exchange->answer_block);
     generation_unref(exchange->generation);
     exchange_free(exchange);
 }

@@ -7,6 +7,7 @@
 #include <assert.h>
 
 #include "proxy/exchange/exchange.h"
+#include "proxy/exchange/modify.h"
 #include "proxy/exchange/state.h"
 #include "proxy/http/trailers.h"
 
@@ -56,6 +57,7 @@ static void fetch_on_interim(struct upstream *upstream)
         return;
     for (size_t i = 0; i < fields->n_items; i++)
         field_terminate(&fields->items[i]);
+    modify_response_fields(exchange, fields);
     exchange->client->interim(exchange->client, upstream_response(upstream)->status, fields);
 }
 
@@ -76,9 +78,12 @@ static void fetch_begin(struct exchange *exchange)
     upstream_init(upstream, exchange->env->loop, &exchange->env->store, fetch_on_change);
     upstream->interim = fetch_on_interim;
     upstream->ticket.uid = exchange->client->uid;
-    upstream_start(upstream, generation_target(exchange->generation, exchange->target_config), exchange->times, request,
-                   &exchange->forward);
-    if (request->body == BODY_NONE)
+    if (modify_request(exchange))
+        upstream_start(upstream, generation_target(exchange->generation, exchange->target_config), exchange->times,
+                       request, &exchange->forward);
+    if (exchange_failed(exchange))
+        ;
+    else if (request->body == BODY_NONE)
         exchange_move(exchange, EXCHANGE_WAITING);
     else if (request->expect_continue)
         upstream_flush(upstream);
@@ -229,6 +234,7 @@ static const struct fields *fetch_trailers(struct exchange *exchange)
         return NULL;
     for (size_t i = 0; i < fields->n_items; i++)
         field_terminate(&fields->items[i]);
+    modify_response_fields(exchange, fields);
     return fields;
 }
 

@@ -10,6 +10,7 @@
 #include "proxy/exchange/request.h"
 
 #include "proxy/exchange/answer.h"
+#include "proxy/exchange/modify.h"
 #include "proxy/exchange/rules.h"
 #include "proxy/exchange/state.h"
 #include "proxy/http/trailers.h"
@@ -148,6 +149,8 @@ void exchange_body_end(struct exchange *exchange, struct fields *trailers)
     wrong = trailers ? trailers_check(trailers) : NULL;
     if (wrong)
         exchange_refuse(exchange, OUTCOME_MALFORMED, wrong);
+    else if (trailers)
+        modify_request_trailers(exchange, trailers);
     exchange->source->end_of_body(exchange, trailers);
 }
 

@@ -24,6 +24,9 @@ struct exchange_client {
     struct text node;
     struct text peer; /* for the log */
     uid_t uid;        /* whose share of a target's places it takes; or SHARES_NOBODY */
+    gid_t gid;        /* of the peer, like the next, when has_peer */
+    pid_t pid;        /* 0: of another pid namespace */
+    bool has_peer;    /* uid, gid and pid are the peer's */
 };
 
 #endif

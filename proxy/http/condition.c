@@ -2,8 +2,6 @@
 
 #include <stdlib.h>
 
-#include "proxy/http/bytes.h"
-
 /* What was found of a name. */
 struct condition_found {
     bool any;
@@ -74,21 +72,6 @@ static enum condition_verdict condition_judge(const struct condition *condition,
 
 /* ---- fields ---- */
 
-/* The same, but for the bytes that are neither letter nor digit. */
-static bool condition_is_alias(struct text name, struct text of)
-{
-    if (name.length != of.length)
-        return false;
-    for (size_t i = 0; i < name.length; i++) {
-        bool odd = !byte_is(name.data[i], BYTE_NAME) || name.data[i] == '-';
-        bool of_odd = !byte_is(of.data[i], BYTE_NAME) || of.data[i] == '-';
-
-        if (odd != of_odd || (!odd && (name.data[i] | 0x20) != (of.data[i] | 0x20)))
-            return false;
-    }
-    return true;
-}
-
 enum condition_verdict condition_on_fields(const struct condition *condition, const struct fields *fields,
                                            struct pattern_memory *memory, const char **ret_why)
 {
@@ -98,7 +81,7 @@ enum condition_verdict condition_on_fields(const struct condition *condition, co
     for (size_t i = 0; i < fields->n_items; i++) {
         const struct field *field = &fields->items[i];
 
-        if ((field->drop && field->id != FIELD_UPGRADE) || !condition_is_alias(field->name, name))
+        if ((field->drop && field->id != FIELD_UPGRADE) || !field_is_spelling_of(field->name, name))
             continue;
         if (!text_equal_nocase(field->name, name))
             found.why = "a field that a route looks at came under a name that some take for the same";

@@ -83,6 +83,20 @@ bool field_is_alias(struct text name)
     return field_identify(as) != FIELD_OTHER || claim_is(as);
 }
 
+bool field_is_spelling_of(struct text name, struct text of)
+{
+    if (name.length != of.length)
+        return false;
+    for (size_t i = 0; i < name.length; i++) {
+        bool odd = !byte_is(name.data[i], BYTE_NAME) || name.data[i] == '-';
+        bool of_odd = !byte_is(of.data[i], BYTE_NAME) || of.data[i] == '-';
+
+        if (odd != of_odd || (!odd && (name.data[i] | 0x20) != (of.data[i] | 0x20)))
+            return false;
+    }
+    return true;
+}
+
 enum field_class field_class_of(enum field_id id)
 {
     return field_table[id].class;

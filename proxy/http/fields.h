@@ -47,6 +47,9 @@ struct text field_fold(struct text name, char out[FIELD_FOLDED_BYTES]);
  * "Content.Length"). */
 bool field_is_alias(struct text name);
 
+/* Whether they are one name to CGI: the same in any case, but for the bytes that are neither letter nor digit. */
+bool field_is_spelling_of(struct text name, struct text of);
+
 /* RFC 9110 5.6.2. An empty string is not a token. */
 bool text_is_token(struct text s);
 /* RFC 9110 5.5: no CR, LF, NUL or other control byte except HTAB; bytes >= 0x80 (obs-text) are allowed. */

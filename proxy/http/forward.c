@@ -4,20 +4,23 @@
 #include "proxy/http/head_writer.h"
 #include "proxy/http/upgrade.h"
 
-static void forward_line(const struct request *request, struct head_writer *writer)
+static void forward_line(const struct request *request, const struct forward_edit *edit, struct head_writer *writer)
 {
+    struct text origin = edit && edit->origin.length > 0 ? edit->origin : request->origin;
+
     head_put(writer, request->method);
     HEAD_PUT(writer, " ");
-    if (request->origin.data[0] == '?') /* from "http://host?query" */
+    if (origin.data[0] == '?') /* from "http://host?query" */
         HEAD_PUT(writer, "/");
-    head_put(writer, request->origin);
+    head_put(writer, origin);
     HEAD_PUT(writer, " HTTP/1.1\r\n");
-    head_put_field(writer, TEXT_LITERAL("Host"), request->authority);
+    head_put_field(writer, TEXT_LITERAL("Host"), edit && edit->host.length > 0 ? edit->host : request->authority);
 }
 
-/* Which fields of our own the client's head already has. */
+/* Which fields of our own the client's head already has, and which a route keeps us from writing. */
 struct forward_seen {
     bool forwarded_host, forwarded_proto, forwarded_for;
+    unsigned replaced; /* FIELD_BIT */
 };
 
 /* Whether every quoted string (RFC 9110 5.6.4) ends within the value, so that a line of ours behind it stays outside
@@ -42,7 +45,7 @@ static void forward_fields(const struct request *request, const struct forward *
     for (size_t i = 0; i < request->fields.n_items; i++) {
         const struct field *field = &request->fields.items[i];
 
-        if (field->drop)
+        if (field->drop || (forward->edit && edits_hide(forward->edit->edits, field->name)))
             continue;
         switch (field->id) {
         case FIELD_HOST:
@@ -148,8 +151,10 @@ static void forward_forwarded(const struct request *request, const struct forwar
 static void forward_client(const struct request *request, const struct forward *forward,
                            const struct forward_seen *seen, struct head_writer *writer)
 {
-    forward_forwarded(request, forward, writer);
-    forward_forwarded_for(request, seen->forwarded_for, forward->client_address, writer);
+    if (!(seen->replaced & FIELD_BIT(FIELD_FORWARDED)))
+        forward_forwarded(request, forward, writer);
+    if (!(seen->replaced & FIELD_BIT(FIELD_X_FORWARDED_FOR)))
+        forward_forwarded_for(request, seen->forwarded_for, forward->client_address, writer);
     if (!seen->forwarded_host && request->authority.length > 0)
         head_put_field(writer, TEXT_LITERAL("X-Forwarded-Host"), request->authority);
     if (!seen->forwarded_proto)
@@ -164,17 +169,25 @@ static void forward_origin(const struct request *request, const struct forward *
              request->minor == 0 ? TEXT_LITERAL("Via: 1.0 porthole\r\n") : TEXT_LITERAL("Via: 1.1 porthole\r\n"));
     if (!forward->silent)
         forward_client(request, forward, seen, writer);
-    if (forward->request_id.length > 0)
+    if (forward->request_id.length > 0 && !(seen->replaced & FIELD_BIT(FIELD_X_REQUEST_ID)))
         head_put_field(writer, TEXT_LITERAL("X-Request-Id"), forward->request_id);
 }
 
 size_t forward_write(const struct request *request, const struct forward *forward, char *out, size_t size)
 {
     struct head_writer writer = {.out = out, .size = size};
+    const struct forward_edit *edit = forward->edit;
     struct forward_seen seen = {0};
 
-    forward_line(request, &writer);
+    if (edit) {
+        seen.replaced = edit->edits->replaced;
+        seen.forwarded_host = seen.replaced & FIELD_BIT(FIELD_X_FORWARDED_HOST);
+        seen.forwarded_proto = seen.replaced & FIELD_BIT(FIELD_X_FORWARDED_PROTO);
+    }
+    forward_line(request, edit, &writer);
     forward_fields(request, forward, &writer, &seen);
+    if (edit)
+        head_put(&writer, edit->lines);
     forward_framing(request, forward, &writer);
     if (request->upgrade || request->trailers)
         forward_offers(request, forward, &writer);

@@ -21,6 +21,17 @@ static bool generation_take_listeners(struct generation *generation)
     return generation->addresses;
 }
 
+static bool generation_take_secrets(struct generation *generation)
+{
+    const struct snapshot *snapshot = generation->snapshot;
+
+    generation->edit_bytes = snapshot->edit_bytes > 0 ? snapshot->edit_bytes + generation->header_bytes : 0;
+    generation->secrets = calloc(snapshot->n_secrets ? snapshot->n_secrets : 1, sizeof(*generation->secrets));
+    for (size_t i = 0; generation->secrets && i < snapshot->n_secrets; i++)
+        generation->secrets[i].path = snapshot->secrets[i];
+    return generation->secrets;
+}
+
 /* Whether all of a listener's peers are one user, and who. Those of TCP are not told apart. */
 static bool generation_has_one_user_at(const struct listener_config *listener, uid_t *ret_uid)
 {
@@ -59,7 +70,7 @@ struct generation *generation_new(struct snapshot *snapshot, struct endpoints *e
     generation->n_holders = 1;
     generation->snapshot = snapshot_ref(snapshot);
     generation->targets = calloc(snapshot->n_targets ? snapshot->n_targets : 1, sizeof(*generation->targets));
-    if (!generation->targets || !generation_take_listeners(generation))
+    if (!generation->targets || !generation_take_listeners(generation) || !generation_take_secrets(generation))
         return generation_unref(generation);
     for (size_t i = 0; i < snapshot->n_targets; i++)
         if (target_init(&generation->targets[i], &snapshot->targets[i], endpoints, snapshot->n_workers) < 0)
@@ -83,6 +94,9 @@ struct generation *generation_unref(struct generation *generation)
         target_deinit(&generation->targets[i]);
     for (size_t i = 0; generation->addresses && i < snapshot->n_listeners; i++)
         free(generation->addresses[i]);
+    for (size_t i = 0; generation->secrets && i < snapshot->n_secrets; i++)
+        secret_deinit(&generation->secrets[i]);
+    free(generation->secrets);
     free(generation->addresses);
     free(generation->targets);
     snapshot_unref(generation->snapshot);

@@ -6,6 +6,7 @@
 #define PORTHOLE_REACH_GENERATION_H
 
 #include "config/snapshot.h"
+#include "proxy/base/secret.h"
 #include "proxy/reach/target.h"
 
 struct generation {
@@ -14,6 +15,8 @@ struct generation {
     struct target *targets;    /* owned; by target_config.index */
     char **addresses;          /* owned; of listeners, in the spelling they share, by listener_config.index */
     size_t header_bytes;       /* the largest limits.header of all listeners */
+    size_t edit_bytes;         /* what routes may add to a request's head at most; 0: nothing */
+    struct secret *secrets;    /* owned; by the index in snapshot.secrets */
 };
 
 /* The caller is the first holder; the endpoints are borrowed, and shared with other generations. NULL when out of

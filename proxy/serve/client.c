@@ -238,7 +238,10 @@ struct client *client_new(struct clients *clients, int fd, const struct listener
                                             .address = text_of(client->peer.address),
                                             .node = text_of(client->node),
                                             .peer = text_of(client->peer_text),
-                                            .uid = peer->uid};
+                                            .uid = peer->uid,
+                                            .gid = peer->gid,
+                                            .pid = peer->pid,
+                                            .has_peer = peer->is_unix && peer->uid != (uid_t)-1};
     list_append(&clients->list, &client->link);
     clients->n_clients++;
     return client;

@@ -2,7 +2,8 @@
 # What the varnishtest files share. It runs in a test's own directory, where porthole's socket is p.sock and its
 # target's s1.sock.
 # usage: rig.sh configure [top=MEMBERS] [listener=MEMBERS] [target=MEMBERS] [routes=ARRAY]
-#            writes c.json; MEMBERS are JSON members, each followed by a comma
+#            writes c.json; MEMBERS are JSON members, each followed by a comma;
+#            "@{" stands for the "${" of a reference, which varnishtest takes for its own
 #        rig.sh await [FILE]
 #            waits until a socket is there (default: porthole's, which listens as soon as its path exists)
 #        rig.sh logged ACCESS-LOG PATTERN...
@@ -20,7 +21,7 @@ configure() {
     local top='' listener='' target='' routes='[ { "target": "t" } ]' assignment
     for assignment in "$@"; do
         case $assignment in
-        top=* | listener=* | target=* | routes=*) local "$assignment" ;;
+        top=* | listener=* | target=* | routes=*) local "${assignment//@\{/\$\{}" ;;
         *) exit 2 ;;
         esac
     done

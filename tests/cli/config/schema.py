@@ -41,7 +41,7 @@ class Schema:
                 inside = self.resolve(entry)
                 if isinstance(inside.get("items"), dict):
                     yield from self.keys(inside["items"], path + "[].")
-                elif inside.get("additionalProperties") == {"$ref": "#/$defs/condition"}:
+                elif inside.get("additionalProperties") in ({"$ref": "#/$defs/condition"}, {"$ref": "#/$defs/fieldValue"}):
                     pass  # one key to the tables, whatever the names are
                 elif isinstance(inside.get("additionalProperties"), dict):
                     yield from self.keys(inside["additionalProperties"], path + ".NAME.")

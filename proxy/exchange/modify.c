@@ -1,0 +1,276 @@
+#include "proxy/exchange/modify.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "proxy/exchange/exchange.h"
+#include "proxy/exchange/state.h"
+
+/* One expansion, on the stack. */
+struct modifier {
+    struct template_values values;
+    struct exchange *exchange; /* borrowed */
+    struct secret *failed;     /* which one cannot be used; NULL: all can */
+    size_t secret_bytes;       /* of those that were used */
+    struct head_writer writer; /* into the worker's scratch memory */
+};
+
+/* ---- expanding ---- */
+
+static bool modifier_find_file(struct template_values *values, const struct template_piece *piece,
+                               struct text *ret_text)
+{
+    struct modifier *modifier = CONTAINER_OF(values, struct modifier, values);
+    struct exchange *exchange = modifier->exchange;
+    struct secret *secret = &exchange->generation->secrets[piece->file];
+
+    if (!secret_get(secret, loop_now(exchange->env->loop), ret_text)) {
+        modifier->failed = secret;
+        return false;
+    }
+    modifier->secret_bytes += ret_text->length;
+    return true;
+}
+
+static void modifier_init(struct modifier *modifier, struct exchange *exchange, size_t size)
+{
+    const struct exchange_client *client = exchange->client;
+
+    *modifier = (struct modifier){
+        .exchange = exchange,
+        .writer = {.out = exchange->env->edit_scratch, .size = size},
+        .values = {.uid = client->uid,
+                   .gid = client->gid,
+                   .pid = (uint32_t)client->pid,
+                   .has_peer = client->has_peer,
+                   .request_id = exchange->forward.request_id,
+                   .file = modifier_find_file},
+    };
+    edits_take_request(&modifier->values, &exchange->request);
+}
+
+/* What a route adds has no room in the head. */
+static void modifier_fail_full(struct modifier *modifier, enum outcome outcome)
+{
+    if (modifier->secret_bytes > modifier->exchange->client->listener->limit_header_bytes)
+        exchange_refuse(modifier->exchange, OUTCOME_SECRET_UNUSABLE, "a file has more than a head may have");
+    else
+        exchange_refuse(modifier->exchange, outcome, "no room for what the route adds");
+}
+
+/* The exchange fails as the verdict says; `full` is the outcome where there is no room. */
+static void modifier_fail(struct modifier *modifier, enum template_verdict verdict, enum outcome full)
+{
+    char reason[FAILURE_REASON_BYTES];
+
+    switch (verdict) {
+    case TEMPLATE_NO_FILE:
+        exchange_refuse(modifier->exchange, OUTCOME_SECRET_UNUSABLE,
+                        secret_reason(modifier->failed, reason, sizeof(reason)));
+        break;
+    case TEMPLATE_NO_PEER:
+        exchange_refuse(modifier->exchange, OUTCOME_INTERNAL, "the peer's credentials are not known");
+        break;
+    case TEMPLATE_FULL:
+        modifier_fail_full(modifier, full);
+        break;
+    case TEMPLATE_DONE:
+        break;
+    }
+}
+
+bool modify_expand(struct exchange *exchange, const struct template *template, struct text *ret_text)
+{
+    struct modifier modifier;
+    enum template_verdict verdict;
+
+    modifier_init(&modifier, exchange, exchange->env->edit_scratch_bytes);
+    verdict = template_expand(template, &modifier.values, &modifier.writer);
+    if (verdict != TEMPLATE_DONE) {
+        modifier_fail(&modifier, verdict, OUTCOME_URI_TOO_LONG);
+        return false;
+    }
+    *ret_text = (struct text){modifier.writer.out, modifier.writer.length};
+    return true;
+}
+
+/* ---- requests ---- */
+
+/* Copies what has been expanded into a block of the exchange's. */
+static bool modifier_keep_request(struct modifier *modifier, const struct edits *edits)
+{
+    struct exchange *exchange = modifier->exchange;
+    struct forward_edit *edit = malloc(sizeof(*edit) + modifier->writer.length);
+    char *lines = (char *)(edit + 1);
+
+    if (!edit) {
+        exchange_fail(exchange, OUTCOME_INTERNAL);
+        return false;
+    }
+    if (modifier->writer.length > 0)
+        memcpy(lines, modifier->writer.out, modifier->writer.length);
+    *edit = (struct forward_edit){.edits = edits, .lines = {lines, modifier->writer.length}};
+    if (edits->host)
+        edit->host = text_of(template_text(edits->host->value));
+    exchange->request_block = edit;
+    exchange->forward.edit = edit;
+    return true;
+}
+
+bool modify_request(struct exchange *exchange)
+{
+    const struct edits *edits = exchange->route ? &exchange->route->request_headers : NULL;
+    enum template_verdict verdict;
+    struct modifier modifier;
+
+    if (!edits || !edits_are_any(edits))
+        return true;
+    modifier_init(&modifier, exchange, exchange->generation->edit_bytes);
+    verdict = edits_write(edits, &modifier.values, &modifier.writer);
+    if (verdict == TEMPLATE_DONE)
+        return modifier_keep_request(&modifier, edits);
+    modifier_fail(&modifier, verdict, OUTCOME_HEADER_TOO_LARGE);
+    return false;
+}
+
+void modify_request_trailers(struct exchange *exchange, struct fields *trailers)
+{
+    if (exchange->forward.edit)
+        edits_mark(exchange->forward.edit->edits, trailers);
+}
+
+/* ---- answers ---- */
+
+/* NULL: none. What only would be denied is answered as if there were no such route. */
+static const struct edits *modify_answer_edits(const struct exchange *exchange)
+{
+    const struct route_config *route = exchange->route;
+
+    if (!route || !edits_are_any(&route->response_headers) || (exchange->observed && route->action == ROUTE_DENY))
+        return NULL;
+    return &route->response_headers;
+}
+
+/* The fields of an answer on their way: where they are to be, and behind them the values that had to be expanded. */
+struct modified_fields {
+    struct field *items;
+    size_t n;
+};
+
+/* Adds the lines of a list: values lie in the scratch memory, as far as they are not in the configuration. */
+static enum template_verdict modifier_add_fields(struct modifier *modifier, const struct edit_list *list,
+                                                 struct modified_fields *fields)
+{
+    struct head_writer *writer = &modifier->writer;
+    enum template_verdict verdict = TEMPLATE_DONE;
+
+    for (size_t i = 0; i < list->n_items && verdict == TEMPLATE_DONE; i++) {
+        const struct edit *edit = &list->items[i];
+        struct text value = text_of(template_text(edit->value));
+
+        if (!value.data) {
+            size_t from = writer->length;
+
+            verdict = template_expand(edit->value, &modifier->values, writer);
+            value = (struct text){writer->out + from, writer->length - from};
+            head_put(writer, (struct text){"", 1});
+        }
+        fields->items[fields->n++] = (struct field){.name = text_of(edit->name), .value = value};
+    }
+    return verdict == TEMPLATE_DONE && writer->full ? TEMPLATE_FULL : verdict;
+}
+
+static bool modifier_fits(const struct modifier *modifier, const struct modified_fields *fields)
+{
+    const struct exchange *exchange = modifier->exchange;
+    size_t bytes = exchange->head_bytes + ANSWER_HEAD_MORE_BYTES;
+
+    for (size_t i = 0; i < fields->n; i++)
+        if (!fields->items[i].drop)
+            bytes += fields->items[i].name.length + fields->items[i].value.length + sizeof(": \r\n");
+    return bytes <=
+           exchange_heads_bytes((size_t)exchange->client->listener->limit_header_bytes) + ANSWER_HEAD_MORE_BYTES;
+}
+
+/* Values from the scratch memory move into the block, behind the fields. */
+static void modifier_move_values(const struct modifier *modifier, struct modified_fields *fields, char *to)
+{
+    const char *from = modifier->writer.out;
+
+    if (modifier->writer.length == 0)
+        return;
+    memcpy(to, from, modifier->writer.length);
+    for (size_t i = 0; i < fields->n; i++) {
+        struct text *value = &fields->items[i].value;
+
+        if ((uintptr_t)value->data >= (uintptr_t)from &&
+            (uintptr_t)value->data < (uintptr_t)from + modifier->writer.length)
+            value->data = to + (value->data - from);
+    }
+}
+
+/* The block has its fields: as many as the answer and the edits have together. */
+static enum template_verdict modifier_make_fields(struct modifier *modifier, const struct edits *edits,
+                                                  const struct answer *answer, struct modified_fields *fields)
+{
+    enum template_verdict verdict;
+
+    for (size_t i = 0; i < answer->n_fields; i++) {
+        fields->items[i] = answer->fields[i];
+        if (!fields->items[i].drop && edits_hide(edits, answer->fields[i].name))
+            fields->items[i].drop = true;
+    }
+    fields->n = answer->n_fields;
+    verdict = modifier_add_fields(modifier, &edits->set, fields);
+    if (verdict == TEMPLATE_DONE)
+        verdict = modifier_add_fields(modifier, &edits->add, fields);
+    if (verdict == TEMPLATE_DONE && !modifier_fits(modifier, fields))
+        verdict = TEMPLATE_FULL;
+    return verdict;
+}
+
+static bool modify_answer_by(struct exchange *exchange, const struct edits *edits, struct answer *answer)
+{
+    size_t bytes = (answer->n_fields + edits->set.n_items + edits->add.n_items) * sizeof(struct field);
+    struct modified_fields fields = {.items = malloc(bytes)};
+    enum template_verdict verdict;
+    struct modifier modifier;
+    struct field *block;
+
+    modifier_init(&modifier, exchange, exchange->env->edit_scratch_bytes);
+    verdict = fields.items ? modifier_make_fields(&modifier, edits, answer, &fields) : TEMPLATE_DONE;
+    if (verdict != TEMPLATE_DONE) {
+        free(fields.items);
+        modifier_fail(&modifier, verdict, OUTCOME_RESPONSE_HEAD_TOO_LARGE);
+        return false;
+    }
+    block = fields.items && modifier.writer.length > 0 ? realloc(fields.items, bytes + modifier.writer.length)
+                                                       : fields.items;
+    if (!block) {
+        free(fields.items);
+        exchange_fail(exchange, OUTCOME_INTERNAL);
+        return false;
+    }
+    fields.items = block;
+    modifier_move_values(&modifier, &fields, (char *)block + bytes);
+    free(exchange->answer_block);
+    exchange->answer_block = block;
+    answer->fields = block;
+    answer->n_fields = fields.n;
+    return true;
+}
+
+bool modify_answer(struct exchange *exchange, struct answer *answer)
+{
+    const struct edits *edits = modify_answer_edits(exchange);
+
+    return !edits || modify_answer_by(exchange, edits, answer);
+}
+
+void modify_response_fields(struct exchange *exchange, struct fields *fields)
+{
+    const struct edits *edits = modify_answer_edits(exchange);
+
+    if (edits)
+        edits_mark(edits, fields);
+}
