@@ -4,14 +4,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 #include "cmd/cmd.h"
 #include "cmd/fetch.h"
+#include "cmd/permission.h"
 #include "proxy/base/clock.h"
 
 #define PROBE_TIMEOUT_MS 1000
 #define PROBE_PAUSE_MS 50
+#define PROBE_WHY_BYTES 512
 
 /* What the command line asks for. */
 struct probe {
@@ -57,6 +60,18 @@ static int probe_wait(const struct probe *probe, struct fetch *client, long *ret
     }
 }
 
+/* The reason, and for a path that may not be opened, or is not there, which part of it that is. */
+static void probe_complain(const struct probe *probe, int code, const struct error *error)
+{
+    char why[PROBE_WHY_BYTES] = "";
+
+    if ((code == -EACCES || code == -ENOENT) && strncmp(probe->address, "unix:/", 6) == 0)
+        permission_explain(probe->address + 5, why, sizeof(why));
+    else if (code == -ECONNREFUSED && strncmp(probe->address, "unix:", 5) == 0)
+        snprintf(why, sizeof(why), "nobody listens there any more, its server has ended");
+    fprintf(stderr, "porthole probe: %s: %s%s%s\n", probe->address, error->message, why[0] ? ": " : "", why);
+}
+
 static int probe_run(const struct probe *probe)
 {
     struct error error = ERROR_INIT;
@@ -70,7 +85,7 @@ static int probe_run(const struct probe *probe)
         r = probe_wait(probe, client, &status, &error);
     fetch_free(client);
     if (r < 0) {
-        fprintf(stderr, "porthole probe: %s: %s\n", probe->address, error.message);
+        probe_complain(probe, r, &error);
         return CMD_FAILED;
     }
     if (probe->verbose)

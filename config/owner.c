@@ -68,3 +68,33 @@ int owner_find(const char *text, enum owner_kind kind, const char *file, uint32_
     error_set(error, -ENOENT, "the %s \"%s\" is not in %s; a number always works", what, WORDS_SHOW(text), file);
     return 1;
 }
+
+static bool owner_find_id(FILE *from, uint32_t id, enum owner_kind kind, char *out, size_t size)
+{
+    if (kind == OWNER_USER) {
+        for (const struct passwd *user; (user = fgetpwent(from));) {
+            if (user->pw_uid == id) {
+                snprintf(out, size, "%s", user->pw_name);
+                return true;
+            }
+        }
+    } else {
+        for (const struct group *group; (group = fgetgrent(from));) {
+            if (group->gr_gid == id) {
+                snprintf(out, size, "%s", group->gr_name);
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+void owner_name(uint32_t id, enum owner_kind kind, char *out, size_t size)
+{
+    FILE *from = fopen(owner_file(kind), "re");
+
+    if (!from || !owner_find_id(from, id, kind, out, size))
+        snprintf(out, size, "%u", (unsigned)id);
+    if (from)
+        fclose(from);
+}

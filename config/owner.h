@@ -2,6 +2,7 @@
 #ifndef PORTHOLE_CONFIG_OWNER_H
 #define PORTHOLE_CONFIG_OWNER_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "proxy/base/error.h"
@@ -15,6 +16,9 @@ enum owner_kind { OWNER_USER, OWNER_GROUP };
 
 /* The file that names are looked up in. */
 const char *owner_file(enum owner_kind kind);
+
+/* The name of an id, or its number where it has none; terminated, cut if it must be. */
+void owner_name(uint32_t id, enum owner_kind kind, char *out, size_t size);
 
 /* The id of a name in `file` (as owner_file), or of a decimal number. 0; 1 with what is wrong in error->message. */
 int owner_find(const char *text, enum owner_kind kind, const char *file, uint32_t *ret_id,

@@ -124,3 +124,35 @@ fails_with() { # TEXT ARGUMENT...
         [ "${#lines[@]}" -eq 1 ]
     done
 }
+
+as_nobody() { # COMMAND...
+    setpriv --reuid 4001 --regid 4002 --clear-groups "$@"
+}
+
+@test "probe: of a path that may not be opened it names the part that refuses, and what would help" {
+    [ "$(id -u)" -eq 0 ] || skip "needs root, to be somebody else"
+    mkdir -m 0755 "$dir/way" && mkdir -m 0750 "$dir/way/closed"
+    background target socat "UNIX-LISTEN:$dir/way/closed/x.sock,fork" /dev/null
+    eventually test -S "$dir/way/closed/x.sock"
+    run as_nobody "$porthole" probe "unix:$dir/way/closed/x.sock"
+    [ "$status" -eq 1 ]
+    [[ $output == *"Permission denied: $dir/way/closed is root:root 0750, you are 4001:4002; join its group: --group-add 0,"* ]]
+    chmod 0700 "$dir/way/closed"
+    run as_nobody "$porthole" probe "unix:$dir/way/closed/x.sock"
+    [[ $output == *"$dir/way/closed is root:root 0700, you are 4001:4002; its group needs x"* ]]
+    chmod 0755 "$dir/way/closed"
+    chmod 0660 "$dir/way/closed/x.sock"
+    run as_nobody "$porthole" probe "unix:$dir/way/closed/x.sock"
+    [[ $output == *"$dir/way/closed/x.sock is root:root 0660, you are 4001:4002; join its group"* ]]
+    chmod 0600 "$dir/way/closed/x.sock"
+    run as_nobody "$porthole" probe "unix:$dir/way/closed/x.sock"
+    [[ $output == *"$dir/way/closed/x.sock is root:root 0600, you are 4001:4002; its group needs w"* ]]
+}
+
+@test "probe: of a path that is not there it names the first part that is missing" {
+    run "$porthole" probe "unix:$dir/none/below/x.sock"
+    [ "$status" -eq 1 ]
+    [[ $output == *"No such file or directory: $dir/none does not exist" ]]
+    run "$porthole" probe "unix:$dir/x.sock"
+    [[ $output == *": $dir/x.sock does not exist" ]]
+}
