@@ -39,10 +39,10 @@ def read_document():
 
 
 class Target:
-    """Answers every request with 200, and keeps their request lines."""
+    """Answers every request with 200, and keeps their request lines, and all bytes of each connection."""
 
     def __init__(self, path):
-        self.lines = []
+        self.lines, self.connections = [], []
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(path)
         self.listener.listen(64)
@@ -54,9 +54,11 @@ class Target:
             threading.Thread(target=self.serve, args=(connection,), daemon=True).start()
 
     def serve(self, connection):
-        data = b""
+        data, number = b"", len(self.connections)
+        self.connections.append(b"")
         while piece := connection.recv(65536):
             data += piece
+            self.connections[number] += piece
             while b"\r\n\r\n" in data:
                 head, rest = data.split(b"\r\n\r\n", 1)
                 length = re.search(rb"\r\nContent-Length: (\d+)", head)
@@ -128,6 +130,7 @@ def outcomes(directory):
 
 
 def run_row(policy, listed, every):
+    """What is wrong, and the bytes that the target received on each connection."""
     with tempfile.TemporaryDirectory(prefix="tools-") as directory:
         target = Target(f"{directory}/t.sock")
         process = start(policy, directory)
@@ -142,7 +145,7 @@ def run_row(policy, listed, every):
             faults.append("porthole does not end well")
         if outcomes(directory) != expected:
             faults.append("the outcomes in the access log are others")
-        return [fault for fault in faults if fault]
+        return [fault for fault in faults if fault], target.connections
 
 
 def main():
@@ -151,7 +154,7 @@ def main():
     print(f"1..{len(rows) + 1}")
     n_failed = 0
     for i, (tool, policy, listed) in enumerate(rows, 1):
-        faults = run_row(policy, listed, every)
+        faults, _ = run_row(policy, listed, every)
         n_failed += bool(faults)
         print(f"{'not ok' if faults else 'ok'} {i} - {tool}: {policy} lets {len(listed)} requests through and denies the rest")
         for fault in faults:
