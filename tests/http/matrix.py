@@ -69,11 +69,14 @@ def configuration(family, directory):
 class Porthole:
     def __init__(self, family, directory):
         self.directory = directory
+        with open(f"{directory}/token", "w", encoding="ascii") as file:
+            file.write("the-token\n")
         with open(f"{directory}/c.json", "w", encoding="ascii") as file:
             json.dump(configuration(family, directory), file)
         self.access_log, self.error_log = f"{directory}/access", f"{directory}/error"
         with open(self.access_log, "wb") as access, open(self.error_log, "wb") as error:
-            self.process = subprocess.Popen([PROGRAM, "run", "-c", f"{directory}/c.json"], stdout=access, stderr=error)
+            self.process = subprocess.Popen([PROGRAM, "run", "-c", f"{directory}/c.json"], stdout=access, stderr=error,
+                                            env={**os.environ, "TOKEN_FILE": f"{directory}/token"})
         self.await_sockets(len(family.rows))
 
     def await_sockets(self, count):
