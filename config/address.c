@@ -45,6 +45,15 @@ static int address_check_component(const char *component, size_t length, struct 
     return 1;
 }
 
+static const char *address_why_relative(const char *path)
+{
+    if (path[0] == '~')
+        return "\"~\" is the shell's; write unix:/absolute/path, or unix:${HOME}/path";
+    if (path[0] == '$')
+        return "the path is relative; variables of the environment are written ${NAME}, and the path must be absolute";
+    return "the path is relative; write unix:/absolute/path";
+}
+
 /* Longer than sockaddr_un is fine: sockets are bound and reached through their directory's descriptor. */
 static int address_check_path(const char *path, struct error *error)
 {
@@ -53,7 +62,7 @@ static int address_check_path(const char *path, struct error *error)
     if (path[0] == '\0')
         return address_refuse(error, "\"unix:\" is followed by nothing; write unix:/absolute/path or unix:@name");
     if (path[0] != '/')
-        return address_refuse(error, "the path is relative; write unix:/absolute/path");
+        return address_refuse(error, address_why_relative(path));
     if (path[1] == '/')
         return address_refuse(error, "write unix:/absolute/path, with one slash");
     if (strlen(path) >= PATH_MAX) {

@@ -4,7 +4,10 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "config/duplicate.h"
 #include "config/problem.h"
+
+#define SYNTAX_KEY_BYTES 80 /* of a key that is shown */
 
 /* What jansson refused, and where. */
 struct syntax_error {
@@ -45,6 +48,16 @@ static void syntax_find_token(struct syntax_error *error, size_t position)
         error->offset = position - n_token;
 }
 
+/* Whether the document does not even begin like one. */
+static bool syntax_is_other_notation(const struct syntax_error *error)
+{
+    size_t i = 0;
+
+    while (i < error->length && memchr(" \t\r\n", error->text[i], 4))
+        i++;
+    return i < error->length && error->text[i] != '{' && error->text[i] != '"' && error->offset <= i + 1;
+}
+
 /* Things that other notations have and JSON has not. NULL when it is none of them. May move the offset. */
 static const char *syntax_hint(struct syntax_error *error)
 {
@@ -56,6 +69,10 @@ static const char *syntax_hint(struct syntax_error *error)
         return "JSON has no comments";
     if (c == '\'')
         return "JSON strings are in double quotes";
+    if (syntax_begins(error->text + error->offset, error->length - error->offset, "\xe2\x80", 2))
+        return "JSON strings are in straight quotes (\"), not in curly ones";
+    if (syntax_is_other_notation(error))
+        return "this looks like YAML, TOML or another notation; a configuration is JSON, and begins with {";
     if ((c == '}' || c == ']') && before == ',') {
         error->offset = before_offset;
         return "a comma after the last element; JSON has no trailing commas";
@@ -95,8 +112,6 @@ static const char *syntax_explain(struct syntax_error *error, enum json_error_co
         return "the file ends too early; a bracket or a quote is not closed";
     case json_error_end_of_input_expected:
         return "something follows the end of the document";
-    case json_error_duplicate_key:
-        return "the key is used twice in one object";
     case json_error_null_character:
         return "a string cannot contain \\u0000";
     case json_error_stack_overflow:
@@ -110,6 +125,25 @@ static const char *syntax_explain(struct syntax_error *error, enum json_error_co
     default:
         return NULL;
     }
+}
+
+/* Both places of a key that is there twice. */
+static int syntax_report_duplicate(struct syntax_error *error, struct problems *problems)
+{
+    struct position position = position_of_offset(error->text, error->length, error->offset), at;
+    size_t first = duplicate_find(error->text, error->length, error->offset);
+    int n = (int)duplicate_key_length(error->text, error->length, error->offset);
+    int r;
+
+    if (first == DUPLICATE_NONE) {
+        r = problems_add(problems, position, "", "not valid JSON: a key is used twice in one object");
+    } else {
+        at = position_of_offset(error->text, error->length, first);
+        r = problems_add(problems, position, "",
+                         "not valid JSON: the key %.*s is used twice in one object, first in line %d, column %d",
+                         n < SYNTAX_KEY_BYTES ? n : SYNTAX_KEY_BYTES, error->text + first, at.line, at.column);
+    }
+    return r < 0 ? r : 1;
 }
 
 static int syntax_report(struct syntax_error *error, enum json_error_code code, struct problems *problems)
@@ -147,5 +181,7 @@ int syntax_parse(const char *text, size_t length, json_t **ret_tree, struct prob
         return -ENOMEM;
     error.reason = json_error.text;
     syntax_find_token(&error, json_error.position > 0 ? (size_t)json_error.position : 0);
+    if (json_error_code(&json_error) == json_error_duplicate_key)
+        return syntax_report_duplicate(&error, problems);
     return syntax_report(&error, json_error_code(&json_error), problems);
 }
