@@ -35,10 +35,12 @@ static const struct client_kind client_kinds[] = {
     {"chunk-by-chunk", POST("/hostile"), "1\r\nx\r\n", 6, 0, false},
     {"drip-body", "POST /hostile HTTP/1.1\r\nHost: hostile\r\nContent-Length: 9999999\r\n\r\n", "x", 1, 2000, false},
     {"drip-head", "GET /hostile HTTP/1.1\r\nHost: hostile\r\nX: ", "x", 1, 2000, false},
-    {"trailers", "", POST("/bytes/1") "1\r\nx\r\n0\r\n" FIELDS FIELDS FIELDS FIELDS FIELDS "\r\n", 7, 0, false},
+    {"bulk-body", "POST /hostile HTTP/1.1\r\nHost: hostile\r\nContent-Length: 999999999999\r\n\r\n", "x", 0, 0, false},
+    {"trailers", "", POST("/hostile") "1\r\nx\r\n0\r\n" FIELDS FIELDS FIELDS FIELDS FIELDS "\r\n", 7, 0, false},
     {"pipelined", "", GET("/fixed"), 0, 0, false},
     {"connect", "", "", 0, 0, true},
     {"answer1", GET("/hostile"), "", 0, 0, false},
+    {"bulk-answer", GET("/hostile"), "", 0, 0, false},
     {"interim", "", GET("/hostile"), 0, 0, false},
     {"tunnel-stalled", "", "x", 0, 0, false},
     {"tunnel1", "", "x", 1, 0, false},
@@ -149,18 +151,23 @@ static _Noreturn void run_clients(const char *path, size_t n_clients, const stru
 struct answer {
     const char *name, *beginning, *unit;
     bool reads, streams;
+    unsigned n_empty_lines; /* in each request, of which the last one is answered; 0: it does not matter */
 };
 
-/* To one connection. */
+/* To one connection, and heard of it. */
 struct spoken {
     bool begun;
     size_t at; /* in the blob of units */
+    unsigned n_empty_lines;
+    size_t n_matched; /* bytes of one */
 };
 
 static const struct answer target_answers[] = {
     {"sink", "", "", true, false},
     {"stall", "", "", false, false},
+    {"trailers", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "", true, false, 2},
     {"answer1", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "1\r\nx\r\n", true, true},
+    {"bulk-answer", "HTTP/1.1 200 OK\r\nContent-Length: 999999999999\r\n\r\n", "x", true, true},
     {"interim", "", "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n", true, false},
 };
 
@@ -180,6 +187,20 @@ static void target_speak(int fd, const struct answer *answer, struct spoken *spo
     spoken->begun = true;
     was_sent(send(fd, blob + spoken->at, n_blob - spoken->at, MSG_NOSIGNAL), &spoken->at);
     spoken->at %= n_blob;
+}
+
+static void target_hear(int fd, const struct answer *answer, struct spoken *spoken, const char *data, size_t length)
+{
+    static const char empty_line[] = "\r\n\r\n";
+
+    for (size_t i = 0; i < length; i++) {
+        spoken->n_matched = data[i] == empty_line[spoken->n_matched] ? spoken->n_matched + 1 : data[i] == '\r';
+        if (spoken->n_matched < sizeof(empty_line) - 1)
+            continue;
+        spoken->n_matched = 0;
+        if (++spoken->n_empty_lines % answer->n_empty_lines == 0)
+            (void)!send(fd, answer->beginning, strlen(answer->beginning), MSG_NOSIGNAL);
+    }
 }
 
 static _Noreturn void run_target(const char *path, const struct answer *answer)
@@ -209,8 +230,14 @@ static _Noreturn void run_target(const char *path, const struct answer *answer)
                 event = (struct epoll_event){.events = EPOLLIN | (answer->streams ? EPOLLOUT : 0), .data.fd = fd};
                 if (answer->reads && epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0)
                     fail("epoll_ctl");
-            } else if ((events[i].events & EPOLLIN) && recv(fd, taken, sizeof(taken), 0) == 0) {
+                continue;
+            }
+            ssize_t n = events[i].events & EPOLLIN ? recv(fd, taken, sizeof(taken), 0) : -1;
+
+            if (n == 0) {
                 close(fd);
+            } else if (answer->n_empty_lines > 0) {
+                target_hear(fd, answer, &spoken[fd], taken, n > 0 ? (size_t)n : 0);
             } else if (n_blob > 0 && ((events[i].events & EPOLLIN) || spoken[fd].begun)) {
                 target_speak(fd, answer, &spoken[fd]);
             }
