@@ -142,18 +142,14 @@ void client_suspend(struct client *client)
 
 void client_wake(struct client *client)
 {
+    if (list_linked(&client->line) && !client->cut)
+        return;
+    list_remove(&client->line);
     client->clients->dirty = true;
     if (!client->suspended)
         return;
     client->suspended = false;
     client->clients->resume(client);
-}
-
-/* Only a suspension keeps the library from going on with what it has read, and only a resumption makes it come back. */
-void client_yield(struct client *client)
-{
-    client_suspend(client);
-    client_wake(client);
 }
 
 void client_wait(struct client *client)
@@ -223,6 +219,7 @@ struct client *client_new(struct clients *clients, int fd, const struct listener
     client->fd = fd;
     client->peer = *peer;
     client->watch = (struct source)SOURCE_INIT;
+    list_init(&client->line);
     timer_init(&client->timer, clients->events->timer);
     if (peer->is_unix)
         snprintf(client->node, sizeof(client->node), "_uid-%u.gid-%u", (unsigned)peer->uid, (unsigned)peer->gid);
@@ -253,6 +250,7 @@ void client_free(struct client *client)
     timer_disarm(&client->timer);
     loop_remove(&client->watch);
     list_remove(&client->link);
+    list_remove(&client->line);
     client->clients->n_clients--;
     generation_unref(client->side.generation);
     admission_leave(&client->pass);
@@ -331,5 +329,6 @@ void clients_init(struct clients *clients, struct exchange_env *env, const struc
     *clients = (struct clients){.env = env, .events = events};
     list_init(&clients->list);
     list_init(&clients->relays);
+    list_init(&clients->line);
     list_init(&clients->farewells);
 }

@@ -48,6 +48,9 @@ struct clients {
     bool about_to_sleep;                    /* during the run in which waiters suspend themselves */
     size_t pool_bytes;                      /* the library's memory for each; stays what it was made for */
     struct list relays;                     /* of relay: to be moved on (relay.h) */
+    struct list line;                       /* of client: those who wait for their next turn (turns.h) */
+    unsigned turn;                          /* counts them */
+    unsigned n_pieces;                      /* of all clients in this turn */
     struct list farewells;                  /* of farewell: clients no more (farewell.h) */
     void (*suspend)(struct client *client); /* the library's */
     void (*resume)(struct client *client);
@@ -95,8 +98,6 @@ struct client_request {
     struct relay *relay; /* owned; an answer told piece by piece by hand, else NULL */
     unsigned waited_run; /* clients.run when it began to wait */
     unsigned told_run;   /* clients.run when a response was queued */
-    unsigned pieces_run; /* clients.run of the last piece of body */
-    unsigned n_pieces;   /* in that run */
     bool waiting;        /* unsuspended, waits for its exchange */
     bool expect_over;    /* the target was asked long enough: the client may send */
     bool told;           /* a response has been queued, or sent by hand */
@@ -110,6 +111,7 @@ struct client {
     struct clients *clients;
     void *connection; /* the library's */
     struct list link; /* in clients.list */
+    struct list line; /* in clients.line, suspended, or alone */
     int fd;           /* the library's */
     struct peer peer;
     struct peer_groups *groups; /* owned; NULL until a route asks for them */
@@ -119,6 +121,8 @@ struct client {
     enum client_phase phase;
     struct client_request request;
     char *pool; /* the library's memory, into which it reads a request; all zeros between two; NULL before the first */
+    unsigned turn;     /* clients.turn of its last piece of work (turns.h) */
+    unsigned n_pieces; /* in that turn */
     bool suspended;
     bool served;      /* has had an exchange */
     int unsent_bytes; /* at the last look at a slow reader, -1 before */
@@ -162,9 +166,7 @@ void client_wait(struct client *client);
 void client_stop_waiting(struct client *client);
 /* Suspends at once: more of the client's bytes are not wanted. */
 void client_suspend(struct client *client);
-/* Ends a client's turn: the library asks again in its next run. */
-void client_yield(struct client *client);
-/* Resumes a suspended client, once; makes the library run in any case. */
+/* Resumes a suspended client, once, unless it waits in line; makes the library run in any case. */
 void client_wake(struct client *client);
 
 /* The client has closed its side and everything it sent has been read. The library may not have noticed, because the

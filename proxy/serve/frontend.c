@@ -13,6 +13,7 @@
 #include "proxy/serve/frontend_call.h"
 #include "proxy/serve/frontend_memory.h"
 #include "proxy/serve/relay.h"
+#include "proxy/serve/turns.h"
 
 #define RUNS_MOST 3
 #define TIMEOUT_NEVER_S 1000000000u
@@ -170,21 +171,31 @@ static bool frontend_has_more(const struct frontend *frontend)
 bool frontend_is_busy(const struct frontend *frontend)
 {
     return frontend->clients.dirty || frontend->clients.n_waiting > 0 || relays_are_ready(&frontend->clients) ||
-           frontend_has_more(frontend);
+           turns_are_wanted(&frontend->clients) || frontend_has_more(frontend);
 }
 
-void frontend_turn(struct frontend *frontend, bool quiet)
+/* Those who are content with little. */
+static void frontend_turn_most(struct frontend *frontend, bool quiet)
 {
-    bool more;
+    bool more = frontend_has_more(frontend);
 
-    relays_turn(&frontend->clients);
-    more = frontend_has_more(frontend);
     if (!frontend->clients.dirty && !more && !(quiet && frontend->clients.n_waiting > 0))
         return;
     frontend->clients.about_to_sleep = quiet && !frontend->clients.dirty;
     frontend_run(frontend);
     frontend->clients.about_to_sleep = false;
-    for (int i = 0; i < RUNS_MOST && !frontend->clients.dirty && frontend_has_more(frontend); i++)
+    for (int i = 0; i < RUNS_MOST && !frontend->clients.dirty && !turns_are_short(&frontend->clients) &&
+                    frontend_has_more(frontend);
+         i++)
+        frontend_run(frontend);
+}
+
+void frontend_turn(struct frontend *frontend, bool quiet)
+{
+    relays_turn(&frontend->clients);
+    turns_begin(&frontend->clients);
+    frontend_turn_most(frontend, quiet);
+    if (turns_next(&frontend->clients))
         frontend_run(frontend);
 }
 

@@ -7,8 +7,11 @@
 #include "proxy/exchange/answer.h"
 #include "proxy/exchange/hand_over.h"
 #include "proxy/serve/frontend_call.h"
+#include "proxy/serve/turns.h"
 
 #define BLOCK_BYTES (64u * 1024)
+#define SMALL_BYTES 1024u       /* a block of less may be what is left of hundreds of chunks */
+#define SMALL_BLOCK_PIECES 256u /* of work (turns.h), which it may have cost */
 
 /* ---- streams ---- */
 
@@ -40,7 +43,13 @@ static ssize_t client_read(void *closure, uint64_t position, char *data, size_t 
     client->clients->n_calls++;
     if (client->cut)
         return MHD_CONTENT_READER_END_WITH_ERROR;
+    if (!client_has_turn(client)) {
+        client_yield(client);
+        return 0;
+    }
     n = exchange_read(client->request.exchange, data, size);
+    if (n > 0)
+        client_spend(client, n < (ssize_t)SMALL_BYTES ? SMALL_BLOCK_PIECES : 1, (size_t)n);
     if (n == SOURCE_WAIT) {
         if (client->phase != CLIENT_WAITING)
             client_arm(client, CLIENT_WAITING);

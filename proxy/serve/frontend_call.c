@@ -7,9 +7,9 @@
 #include "proxy/serve/frontend_call.h"
 #include "proxy/serve/frontend_memory.h"
 #include "proxy/serve/relay.h"
+#include "proxy/serve/turns.h"
 
 #define MOST_TRAILERS 64
-#define PIECES_PER_RUN 128 /* of a body: tiny chunks, as the library hands them over one by one */
 
 /* ---- heads ---- */
 
@@ -112,18 +112,6 @@ static void client_hold_back(struct client *client)
     client_suspend(client);
 }
 
-/* Whether the client may say another piece before others have their turn. */
-static bool client_has_turn(struct client *client)
-{
-    struct client_request *request = &client->request;
-
-    if (request->pieces_run != client->clients->run) {
-        request->pieces_run = client->clients->run;
-        request->n_pieces = 0;
-    }
-    return ++request->n_pieces <= PIECES_PER_RUN;
-}
-
 static enum MHD_Result client_on_body(struct client *client, const char *data, size_t length)
 {
     enum exchange_body_result result;
@@ -217,6 +205,7 @@ enum MHD_Result frontend_on_call(void *closure, struct MHD_Connection *connectio
             client_yield(client);
             return MHD_YES;
         }
+        client_spend(client, 1, length);
         *upload_bytes = 0;
         frontend_memory_body(client, length);
         return client_on_body(client, upload_data, length);
