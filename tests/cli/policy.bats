@@ -1,0 +1,63 @@
+# What the policies of config/examples promise that a single request does not show. What each lets through and denies is told by
+# tests/http (attempts.md, tools.md).
+
+load helper
+
+# A policy as `porthole policy` prints it, with its listener on $sock.
+write_policy() { # NAME
+    "$porthole" policy "$1" 2>/dev/null | jq --arg bind "unix:$sock" '.listeners[0].bind = $bind' >"$dir/porthole.json"
+}
+
+ask_for_long() { # FILE: until $dir/enough is there
+    until [ -e "$dir/enough" ]; do
+        ask / >>"$1" 2>&1 || echo failed >>"$1"
+        echo >>"$1"
+    done
+}
+
+@test "policy: blue-green follows the link, each request to one release, none lost, and the next is tried by a field" {
+    write_policy blue-green
+    for color in blue green; do
+        printf '{ "listeners": [ { "bind": "unix:%s/%s.sock", "routes": [ { "respond": { "status": 200, "body": "%s" } } ] } ] }' \
+            "$dir" $color $color >"$dir/$color.json"
+        background $color "$porthole" run -c "$dir/$color.json"
+        await_socket "$dir/$color.sock"
+    done
+    ln -s blue.sock "$dir/live.sock"
+    ln -s green.sock "$dir/next.sock"
+    export LIVE_SOCKET=$dir/live.sock NEXT_SOCKET=$dir/next.sock
+    start_porthole run
+    [ "$(ask /)" = blue ]
+    [ "$(ask / -H 'X-Release: next')" = green ]
+    [ "$(ask / -H 'X-Release: other')" = blue ]
+    background asking ask_for_long "$dir/asked"
+    eventually grep -q blue "$dir/asked"
+    ln -s green.sock "$dir/live.new"
+    mv -T "$dir/live.new" "$dir/live.sock"
+    eventually grep -q green "$dir/asked"
+    [ "$(ask /)" = green ]
+    touch "$dir/enough"
+    await_end "$pid"
+    # blue, then green, and nothing else.
+    [ "$(grep . "$dir/asked" | uniq)" = $'blue\ngreen' ]
+}
+
+@test "policy: credential-token says the token, the one of the moment, and what cannot be said is not asked" {
+    write_policy credential-token
+    jq --arg target "unix:$dir/target.sock" '.targets.api.endpoints = [$target]' "$dir/porthole.json" >"$dir/new.json"
+    mv "$dir/new.json" "$dir/porthole.json"
+    export TOKEN_FILE=$dir/token API_HOST=api.test
+    printf 'one\n' >"$dir/token"
+    start_target
+    start_porthole run
+    ask /fields -H 'Authorization: Bearer mine' >"$dir/fields"
+    [ "$(grep -E '^(authorization|host)=' "$dir/fields" | sort)" = $'authorization=Bearer one\nhost=api.test' ]
+    printf 'two\n' >"$dir/token.new"
+    mv "$dir/token.new" "$dir/token"
+    is_told() { ask /fields | grep -qx 'authorization=Bearer two'; }
+    eventually is_told
+    rm "$dir/token"
+    is_refused() { [ "$(ask /fields --output /dev/null --write-out '%{http_code}')" = 500 ]; }
+    eventually is_refused
+    ! grep -qE 'one|two' "$dir/run.err"
+}
