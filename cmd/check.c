@@ -6,13 +6,14 @@
 
 #include "cmd/cmd.h"
 #include "cmd/explain.h"
+#include "cmd/live.h"
 #include "config/load.h"
 #include "config/owner.h"
 
 /* What the command line asks for. */
 struct check {
     const char *file; /* borrowed from argv */
-    bool print;
+    bool print, live;
     bool strict;            /* warnings are errors */
     struct explain_ask ask; /* its line is NULL: nothing is to be explained */
 };
@@ -22,6 +23,8 @@ static int check_tell(const struct check *check, const struct snapshot *snapshot
 {
     if (check->ask.line)
         return explain(snapshot, &check->ask);
+    if (check->live)
+        return live(snapshot);
     if (check->print)
         *ret_error = config_print(snapshot, stdout);
     else
@@ -97,6 +100,9 @@ static bool check_read_option(struct check *check, int option, const char *value
         return check_add(ask->fields, &ask->n_fields, EXPLAIN_MOST_FIELDS, value);
     case CMD_OPTION_PRINT:
         check->print = true;
+        return true;
+    case CMD_OPTION_LIVE:
+        check->live = true;
         return true;
     case CMD_OPTION_STRICT:
         check->strict = true;

@@ -38,6 +38,7 @@ enum cmd_option_id {
     CMD_OPTION_HEADER,
     CMD_OPTION_ABOUT,
     CMD_OPTION_STRICT,
+    CMD_OPTION_LIVE,
 };
 
 /* One option of a verb; a table ends with name NULL. */

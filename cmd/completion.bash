@@ -18,7 +18,7 @@ _porthole() {
         esac
         case ${COMP_WORDS[1]} in
         run) words='-c --config --takeover --help' ;;
-        check) words='-c --config --print --strict --explain --listener --uid --gid --header --help' ;;
+        check) words='-c --config --print --strict --live --explain --listener --uid --gid --header --help' ;;
         probe) words='--path --wait --timeout -v --verbose --help' ;;
         policy) words="--about --help $("${COMP_WORDS[0]}" policy 2>/dev/null | cut -d ' ' -f 1)" ;;
         demo) words='--once --help' ;;

@@ -256,3 +256,53 @@ JSON
     [ "$(($(ms_now) - before))" -lt 5000 ]
     warned '/listeners/0/routes/3000: is never taken: route ".*#7" above takes all that it could'
 }
+
+# ---- --live ----
+
+live() { # STATUS LINE-PATTERN...
+    local wanted=$1 line
+    shift
+    run "$porthole" check --live "$dir/porthole.json"
+    [ "$status" -eq "$wanted" ] || { echo "$status: $output"; false; }
+    for line; do
+        grep -qE -- "^$line$" <<<"$output" || { echo "not '$line' in: $output"; false; }
+    done
+}
+
+@test "check --live: what a start would meet is told, and left as it is" {
+    configure '"name": "app",'
+    live 0 'listener app: free' "target unix:$dir/target.sock: $dir/target.sock does not exist"
+    start_target
+    live 0 'listener app: free' "target unix:$dir/target.sock: its socket is there"
+    [ ! -e "$sock" ]
+    touch "$sock"
+    live 1 'listener app: something that is no socket lies at the path; move it away'
+    rm "$sock"
+    start_porthole run
+    before=$(inode "$sock")
+    live 1 'listener app: another process serves it: stop that, or start with --takeover if it is a porthole'
+    kill -9 "$pid"
+    await_end "$pid"
+    live 0 'listener app: a socket that nobody serves lies there, and will be replaced'
+    [ "$(inode "$sock")" = "$before" ]
+}
+
+@test "check --live: directories to be made, ports, names, logs and rights" {
+    background busy socat -d -d TCP-LISTEN:0,bind=127.0.0.1,fork /dev/null
+    eventually grep -q 'listening on' "$dir/busy.err"
+    port=$(sed -n 's/.*listening on .*127.0.0.1:\([0-9]*\).*/\1/p' "$dir/busy.err")
+    cat >"$dir/porthole.json" <<JSON
+{ "log": { "access": { "to": "$dir/none/access.log" } },
+  "listeners": [ { "name": "deep", "bind": "unix:$dir/a/b/app.sock", "routes": [ { "target": "http://localhost:1" } ] },
+    { "name": "abstract", "bind": "unix:@porthole-live-$$", "peers": { "allow": [ { "uid": 0 } ] }, "routes": [ { "target": "http://nowhere.invalid:1" } ] },
+    { "name": "port", "bind": "tcp:127.0.0.1:$port", "routes": [ { "target": "unix:/t" } ] } ] }
+JSON
+    live 1 'listener deep: free, and its directory will be made' 'listener abstract: free' 'listener port: Address already in use' \
+        'target http://localhost:1: its host has an address' 'target http://nowhere.invalid:1: .+'
+    [ ! -e "$dir/a" ]
+    [ "$(id -u)" -eq 0 ] || return 0
+    configure '"name": "app",'
+    run setpriv --reuid 4001 --regid 4002 --clear-groups "$porthole" check --live "$dir/porthole.json"
+    [ "$status" -eq 1 ]
+    [[ $output == *"listener app: $dir cannot be written as uid 4001, gid 4002: Permission denied"* ]]
+}
