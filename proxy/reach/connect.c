@@ -134,6 +134,7 @@ static enum outcome attempt_outcome_of_errno(int error_number)
         return OUTCOME_TARGET_FULL;
     case EMFILE:
     case ENFILE:
+        return OUTCOME_NO_DESCRIPTORS;
     case ENOMEM:
         return OUTCOME_INTERNAL;
     default:
@@ -221,20 +222,30 @@ static bool attempt_puts_off(struct attempt *attempt, CURLcode code)
     return true;
 }
 
+/* Whether another try may succeed: the backlog may be shorter, a descriptor may be free that an idle connection had. */
+static bool attempt_may_wait(struct attempt *attempt, CURLcode code, int error_number)
+{
+    if (attempt_puts_off(attempt, code))
+        return true;
+    if (!instant_before(loop_now(attempt->loop), attempt->deadline))
+        return false;
+    return error_number == EAGAIN ||
+           ((error_number == EMFILE || error_number == ENFILE) && connector_make_room(attempt->connector));
+}
+
 /* libcurl's verdict: an end, or another try later. */
 static void attempt_on_done(struct transfer *transfer, int code)
 {
     struct attempt *attempt = CONTAINER_OF(transfer, struct attempt, transfer);
     int error_number = attempt_errno(attempt, (CURLcode)code);
-    bool may_wait = attempt_puts_off(attempt, (CURLcode)code) ||
-                    (error_number == EAGAIN && instant_before(loop_now(attempt->loop), attempt->deadline));
+    bool may_wait = code != CURLE_OK && attempt_may_wait(attempt, (CURLcode)code, error_number);
 
     if (code == CURLE_OK)
         attempt_take_channel(attempt);
     else if (!may_wait)
         attempt_fail(attempt, (CURLcode)code, error_number);
     attempt_drop_handle(attempt);
-    if (code != CURLE_OK && may_wait)
+    if (may_wait)
         attempt_back_off(attempt);
     else
         attempt_finish(attempt);

@@ -20,8 +20,10 @@ struct connector {
     struct timer timer; /* libcurl's own deadline */
     CURL *spare[SPARE_HANDLES];
     size_t n_spare;
-    struct list watches;   /* of struct watch: the descriptors libcurl waits for */
-    struct list transfers; /* at work */
+    struct list watches;              /* of struct watch: the descriptors libcurl waits for */
+    struct list transfers;            /* at work */
+    bool (*make_room)(void *closure); /* NULL: nobody can */
+    void *closure;
 };
 
 /* A descriptor that libcurl wants watched while it connects. */
@@ -192,6 +194,17 @@ void connector_free(struct connector *connector)
         watch_free(CONTAINER_OF(connector->watches.next, struct watch, link));
     timer_disarm(&connector->timer);
     free(connector);
+}
+
+void connector_ask_for_room(struct connector *connector, bool (*fn)(void *closure), void *closure)
+{
+    connector->make_room = fn;
+    connector->closure = closure;
+}
+
+bool connector_make_room(struct connector *connector)
+{
+    return connector->make_room && connector->make_room(connector->closure);
 }
 
 struct loop *connector_loop(const struct connector *connector)

@@ -22,6 +22,12 @@ struct connector *connector_new(struct loop *loop);
 /* Takes NULL. Nothing may be at work, and all TLS channels must be closed. */
 void connector_free(struct connector *connector);
 
+/* Whom to ask for a descriptor when there is none left for a connection: `fn` says whether it has closed one. NULL:
+ * nobody. */
+void connector_ask_for_room(struct connector *connector, bool (*fn)(void *closure), void *closure);
+/* Whether that made room. */
+bool connector_make_room(struct connector *connector);
+
 struct loop *connector_loop(const struct connector *connector);
 
 /* An easy handle without any options, to be given to connector_start or connector_give_handle; NULL when out of memory.

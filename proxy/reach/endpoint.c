@@ -4,15 +4,34 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Closes the connection that has been idle for longest, whatever it leads to. */
+static bool endpoints_make_room(void *closure)
+{
+    struct endpoints *table = closure;
+    struct pool *oldest = NULL;
+
+    for (struct list *link = table->list.next; link != &table->list; link = link->next) {
+        struct pool *pool = &CONTAINER_OF(link, struct endpoint, link)->pool;
+
+        if (pool->n_idle > 0 && (!oldest || instant_before(pool_idle_since(pool), pool_idle_since(oldest))))
+            oldest = pool;
+    }
+    if (oldest)
+        pool_drop_oldest(oldest);
+    return oldest;
+}
+
 void endpoints_init(struct endpoints *table, struct loop *loop, struct connector *connector)
 {
     *table = (struct endpoints){.loop = loop, .connector = connector};
     list_init(&table->list);
+    connector_ask_for_room(connector, endpoints_make_room, table);
 }
 
 void endpoints_deinit(struct endpoints *table)
 {
     assert(list_empty(&table->list));
+    connector_ask_for_room(table->connector, NULL, NULL);
     table->connector = NULL;
 }
 

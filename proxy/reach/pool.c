@@ -42,6 +42,11 @@ static struct connection *pool_oldest(const struct pool *pool)
     return list_empty(&pool->idle) ? NULL : CONTAINER_OF(pool->idle.previous, struct connection, link);
 }
 
+struct instant pool_idle_since(const struct pool *pool)
+{
+    return pool_oldest(pool)->idle_since;
+}
+
 void pool_drop_oldest(struct pool *pool)
 {
     struct connection *oldest = pool_oldest(pool);

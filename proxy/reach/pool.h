@@ -62,6 +62,8 @@ void pool_deinit(struct pool *pool);
 struct connection *pool_adopt(struct pool *pool, struct channel *channel);
 /* The most recently used idle connection, now busy; NULL when there is none. */
 struct connection *pool_take(struct pool *pool);
+/* Since when that one has been; there is one. */
+struct instant pool_idle_since(const struct pool *pool);
 /* Closes the connection that has been idle for longest; harmless when there is none. */
 void pool_drop_oldest(struct pool *pool);
 /* Who gets the events from now on. */
