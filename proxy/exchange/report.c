@@ -8,8 +8,8 @@ static enum outcome exchange_outcome(const struct exchange *exchange, bool deliv
         return exchange->failure.outcome;
     if (!delivered)
         return OUTCOME_CLIENT_GONE;
-    /* The library refused the rest of the request and answered by itself. */
-    if (exchange->state < EXCHANGE_WAITING)
+    /* Nothing of ours was told: the library refused the rest of the request and answered by itself. */
+    if (!exchange->teller)
         return OUTCOME_MALFORMED;
     if (exchange->observed && exchange->source->outcome == OUTCOME_FORWARDED)
         return OUTCOME_OBSERVED;
