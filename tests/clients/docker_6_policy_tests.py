@@ -30,7 +30,6 @@ def socket_of(policy):
 def listener_of(policy):
     with open(f"{EXAMPLES}/{policy}.json", encoding="ascii") as f:
         listener = json.load(f)["listeners"][0]
-    del listener["group"]
     for route in listener["routes"]:
         if "target" in route:
             route["target"] = "podman"

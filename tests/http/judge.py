@@ -49,12 +49,45 @@ def general(request):
     return re.sub(r"\{[^}]*\}", "{}", request.split("?")[0])
 
 
+HARMLESS_MODES = ("", "private", "none", "shareable")
+LOGS = ("", "json-file", "local")
+
+
+def harm(host):
+    """What of the host a container gets that is created with this configuration, as the engine has it; None: nothing."""
+    if host is None:
+        return "no host configuration: the engine makes one of the document"
+    for bind in host.pop("Binds") or []:
+        if not re.fullmatch(r"[\w][\w.-]*:/[^:]*(:(ro|rw|nocopy))?", bind, re.ASCII):
+            return f"a bind of {bind}"
+    network = host.pop("NetworkMode")
+    if network == "host" or ":" in network or "/" in network:
+        return f"the network {network}"
+    for mode in ("PidMode", "IpcMode", "UTSMode", "CgroupnsMode"):
+        if (value := host.pop(mode)) not in HARMLESS_MODES:
+            return f"{mode} {value}"
+    for key in ("Memory", "NanoCpus", "CpuShares", "ShmSize", "AutoRemove", "ReadonlyRootfs"):
+        host.pop(key)
+    logs = host.pop("LogConfig")
+    if logs["Type"] not in LOGS or logs["Config"]:
+        return f"logs {logs}"
+    for key in ("MaskedPaths", "ReadonlyPaths"):
+        if host.pop(key) is not None:  # an empty list is "none", not "the usual"
+            return key
+    return next((f"{key}: {value}" for key, value in host.items() if value), None)
+
+
 def fault(policy, permitted, one):
     """Why what was read is not what the policy permits; None when it is."""
     if one["route"] not in permitted:
         return f"{policy}: read as '{one['route']}': {one}"
     if one.get("error"):
         return f"{policy}: {one}"
+    if policy == "docker-ci":
+        if one["route"] == "POST /containers/create" and (what := harm(one["host_config"])):
+            return f"{policy}: {what}: {one}"
+        if one["route"].endswith("/exec") and one["exec"]["Privileged"]:
+            return f"{policy}: a privileged exec"
     if one["route"] == "POST /images/create" and "fromSrc" in (one["form"] or {}):
         return f"{policy}: an import: {one}"
     return None

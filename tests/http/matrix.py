@@ -42,7 +42,6 @@ def policy_listener(name):
         if "target" in route:
             route["target"] = "@"
     listener["routes"].insert(0, {"match": {"path_regex": "/(?:again|after)"}, "target": "@"})
-    listener.pop("group", None)
     return listener
 
 

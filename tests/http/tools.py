@@ -74,7 +74,6 @@ def start(policy, directory):
         configuration = json.load(file)
     listener = configuration["listeners"][0]
     listener.update(bind=f"unix:{directory}/p.sock")
-    del listener["group"]
     configuration["targets"]["docker"]["endpoints"] = [f"unix:{directory}/t.sock"]
     configuration["log"] = {"access": {"format": "json", "to": f"{directory}/access"}}
     with open(f"{directory}/c.json", "w", encoding="ascii") as file:
