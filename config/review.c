@@ -93,6 +93,31 @@ static void review_fields(struct review *review, const struct listener_config *l
 
 /* ---- routes ---- */
 
+static bool review_is_loopback(const struct address *bind)
+{
+    return bind->kind == ADDRESS_TCP && (strncmp(bind->name, "127.", 4) == 0 || strcmp(bind->name, "::1") == 0 ||
+                                         strcasecmp(bind->name, "localhost") == 0);
+}
+
+/* A page in a browser on this machine may have a name of its own lead to 127.0.0.1 (DNS rebinding), and then reads and
+ * sends what it likes: of the same origin, as the browser sees it. Only the Host tells. */
+static void review_rebinding(struct review *review, const struct listener_config *listener)
+{
+    char pointer[REVIEW_POINTER_BYTES];
+
+    for (size_t i = 0; review_is_loopback(&listener->bind) && i < listener->n_routes; i++) {
+        const struct route_config *route = &listener->routes[i];
+
+        if (route->action != ROUTE_TARGET || route->host || route->n_headers > 0)
+            continue;
+        review_add(
+            review, review->warnings, review_pointer(pointer, listener, route, ""),
+            "any web page in a browser on this machine could use this route (DNS rebinding); match.host says which "
+            "names it is for");
+        return;
+    }
+}
+
 /* The first route above that leaves nothing for this one. What takes all of its requests takes those for its own path
  * and host, too, so that only the candidates for these are looked at. */
 static const struct route_config *review_find_cover(struct review *review, const struct listener_config *listener,
@@ -211,6 +236,7 @@ static void review_all(struct review *review)
 {
     for (size_t i = 0; i < review->snapshot->n_listeners && !review->failure; i++) {
         review_listener(review, &review->snapshot->listeners[i]);
+        review_rebinding(review, &review->snapshot->listeners[i]);
         review_routes(review, &review->snapshot->listeners[i]);
     }
     if (!review->failure)

@@ -306,3 +306,28 @@ JSON
     [ "$status" -eq 1 ]
     [[ $output == *"listener app: $dir cannot be written as uid 4001, gid 4002: Permission denied"* ]]
 }
+
+@test "check: a route that any web page on this machine could use is warned of" {
+    for bind in tcp:127.0.0.1:8080 'tcp:[::1]:8080'; do
+        cat >"$dir/porthole.json" <<JSON
+{ "listeners": [ { "bind": "$bind", "routes": [ { "match": { "path": "/a" }, "target": "unix:/t" }, { "target": "unix:/t" } ] } ] }
+JSON
+        run "$porthole" check "$dir/porthole.json"
+        warned '/listeners/0/routes/0: any web page in a browser on this machine could use this route \(DNS rebinding\)'
+        [ "$(grep -c warning "$dir/porthole.json" <<<"$output")" -le 1 ]
+        sed -i 's|"path": "/a"|"host": "localhost"|; s|, { "target": "unix:/t" }||' "$dir/porthole.json"
+        run "$porthole" check "$dir/porthole.json"
+        [ "$output" = "$dir/porthole.json: ok" ]
+    done
+}
+
+@test "check: the bridge of the examples is not for a page that has 127.0.0.1 under a name of its own" {
+    bridge=$BATS_TEST_DIRNAME/../../config/examples/bridge-tcp-to-unix.json
+    for host in localhost localhost:8080 127.0.0.1:8080; do
+        "$porthole" check "$bridge" --explain 'GET /' --header "Host: $host" | grep -q '^forwarded to'
+    done
+    for host in rebound.example.org:8080 127.0.0.1.example.org localhost.example.org ''; do
+        run "$porthole" check "$bridge" --explain 'GET /' --header "Host: $host"
+        [ "$status" -eq 1 ]
+    done
+}
