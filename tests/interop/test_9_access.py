@@ -150,6 +150,11 @@ NASTY = (
     b"GET /nul\0here HTTP/1.1\r\nHost: x\r\n\r\n",
     b"GET /high\xff\xfe\xc3\x28\xe2\x80\xa8 HTTP/1.1\r\nHost: x\r\n\r\n",
     b"GET /nel\xc2\x85forged\xe2\x80\xaebidi HTTP/1.1\r\nHost: x\r\n\r\n",
+    # Spaces that are not U+0020, and characters that show nothing at all: a no-break space, of Ogham, thin, ideographic,
+    # a filler, tags, variation selectors, a soft hyphen, a byte order mark.
+    *(b"GET /space" + text.encode() + b"outcome=forged HTTP/1.1\r\nHost: x\r\n\r\n"
+      for text in ("\u00a0", "\u1680", "\u2009", "\u3000", "\u3164", "\U000e0041\U000e007f", "\ufe0f\U000e0100", "\u00ad",
+                   "\ufeff", "\u200b\u2060")),
     b'G"T / HTTP/1.1\r\nHost: x\r\n\r\n',
     b"G\x01\nT / HTTP/1.1\r\nHost: x\r\n\r\n",
     b'GET /id HTTP/1.1\r\nHost: x\r\nX-Request-Id: a","outcome":"forged\r\n\r\n',
@@ -211,11 +216,18 @@ def is_of_error_log(line):
 def check_harmless(line):
     """Text that no reader of lines and no terminal takes for more than text."""
     for character in line.decode("utf-8"):
-        assert unicodedata.category(character) not in ("Cc", "Cf", "Zl", "Zp"), f"{character!r} in {line[:300]}"
+        kind = unicodedata.category(character)
+        assert kind not in ("Cc", "Cf", "Cn", "Co", "Zl", "Zp"), f"{character!r} in {line[:300]}"
+        assert kind != "Zs" or character == " ", f"{character!r} in {line[:300]}"
+        assert character not in UNSEEN, f"{character!r} in {line[:300]}"
+
+
+# Letters and marks by category, but nothing to be seen (Default_Ignorable_Code_Point of Unicode).
+UNSEEN = "\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0" + "".join(map(chr, range(0xFE00, 0xFE10)))
 
 
 OUTCOMES = ("forwarded", "malformed", "ambiguous_path", "client_gone", "head_timeout", "no_route", "not_supported",
-            "header_too_large", "uri_too_long", "body_timeout")
+            "header_too_large", "uri_too_long", "body_timeout", "undecided")
 
 
 def check_plain(line):
