@@ -155,10 +155,12 @@ struct template *template_of_literal(const char *text)
 {
     struct template_builder builder = {0};
     struct template *template;
+    bool any = text[0] != '\0';
 
-    template_add_literal(&builder, text_of(text));
+    if (any)
+        template_add_literal(&builder, text_of(text));
     template = template_allocate(&builder);
-    if (template)
+    if (template && any)
         template_add_literal(&builder, text_of(text));
     return template;
 }
