@@ -10,6 +10,7 @@
 #include "proxy/base/line.h"
 #include "proxy/exchange/route.h"
 #include "proxy/http/forward.h"
+#include "proxy/http/location.h"
 #include "proxy/report/outcome.h"
 
 #define EXPLAIN_HEAD_BYTES (128u * 1024)
@@ -164,9 +165,38 @@ static bool explain_file(struct template_values *values UNUSED, const struct tem
     return true;
 }
 
-/* What the route changes. *edit is NULL when it is nothing; false when there is no room. */
-static bool explain_edit(const struct explanation *explanation, const struct route_config *route,
-                         const struct forward *forward, struct head_writer *writer, struct forward_edit *edit)
+/* The path that the target is asked for, where the route has another one. */
+static int explain_rewrite(const struct explanation *explanation, const struct route_config *route,
+                           struct head_writer *writer)
+{
+    const struct rewrite_room room = {explanation->question.patterns, explanation->question.scratch,
+                                      explanation->question.scratch_bytes};
+    size_t from = writer->length;
+
+    if (!rewrite_is_any(&route->rewrite))
+        return CMD_OK;
+    switch (rewrite_apply(&route->rewrite, explanation->request.origin, &room, writer)) {
+    case REWRITE_DONE:
+        printf("rewritten: %.*s instead of %.*s\n", (int)(writer->length - from), writer->out + from,
+               (int)explanation->request.origin.length, explanation->request.origin.data);
+        return CMD_OK;
+    case REWRITE_NOT:
+        puts("not rewritten: the path does not fit");
+        writer->length = from;
+        return CMD_OK;
+    case REWRITE_AMBIGUOUS:
+        return explain_outcome(OUTCOME_AMBIGUOUS_PATH, 0, "it cannot be rewritten safely");
+    case REWRITE_UNDECIDED:
+        return explain_outcome(OUTCOME_UNDECIDED, 0, "the pattern of a rewrite was given up at its limit");
+    case REWRITE_FULL:
+        break;
+    }
+    return explain_outcome(OUTCOME_URI_TOO_LONG, 0, NULL);
+}
+
+/* What the route changes, in *edit. */
+static int explain_edit(const struct explanation *explanation, const struct route_config *route,
+                        const struct forward *forward, struct head_writer *writer, struct forward_edit *edit)
 {
     struct template_values values = {.uid = explanation->ask->uid,
                                      .gid = explanation->ask->gids[0],
@@ -174,19 +204,23 @@ static bool explain_edit(const struct explanation *explanation, const struct rou
                                      .request_id = forward->request_id,
                                      .file = explain_file};
     const struct edits *edits = &route->request_headers;
+    int status = explain_rewrite(explanation, route, writer);
 
+    if (status != CMD_OK)
+        return status;
     edits_take_request(&values, &explanation->request);
-    *edit = (struct forward_edit){.edits = edits, .lines = {writer->out, 0}};
+    *edit = (struct forward_edit){.edits = edits, .origin = {writer->out, writer->length}};
     if (edits->host)
         edit->host = text_of(template_text(edits->host->value));
     if (edits_write(edits, &values, writer) != TEMPLATE_DONE)
-        return false;
-    edit->lines.length = writer->length;
-    return true;
+        return explain_outcome(OUTCOME_HEADER_TOO_LARGE, 0, NULL);
+    edit->lines = (struct text){writer->out + edit->origin.length, writer->length - edit->origin.length};
+    return CMD_OK;
 }
 
 /* What the target would get, line by line, with what would be strange on a terminal escaped. */
-static int explain_head(const struct explanation *explanation, const struct route_config *route)
+static int explain_forward(const struct explanation *explanation, const struct route_config *route,
+                           const struct target_config *target)
 {
     char node[64], *head = malloc(2 * EXPLAIN_HEAD_BYTES), line[1024];
     struct head_writer lines = {.out = head ? head + EXPLAIN_HEAD_BYTES : NULL, .size = head ? EXPLAIN_HEAD_BYTES : 0};
@@ -203,8 +237,16 @@ static int explain_head(const struct explanation *explanation, const struct rout
                                         : snprintf(node, sizeof(node), "192.0.2.1"));
     if (forward.request_id.length == 0)
         forward.request_id = TEXT_LITERAL("(one of ours)");
-    if (route && edits_are_any(&route->request_headers) && explain_edit(explanation, route, &forward, &lines, &edit))
+    if (route && route->modifies_request) {
+        int status = explain_edit(explanation, route, &forward, &lines, &edit);
+
+        if (status != CMD_OK) {
+            free(head);
+            return status;
+        }
         forward.edit = &edit;
+    }
+    printf("forwarded to %s (%s), as\n", target->name, target->endpoints[0].text);
     if (head)
         length = forward_write(&explanation->request, &forward, head, EXPLAIN_HEAD_BYTES);
     for (size_t at = 0; at + 2 < length;) {
@@ -218,19 +260,40 @@ static int explain_head(const struct explanation *explanation, const struct rout
     return CMD_OK;
 }
 
-static int explain_forward(const struct explanation *explanation, const struct route_config *route,
-                           const struct target_config *target)
-{
-    printf("forwarded to %s (%s)", target->name, target->endpoints[0].text);
-    puts(", as");
-    explain_head(explanation, route);
-    return CMD_OK;
-}
-
 static int explain_observed(const struct explanation *explanation, const struct route_config *route)
 {
     printf("would be refused, but listener %s only observes\n", explanation->listener->name);
     return explain_forward(explanation, route, explanation->listener->observe);
+}
+
+static int explain_redirect(const struct explanation *explanation, const struct route_config *route)
+{
+    struct template_values values = {0};
+    char *memory = malloc(2 * EXPLAIN_HEAD_BYTES);
+    size_t length = 0;
+    int status = CMD_FAILED;
+
+    edits_take_request(&values, &explanation->request);
+    switch (memory ? location_write(route->redirect.location, &values, memory, memory + EXPLAIN_HEAD_BYTES,
+                                    EXPLAIN_HEAD_BYTES, &length)
+                   : LOCATION_FULL) {
+    case LOCATION_DONE:
+        printf("redirected by the route, status %u, to %.*s\n", route->redirect.status, (int)length,
+               memory + EXPLAIN_HEAD_BYTES);
+        status = CMD_OK;
+        break;
+    case LOCATION_ELSEWHERE:
+        explain_outcome(OUTCOME_AMBIGUOUS_PATH, 0, "the path would read as a host in a Location");
+        break;
+    case LOCATION_NO_HOST:
+        explain_outcome(OUTCOME_MALFORMED, 0, "no Host to redirect to");
+        break;
+    case LOCATION_FULL:
+        explain_outcome(OUTCOME_URI_TOO_LONG, 0, NULL);
+        break;
+    }
+    free(memory);
+    return status;
 }
 
 static int explain_action(const struct explanation *explanation, const struct route_config *route)
@@ -241,6 +304,8 @@ static int explain_action(const struct explanation *explanation, const struct ro
     case ROUTE_RESPOND:
         printf("answered by the route, status %u\n", route->respond.status);
         return CMD_OK;
+    case ROUTE_REDIRECT:
+        return explain_redirect(explanation, route);
     case ROUTE_DENY:
         if (explanation->listener->observe)
             return explain_observed(explanation, route);
@@ -315,7 +380,7 @@ static int explain_listener(struct explanation *explanation)
 int explain(const struct snapshot *snapshot, const struct explain_ask *ask)
 {
     struct explanation explanation = {.ask = ask, .listener = explain_find_listener(snapshot, ask->listener)};
-    size_t scratch_bytes = 2 * strlen(ask->line);
+    size_t scratch_bytes = 2 * strlen(ask->line) + EXPLAIN_HEAD_BYTES;
     int status = CMD_FAILED;
 
     if (!explanation.listener)

@@ -145,6 +145,9 @@ void keys_deinit(const struct key *keys, void *section)
         case STORED_CONDITIONS:
             key_free_conditions(key, section);
             break;
+        case STORED_TEMPLATE:
+            template_free(*(struct template **)field);
+            break;
         case STORED_EDITS:
             edit_list_deinit(field);
             break;

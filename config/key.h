@@ -28,6 +28,7 @@ enum key_storage {
     STORED_PATTERN,    /* struct pattern *, NULL: not given */
     STORED_CONDITIONS, /* struct condition * and a count */
     STORED_EDITS,      /* struct edit_list */
+    STORED_TEMPLATE,   /* struct template *, NULL: not given */
     STORED_SECTION,    /* in the same struct */
     STORED_SWITCH,     /* bool; the inner object's fields are in the same struct */
     STORED_CHOICE, /* like WORD; an inner object, whose fields are in the same struct, stands for the value behind them

@@ -79,6 +79,20 @@ static bool keys_scope_denies_holds(const void *section)
     return route->action == ROUTE_DENY;
 }
 
+static bool keys_scope_redirects_holds(const void *section)
+{
+    const struct route_config *route = section;
+
+    return route->action == ROUTE_REDIRECT;
+}
+
+static bool keys_scope_no_file_holds(const void *section)
+{
+    const struct route_config *route = section;
+
+    return !route->respond.file;
+}
+
 static const struct key_scope keys_scope_file = {keys_scope_file_holds,
                                                  "is for unix:/PATH listeners; this one is not a file"};
 static const struct key_scope keys_scope_peers = {keys_scope_peers_holds,
@@ -90,8 +104,14 @@ static const struct key_scope keys_scope_tls = {keys_scope_tls_holds, "needs an 
 static const struct key_scope keys_scope_forwards = {keys_scope_forwards_holds,
                                                      "is for routes with \"target\"; this one answers by itself"};
 /* Not so only where the other is there as well, and was read later. */
-static const struct key_scope keys_scope_responds = {keys_scope_responds_holds, "cannot stand beside \"deny\""};
-static const struct key_scope keys_scope_denies = {keys_scope_denies_holds, "cannot stand beside \"respond\""};
+static const struct key_scope keys_scope_responds = {keys_scope_responds_holds,
+                                                     "cannot stand beside \"deny\" or \"redirect\""};
+static const struct key_scope keys_scope_denies = {keys_scope_denies_holds,
+                                                   "cannot stand beside \"respond\" or \"redirect\""};
+static const struct key_scope keys_scope_redirects = {keys_scope_redirects_holds,
+                                                      "cannot stand beside \"respond\" or \"deny\""};
+static const struct key_scope keys_scope_no_file = {keys_scope_no_file_holds,
+                                                    "cannot stand beside \"file\": a response has one body"};
 
 static const struct key keys_access[] = {
     KEY("format", WORD, struct snapshot, log.access_format, .words = log_format_names, .fallback = "plain",
@@ -186,7 +206,10 @@ static const struct key keys_match[] = {
 
 static const struct key keys_respond[] = {
     KEY_LIMIT("status", COUNT, RESPOND_STATUS, struct route_config, respond.status, .required = true),
-    KEY("body", TEXT, struct route_config, respond.body, .fallback = "", .sentence = "what is answered"),
+    KEY("body", TEXT, struct route_config, respond.body, .fallback = "", .scope = &keys_scope_no_file,
+        .sentence = "what is answered"),
+    KEY("file", CONTENT_FILE, struct route_config, respond.file,
+        .sentence = "a file with what is answered, read with the configuration; at most 1 MiB"),
     KEY("content_type", MEDIA_TYPE, struct route_config, respond.content_type, .fallback = "text/plain; charset=utf-8",
         .sentence = "the Content-Type of the answer"),
     KEYS_END,
@@ -198,6 +221,25 @@ static const struct key keys_deny[] = {
         .sentence = "what is answered; default: a problem (RFC 9457) with the outcome and the request's id"),
     KEY("content_type", MEDIA_TYPE, struct route_config, deny.content_type, .fallback = "text/plain; charset=utf-8",
         .sentence = "the Content-Type of body"),
+    KEYS_END,
+};
+
+static const struct key keys_redirect[] = {
+    KEY_LIMIT("status", COUNT, REDIRECT_STATUS, struct route_config, redirect.status),
+    KEY("location", LOCATION, struct route_config, redirect.location, .required = true,
+        .sentence = "where to: a path, or a URL of http or https; may have ${request.host}, ${request.path} and "
+                    "${request.query}"),
+    KEYS_END,
+};
+
+static const struct key keys_rewrite[] = {
+    KEY("strip_prefix", PATH, struct route_config, rewrite.strip_prefix,
+        .sentence = "is taken off the beginning of the path, on segment boundaries; a path without it stays as it is"),
+    KEY("add_prefix", PATH, struct route_config, rewrite.add_prefix, .sentence = "is put in front of what is left"),
+    KEY("regex", PATH_PATTERN, struct route_config, rewrite.regex,
+        .sentence = "a path that fits this regular expression (PCRE2) as a whole becomes what to says; another stays"),
+    KEY("to", REWRITE_TO, struct route_config, rewrite.to,
+        .sentence = "the new path; $1 to $9 are what the groups of regex have caught, $$ is a $"),
     KEYS_END,
 };
 
@@ -275,8 +317,16 @@ static const struct key keys_route[] = {
         .fallback = "refuse",
         .sentence = "whether paths that could mean another one to the target are let through here; \"allow\" only on "
                     "the last route"),
-    KEY_LATER_ROW("redirect"),
-    KEY_LATER_ROW("rewrite"),
+    {.name = "redirect",
+     .type = KEY_REDIRECT,
+     .keys = keys_redirect,
+     .scope = &keys_scope_redirects,
+     .sentence = "sends the client elsewhere"},
+    {.name = "rewrite",
+     .type = KEY_REWRITE,
+     .keys = keys_rewrite,
+     .scope = &keys_scope_forwards,
+     .sentence = "another path for the target: by prefixes, or by a pattern"},
     {.name = "request_headers",
      .type = KEY_REQUEST_HEADERS,
      .keys = keys_request_headers,

@@ -157,6 +157,7 @@ static bool print_is_given(const struct key *key, void *section)
     case STORED_TEXTS:
     case STORED_TARGET:
     case STORED_PATTERN:
+    case STORED_TEMPLATE:
         return *(void *const *)field;
     case STORED_OWNER:
         return *(const uint32_t *)field != OWNER_UNCHANGED;
@@ -198,6 +199,8 @@ static json_t *print_key(struct printer *printer, const struct key *key, void *s
         return print_text(pattern_text(*(struct pattern **)field));
     case STORED_CONDITIONS:
         return print_conditions(printer, *(struct condition **)field, *key_count(key, section));
+    case STORED_TEMPLATE:
+        return print_template(*(struct template **)field);
     case STORED_EDITS:
         return print_edits(printer, field);
     case STORED_TARGET:

@@ -47,9 +47,11 @@ const struct target_config *read_resolve_target(struct reader *reader, const str
  * owns it; NULL with a problem. */
 struct template *read_template(struct reader *reader, const struct place *at, const json_t *value, unsigned allowed,
                                const char *expected) WARN_UNUSED;
+/* Reads the file of a response into it. */
+void read_content(struct reader *reader, const struct place *at, struct route_answer *answer);
 /* What a route that was read changes about messages is right for its listener, and the snapshot knows how much it is.
  */
-void read_complete_modifiers(struct reader *reader, const struct place *at, const struct route_config *route,
+void read_complete_modifiers(struct reader *reader, const struct place *at, struct route_config *route,
                              const struct listener_config *listener);
 
 /* Gives routes without a name theirs; the listener has one. */

@@ -279,17 +279,39 @@ static void read_check_edits_peer(struct reader *reader, const struct place *at,
     read_check_peer(reader, &place, "add", &edits->add);
 }
 
-void read_complete_modifiers(struct reader *reader, const struct place *at, const struct route_config *route,
+/* What is written into a worker's scratch memory, whose size it decides. */
+static size_t read_request_bytes(const struct route_config *route)
+{
+    const struct rewrite *rewrite = &route->rewrite;
+
+    return edits_bounded_bytes(&route->request_headers) + (rewrite->add_prefix ? strlen(rewrite->add_prefix) : 0) +
+           (rewrite->to ? strlen(rewrite->to) : 0);
+}
+
+static void read_check_ambiguity(struct reader *reader, const struct place *at, const struct route_config *route)
+{
+    const struct place place = {at, "rewrite", 0};
+
+    if (rewrite_is_any(&route->rewrite) && route->path_ambiguity == ROUTE_AMBIGUITY_ALLOW)
+        reader_problem(reader, &place,
+                       "a path that could mean another one cannot be rewritten safely: it cannot stand "
+                       "beside \"path_ambiguity\": \"allow\"");
+}
+
+void read_complete_modifiers(struct reader *reader, const struct place *at, struct route_config *route,
                              const struct listener_config *listener)
 {
     const struct edits *requests = &route->request_headers, *responses = &route->response_headers;
     struct snapshot *snapshot = reader->snapshot;
+    size_t bytes = read_request_bytes(route) + 1;
 
     if (listener->bind.text && listener->bind.kind == ADDRESS_TCP) {
         read_check_edits_peer(reader, at, "request_headers", requests);
         read_check_edits_peer(reader, at, "response_headers", responses);
     }
-    if (edits_bounded_bytes(requests) + 1 > snapshot->edit_bytes &&
-        (edits_are_any(requests) || edits_are_any(responses)))
-        snapshot->edit_bytes = edits_bounded_bytes(requests) + 1;
+    read_check_ambiguity(reader, at, route);
+    route->modifies_request = edits_are_any(requests) || rewrite_is_any(&route->rewrite);
+    if (bytes > snapshot->edit_bytes &&
+        (route->modifies_request || edits_are_any(responses) || route->action == ROUTE_REDIRECT))
+        snapshot->edit_bytes = bytes;
 }

@@ -193,14 +193,18 @@ void read_media_type(struct reader *reader, const struct place *at, const json_t
 void read_respond(struct reader *reader, const struct place *at, const json_t *value, const struct key *key,
                   void *section)
 {
-    const struct place body = {at, "body", 0};
+    const struct place body = {at, "body", 0}, file = {at, "file", 0};
     struct route_config *route = section;
 
     route->action = ROUTE_RESPOND;
     read_inner(reader, at, value, key, section);
-    route->respond.body_length = strlen(route->respond.body);
+    if (route->respond.file)
+        read_content(reader, at, &route->respond);
+    else
+        route->respond.body_length = strlen(route->respond.body);
     if (route->respond.body_length > 0 && (route->respond.status == 204 || route->respond.status == 304))
-        reader_problem_key(reader, &body, "a response with status %u has no body", route->respond.status);
+        reader_problem_key(reader, route->respond.file ? &file : &body, "a response with status %u has no body",
+                           route->respond.status);
 }
 
 void read_deny(struct reader *reader, const struct place *at, const json_t *value, const struct key *key, void *section)
@@ -242,7 +246,7 @@ static void read_check_action(struct reader *reader, const struct place *at, con
             reader_problem(reader, at, "a route has either \"target\" or \"%s\", not both", own[i]);
     }
     if (json_is_object(value) && !any)
-        reader_problem(reader, at, "a route needs \"target\", \"respond\" or \"deny\"");
+        reader_problem(reader, at, "a route needs \"target\", \"respond\", \"redirect\" or \"deny\"");
 }
 
 static void read_check_path_conditions(struct reader *reader, const struct place *at, const struct route_config *route)

@@ -19,6 +19,7 @@
 #include "proxy/base/sha256.h"
 #include "proxy/http/condition.h"
 #include "proxy/http/edits.h"
+#include "proxy/http/rewrite.h"
 
 #define SIZE_UNLIMITED UINT64_MAX
 #define OWNER_UNCHANGED ((uint32_t)-1)
@@ -59,14 +60,16 @@ struct target_config {
 
 /* What becomes of paths that could mean another one to the target. */
 enum route_ambiguity { ROUTE_AMBIGUITY_REFUSE, ROUTE_AMBIGUITY_ALLOW };
-enum route_action { ROUTE_TARGET, ROUTE_RESPOND, ROUTE_DENY };
+enum route_action { ROUTE_TARGET, ROUTE_RESPOND, ROUTE_DENY, ROUTE_REDIRECT };
 
 /* An answer that is in the configuration. */
 struct route_answer {
     uint32_t status; /* 200..599; of deny 400..599 */
-    char *body;      /* of deny NULL: the problem is */
+    char *body;      /* NULL: none; of deny: the problem is */
     size_t body_length;
     char *content_type; /* never NULL */
+    char *file;         /* where the body was read from; NULL: it is `body`; only of respond, like the next */
+    char *content;      /* owned; what the file held, body_length bytes */
 };
 
 /* Whose requests a rate counts. */
@@ -106,8 +109,14 @@ struct route_config {
         struct rate *buckets; /* owned; counted by all workers */
     } rate;
     struct edits request_headers, response_headers; /* what is changed on the way */
-    struct route_answer respond;                    /* ROUTE_RESPOND */
-    struct route_answer deny;                       /* ROUTE_DENY */
+    struct rewrite rewrite;
+    bool modifies_request;       /* by request_headers or rewrite */
+    struct route_answer respond; /* ROUTE_RESPOND */
+    struct route_answer deny;    /* ROUTE_DENY */
+    struct {
+        uint32_t status;           /* 301, 302, 303, 307 or 308 */
+        struct template *location; /* owned */
+    } redirect;                    /* ROUTE_REDIRECT */
 };
 
 /* Whose word about a client a target gets: what peers claim (proxy/http/claims.def) and what we say. */

@@ -16,11 +16,17 @@ struct snapshot *snapshot_ref(struct snapshot *snapshot)
 }
 
 /* What no table of keys knows of. */
+static void snapshot_free_route(struct route_config *route)
+{
+    rate_free(route->rate.buckets);
+    free(route->respond.content);
+}
+
 static void snapshot_free_derived(struct listener_config *listener)
 {
     route_index_free(listener->index_of_routes);
     for (size_t i = 0; listener->routes && i < listener->n_routes; i++)
-        rate_free(listener->routes[i].rate.buckets);
+        snapshot_free_route(&listener->routes[i]);
 }
 
 static void snapshot_free(struct snapshot *snapshot)

@@ -79,37 +79,50 @@ static void modifier_fail(struct modifier *modifier, enum template_verdict verdi
     }
 }
 
-bool modify_expand(struct exchange *exchange, const struct template *template, struct text *ret_text)
-{
-    struct modifier modifier;
-    enum template_verdict verdict;
-
-    modifier_init(&modifier, exchange, exchange->env->edit_scratch_bytes);
-    verdict = template_expand(template, &modifier.values, &modifier.writer);
-    if (verdict != TEMPLATE_DONE) {
-        modifier_fail(&modifier, verdict, OUTCOME_URI_TOO_LONG);
-        return false;
-    }
-    *ret_text = (struct text){modifier.writer.out, modifier.writer.length};
-    return true;
-}
-
 /* ---- requests ---- */
 
-/* Copies what has been expanded into a block of the exchange's. */
-static bool modifier_keep_request(struct modifier *modifier, const struct edits *edits)
+/* The path that the target is asked for, at the front of the scratch memory. False: the exchange has failed. */
+static bool modifier_rewrite(struct modifier *modifier, const struct rewrite *rewrite)
 {
     struct exchange *exchange = modifier->exchange;
-    struct forward_edit *edit = malloc(sizeof(*edit) + modifier->writer.length);
-    char *lines = (char *)(edit + 1);
+    struct exchange_env *env = exchange->env;
+    const struct rewrite_room room = {env->patterns, env->path_scratch, env->path_scratch_bytes};
+
+    switch (rewrite_apply(rewrite, exchange->request.origin, &room, &modifier->writer)) {
+    case REWRITE_DONE:
+        return true;
+    case REWRITE_NOT:
+        modifier->writer.length = 0;
+        return true;
+    case REWRITE_AMBIGUOUS:
+        exchange_refuse(exchange, OUTCOME_AMBIGUOUS_PATH, "it cannot be rewritten safely");
+        break;
+    case REWRITE_UNDECIDED:
+        exchange_refuse(exchange, OUTCOME_UNDECIDED, "the pattern of a rewrite was given up at its limit");
+        break;
+    case REWRITE_FULL:
+        exchange_refuse(exchange, OUTCOME_URI_TOO_LONG, "no room for the rewritten path");
+        break;
+    }
+    return false;
+}
+
+/* Copies what is in the scratch memory, a request-target and lines, into a block of the exchange's. */
+static bool modifier_keep_request(struct modifier *modifier, const struct edits *edits, size_t n_origin)
+{
+    struct exchange *exchange = modifier->exchange;
+    size_t length = modifier->writer.length;
+    struct forward_edit *edit = malloc(sizeof(*edit) + length);
+    char *texts = (char *)(edit + 1);
 
     if (!edit) {
         exchange_fail(exchange, OUTCOME_INTERNAL);
         return false;
     }
-    if (modifier->writer.length > 0)
-        memcpy(lines, modifier->writer.out, modifier->writer.length);
-    *edit = (struct forward_edit){.edits = edits, .lines = {lines, modifier->writer.length}};
+    if (length > 0)
+        memcpy(texts, modifier->writer.out, length);
+    *edit = (struct forward_edit){
+        .edits = edits, .origin = {texts, n_origin}, .lines = {texts + n_origin, length - n_origin}};
     if (edits->host)
         edit->host = text_of(template_text(edits->host->value));
     exchange->request_block = edit;
@@ -117,20 +130,28 @@ static bool modifier_keep_request(struct modifier *modifier, const struct edits 
     return true;
 }
 
-bool modify_request(struct exchange *exchange)
+static bool modify_request_by(struct exchange *exchange, const struct route_config *route)
 {
-    const struct edits *edits = exchange->route ? &exchange->route->request_headers : NULL;
     enum template_verdict verdict;
     struct modifier modifier;
+    size_t n_origin;
 
-    if (!edits || !edits_are_any(edits))
-        return true;
     modifier_init(&modifier, exchange, exchange->generation->edit_bytes);
-    verdict = edits_write(edits, &modifier.values, &modifier.writer);
+    if (rewrite_is_any(&route->rewrite) && !modifier_rewrite(&modifier, &route->rewrite))
+        return false;
+    n_origin = modifier.writer.length;
+    verdict = edits_write(&route->request_headers, &modifier.values, &modifier.writer);
     if (verdict == TEMPLATE_DONE)
-        return modifier_keep_request(&modifier, edits);
+        return modifier_keep_request(&modifier, &route->request_headers, n_origin);
     modifier_fail(&modifier, verdict, OUTCOME_HEADER_TOO_LARGE);
     return false;
+}
+
+bool modify_request(struct exchange *exchange)
+{
+    const struct route_config *route = exchange->route;
+
+    return !route || !route->modifies_request || modify_request_by(exchange, route);
 }
 
 void modify_request_trailers(struct exchange *exchange, struct fields *trailers)

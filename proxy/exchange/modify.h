@@ -23,8 +23,4 @@ bool modify_answer(struct exchange *exchange, struct answer *answer);
 void modify_response_fields(struct exchange *exchange, struct fields *fields);
 void modify_request_trailers(struct exchange *exchange, struct fields *trailers);
 
-/* Expands into the worker's scratch memory; *ret_text lies there until the next call. False: the exchange has failed.
- */
-bool modify_expand(struct exchange *exchange, const struct template *template, struct text *ret_text);
-
 #endif

@@ -19,7 +19,7 @@ static bool respond_with(struct exchange *exchange, const struct route_answer *f
                               .fields = exchange->own_fields,
                               .n_fields = from->body_length > 0 ? 1 : 0,
                               .body = may_have_body ? ANSWER_BUFFER : ANSWER_NONE,
-                              .data = from->body,
+                              .data = from->content ? from->content : from->body,
                               .length = from->body_length,
                               .has_length = may_have_body};
     return true;

@@ -2,6 +2,7 @@
 
 #include "proxy/exchange/exchange.h"
 #include "proxy/exchange/fetch.h"
+#include "proxy/exchange/redirect.h"
 #include "proxy/exchange/report.h"
 #include "proxy/exchange/respond.h"
 #include "proxy/exchange/route.h"
@@ -59,8 +60,10 @@ static bool exchange_is_within_limits(struct exchange *exchange, const struct ro
 
 static void exchange_take_route(struct exchange *exchange, const struct route_config *route)
 {
-    static const struct exchange_source *const sources[] = {
-        [ROUTE_TARGET] = &fetch_source, [ROUTE_RESPOND] = &respond_source, [ROUTE_DENY] = &deny_source};
+    static const struct exchange_source *const sources[] = {[ROUTE_TARGET] = &fetch_source,
+                                                            [ROUTE_RESPOND] = &respond_source,
+                                                            [ROUTE_DENY] = &deny_source,
+                                                            [ROUTE_REDIRECT] = &redirect_source};
 
     exchange->route = route;
     if (!exchange_is_within_limits(exchange, route))

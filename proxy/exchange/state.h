@@ -52,10 +52,10 @@ struct exchange {
     struct instant begun;
     struct text target; /* the request-target: target_inline, or owned memory when longer */
     struct forward forward;
-    struct list ready;                  /* in env.ready, or alone */
-    struct forward_edit *request_block; /* owned; what the route makes of the request; NULL: nothing, like the next */
-    struct field *answer_block;         /* owned; and of the answer's fields */
-    char id[ID_BYTES];                  /* up to here, all is zero at first */
+    struct list ready;   /* in env.ready, or alone */
+    void *request_block; /* owned; what the route makes of the request, or a Location; NULL: nothing, like the next */
+    struct field *answer_block; /* owned; and of the answer's fields */
+    char id[ID_BYTES];          /* up to here, all is zero at first */
     struct failure failure;
     struct request request;
     struct field own_fields[2]; /* of an answer of ours: Content-Type, Retry-After */

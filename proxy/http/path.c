@@ -210,6 +210,19 @@ const char *path_check(struct text path, char *scratch, size_t *ret_at)
     return wrong;
 }
 
+/* An escape of a plain character is that character in the view, every other byte stands for itself. */
+size_t path_offset_of_view(struct text path, size_t offset)
+{
+    size_t at = 0;
+
+    for (; offset > 0 && at < path.length; offset--) {
+        int byte = path.data[at] == '%' ? text_unescape(text_skip(path, at)) : -1;
+
+        at += byte >= 0 && byte_is((char)byte, BYTE_PLAIN) ? 3 : 1;
+    }
+    return at;
+}
+
 bool path_has_prefix(struct text path, struct text prefix)
 {
     if (prefix.length == 0)

@@ -33,6 +33,10 @@ enum path_verdict path_view(struct text origin, char *out, size_t size, size_t *
  * as many bytes as the path. */
 const char *path_check(struct text path, char *scratch, size_t *ret_at);
 
+/* Where in a path (without a query) stands what its view has at `offset`, which may be its end. The path is one whose
+ * view is CLEAR. */
+size_t path_offset_of_view(struct text path, size_t offset);
+
 /* Segment boundaries: prefix "/a" covers "/a" and "/a/b", not "/ab"; "/a/" covers "/a/" and "/a/b".
  * An empty prefix covers everything. */
 bool path_has_prefix(struct text path, struct text prefix);

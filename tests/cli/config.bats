@@ -9,7 +9,7 @@ setup() {
     export PORTHOLE_TEST_NOT_UTF8=$'\xff' PORTHOLE_TEST_SET=set PORTHOLE_TEST_EMPTY=
     export PORTHOLE_TEST_CONTROL=$'/run/t\r' PORTHOLE_TEST_NUMBER=64 PORTHOLE_TEST_FALSE=false
     unset PORTHOLE_TEST_UNSET
-    export CA_FILE=/dev/null CERT_FILE=/dev/null KEY_FILE=/dev/null TOKEN_FILE=/etc/hostname
+    export CA_FILE=/dev/null CERT_FILE=/dev/null KEY_FILE=/dev/null TOKEN_FILE=/etc/hostname PAGE_FILE=/etc/hostname
     cd "$BATS_TEST_TMPDIR"
 }
 

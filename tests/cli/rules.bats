@@ -179,3 +179,39 @@ logged() { # PATTERN
         done
     done
 }
+
+@test "rules: the body of an answer can be in a file, of any bytes, as it was when the configuration was read" {
+    printf '<p>\0\r\n</p>' >"$dir/page"
+    configure_routes "{ \"match\": { \"path\": \"/none\" }, \"respond\": { \"status\": 200, \"file\": \"/dev/null\" } },
+        { \"respond\": { \"status\": 200, \"file\": \"$dir/page\", \"content_type\": \"text/html\" } }"
+    run "$porthole" check -c "$dir/porthole.json"
+    [ "$status" -eq 78 ]
+    sed -i "s#/dev/null#$dir/empty#" "$dir/porthole.json"
+    : >"$dir/empty"
+    start_porthole run
+    ask / --output "$dir/body"
+    cmp "$dir/body" "$dir/page"
+    echo changed >"$dir/page"
+    ask / --output "$dir/body"
+    [ "$(stat --format=%s "$dir/body")" -eq 10 ]
+    [ "$(status_of /none)" = 200 ]
+    [ ! -s "$dir/body" ]
+    head -c 1048576 /dev/zero >"$dir/page"
+    "$porthole" check -c "$dir/porthole.json"
+    head -c 1048577 /dev/zero >"$dir/page"
+    run "$porthole" check -c "$dir/porthole.json"
+    [ "$status" -eq 78 ]
+    grep -q 'has more than 1 MiB' <<<"$output"
+}
+
+@test "rules: an explanation has the rewritten path beside the other, and where a redirect leads" {
+    configure_routes '{ "match": { "path": "/old" }, "redirect": { "location": "/new" } },
+        { "target": "app", "rewrite": { "add_prefix": "/v1" } }'
+    "$porthole" check -c "$dir/porthole.json" --explain 'GET /a?b' >"$dir/out"
+    grep -qx 'rewritten: /v1/a?b instead of /a?b' "$dir/out"
+    grep -qx '    GET /v1/a?b HTTP/1.1' "$dir/out"
+    "$porthole" check -c "$dir/porthole.json" --explain 'GET /old' | grep -qx 'redirected by the route, status 308, to /new'
+    run "$porthole" check -c "$dir/porthole.json" --explain 'GET /a/../b'
+    [ "$status" -ne 0 ]
+    grep -q 'refused: ambiguous_path, status 400' <<<"$output"
+}
