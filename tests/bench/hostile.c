@@ -163,12 +163,12 @@ struct spoken {
 };
 
 static const struct answer target_answers[] = {
-    {"sink", "", "", true, false},
-    {"stall", "", "", false, false},
+    {"sink", "", "", true, false, 0},
+    {"stall", "", "", false, false, 0},
     {"trailers", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "", true, false, 2},
-    {"answer1", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "1\r\nx\r\n", true, true},
-    {"bulk-answer", "HTTP/1.1 200 OK\r\nContent-Length: 999999999999\r\n\r\n", "x", true, true},
-    {"interim", "", "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n", true, false},
+    {"answer1", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "1\r\nx\r\n", true, true, 0},
+    {"bulk-answer", "HTTP/1.1 200 OK\r\nContent-Length: 999999999999\r\n\r\n", "x", true, true, 0},
+    {"interim", "", "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n", true, false, 0},
 };
 
 static void target_speak(int fd, const struct answer *answer, struct spoken *spoken)
