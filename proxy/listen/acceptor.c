@@ -220,7 +220,7 @@ static bool acceptor_welcomes(struct acceptor *acceptor, int fd, struct peer *re
 {
     const struct listener_config *config = acceptor->config;
 
-    if (peer_read(fd, ret_peer) < 0) {
+    if (peer_read(fd, address_is_unix(config->bind.kind), ret_peer) < 0) {
         LOG_EVENT(LOG_LEVEL_DEBUG, "a client left before it was accepted", LOG_STRING("listener", config->name));
         return false;
     }

@@ -46,21 +46,16 @@ static int peer_read_tcp(int fd, struct peer *peer)
     return 0;
 }
 
-int peer_read(int fd, struct peer *ret_peer)
+int peer_read(int fd, bool is_unix, struct peer *ret_peer)
 {
-    struct peer peer = {.uid = (uid_t)-1, .gid = (gid_t)-1};
+    struct peer peer = {.is_unix = is_unix, .uid = (uid_t)-1, .gid = (gid_t)-1};
     struct ucred credentials;
-    socklen_t length = sizeof(int);
-    int domain;
+    socklen_t length = sizeof(credentials);
     int r;
 
-    if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &length) < 0)
-        return -errno;
-    if (domain == AF_UNIX) {
-        length = sizeof(credentials);
+    if (is_unix) {
         if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &length) < 0)
             return -errno;
-        peer.is_unix = true;
         peer.uid = credentials.uid;
         peer.gid = credentials.gid;
         peer.pid = credentials.pid;

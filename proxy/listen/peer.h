@@ -19,8 +19,8 @@ struct peer {
     in_port_t port;                 /* TCP only, host order */
 };
 
-/* 0 or a negative errno (the connection is gone already). */
-int peer_read(int fd, struct peer *ret_peer) WARN_UNUSED;
+/* Of a Unix socket, or of TCP. 0 or a negative errno (the connection is gone already). */
+int peer_read(int fd, bool is_unix, struct peer *ret_peer) WARN_UNUSED;
 
 /* True when no rule is given or one matches. Supplementary groups (SO_PEERGROUPS) are read from fd only when a gid rule
  * needs them; what cannot be read does not match. TCP peers match nothing. */

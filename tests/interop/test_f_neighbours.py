@@ -191,14 +191,14 @@ def listener_idle(context):
 
 # ---- refused peers ----
 
-# Connects as fast as it can, on 64 sockets at a time, each until it is closed at the other end.
+# Connects as fast as it can, on 400 sockets at a time, each until it is closed at the other end.
 FLOOD = """
 import select, socket, sys
 path = sys.argv[1]
 print("flooding", flush=True)
 while not select.select([sys.stdin], [], [], 0)[0]:
     held = []
-    for _ in range(64):
+    for _ in range(400):
         sock = socket.socket(socket.AF_UNIX)
         sock.settimeout(60)
         sock.connect(path)
@@ -236,6 +236,7 @@ print(json.dumps([n_full, slowest]))
 def flood(context):
     need_root()
     porthole, _ = house(context, limits={"connections": 2}, peers={"allow": [{"uid": 0}, {"uid": MODEST}]})
+    # Each has 400 connections in the backlog at most, so that two of them never fill it by themselves (1024).
     n_floods, n_knocks = int(os.environ.get("FLOODS", "2")), int(os.environ.get("KNOCKS", "30"))
     with wire.client(porthole.address) as kept:
         kept.send(wire.head())

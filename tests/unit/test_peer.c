@@ -105,7 +105,7 @@ static bool allowed(const struct connection *connection, const struct peer_rule 
 {
     struct peer peer;
 
-    assert_int_equal(peer_read(connection->fd, &peer), 0);
+    assert_int_equal(peer_read(connection->fd, true, &peer), 0);
     return peer_is_allowed(&peer, connection->fd, rules, n);
 }
 
@@ -116,7 +116,7 @@ static void test_peer_unix_credentials_are_the_connectors(void **state)
     char text[64];
 
     (void)state;
-    assert_int_equal(peer_read(connection.fd, &peer), 0);
+    assert_int_equal(peer_read(connection.fd, true, &peer), 0);
     assert_true(peer.is_unix);
     assert_int_equal(peer.uid, STRANGER_UID);
     assert_int_equal(peer.gid, STRANGER_GID);
@@ -171,7 +171,7 @@ static bool denied(const struct connection *connection, const struct peer_rule *
 {
     struct peer peer;
 
-    assert_int_equal(peer_read(connection->fd, &peer), 0);
+    assert_int_equal(peer_read(connection->fd, true, &peer), 0);
     return peer_is_denied(&peer, connection->fd, rules, n);
 }
 
@@ -234,9 +234,9 @@ static void test_peer_read_without_a_connection_fails_and_keeps_output(void **st
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
     (void)state;
-    assert_int_equal(peer_read(fd, &peer), -ENOTCONN);
+    assert_int_equal(peer_read(fd, false, &peer), -ENOTCONN);
     close(fd);
-    assert_int_equal(peer_read(fd, &peer), -EBADF);
+    assert_int_equal(peer_read(fd, false, &peer), -EBADF);
     assert_int_equal(peer.port, 42);
 }
 
@@ -258,7 +258,7 @@ static void test_peer_tcp_has_address_and_matches_no_rule(void **state)
     assert_int_equal(connect(client, (struct sockaddr *)&address, length), 0);
     assert_int_equal(getsockname(client, (struct sockaddr *)&client_address, &length), 0);
     fd = accept(listener, NULL, NULL);
-    assert_int_equal(peer_read(fd, &peer), 0);
+    assert_int_equal(peer_read(fd, false, &peer), 0);
     assert_false(peer.is_unix);
     assert_string_equal(peer.address, "127.0.0.1");
     assert_int_equal(peer.port, ntohs(client_address.sin_port));
