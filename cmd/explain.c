@@ -8,6 +8,8 @@
 #include "cmd/cmd.h"
 #include "config/value.h"
 #include "proxy/base/line.h"
+#include "proxy/base/list.h"
+#include "proxy/base/secret.h"
 #include "proxy/exchange/route.h"
 #include "proxy/http/forward.h"
 #include "proxy/http/location.h"
@@ -23,6 +25,8 @@ struct explanation {
     struct field items[EXPLAIN_MOST_FIELDS + 1];
     struct route_question question;
     bool unix_peer;
+    struct template_values values; /* of conditions: what files hold */
+    struct secret secret;          /* the file that was looked at last */
 };
 
 static int explain_outcome(enum outcome outcome, unsigned status, const char *why)
@@ -80,6 +84,17 @@ static bool explain_is_trusted(struct explanation *explanation)
 }
 
 /* ---- the request ---- */
+
+/* What a condition is held against is read, but never shown. */
+static bool explain_condition_file(struct template_values *values, const struct template_piece *piece,
+                                   struct text *ret_text)
+{
+    struct explanation *explanation = CONTAINER_OF(values, struct explanation, values);
+
+    secret_deinit(&explanation->secret);
+    explanation->secret = (struct secret){.path = piece->text.data};
+    return secret_get(&explanation->secret, instant_now(), ret_text);
+}
 
 static bool explain_add_field(struct request *request, const char *text)
 {
@@ -169,7 +184,7 @@ static bool explain_file(struct template_values *values UNUSED, const struct tem
 static int explain_rewrite(const struct explanation *explanation, const struct route_config *route,
                            struct head_writer *writer)
 {
-    const struct rewrite_room room = {explanation->question.patterns, explanation->question.scratch,
+    const struct rewrite_room room = {explanation->question.means.memory, explanation->question.scratch,
                                       explanation->question.scratch_bytes};
     size_t from = writer->length;
 
@@ -386,19 +401,21 @@ int explain(const struct snapshot *snapshot, const struct explain_ask *ask)
     if (!explanation.listener)
         return cmd_usage_error(
             "check", ask->listener ? "there is no listener '%s' with routes" : "no listener has routes", ask->listener);
+    explanation.values.file = explain_condition_file;
     explanation.unix_peer = explanation.listener->bind.kind != ADDRESS_TCP;
     explanation.question = (struct route_question){.listener = explanation.listener,
                                                    .request = &explanation.request,
-                                                   .patterns = pattern_memory_new(),
+                                                   .means = {pattern_memory_new(), &explanation.values},
                                                    .scratch = malloc(scratch_bytes),
                                                    .scratch_bytes = scratch_bytes,
                                                    .peer_fits = explain_peer_fits,
                                                    .closure = &explanation};
-    if (explanation.question.patterns && explanation.question.scratch)
+    if (explanation.question.means.memory && explanation.question.scratch)
         status = explain_listener(&explanation);
     else
         fputs("porthole check: out of memory\n", stderr);
-    pattern_memory_free(explanation.question.patterns);
+    pattern_memory_free(explanation.question.means.memory);
     free(explanation.question.scratch);
+    secret_deinit(&explanation.secret);
     return status;
 }

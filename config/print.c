@@ -65,11 +65,20 @@ static json_t *print_addresses(struct printer *printer, const struct address *ad
     return array;
 }
 
+static json_t *print_template(const struct template *template)
+{
+    char *spelt = template_spell(template);
+    json_t *string = spelt ? json_string(spelt) : NULL;
+
+    free(spelt);
+    return string;
+}
+
 static json_t *print_condition(const struct condition *condition)
 {
     switch (condition->kind) {
     case CONDITION_EQUALS:
-        return print_text(condition->value);
+        return print_template(condition->value);
     case CONDITION_FITS:
         return json_pack("{s:o*}", "regex", print_text(pattern_text(condition->pattern)));
     case CONDITION_ABSENT:
@@ -89,15 +98,6 @@ static json_t *print_conditions(struct printer *printer, const struct condition 
 }
 
 /* References as they were written. */
-static json_t *print_template(const struct template *template)
-{
-    char *spelt = template_spell(template);
-    json_t *string = spelt ? json_string(spelt) : NULL;
-
-    free(spelt);
-    return string;
-}
-
 static json_t *print_edits(struct printer *printer, const struct edit_list *list)
 {
     json_t *object = json_object();

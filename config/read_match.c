@@ -88,16 +88,16 @@ static void read_condition_object(struct reader *reader, const struct place *at,
 static void read_condition(struct reader *reader, const struct place *at, const json_t *value,
                            struct condition *condition)
 {
-    const char *text;
-
     reader_copy(reader, at->key, &condition->name);
     if (json_is_object(value)) {
         read_condition_object(reader, at, value, condition);
         return;
     }
     condition->kind = CONDITION_EQUALS;
-    text = read_element(reader, at, value, "a string, {\"regex\": ...} or {\"present\": ...}");
-    reader_copy(reader, text ? text : "", &condition->value);
+    condition->value = read_template(reader, at, value, TEMPLATE_BIT(TEMPLATE_FILE),
+                                     "a string, {\"regex\": ...} or {\"present\": ...}");
+    if (!condition->value)
+        condition->value = reader_memory(reader, template_of_literal(""));
 }
 
 /* NULL when a condition can be about the field; else what is wrong with its name. */

@@ -92,7 +92,7 @@ static bool route_check_fields(const struct route_config *route, const struct ro
     for (size_t i = 0; i < route->n_headers && more; i++) {
         const char *why = NULL;
         enum condition_verdict verdict =
-            condition_on_fields(&route->headers[i], &question->request->fields, question->patterns, &why);
+            condition_on_fields(&route->headers[i], &question->request->fields, &question->means, &why);
 
         more = route_take_verdict(findings, verdict, "headers", why);
     }
@@ -107,7 +107,7 @@ static bool route_check_query(const struct route_config *route, const struct rou
     for (size_t i = 0; i < route->n_queries && more; i++) {
         const char *why = NULL;
         enum condition_verdict verdict =
-            condition_on_query(&route->queries[i], view->query, view->scratch, question->patterns, &why);
+            condition_on_query(&route->queries[i], view->query, view->scratch, &question->means, &why);
 
         more = route_take_verdict(findings, verdict, "query", why);
     }
@@ -119,7 +119,7 @@ static void route_check_pattern(const struct route_config *route, const struct r
 {
     if (!route->path_regex || view->ambiguous)
         return;
-    switch (pattern_match(route->path_regex, view->path, question->patterns)) {
+    switch (pattern_match(route->path_regex, view->path, question->means.memory)) {
     case PATTERN_FITS:
         break;
     case PATTERN_DOES_NOT:

@@ -3,14 +3,14 @@
 #define PORTHOLE_EXCHANGE_ROUTE_H
 
 #include "config/snapshot.h"
-#include "proxy/http/pattern.h"
+#include "proxy/http/condition.h"
 #include "proxy/http/request.h"
 
 /* What is asked, and what it takes to find out. All is borrowed. */
 struct route_question {
     const struct listener_config *listener;
     const struct request *request; /* found good */
-    struct pattern_memory *patterns;
+    struct condition_means means;
     char *scratch; /* of at least twice as many bytes as request->origin, else a path that has to be looked into is too
                       long */
     size_t scratch_bytes;

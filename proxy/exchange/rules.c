@@ -82,13 +82,43 @@ static bool exchange_peer_fits(void *closure, const struct peer_rule *rules, siz
     return client->peer_fits(client, rules, n_rules, unknown_fits);
 }
 
+/* What files hold that conditions refer to, on the stack. */
+struct rules_files {
+    struct template_values values;
+    struct exchange *exchange;
+    const struct secret *failed; /* which one cannot be used; NULL: all can */
+};
+
+static bool rules_file(struct template_values *values, const struct template_piece *piece, struct text *ret_text)
+{
+    struct rules_files *files = CONTAINER_OF(values, struct rules_files, values);
+    struct secret *secret = &files->exchange->generation->secrets[piece->file];
+
+    if (secret_get(secret, loop_now(files->exchange->env->loop), ret_text))
+        return true;
+    files->failed = secret;
+    return false;
+}
+
+/* A condition that cannot be told is the client's fault, unless it is about a file. */
+static void exchange_refuse_undecided(struct exchange *exchange, const char *why, const struct secret *failed)
+{
+    char reason[FAILURE_REASON_BYTES];
+
+    if (failed)
+        exchange_refuse(exchange, OUTCOME_SECRET_UNUSABLE, secret_reason(failed, reason, sizeof(reason)));
+    else
+        exchange_refuse(exchange, OUTCOME_UNDECIDED, why);
+}
+
 /* Among routes with conditions. */
 static void exchange_find_route(struct exchange *exchange)
 {
     struct exchange_env *env = exchange->env;
+    struct rules_files files = {.values = {.file = rules_file}, .exchange = exchange};
     const struct route_question question = {.listener = exchange->client->listener,
                                             .request = &exchange->request,
-                                            .patterns = env->patterns,
+                                            .means = {env->patterns, &files.values},
                                             .scratch = env->path_scratch,
                                             .scratch_bytes = env->path_scratch_bytes,
                                             .peer_fits = exchange_peer_fits,
@@ -107,7 +137,7 @@ static void exchange_find_route(struct exchange *exchange)
         break;
     case ROUTE_UNDECIDED:
         exchange->route = found.route;
-        exchange_refuse(exchange, OUTCOME_UNDECIDED, found.why);
+        exchange_refuse_undecided(exchange, found.why, files.failed);
         break;
     case ROUTE_NONE:
         if (exchange_observe(exchange, "no route matches"))

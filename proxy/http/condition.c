@@ -12,8 +12,17 @@ struct condition_found {
 void condition_deinit(struct condition *condition)
 {
     free(condition->name);
-    free(condition->value);
+    template_free(condition->value);
     pattern_free(condition->pattern);
+}
+
+static bool condition_is_same_value(const struct template *a, const struct template *b)
+{
+    bool same = a->n_pieces == b->n_pieces;
+
+    for (size_t i = 0; same && i < a->n_pieces; i++)
+        same = a->pieces[i].kind == b->pieces[i].kind && text_equal(a->pieces[i].text, b->pieces[i].text);
+    return same;
 }
 
 bool condition_is_same(const struct condition *a, const struct condition *b)
@@ -21,22 +30,53 @@ bool condition_is_same(const struct condition *a, const struct condition *b)
     if (a->kind != b->kind || strcmp(a->name, b->name) != 0)
         return false;
     if (a->kind == CONDITION_EQUALS)
-        return strcmp(a->value, b->value) == 0;
+        return condition_is_same_value(a->value, b->value);
     return a->kind != CONDITION_FITS || strcmp(pattern_text(a->pattern), pattern_text(b->pattern)) == 0;
 }
 
-/* In a time that says nothing of where they differ: the value may be a secret. */
-static bool condition_equal(struct text given, struct text wanted)
+/* What a piece stands for; false when it cannot be told. */
+static bool condition_piece(const struct template_piece *piece, const struct condition_means *means,
+                            struct text *ret_text)
 {
-    unsigned char different = given.length != wanted.length;
+    if (piece->kind != TEMPLATE_FILE) {
+        *ret_text = piece->text;
+        return true;
+    }
+    return means->values && means->values->file && means->values->file(means->values, piece, ret_text);
+}
 
-    for (size_t i = 0; i < given.length; i++)
-        different |= (unsigned char)(given.data[i] ^ (wanted.length > 0 ? wanted.data[i % wanted.length] : 0));
-    return !different;
+/* Whether they are equal, in a time that says nothing of where they differ: the value may be a secret. */
+static enum condition_verdict condition_compare(struct text given, const struct template *wanted,
+                                                const struct condition_means *means)
+{
+    unsigned char different = 0;
+    size_t at = 0;
+
+    for (size_t i = 0; i < wanted->n_pieces; i++) {
+        struct text piece;
+
+        if (!condition_piece(&wanted->pieces[i], means, &piece))
+            return CONDITION_UNDECIDED;
+        for (size_t j = 0; j < piece.length; j++, at++)
+            different |= (unsigned char)(piece.data[j] ^ (given.length > 0 ? given.data[at % given.length] : 0));
+    }
+    return different || at != given.length ? CONDITION_FAILS : CONDITION_HOLDS;
+}
+
+static enum condition_verdict condition_judge_value(const struct condition *condition,
+                                                    const struct condition_found *found,
+                                                    const struct condition_means *means, const char **ret_why)
+{
+    enum condition_verdict verdict =
+        found->any ? condition_compare(found->value, condition->value, means) : CONDITION_FAILS;
+
+    if (verdict == CONDITION_UNDECIDED)
+        *ret_why = "a file that a condition refers to cannot be used";
+    return verdict;
 }
 
 static enum condition_verdict condition_judge(const struct condition *condition, const struct condition_found *found,
-                                              struct pattern_memory *memory, const char **ret_why)
+                                              const struct condition_means *means, const char **ret_why)
 {
     bool holds = false;
 
@@ -52,10 +92,9 @@ static enum condition_verdict condition_judge(const struct condition *condition,
         holds = found->any;
         break;
     case CONDITION_EQUALS:
-        holds = found->any && condition_equal(found->value, text_of(condition->value));
-        break;
+        return condition_judge_value(condition, found, means, ret_why);
     case CONDITION_FITS:
-        switch (found->any ? pattern_match(condition->pattern, found->value, memory) : PATTERN_DOES_NOT) {
+        switch (found->any ? pattern_match(condition->pattern, found->value, means->memory) : PATTERN_DOES_NOT) {
         case PATTERN_FITS:
             holds = true;
             break;
@@ -73,7 +112,7 @@ static enum condition_verdict condition_judge(const struct condition *condition,
 /* ---- fields ---- */
 
 enum condition_verdict condition_on_fields(const struct condition *condition, const struct fields *fields,
-                                           struct pattern_memory *memory, const char **ret_why)
+                                           const struct condition_means *means, const char **ret_why)
 {
     struct text name = text_of(condition->name);
     struct condition_found found = {0};
@@ -90,7 +129,7 @@ enum condition_verdict condition_on_fields(const struct condition *condition, co
         found.any = true;
         found.value = field->value;
     }
-    return condition_judge(condition, &found, memory, ret_why);
+    return condition_judge(condition, &found, means, ret_why);
 }
 
 /* ---- the query ---- */
@@ -183,7 +222,7 @@ static void condition_look_at(struct text name, struct text piece, char *scratch
 }
 
 enum condition_verdict condition_on_query(const struct condition *condition, struct text query, char *scratch,
-                                          struct pattern_memory *memory, const char **ret_why)
+                                          const struct condition_means *means, const char **ret_why)
 {
     struct condition_found found = {0};
 
@@ -194,5 +233,5 @@ enum condition_verdict condition_on_query(const struct condition *condition, str
         condition_look_at(text_of(condition->name), piece, scratch + used, &found);
         used += piece.length + 1;
     }
-    return condition_judge(condition, &found, memory, ret_why);
+    return condition_judge(condition, &found, means, ret_why);
 }

@@ -8,6 +8,7 @@
 
 #include "proxy/http/fields.h"
 #include "proxy/http/pattern.h"
+#include "proxy/http/template.h"
 
 enum condition_kind {
     CONDITION_ABSENT,
@@ -19,7 +20,7 @@ enum condition_kind {
 struct condition {
     char *name; /* of the field, in any case; of the parameter, decoded. Owned, like the others */
     enum condition_kind kind;
-    char *value;             /* EQUALS */
+    struct template *value;  /* EQUALS: a text, or what files hold at the moment */
     struct pattern *pattern; /* FITS */
 };
 
@@ -31,14 +32,20 @@ bool condition_is_same(const struct condition *a, const struct condition *b);
 
 enum condition_verdict { CONDITION_HOLDS, CONDITION_FAILS, CONDITION_UNDECIDED };
 
+/* What one thread needs for telling. Both are borrowed. */
+struct condition_means {
+    struct pattern_memory *memory;
+    struct template_values *values; /* its `file` tells what files hold; NULL: no condition refers to one */
+};
+
 /* Dropped fields are not there, but for Upgrade. *ret_why says, on UNDECIDED, what could not be told: a static
  * sentence.
  */
 enum condition_verdict condition_on_fields(const struct condition *condition, const struct fields *fields,
-                                           struct pattern_memory *memory, const char **ret_why);
+                                           const struct condition_means *means, const char **ret_why);
 /* `query` is what follows the "?"; `scratch` has room for as many bytes. Names and values are decoded: "+" is a space.
  */
 enum condition_verdict condition_on_query(const struct condition *condition, struct text query, char *scratch,
-                                          struct pattern_memory *memory, const char **ret_why);
+                                          const struct condition_means *means, const char **ret_why);
 
 #endif

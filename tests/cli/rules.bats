@@ -215,3 +215,43 @@ logged() { # PATTERN
     [ "$status" -ne 0 ]
     grep -q 'refused: ambiguous_path, status 400' <<<"$output"
 }
+
+@test "rules: a condition may be what a file holds at the moment, and nobody passes while it holds nothing" {
+    configure_routes '{ "name": "keyed", "match": { "headers": { "X-Key": "k-${file:'"$dir"'/key}" } }, "respond": { "status": 200 } },
+        { "name": "asked", "match": { "query": { "key": "${file:'"$dir"'/key}" } }, "respond": { "status": 201 } }, { "deny": {} }'
+    echo first >"$dir/key"
+    start_porthole run
+    [ "$(status_of /x -H 'X-Key: k-first')" = 200 ]
+    [ "$(status_of /x -H 'X-Key: first')" = 403 ]
+    [ "$(status_of /x -H 'X-Key: k-firs')" = 403 ]
+    [ "$(status_of /x -H 'X-Key: k-firsT')" = 403 ]
+    [ "$(status_of /x -H 'X-Key;')" = 403 ]
+    [ "$(status_of '/x?key=first')" = 201 ]
+    echo second >"$dir/new" && mv "$dir/new" "$dir/key"
+    eventually key_is second
+    [ "$(status_of /x -H 'X-Key: k-first')" = 403 ]
+    [ "$(status_of '/x?key=first')" = 403 ]
+    : >"$dir/key"
+    eventually test_status 500 /x -H 'X-Key: k-'
+    logged 'outcome="secret_unusable" reason=".*/key.* route="keyed"'
+    [ "$(status_of '/x?key=')" = 500 ]
+    [ "$(status_of /x)" = 403 ]
+    ! grep -q -e first -e second "$dir/run.err"
+    run "$porthole" check "$dir/porthole.json" --print
+    [[ $output == *'"x-key": "k-${file:'"$dir"'/key}"'* ]]
+    echo third >"$dir/key"
+    "$porthole" check "$dir/porthole.json" --explain 'GET /x' --header 'X-Key: k-third' >"$dir/explained"
+    grep -q 'route 1, keyed: taken' "$dir/explained"
+    run "$porthole" check "$dir/porthole.json" --explain 'GET /x' --header 'X-Key: k-other'
+    [[ $status -eq 1 && $output == *'route 1, keyed: no, by match.headers'* && $output != *third* ]]
+}
+
+key_is() { # CONTENT
+    test_status 200 /x -H "X-Key: k-$1"
+}
+
+test_status() { # STATUS PATH [CURL-OPTION...]
+    local wanted=$1
+    shift
+    [ "$(status_of "$@")" = "$wanted" ]
+}

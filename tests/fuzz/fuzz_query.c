@@ -61,6 +61,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
     char *text = malloc(size + 1), *rest = text, *name, *value, *scratch, *copy;
     struct condition condition = {.kind = CONDITION_EQUALS}, present = {.kind = CONDITION_PRESENT};
+    const struct condition_means means = {NULL, NULL};
     const char *why = NULL;
     bool equal = false;
     unsigned n;
@@ -76,13 +77,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
         return 0;
     }
     condition.name = present.name = name;
-    condition.value = value;
+    condition.value = template_of_literal(value);
+    assert(condition.value);
     scratch = malloc(strlen(rest) + 1);
     copy = strdup(rest);
     assert(scratch && copy);
-    verdict = condition_on_query(&condition, text_of(rest), scratch, NULL, &why);
+    verdict = condition_on_query(&condition, text_of(rest), scratch, &means, &why);
     assert((verdict == CONDITION_UNDECIDED) == (why != NULL));
-    is_there = condition_on_query(&present, text_of(rest), scratch, NULL, &why);
+    is_there = condition_on_query(&present, text_of(rest), scratch, &means, &why);
     assert((verdict == CONDITION_UNDECIDED) == (is_there == CONDITION_UNDECIDED));
     n = count(copy, name, value, &equal);
     assert(n < 2 || verdict == CONDITION_UNDECIDED);
@@ -90,6 +92,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     assert(verdict != CONDITION_FAILS || n == 0 || !equal);
     assert(is_there != CONDITION_HOLDS || n == 1);
     assert(is_there != CONDITION_FAILS || n == 0);
+    template_free(condition.value);
     free(scratch);
     free(copy);
     free(text);

@@ -42,7 +42,7 @@ static int route_of(const struct listener_config *listener, const struct request
     size_t n = 2 * request->origin.length; /* exactly: a sanitizer sees a byte more */
     struct route_question question = {.listener = listener,
                                       .request = request,
-                                      .patterns = patterns,
+                                      .means = {patterns, NULL},
                                       .scratch = malloc(n),
                                       .scratch_bytes = n,
                                       .peer_fits = is_uid_1000};
@@ -292,7 +292,7 @@ static void test_route_by_pattern_sees_the_whole_path(void **state)
 
 static void test_route_by_field(void **state)
 {
-    struct condition key = {.name = "x-key", .kind = CONDITION_EQUALS, .value = "secret"};
+    struct condition key = {.name = "x-key", .kind = CONDITION_EQUALS, .value = template_of_literal("secret")};
     struct condition none = {.name = "x-debug", .kind = CONDITION_ABSENT};
     struct route_config routes[] = {{.headers = &key, .n_headers = 1}, {.headers = &none, .n_headers = 1}};
     struct listener_config listener = listener_of(routes, 2);
@@ -325,12 +325,13 @@ static void test_route_by_field(void **state)
             items[request.fields.n_items++] = field_of(text_of(cases[i].names[n]), text_of(cases[i].values[n]));
         check_request(&listener, &request, cases[i].route);
     }
+    template_free(key.value);
 }
 
 /* What is not forwarded does not count. */
 static void test_route_by_field_does_not_see_what_is_dropped(void **state)
 {
-    struct condition key = {.name = "x-key", .kind = CONDITION_EQUALS, .value = "secret"};
+    struct condition key = {.name = "x-key", .kind = CONDITION_EQUALS, .value = template_of_literal("secret")};
     struct route_config routes[] = {{.headers = &key, .n_headers = 1}};
     struct listener_config listener = listener_of(routes, 1);
     struct field items[] = {field_of(TEXT_LITERAL("X-Key"), TEXT_LITERAL("secret"))};
@@ -339,11 +340,12 @@ static void test_route_by_field_does_not_see_what_is_dropped(void **state)
     (void)state;
     items[0].drop = true;
     check_request(&listener, &request, NONE);
+    template_free(key.value);
 }
 
 static void test_route_by_query(void **state)
 {
-    struct condition kind = {.name = "a b", .kind = CONDITION_EQUALS, .value = "x&y"};
+    struct condition kind = {.name = "a b", .kind = CONDITION_EQUALS, .value = template_of_literal("x&y")};
     struct condition all = {.name = "all", .kind = CONDITION_PRESENT};
     struct condition none = {.name = "force", .kind = CONDITION_ABSENT};
     struct route_config routes[] = {
@@ -378,6 +380,7 @@ static void test_route_by_query(void **state)
 
     (void)state;
     CHECK(routes, rows);
+    template_free(kind.value);
 }
 
 static void test_route_by_peer(void **state)
