@@ -10,57 +10,11 @@
 
 #include "proxy/http/json_keys.h"
 #include "proxy/http/json_string.h"
+#include "tests/fuzz/json_fold.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 
 #define FLAGS (JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL)
-
-/* Another folding: what decoders take for one letter becomes that, each two or three bytes as one. In place. */
-static void fold(char *text)
-{
-    static const char *const others[][2] = {
-        {"\xc5\xbf", "s"}, {"\xe2\x84\xaa", "k"}, {"\xc4\xb0", "i"}, {"\xc4\xb1", "i"}};
-    char *out = text;
-
-    while (*text) {
-        size_t length = 0;
-
-        for (size_t i = 0; i < 4 && length == 0; i++) {
-            if (strncmp(text, others[i][0], strlen(others[i][0])) != 0)
-                continue;
-            length = strlen(others[i][0]);
-            *out++ = others[i][1][0];
-        }
-        if (length == 0) {
-            *out++ = (char)(*text >= 'A' && *text <= 'Z' ? *text + 'a' - 'A' : *text);
-            length = 1;
-        }
-        text += length;
-    }
-    *out = '\0';
-}
-
-static bool has_alike(json_t *value)
-{
-    json_t *seen = json_object(), *member;
-    bool alike = false;
-    const char *key;
-    size_t i;
-
-    json_object_foreach(value, key, member)
-    {
-        char *folded = strdup(key);
-
-        assert(folded);
-        fold(folded);
-        alike = alike || json_object_get(seen, folded) || has_alike(member);
-        json_object_set_new(seen, folded, json_null());
-        free(folded);
-    }
-    json_array_foreach(value, i, member) alike = alike || has_alike(member);
-    json_decref(seen);
-    return alike;
-}
 
 static void compare_string(const struct json_tape *tape, const struct json_token *token, const char *text,
                            size_t length)
@@ -151,7 +105,7 @@ static void judge(struct json_tape *tape)
         wrong = json_keys_check(tape, &no_names, slots, &at, &name);
         assert(!name && at <= tape->text.length);
         if (value)
-            assert((wrong != NULL) == has_alike(value));
+            assert((wrong != NULL) == json_fold_has_alike(value));
         else if (json_error_code(&error) == json_error_duplicate_key)
             assert(wrong);
     }
