@@ -310,8 +310,9 @@ void read_complete_modifiers(struct reader *reader, const struct place *at, stru
         read_check_edits_peer(reader, at, "response_headers", responses);
     }
     read_check_ambiguity(reader, at, route);
+    route->modifies_answer = edits_are_any(responses);
     route->modifies_request = edits_are_any(requests) || rewrite_is_any(&route->rewrite);
     if (bytes > snapshot->edit_bytes &&
-        (route->modifies_request || edits_are_any(responses) || route->action == ROUTE_REDIRECT))
+        (route->modifies_request || route->modifies_answer || route->action == ROUTE_REDIRECT))
         snapshot->edit_bytes = bytes;
 }

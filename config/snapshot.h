@@ -111,6 +111,7 @@ struct route_config {
     struct edits request_headers, response_headers; /* what is changed on the way */
     struct rewrite rewrite;
     bool modifies_request;       /* by request_headers or rewrite */
+    bool modifies_answer;        /* by response_headers */
     struct route_answer respond; /* ROUTE_RESPOND */
     struct route_answer deny;    /* ROUTE_DENY */
     struct {

@@ -42,10 +42,12 @@ static bool text_is_quoted_well(struct text s)
 static void forward_fields(const struct request *request, const struct forward *forward, struct head_writer *writer,
                            struct forward_seen *ret_seen)
 {
+    const struct edits *edits = forward->edit ? forward->edit->edits : NULL;
+
     for (size_t i = 0; i < request->fields.n_items; i++) {
         const struct field *field = &request->fields.items[i];
 
-        if (field->drop || (forward->edit && edits_hide(forward->edit->edits, field->name)))
+        if (field->drop || (edits && edits_hide(edits, field->name)))
             continue;
         switch (field->id) {
         case FIELD_HOST:
