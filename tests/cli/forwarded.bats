@@ -41,12 +41,13 @@ fields() { # COMMAND-BEFORE-CURL...
 }
 
 @test "forwarded: a client of a TCP listener is not taken at its word either, and its address is told" {
+    port=$(/usr/bin/python3 -c 'import socket; s = socket.create_server(("127.0.0.1", 0)); print(s.getsockname()[1])')
     configure
-    sed -i 's|"bind": "[^"]*"|"bind": "tcp:127.0.0.1:18743"|' "$dir/porthole.json"
+    sed -i "s|\"bind\": \"[^\"]*\"|\"bind\": \"tcp:127.0.0.1:$port\"|" "$dir/porthole.json"
     start_target
     background run "$porthole" run -c "$dir/porthole.json"
-    "$porthole" probe --wait 30s tcp:127.0.0.1:18743
-    curl --silent "${claims[@]}" -H 'X-Forwarded-For: 192.0.2.4' http://127.0.0.1:18743/fields >"$dir/fields"
+    "$porthole" probe --wait 30s "tcp:127.0.0.1:$port"
+    curl --silent "${claims[@]}" -H 'X-Forwarded-For: 192.0.2.4' "http://127.0.0.1:$port/fields" >"$dir/fields"
     grep -qx 'x-forwarded-for=127.0.0.1' "$dir/fields"
     grep -q '^forwarded=for=127.0.0.1;' "$dir/fields"
     ! grep '192\.0\.2' "$dir/fields"
