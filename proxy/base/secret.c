@@ -61,17 +61,19 @@ static void secret_refuse(struct secret *secret, int error_number, const char *w
     secret->mark = (struct secret_mark){0};
 }
 
-/* NULL when all of it may stand in a field. */
+/* NULL when all of it may stand in a field. White space alone is nothing there (RFC 9110 5.5). */
 static const char *secret_check(const char *data, size_t length)
 {
-    if (length == 0)
-        return "is empty";
+    bool any = false;
+
     if (length > SECRET_MOST_BYTES)
         return "has more than 64 KiB";
-    for (size_t i = 0; i < length; i++)
+    for (size_t i = 0; i < length; i++) {
         if (((unsigned char)data[i] < 0x20 && data[i] != '\t') || data[i] == 0x7f)
             return "has a control character (a line feed is allowed at its end only)";
-    return NULL;
+        any = any || (data[i] != ' ' && data[i] != '\t');
+    }
+    return any ? NULL : "is empty";
 }
 
 /* A count, or a negative errno. The file may grow or shrink meanwhile. */

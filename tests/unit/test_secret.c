@@ -161,8 +161,8 @@ static void test_secret_unusable_content_is_none(void **state)
         size_t length;
         const char *why;
     } rows[] = {
-        {"", 0, "empty"},       {"\n", 1, "empty"},     {"a\r\n", 3, "control"}, {"a\nb", 3, "control"},
-        {"a\0b", 3, "control"}, {"\x01", 1, "control"}, {"a\x7f", 2, "control"},
+        {"", 0, "empty"},       {"\n", 1, "empty"},     {" \t\n", 3, "empty"},  {"a\r\n", 3, "control"},
+        {"a\nb", 3, "control"}, {"a\0b", 3, "control"}, {"\x01", 1, "control"}, {"a\x7f", 2, "control"},
     };
     struct rig *rig = *state;
 
