@@ -67,15 +67,23 @@ static void review_file(struct review *review, const char *path, const char *poi
     secret_deinit(&secret);
 }
 
+static void review_value(struct review *review, const struct template *value, const char *pointer)
+{
+    for (size_t i = 0; value && i < value->n_pieces; i++)
+        if (value->pieces[i].kind == TEMPLATE_FILE)
+            review_file(review, value->pieces[i].text.data, pointer);
+}
+
 static void review_edits(struct review *review, const struct edit_list *list, const char *pointer)
 {
-    for (size_t i = 0; i < list->n_items; i++) {
-        const struct template *value = list->items[i].value;
+    for (size_t i = 0; i < list->n_items; i++)
+        review_value(review, list->items[i].value, pointer);
+}
 
-        for (size_t j = 0; j < value->n_pieces; j++)
-            if (value->pieces[j].kind == TEMPLATE_FILE)
-                review_file(review, value->pieces[j].text.data, pointer);
-    }
+static void review_conditions(struct review *review, const struct condition *conditions, size_t n, const char *pointer)
+{
+    for (size_t i = 0; i < n; i++)
+        review_value(review, conditions[i].value, pointer);
 }
 
 static void review_fields(struct review *review, const struct listener_config *listener,
@@ -83,6 +91,10 @@ static void review_fields(struct review *review, const struct listener_config *l
 {
     char pointer[REVIEW_POINTER_BYTES];
 
+    review_conditions(review, route->headers, route->n_headers,
+                      review_pointer(pointer, listener, route, "/match/headers"));
+    review_conditions(review, route->queries, route->n_queries,
+                      review_pointer(pointer, listener, route, "/match/query"));
     review_edits(review, &route->request_headers.set, review_pointer(pointer, listener, route, "/request_headers/set"));
     review_edits(review, &route->request_headers.add, review_pointer(pointer, listener, route, "/request_headers/add"));
     review_edits(review, &route->response_headers.set,
