@@ -78,12 +78,12 @@ static void fetch_begin(struct exchange *exchange)
     upstream_init(upstream, exchange->env->loop, &exchange->env->store, fetch_on_change);
     upstream->interim = fetch_on_interim;
     upstream->ticket.uid = exchange->client->uid;
-    if (modify_request(exchange))
-        upstream_start(upstream, generation_target(exchange->generation, exchange->target_config), exchange->times,
-                       request, &exchange->forward);
-    if (exchange_failed(exchange))
-        ;
-    else if (request->body == BODY_NONE)
+    /* One that cannot be written is refused: what is still to come of it is read over. */
+    if (!modify_request(exchange))
+        return;
+    upstream_start(upstream, generation_target(exchange->generation, exchange->target_config), exchange->times, request,
+                   &exchange->forward);
+    if (request->body == BODY_NONE)
         exchange_move(exchange, EXCHANGE_WAITING);
     else if (request->expect_continue)
         upstream_flush(upstream);

@@ -130,12 +130,23 @@ static bool modifier_keep_request(struct modifier *modifier, const struct edits 
     return true;
 }
 
+/* A target that knows TRACE gives the request back to the client, with what a file of ours holds (RFC 9110 9.3.8). */
+static bool modify_would_be_told(const struct exchange *exchange, const struct edits *edits)
+{
+    return text_equal(exchange->request.method, TEXT_LITERAL("TRACE")) &&
+           edits_kinds(edits) & TEMPLATE_BIT(TEMPLATE_FILE);
+}
+
 static __attribute__((noinline)) bool modify_request_by(struct exchange *exchange, const struct route_config *route)
 {
     enum template_verdict verdict;
     struct modifier modifier;
     size_t n_origin;
 
+    if (modify_would_be_told(exchange, &route->request_headers)) {
+        exchange_refuse(exchange, OUTCOME_NOT_SUPPORTED, "the answer to TRACE would tell what a file holds");
+        return false;
+    }
     modifier_init(&modifier, exchange, exchange->generation->edit_bytes);
     if (rewrite_is_any(&route->rewrite) && !modifier_rewrite(&modifier, &route->rewrite))
         return false;

@@ -28,6 +28,8 @@ has_status() { # STATUS
     run "$porthole" check -c "$dir/porthole.json"
     [ "$status" -eq 0 ]
     grep -q "warning: /listeners/0/routes/0/request_headers/set: requests are answered with 500 until this file can be used: $dir/token: No such file or directory" <<<"$output"
+    sed 's#"target"#"match": { "headers": { "X-Key": "${file:/nonexistent/key}" } }, "target"#' "$dir/porthole.json" >"$dir/two.json"
+    "$porthole" check -c "$dir/two.json" 2>&1 | grep -q "warning: /listeners/0/routes/0/match/headers: requests .*/nonexistent/key: No such file"
     start_porthole run
     grep -q " warn .*until this file can be used: $dir/token: No such file" "$dir/run.err"
     [ "$(status_of /fields)" = 500 ]
@@ -113,4 +115,14 @@ has_status() { # STATUS
     "$porthole" check -c "$dir/porthole.json" --explain 'GET /' >"$dir/explained"
     grep -qF "Bearer (what the file holds)" "$dir/explained"
     ! grep -q the-token "$dir/run.err" "$dir/run.out" "$dir/access.log" "$dir/printed" "$dir/explained" "$dir/body"
+}
+
+@test "secret: TRACE, whose answer would give it back, is not forwarded with it" {
+    configure
+    echo the-token >"$dir/token"
+    start_target
+    start_porthole run
+    [ "$(status_of /fields --request TRACE)" = 501 ]
+    jq -e '.outcome == "not_supported"' "$dir/body"
+    ! grep -q /fields "$dir/target.out"
 }
