@@ -19,10 +19,13 @@
 #include "proxy/base/sha256.h"
 #include "proxy/http/condition.h"
 #include "proxy/http/edits.h"
+#include "proxy/http/json_rule.h"
 #include "proxy/http/rewrite.h"
 
 #define SIZE_UNLIMITED UINT64_MAX
 #define OWNER_UNCHANGED ((uint32_t)-1)
+
+struct json_rules;
 
 /* One entry of peers.allow, peers.deny or forwarded.trust: everything that is given must match. */
 struct peer_rule {
@@ -110,8 +113,15 @@ struct route_config {
     } rate;
     struct edits request_headers, response_headers; /* what is changed on the way */
     struct rewrite rewrite;
-    bool modifies_request;       /* by request_headers or rewrite */
-    bool modifies_answer;        /* by response_headers */
+    bool modifies_request; /* by request_headers or rewrite */
+    bool modifies_answer;  /* by response_headers */
+    bool has_body;
+    struct {
+        struct json_rule *rules; /* the body is JSON, of which all of these hold */
+        size_t n_rules;
+        uint64_t max_bytes;
+        struct json_rules *ready; /* owned: these rules, made ready; NULL without has_body */
+    } body;
     struct route_answer respond; /* ROUTE_RESPOND */
     struct route_answer deny;    /* ROUTE_DENY */
     struct {

@@ -5,6 +5,7 @@
 #include "config/keys.h"
 #include "config/route_index.h"
 #include "config/snapshot.h"
+#include "proxy/http/json_tree.h"
 
 struct snapshot *snapshot_ref(struct snapshot *snapshot)
 {
@@ -19,6 +20,7 @@ struct snapshot *snapshot_ref(struct snapshot *snapshot)
 static void snapshot_free_route(struct route_config *route)
 {
     rate_free(route->rate.buckets);
+    json_rules_free(route->body.ready);
     free(route->respond.content);
 }
 

@@ -7,12 +7,23 @@
 #include <assert.h>
 
 #include "proxy/exchange/exchange.h"
+#include "proxy/exchange/held.h"
 #include "proxy/exchange/modify.h"
 #include "proxy/exchange/state.h"
 #include "proxy/http/trailers.h"
 
 static_assert((int)SOURCE_WAIT == UPSTREAM_WAIT && (int)SOURCE_END == UPSTREAM_END && (int)SOURCE_CUT == UPSTREAM_CUT,
               "what reading returns is handed on as it is");
+
+/* Of a body that was held: in one piece, and in one turn. */
+#define FETCH_PIECE_BYTES ((size_t)16 << 10)
+#define FETCH_TURN_BYTES ((size_t)256 << 10)
+
+/* Whether some of a body that was held can go on. */
+static bool fetch_may_feed(const struct exchange *exchange)
+{
+    return exchange->held && exchange->request_ended && upstream_takes_body(&exchange->upstream);
+}
 
 /* Whether all is well; there may be something to do at the end of the round. */
 static bool fetch_settle(struct exchange *exchange)
@@ -21,7 +32,7 @@ static bool fetch_settle(struct exchange *exchange)
         exchange_fail_as(exchange, &exchange->upstream.failure);
         return false;
     }
-    if (upstream_wants_turn(&exchange->upstream) && !list_linked(&exchange->ready))
+    if ((upstream_wants_turn(&exchange->upstream) || fetch_may_feed(exchange)) && !list_linked(&exchange->ready))
         list_append(&exchange->env->ready, &exchange->ready);
     return true;
 }
@@ -121,10 +132,29 @@ static void fetch_end_of_body(struct exchange *exchange, const struct fields *tr
     fetch_settle(exchange);
 }
 
+/* A body that was held goes on as the target takes it. */
+static void fetch_feed(struct exchange *exchange)
+{
+    struct upstream *upstream = &exchange->upstream;
+
+    for (size_t n = 0; n < FETCH_TURN_BYTES && fetch_may_feed(exchange) && !failure_is_set(&upstream->failure);) {
+        struct text piece = held_take(exchange->held, FETCH_PIECE_BYTES);
+
+        if (piece.length > 0) {
+            upstream_send_body(upstream, piece.data, piece.length);
+        } else {
+            upstream_end_body(upstream, held_trailers(exchange->held));
+            exchange->held = held_free(exchange->held);
+        }
+        n += piece.length;
+    }
+}
+
 static void fetch_turn(struct exchange *exchange)
 {
     bool more = exchange->upstream.response_half.more;
 
+    fetch_feed(exchange);
     upstream_turn(&exchange->upstream);
     if (fetch_settle(exchange) && more)
         exchange->client->wake(exchange->client);
@@ -241,6 +271,7 @@ static const struct fields *fetch_trailers(struct exchange *exchange)
 static void fetch_end(struct exchange *exchange)
 {
     upstream_deinit(&exchange->upstream);
+    exchange->held = held_free(exchange->held);
 }
 
 const struct exchange_source fetch_source = {

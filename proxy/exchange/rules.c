@@ -1,41 +1,13 @@
 #include "proxy/exchange/rules.h"
 
+#include "proxy/exchange/denial.h"
 #include "proxy/exchange/exchange.h"
 #include "proxy/exchange/fetch.h"
+#include "proxy/exchange/judge.h"
 #include "proxy/exchange/redirect.h"
-#include "proxy/exchange/report.h"
 #include "proxy/exchange/respond.h"
 #include "proxy/exchange/route.h"
 #include "proxy/exchange/state.h"
-
-/* Where the listener only observes, what its routes refuse goes to the target that it names for that, and is told. */
-static bool exchange_observe(struct exchange *exchange, const char *reason)
-{
-    const struct target_config *target = exchange->client->listener->observe;
-    struct record record;
-
-    if (!target)
-        return false;
-    if (exchange->observed)
-        return true;
-    exchange->observed = true;
-    exchange->target_config = target;
-    exchange->times = &target->times;
-    if (recorder_has_room_for_rules(&exchange->env->recorder)) {
-        record = exchange_describe(exchange, OUTCOME_OBSERVED, false);
-        record.reason = reason;
-        recorder_tell_early(&exchange->env->recorder, &record);
-    }
-    return true;
-}
-
-bool exchange_deny(struct exchange *exchange, const char *reason)
-{
-    if (exchange_observe(exchange, reason))
-        return false;
-    exchange_refuse(exchange, OUTCOME_DENIED, reason);
-    return true;
-}
 
 /* What the route allows of a request. */
 static bool exchange_is_within_limits(struct exchange *exchange, const struct route_config *route)
@@ -45,6 +17,8 @@ static bool exchange_is_within_limits(struct exchange *exchange, const struct ro
 
     if (route->has_limit_body)
         exchange->limit_body_bytes = route->limit_body_bytes;
+    if (route->has_body && route->body.max_bytes < exchange->limit_body_bytes)
+        exchange->limit_body_bytes = route->body.max_bytes;
     if (request->body == BODY_LENGTH && request->content_length > exchange->limit_body_bytes) {
         exchange_refuse(exchange, OUTCOME_BODY_TOO_LARGE, NULL);
         return false;
@@ -70,7 +44,7 @@ static void exchange_take_route(struct exchange *exchange, const struct route_co
         return;
     exchange->target_config = route->target;
     exchange->times = route->has_times || !route->target ? &route->times : &route->target->times;
-    exchange->source = sources[route->action];
+    exchange->source = route->has_body ? &judge_source : sources[route->action];
     if (route->action == ROUTE_DENY && exchange_observe(exchange, NULL))
         exchange->source = &fetch_source;
 }

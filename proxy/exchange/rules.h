@@ -9,8 +9,4 @@ struct exchange;
 /* Finds the route, and with it the source; a request that none takes is refused. Once the head was found good. */
 void exchange_rule(struct exchange *exchange);
 
-/* The rules refuse what the route has let in so far (reason: which one; for the log). False where the listener only
- * observes: that was told, and the exchange goes on. */
-bool exchange_deny(struct exchange *exchange, const char *reason);
-
 #endif

@@ -27,6 +27,8 @@ enum exchange_state { EXCHANGE_NEW, EXCHANGE_RECEIVING, EXCHANGE_WAITING, EXCHAN
 
 extern const struct state_machine exchange_machine;
 
+struct held;
+
 struct exchange {
     struct exchange_env *env; /* borrowed */
     struct exchange_client *client;
@@ -54,6 +56,7 @@ struct exchange {
     struct forward forward;
     struct list ready;   /* in env.ready, or alone */
     void *request_block; /* owned; what the route makes of the request, or a Location; NULL: nothing, like the next */
+    struct held *held;   /* owned; a body that rules judge, until the target has it; NULL: none */
     struct field *answer_block; /* owned; and of the answer's fields */
     char id[ID_BYTES];          /* up to here, all is zero at first */
     struct failure failure;

@@ -65,17 +65,17 @@ const char *file_path_check_prefix(struct text prefix)
     struct text rest, segment;
 
     if (prefix.length == 0 || prefix.data[0] != '/')
-        return "no \"/\" at its beginning";
+        return "has no \"/\" at its beginning";
     if (memchr(prefix.data, '\\', prefix.length))
-        return "a backslash";
+        return "has a backslash";
     if (memchr(prefix.data, ':', prefix.length))
-        return "a colon, at which paths end here";
+        return "has a colon, at which paths end here";
     rest = (struct text){prefix.data + 1, prefix.length - 1};
     while (file_path_next(&rest, &segment)) {
         if (text_equal(segment, TEXT_LITERAL("..")) || text_equal(segment, TEXT_LITERAL(".")))
-            return "a \".\" or \"..\" segment";
+            return "has a \".\" or \"..\" segment";
         if (segment.length == 0 && rest.data)
-            return "an empty segment";
+            return "has an empty segment";
     }
     return NULL;
 }

@@ -14,7 +14,7 @@
  * whole for one path must not be led elsewhere. */
 bool file_path_is_below(struct text path, struct text prefix);
 
-/* NULL when a prefix is one, else what is wrong with it, a literal that reads behind "the path has". */
+/* NULL when a prefix is one, else what is wrong with it, a literal that reads behind "the path". */
 const char *file_path_check_prefix(struct text prefix);
 
 #endif

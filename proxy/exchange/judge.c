@@ -1,0 +1,161 @@
+/* Until it hands on, the target knows nothing of the exchange. A client that asks whether to send its body (Expect:
+ * 100-continue) is told yes by us, after the head was found good; the target is not asked then. What is refused is
+ * refused as exchange_deny does it, so that a listener that only observes lets it pass.
+ *
+ * How much may come is exchange_body's to see to: the route has made the limit of bodies as low as what may be held. */
+#include "proxy/exchange/judge.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "proxy/exchange/denial.h"
+#include "proxy/exchange/exchange.h"
+#include "proxy/exchange/fetch.h"
+#include "proxy/exchange/held.h"
+#include "proxy/exchange/state.h"
+#include "proxy/http/json_judge.h"
+#include "proxy/http/json_media.h"
+
+#define JUDGE_RETRY_AFTER_S 1
+
+/* From here on it is fetch's. */
+static void judge_hand_on(struct exchange *exchange)
+{
+    exchange->source = &fetch_source;
+    fetch_source.begin(exchange);
+}
+
+/* ---- the head ---- */
+
+static const char *judge_objection(const struct request *request)
+{
+    if (request->body == BODY_NONE || (request->body == BODY_LENGTH && request->content_length == 0))
+        return "there is no body to be judged";
+    return json_media_objection(&request->fields);
+}
+
+static void judge_begin(struct exchange *exchange)
+{
+    const struct request *request = &exchange->request;
+    const char *objection = judge_objection(request);
+    uint64_t most_bytes = exchange->limit_body_bytes;
+
+    if (objection) {
+        if (!exchange_deny(exchange, objection))
+            judge_hand_on(exchange);
+        return;
+    }
+    if (request->body == BODY_LENGTH && request->content_length < most_bytes)
+        most_bytes = request->content_length;
+    exchange->held = held_new(exchange->client->uid, most_bytes);
+    if (!exchange->held)
+        exchange_fail(exchange, OUTCOME_INTERNAL);
+}
+
+static enum exchange_verdict judge_expectation(const struct exchange *exchange UNUSED)
+{
+    return EXCHANGE_FORWARD;
+}
+
+/* ---- the body ---- */
+
+static bool judge_body(struct exchange *exchange, const char *data, size_t length)
+{
+    switch (held_add(exchange->held, data, length)) {
+    case HELD_DONE:
+        return true;
+    case HELD_FULL:
+        exchange->retry_after_s = JUDGE_RETRY_AFTER_S;
+        exchange_fail(exchange, OUTCOME_BODIES_FULL);
+        break;
+    case HELD_NO_MEMORY:
+        exchange_fail(exchange, OUTCOME_INTERNAL);
+        break;
+    }
+    return false;
+}
+
+/* Which rule, and the pointer it has, but nothing of what the client has sent. */
+static void judge_explain(const struct route_config *route, const struct json_finding *finding,
+                          char reason[FAILURE_REASON_BYTES])
+{
+    const char *at = finding->rule < route->body.n_rules ? route->body.rules[finding->rule].at : NULL;
+
+    if (at)
+        snprintf(reason, FAILURE_REASON_BYTES, "body.json[%zu]: %.80s %s", finding->rule, *at ? at : "the document",
+                 finding->what);
+    else if (finding->name)
+        snprintf(reason, FAILURE_REASON_BYTES,
+                 "body: the document has a key (byte %zu) that is like \"%.60s\", but is not it", finding->at,
+                 finding->name);
+    else
+        snprintf(reason, FAILURE_REASON_BYTES, "body: the document has %s (byte %zu)", finding->what, finding->at);
+}
+
+/* Whether the exchange may go on. */
+static bool judge_rules(struct exchange *exchange)
+{
+    const struct route_config *route = exchange->route;
+    struct text body = held_body(exchange->held);
+    void *memory = malloc(json_judge_bytes(route->body.ready, body.length));
+    char reason[FAILURE_REASON_BYTES];
+    struct json_finding finding;
+    bool good;
+
+    if (!memory) {
+        exchange_refuse(exchange, OUTCOME_INTERNAL, NULL);
+        return false;
+    }
+    good = json_judge(route->body.ready, body, memory, exchange->env->patterns, &finding);
+    free(memory);
+    if (good)
+        return true;
+    judge_explain(route, &finding, reason);
+    return !exchange_deny(exchange, reason);
+}
+
+static void judge_end_of_body(struct exchange *exchange, const struct fields *trailers)
+{
+    if (!judge_rules(exchange))
+        return;
+    if (trailers && !held_keep_trailers(exchange->held, trailers)) {
+        exchange_refuse(exchange, OUTCOME_INTERNAL, NULL);
+        return;
+    }
+    /* The client has been told by us. */
+    exchange->request.expect_continue = false;
+    judge_hand_on(exchange);
+}
+
+/* ---- there is never an answer ---- */
+
+static bool judge_never(const struct exchange *exchange UNUSED)
+{
+    return false;
+}
+
+static bool judge_answer(struct exchange *exchange UNUSED, struct answer *answer UNUSED)
+{
+    return false;
+}
+
+static void judge_end(struct exchange *exchange)
+{
+    exchange->held = held_free(exchange->held);
+}
+
+const struct exchange_source judge_source = {
+    .outcome = OUTCOME_PENDING,
+    .begin = judge_begin,
+    .expectation = judge_expectation,
+    .takes_body = source_always,
+    .body = judge_body,
+    .end_of_body = judge_end_of_body,
+    .turn = source_nothing,
+    .has_answer = judge_never,
+    .is_whole = judge_never,
+    .answer = judge_answer,
+    .read = source_cut,
+    .trailers = source_no_trailers,
+    .end = judge_end,
+};
