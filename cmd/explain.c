@@ -168,6 +168,8 @@ static void explain_limits(const struct explanation *explanation, const struct r
     uint64_t body = route->has_limit_body ? route->limit_body_bytes : explanation->listener->limit_body_bytes;
     char text[VALUE_BYTES];
 
+    if (route->has_body && route->body.max_bytes < body)
+        body = route->body.max_bytes;
     printf("limits: body %s", value_format(body, UNIT_BYTES, text));
     printf(", timeouts.response %s", value_format(times->response_ms, UNIT_MS, text));
     printf(", timeouts.idle %s\n", value_format(times->idle_ms, UNIT_MS, text));
@@ -329,6 +331,9 @@ static int explain_action(const struct explanation *explanation, const struct ro
         break;
     }
     explain_limits(explanation, route);
+    if (route->has_body)
+        printf("body: needed, of JSON, and refused unless %zu %s, which nobody asks here\n", route->body.n_rules,
+               route->body.n_rules == 1 ? "rule holds" : "rules hold");
     return explain_forward(explanation, route, route->target);
 }
 

@@ -108,6 +108,15 @@ static void key_free_conditions(const struct key *key, void *section)
     free(conditions);
 }
 
+static void key_free_values(const struct key *key, void *section)
+{
+    struct json_value *values = *(struct json_value **)key_field(key, section);
+
+    for (size_t i = 0; values && i < *key_count(key, section); i++)
+        json_value_deinit(&values[i]);
+    free(values);
+}
+
 static void key_free_elements(const struct key *key, void *section)
 {
     char *elements = *(char **)key_field(key, section);
@@ -144,6 +153,10 @@ void keys_deinit(const struct key *keys, void *section)
             break;
         case STORED_CONDITIONS:
             key_free_conditions(key, section);
+            break;
+        case STORED_VALUE:
+        case STORED_VALUES:
+            key_free_values(key, section);
             break;
         case STORED_TEMPLATE:
             template_free(*(struct template **)field);

@@ -27,6 +27,9 @@ enum key_storage {
     STORED_TARGET,     /* const struct target_config *, borrowed from the snapshot; NULL: not given */
     STORED_PATTERN,    /* struct pattern *, NULL: not given */
     STORED_CONDITIONS, /* struct condition * and a count */
+    STORED_INTEGER,    /* int64_t */
+    STORED_VALUE,      /* struct json_value * and a count, which is 1, or 0: not given */
+    STORED_VALUES,     /* the same, any count */
     STORED_EDITS,      /* struct edit_list */
     STORED_TEMPLATE,   /* struct template *, NULL: not given */
     STORED_SECTION,    /* in the same struct */
@@ -55,13 +58,13 @@ struct key {
     const char *name;
     enum key_type type;
     bool required;
-    size_t offset;                 /* of the field in the section */
-    size_t count;                  /* ADDRESSES, CONDITIONS, ARRAY, MAP: of the size_t that counts the elements */
-    size_t size;                   /* ARRAY, MAP: of an element */
-    const struct key *keys;        /* SECTION, SWITCH, CHOICE, ARRAY, MAP: of the inner object or of each element */
-    const struct limit *limit;     /* NUMBER: default and bounds */
-    const char *const *words;      /* WORD, CHOICE: ends with NULL */
-    const char *fallback;          /* BOOL, WORD, CHOICE, TEXT: the default; NULL: none */
+    size_t offset;             /* of the field in the section */
+    size_t count;              /* ADDRESSES, CONDITIONS, VALUES, ARRAY, MAP: of the size_t that counts the elements */
+    size_t size;               /* ARRAY, MAP: of an element */
+    const struct key *keys;    /* SECTION, SWITCH, CHOICE, ARRAY, MAP: of the inner object or of each element */
+    const struct limit *limit; /* NUMBER: default and bounds */
+    const char *const *words;  /* WORD, CHOICE: ends with NULL */
+    const char *fallback;      /* BOOL, WORD, CHOICE, TEXT: the default; NULL: none */
     const struct key_scope *scope; /* NULL: everywhere */
     bool inherited;                /* NUMBER: its default is that of another key, whose row of limits.def it shares */
     bool has_flag;

@@ -292,6 +292,38 @@ static const struct key keys_rate[] = {
     KEYS_END,
 };
 
+static const struct key keys_body_rule[] = {
+    KEY("at", JSON_POINTER, struct json_rule, at, .required = true,
+        .sentence =
+            "a pointer (RFC 6901) to what the rule is about; \"*\" stands for each element of an array, \"\" is "
+            "the document"),
+    KEY("optional", BOOL, struct json_rule, optional, .fallback = "false",
+        .sentence = "whether it will do that nothing is there"),
+    KEY("equals", JSON_VALUE, struct json_rule, equals, .count = offsetof(struct json_rule, n_equals),
+        .sentence = "it is this: null, a boolean, an integer, a string, [] or {}"),
+    KEY("in", JSON_VALUES, struct json_rule, in, .count = offsetof(struct json_rule, n_in),
+        .sentence = "it is one of these"),
+    KEY("prefix", PREFIXES, struct json_rule, prefixes,
+        .sentence = "it is a path, or one followed by a colon and more, that is one of these or below"),
+    KEY("regex", PATTERN, struct json_rule, regex,
+        .sentence = "it is a string that fits this regular expression (PCRE2) as a whole"),
+    KEY("at_least", INTEGER, struct json_rule, least, .has_flag = true, .flag = offsetof(struct json_rule, has_least),
+        .sentence = "it is an integer, and not less than this"),
+    KEY("at_most", INTEGER, struct json_rule, most, .has_flag = true, .flag = offsetof(struct json_rule, has_most),
+        .sentence = "it is an integer, and not more than this"),
+    KEY("keys", JSON_KEYS, struct json_rule, keys, .sentence = "it is an object that has no keys but these"),
+    KEY("absent", BOOL, struct json_rule, absent, .fallback = "false", .has_flag = true,
+        .flag = offsetof(struct json_rule, absent), .sentence = "true: nothing is there"),
+    KEYS_END,
+};
+
+static const struct key keys_body[] = {
+    KEY_ELEMENTS("json", BODY_RULES, struct route_config, body.rules, body.n_rules, keys_body_rule, .required = true,
+                 .sentence = "rules on a JSON document, all of which must hold"),
+    KEY_LIMIT("max", SIZE, BODY_RULES, struct route_config, body.max_bytes),
+    KEYS_END,
+};
+
 static const char *const keys_ambiguity_words[] = {
     [ROUTE_AMBIGUITY_REFUSE] = "refuse", [ROUTE_AMBIGUITY_ALLOW] = "allow", NULL};
 
@@ -346,7 +378,14 @@ static const struct key keys_route[] = {
      .has_flag = true,
      .flag = offsetof(struct route_config, has_rate),
      .sentence = "how many requests, counted over all workers; more are answered with 429"},
-    KEY_LATER_ROW("body"),
+    {.name = "body",
+     .type = KEY_BODY,
+     .keys = keys_body,
+     .scope = &keys_scope_forwards,
+     .has_flag = true,
+     .flag = offsetof(struct route_config, has_body),
+     .sentence = "what must be true of the body, which is held until that was judged; without one, or with one that is "
+                 "not JSON, a request is refused"},
     KEYS_END,
 };
 

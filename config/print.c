@@ -107,6 +107,36 @@ static json_t *print_edits(struct printer *printer, const struct edit_list *list
     return object;
 }
 
+static json_t *print_value(const struct json_value *value)
+{
+    switch (value->kind) {
+    case JSON_VALUE_NULL:
+        return json_null();
+    case JSON_VALUE_FALSE:
+        return json_false();
+    case JSON_VALUE_TRUE:
+        return json_true();
+    case JSON_VALUE_INTEGER:
+        return json_integer((json_int_t)value->integer);
+    case JSON_VALUE_STRING:
+        return print_text(value->text);
+    case JSON_VALUE_EMPTY_ARRAY:
+        return json_array();
+    case JSON_VALUE_EMPTY_OBJECT:
+        break;
+    }
+    return json_object();
+}
+
+static json_t *print_values(struct printer *printer, const struct json_value *values, size_t n)
+{
+    json_t *array = json_array();
+
+    for (size_t i = 0; i < n; i++)
+        print_append(printer, array, print_value(&values[i]));
+    return array;
+}
+
 static json_t *print_section(struct printer *printer, const struct key *keys, void *section);
 
 static json_t *print_choice(struct printer *printer, const struct key *key, void *section)
@@ -164,6 +194,8 @@ static bool print_is_given(const struct key *key, void *section)
     case STORED_EDITS:
         return ((const struct edit_list *)field)->n_items > 0;
     case STORED_CONDITIONS:
+    case STORED_VALUE:
+    case STORED_VALUES:
     case STORED_ARRAY:
         return *key_count(key, section) > 0;
     default:
@@ -189,6 +221,12 @@ static json_t *print_key(struct printer *printer, const struct key *key, void *s
         return print_texts(printer, *(char ***)field);
     case STORED_OWNER:
         return json_sprintf("%" PRIu32, *(uint32_t *)field);
+    case STORED_INTEGER:
+        return json_integer((json_int_t) * (int64_t *)field);
+    case STORED_VALUE:
+        return print_value(*(struct json_value **)field);
+    case STORED_VALUES:
+        return print_values(printer, *(struct json_value **)field, *key_count(key, section));
     case STORED_IDENTITY:
         return json_integer((json_int_t) * (uint32_t *)field);
     case STORED_ADDRESS:

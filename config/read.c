@@ -66,7 +66,7 @@ static json_t *read_in_type(const struct reader *reader, const struct key *key, 
 
     if (!text || !expand_was(reader, value))
         return json_incref(value);
-    if (storage == STORED_NUMBER && key->limit->unit == UNIT_COUNT)
+    if ((storage == STORED_NUMBER && key->limit->unit == UNIT_COUNT) || storage == STORED_INTEGER)
         typed = read_integer(text);
     else if (storage == STORED_BOOL || storage == STORED_SWITCH)
         typed = strcmp(text, "true") == 0 ? json_true() : strcmp(text, "false") == 0 ? json_false() : NULL;

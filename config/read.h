@@ -30,6 +30,9 @@ bool read_elements(struct reader *reader, const struct place *at, const json_t *
 /* The text of an element of an array, without control characters; NULL with a problem. */
 const char *read_element(struct reader *reader, const struct place *at, const json_t *value, const char *expected);
 
+/* The pattern, which the caller owns; NULL with a problem. */
+struct pattern *read_compile(struct reader *reader, const struct place *at, const char *text);
+
 /* ASCII. */
 void read_to_lower_case(char *text);
 
@@ -53,6 +56,9 @@ void read_content(struct reader *reader, const struct place *at, struct route_an
  */
 void read_complete_modifiers(struct reader *reader, const struct place *at, struct route_config *route,
                              const struct listener_config *listener);
+
+/* A route that judges bodies does not upgrade. */
+void read_complete_body(struct reader *reader, const struct place *at, struct route_config *route);
 
 /* Gives routes without a name theirs; the listener has one. */
 void read_complete_route_names(struct reader *reader, struct listener_config *listener);

@@ -7,8 +7,7 @@
 #include "proxy/base/words.h"
 #include "proxy/http/fields.h"
 
-/* The pattern, which the caller owns; NULL with a problem. */
-static struct pattern *read_compile(struct reader *reader, const struct place *at, const char *text)
+struct pattern *read_compile(struct reader *reader, const struct place *at, const char *text)
 {
     struct pattern *pattern = NULL;
     struct pattern_error error;

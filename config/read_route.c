@@ -320,6 +320,7 @@ static void read_route(struct reader *reader, const struct place *at, const json
     read_section(reader, at, value, keys, route);
     read_check_route(reader, at, value, route, at->index + 1 == listener->n_routes);
     read_complete_times(route);
+    read_complete_body(reader, at, route);
     read_complete_modifiers(reader, at, route, listener);
     if (route->name)
         reader_unique(reader, &name, names, route->name, "route name");
