@@ -170,7 +170,7 @@ type HostConfig struct {
 	VolumeDriver, ContainerIDFile, Isolation                                                        string
 	Binds, VolumesFrom, CapAdd, SecurityOpt, DeviceCgroupRules, Links, GroupAdd                     []string
 	MaskedPaths, ReadonlyPaths                                                                      []string
-	Sysctls, StorageOpt, Tmpfs                                                                      map[string]string
+	Sysctls, StorageOpt, Tmpfs, Annotations                                                         map[string]string
 	PortBindings                                                                                    map[string][]struct{ HostIp, HostPort string }
 	LogConfig                                                                                       struct {
 		Type   string
@@ -188,9 +188,12 @@ type HostConfig struct {
 		}
 		BindOptions *struct{ Propagation string }
 	}
-	Memory, NanoCpus, CpuShares int64
-	OomScoreAdj                 int
-	ShmSize                     int64
+	Memory, NanoCpus, CpuShares           int64
+	OomScoreAdj                           int
+	OomKillDisable                        *bool
+	CpuRealtimePeriod, CpuRealtimeRuntime int64
+	Ulimits                               []any
+	ShmSize                               int64
 }
 
 // The engine takes members of the document itself for the host configuration where it has none of its own.
