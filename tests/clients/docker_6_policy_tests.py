@@ -58,8 +58,8 @@ def refuses(policy, *commands):
     docker = client(policy)
     for arguments in commands:
         got = docker.run(*arguments, stdin=b"some input\n")
-        # Where the client asks for an upgrade first it tells the status only.
-        told = f"not allowed by the policy {policy} of this socket|received 403"
+        # Where the client asks for an upgrade first it tells the status only; what rules on a body refuse is a problem.
+        told = f'not allowed by the policy {policy} of this socket|received 403|"outcome":"denied"'
         assert got.status != 0 and re.search(told, got.err.decode()), got
 
 
@@ -141,6 +141,32 @@ def portainer_and_autoheal(context):
     name = detached(context, world().direct, ["-i"], "sleep 1000")
     permits("docker-autoheal", ["ps"], ["restart", "--time", "0", name])
     refuses("docker-autoheal", ["stop", name], ["container", "inspect", name], ["kill", name])
+
+
+@tap.test("docker-ci: jobs run, with volumes, networks and commands; privileges, the host's files and modes are refused", 240)
+def ci(context):
+    docker, name, box = client("docker-ci"), world().forget(context, "job"), world().box()
+    context.callback(world().direct.run, "volume", "rm", "--force", "cache")
+    context.callback(world().direct.run, "network", "rm", "jobs")
+    permits("docker-ci", ["volume", "create", "cache"], ["network", "create", "jobs"], ["network", "rm", "jobs"])
+    docker.run("run", "--name", world().forget(context, docker.name()), "--network", "none", "--volume", "cache:/cache", "--env", "A=b", IMAGE, "sh", "-c",
+               "echo $A; touch /cache/x; exit 3").check(3, b"b\n")
+    docker.run("run", "--name", world().forget(context, docker.name()), "-i", "--network", "none", "--volume", "cache:/cache:ro", IMAGE, "sh", "-c",
+               "ls /cache; cat", stdin=b"some input\n").check(0, b"x\nsome input\n")
+    permits("docker-ci", ["create", "--network", "none", "--name", name, IMAGE, "sleep", "1000"], ["start", name], ["logs", name],
+            ["exec", name, "true"], ["kill", name], ["rm", name])
+    run = ("run", "--rm", "--network", "none")
+    refuses("docker-ci", *([*run, *options, IMAGE, "true"] for options in (
+        ["--privileged"], ["--volume", "/:/h"], ["--volume", "/var/run/docker.sock:/s"], ["--mount", "type=bind,src=/,dst=/h"],
+        ["--mount", "type=volume,dst=/h,volume-opt=type=none,volume-opt=o=bind,volume-opt=device=/"], ["--pid", "host"], ["--ipc", "host"],
+        ["--uts", "host"], ["--userns", "host"], ["--cgroupns", "host"], ["--device-cgroup-rule", "b *:* rwm"], ["--cap-add", "SYS_ADMIN"],
+        ["--security-opt", "seccomp=unconfined"], ["--security-opt", "systempaths=unconfined"], ["--volumes-from", box], ["--tmpfs", "/h"],
+        ["--sysctl", "net.ipv4.ip_forward=1"], ["--publish", "22:22"], ["--publish-all"], ["--log-driver", "syslog"], ["--runtime", "evil"],
+        ["--cgroup-parent", "/"], ["--oom-score-adj", "-1000"], ["--group-add", "0"], ["--link", box])))
+    refuses("docker-ci", ["run", "--rm", "--network", "host", IMAGE, "true"], ["run", "--rm", "--network", f"container:{box}", IMAGE, "true"],
+            ["exec", "--privileged", box, "true"], ["volume", "create", "--opt", "type=none", "--opt", "o=bind", "--opt", "device=/", "cache"],
+            ["network", "create", "--driver", "macvlan", "--opt", "parent=eth0", "jobs"], ["network", "create", "--subnet", "10.0.0.0/8", "jobs"],
+            ["cp", f"{box}:/bin/busybox", "-"], ["commit", box], ["update", "--memory", "1g", box], ["import", "-"], ["rmi", IMAGE])
 
 
 class Connection(http.client.HTTPConnection):

@@ -27,7 +27,7 @@ PROGRAM = os.environ.get("PORTHOLE", "build/porthole")
 AT_ONCE = 12
 HERE = os.path.dirname(os.path.abspath(__file__))
 POLICIES = os.path.join(HERE, "../../config/examples")
-LEAST = {"matrix.md": (600, 270), "attempts.md": (200, 0)}  # requests, responses
+LEAST = {"matrix.md": (600, 270), "attempts.md": (450, 0)}  # requests, responses
 
 
 def members(text):

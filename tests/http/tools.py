@@ -21,8 +21,16 @@ PATIENCE_S = 20
 LEAST_REQUESTS = 80
 PINGS = ["GET /_ping", "HEAD /_ping"]
 NAMES = {"{id}": "my-app_1.x", "{image}": "registry.example:5000/team/app:1.0@sha256:0123", "{exec}": 16 * "0a9f"}
-BODIES = {"POST /containers/create?name=a", "POST /containers/{id}/exec", "POST /exec/{exec}/start", "POST /networks/{id}/connect",
-          "POST /containers/{id}/update"}
+BODIES = {
+    "POST /containers/create?name=a": '{"Image":"a","HostConfig":{}}',
+    "POST /containers/{id}/exec": '{"Cmd":["a"]}',
+    "POST /containers/{id}/update": "{}",
+    "POST /exec/{exec}/start": '{"Detach":false,"Tty":false}',
+    "POST /networks/create": '{"Name":"a"}',
+    "POST /networks/{id}/connect": '{"Container":"a"}',
+    "POST /networks/{id}/disconnect": '{"Container":"a"}',
+    "POST /volumes/create": '{"Name":"a"}',
+}
 
 
 def read_document():
@@ -113,7 +121,7 @@ def concrete(request, version):
 def judge(target, path, request, sent, permitted):
     """What is wrong with what became of one request; None when nothing is."""
     del target.lines[:]
-    status, body = ask(path, sent, "{}" if request in BODIES else "")
+    status, body = ask(path, sent, BODIES.get(request, ""))
     if permitted:
         return None if (status, target.lines) == (200, [sent]) else f"{sent}: {status}, the target got {target.lines}"
     if status != 403 or target.lines:
