@@ -163,7 +163,7 @@ static void test_route_by_method_is_case_sensitive(void **state)
 static void test_route_by_host_without_its_port(void **state)
 {
     struct route_config routes[] = {
-        {.host = "example.org"}, {.host = "*.example.org"}, {.host = "[::1]"}, {.host = "1.2.3.4"}};
+        {.host = "example.org"}, {.host = "*.example.org"}, {.host = "[::1]"}, {.host = "1.2.3.4"}, {.host = ".dot"}};
     static const struct row rows[] = {
         {"GET", "example.org", "/", 0},
         {"GET", "EXAMPLE.org:8080", "/", 0},
@@ -179,6 +179,8 @@ static void test_route_by_host_without_its_port(void **state)
         {"GET", "1.2.3.4:5", "/", 3},
         {"GET", "1.2.3.4", "/", 3},
         {"GET", "1.2.3.45", "/", NONE},
+        {"GET", ".dot", "/", 4},
+        {"GET", "a.dot", "/", NONE},
     };
 
     (void)state;
