@@ -191,7 +191,7 @@ def look(path, what):
 
 @tap.test("docker-*: what each tool looks at is answered by podman, through its policy as directly", 240)
 def looks(_context):
-    names = {"{id}": world().box(), "{image}": IMAGE}
+    names = {"{id}": world().box(), "{image}": IMAGE, "{exec}": 64 * "0"}
     rows, _ = tools.read_document()
     client("docker-read")
     directly = {}
