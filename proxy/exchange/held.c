@@ -11,7 +11,8 @@
 
 struct held {
     uid_t uid;
-    uint32_t n_units; /* of capacity, counted */
+    struct share *share; /* where n_units are counted; valid while there are some */
+    uint32_t n_units;    /* of capacity */
     size_t most_bytes;
     char *data;
     size_t length, taken;
@@ -34,31 +35,33 @@ static bool held_allows(const struct share *share, uint32_t n)
     return n <= n_free && share_allows(share->n_held + n - 1, n_free - n + 1);
 }
 
-static bool held_count(uid_t uid, uint32_t n)
+static bool held_count(struct held *held, uint32_t n)
 {
-    struct share *share;
     bool allowed;
 
     pthread_mutex_lock(&held_house.lock);
     if (!held_house.begun)
         shares_init(&held_house.shares);
     held_house.begun = true;
-    share = shares_find(&held_house.shares, uid);
-    allowed = held_allows(share, n);
+    if (held->n_units == 0)
+        held->share = shares_find(&held_house.shares, held->uid);
+    allowed = held_allows(held->share, n);
     if (allowed) {
-        share->n_held += n;
+        held->share->n_held += n;
+        held->n_units += n;
         held_house.n_units += n;
     }
     pthread_mutex_unlock(&held_house.lock);
     return allowed;
 }
 
-static void held_uncount(uid_t uid, uint32_t n)
+static void held_uncount(struct held *held, uint32_t n)
 {
     if (n == 0)
         return;
     pthread_mutex_lock(&held_house.lock);
-    shares_find(&held_house.shares, uid)->n_held -= n;
+    held->share->n_held -= n;
+    held->n_units -= n;
     held_house.n_units -= n;
     pthread_mutex_unlock(&held_house.lock);
 }
@@ -89,7 +92,7 @@ struct held *held_free(struct held *held)
     if (!held)
         return NULL;
     free(held->data);
-    held_uncount(held->uid, held->n_units);
+    held_uncount(held, held->n_units);
     free(held->trailers.items);
     free(held);
     return NULL;
@@ -112,15 +115,14 @@ static enum held_result held_grow(struct held *held, size_t length)
     if (n_units > most)
         n_units = most > held_units_of(length) ? most : held_units_of(length);
     more = (uint32_t)n_units - held->n_units;
-    if (!held_count(held->uid, more))
+    if (!held_count(held, more))
         return HELD_FULL;
     data = realloc(held->data, n_units * HELD_UNIT_BYTES);
     if (!data) {
-        held_uncount(held->uid, more);
+        held_uncount(held, more);
         return HELD_NO_MEMORY;
     }
     held->data = data;
-    held->n_units = (uint32_t)n_units;
     return HELD_DONE;
 }
 

@@ -322,6 +322,35 @@ static void test_held_is_bounded_and_shared(void **state)
         held_free(of_7[i]);
 }
 
+/* More users than are told apart: whoever shared a count when it began still does when it ends. */
+static void test_held_by_many_users_is_counted_where_it_was(void **state)
+{
+    static struct held *of[2 * SHARES_MOST_USERS];
+    struct held *again;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LENGTH(of); i++) {
+        of[i] = held_new((uid_t)(1000 + i), 1 << 20);
+        assert_non_null(of[i]);
+        assert_int_equal(held_add(of[i], "a", 1), HELD_DONE);
+    }
+    for (size_t i = 0; i < SHARES_MOST_USERS; i++)
+        of[i] = held_free(of[i]);
+    for (size_t i = SHARES_MOST_USERS; i < ARRAY_LENGTH(of); i++) {
+        static char more[8192];
+
+        assert_int_equal(held_add(of[i], more, sizeof(more)), HELD_DONE);
+        of[i] = held_free(of[i]);
+    }
+    assert_int_equal(held_bytes_of_all(), 0);
+    for (size_t i = 0; i < ARRAY_LENGTH(of); i++) {
+        again = held_new((uid_t)(1000 + i), 1 << 20);
+        assert_non_null(again);
+        assert_int_equal(held_add(again, "a", 1), HELD_DONE);
+        held_free(again);
+    }
+}
+
 static void test_held_takes_as_much_as_has_come(void **state)
 {
     struct held *held = held_new(SHARES_NOBODY, (uint64_t)16 << 20);
@@ -420,6 +449,7 @@ int main(void)
         JUDGE_TEST(test_judge_fails_with_its_target),
         JUDGE_TEST(test_judge_lets_pass_what_is_only_observed),
         JUDGE_TEST(test_held_is_bounded_and_shared),
+        cmocka_unit_test(test_held_by_many_users_is_counted_where_it_was),
         cmocka_unit_test(test_held_takes_as_much_as_has_come),
         cmocka_unit_test(test_json_media_by_all_fields),
     };
