@@ -26,7 +26,7 @@ static uint32_t json_names_probe(const struct json_names *names, size_t *slot)
 
 static void json_names_enter(struct json_names *names, size_t i)
 {
-    size_t slot = json_text_hash(text_of(names->items[i]));
+    size_t slot = json_text_hash(names->items[i]);
 
     while (json_names_probe(names, &slot) != 0)
         ;
@@ -37,7 +37,7 @@ static void json_names_enter(struct json_names *names, size_t i)
 static int json_names_grow(struct json_names *names)
 {
     size_t n_slots = names->n_slots ? names->n_slots : 8;
-    const char **items = reallocarray(names->items, names->n_items + 1, sizeof(*items));
+    struct text *items = reallocarray(names->items, names->n_items + 1, sizeof(*items));
     uint32_t *slots;
 
     if (!items)
@@ -64,20 +64,20 @@ int json_names_add(struct json_names *names, const char *name, uint32_t *ret_num
 
     *ret_rival = NULL;
     while (names->n_slots > 0 && (number = json_names_probe(names, &slot)) != 0) {
-        const char *other = names->items[number - 1];
+        struct text other = names->items[number - 1];
 
-        if (!text_equal_nocase(text_of(other), text_of(name)))
+        if (!text_equal_nocase(other, text_of(name)))
             continue;
         *ret_number = number - 1;
-        if (strcmp(other, name) != 0)
-            *ret_rival = other;
+        if (!text_equal(other, text_of(name)))
+            *ret_rival = other.data;
         return 0;
     }
     r = json_names_grow(names);
     if (r < 0)
         return r;
     *ret_number = (uint32_t)names->n_items;
-    names->items[names->n_items] = name;
+    names->items[names->n_items] = text_of(name);
     json_names_enter(names, names->n_items++);
     return 0;
 }
@@ -109,13 +109,15 @@ static bool json_keys_name(struct json_keys *keys)
     key->next = hash;
     key->count = JSON_KEY_OF_NO_NAME;
     while (keys->names->n_slots > 0 && (number = json_names_probe(keys->names, &slot)) != 0) {
-        struct text name = text_of(keys->names->items[number - 1]);
+        struct text name = keys->names->items[number - 1];
 
-        if (!json_string_folds_to(keys->tape, key, name))
-            continue;
-        key->count = number & 0x7ffffffu;
+        if (json_string_equals(keys->tape, key, name)) {
+            key->count = number & 0x7ffffffu;
+            return true;
+        }
         keys->name = name.data;
-        return json_string_equals(keys->tape, key, name);
+        if (json_string_folds_to(keys->tape, key, name))
+            return false;
     }
     return true;
 }

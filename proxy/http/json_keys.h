@@ -10,7 +10,7 @@
 
 /* Names in ASCII, no two of which fold alike; each is known by its number, from 0. */
 struct json_names {
-    const char **items; /* owned, as an array; the texts are borrowed */
+    struct text *items; /* owned, as an array; the texts are borrowed, and terminated */
     size_t n_items;
     uint32_t *slots; /* owned: numbers of items and 1, by hash; 0 for none */
     size_t n_slots;  /* a power of two */

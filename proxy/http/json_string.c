@@ -2,6 +2,8 @@
  * the others go character by character (json_cursor). */
 #include "proxy/http/json_string.h"
 
+#include <endian.h>
+
 #include "proxy/base/utf8.h"
 #include "proxy/http/bytes.h"
 
@@ -205,21 +207,41 @@ static uint64_t json_fold_word(uint64_t word)
     return word | (from_a & ~behind_z & high) >> 2;
 }
 
+static uint64_t json_load_8(const char *at)
+{
+    uint64_t word;
+
+    memcpy(&word, at, sizeof(word));
+    return le64toh(word);
+}
+
+static uint64_t json_load_4(const char *at)
+{
+    uint32_t word;
+
+    memcpy(&word, at, sizeof(word));
+    return le32toh(word);
+}
+
+/* Fewer than eight bytes, the first one lowest. What is loaded twice is so to the same place. */
+static uint64_t json_load_few(const char *at, size_t n)
+{
+    if (n >= 4)
+        return json_load_4(at) | json_load_4(at + n - 4) << (8 * (n - 4));
+    if (n == 0)
+        return 0;
+    return (uint64_t)(unsigned char)at[0] | (uint64_t)(unsigned char)at[n / 2] << (8 * (n / 2)) |
+           (uint64_t)(unsigned char)at[n - 1] << (8 * (n - 1));
+}
+
 uint32_t json_text_hash(struct text text)
 {
-    uint64_t state = 0, word = 0;
+    uint64_t state = 0;
     size_t i = 0;
 
-    for (; text.length - i >= 8; i += 8) {
-        word = 0;
-        for (unsigned j = 0; j < 8; j++)
-            word |= (uint64_t)(unsigned char)text.data[i + j] << (8 * j);
-        state = json_hash_mix(state, json_fold_word(word));
-    }
-    word = 0;
-    for (unsigned j = 0; i + j < text.length; j++)
-        word |= (uint64_t)(unsigned char)text.data[i + j] << (8 * j);
-    return json_hash_end(state, json_fold_word(word));
+    for (; text.length - i >= 8; i += 8)
+        state = json_hash_mix(state, json_fold_word(json_load_8(text.data + i)));
+    return json_hash_end(state, json_fold_word(json_load_few(text.data + i, text.length - i)));
 }
 
 uint32_t json_string_hash(const struct json_tape *tape, const struct json_token *string)
