@@ -31,7 +31,7 @@ static size_t duplicate_step(const char *text, size_t length, size_t i)
 /* Where the object begins that `at` is in; DUPLICATE_NONE when that is none. */
 static size_t duplicate_object(const char *text, size_t length, size_t at)
 {
-    size_t open[DUPLICATE_MOST_DEPTH], depth = 0;
+    size_t open[DUPLICATE_MOST_DEPTH] = {0}, depth = 0;
 
     for (size_t i = 0; i < at; i += duplicate_step(text, length, i)) {
         if (text[i] == '{' || text[i] == '[') {

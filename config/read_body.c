@@ -66,7 +66,9 @@ void read_json_values(struct reader *reader, const struct place *at, const json_
 
     *(struct json_value **)key_field(key, section) = values;
     json_array_foreach(values ? value : NULL, place.index, member)
+    {
         read_value(reader, &place, member, &values[place.index]);
+    }
 }
 
 /* A list of texts that ends with NULL, each of which `check` finds nothing wrong with. */

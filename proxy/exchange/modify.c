@@ -113,12 +113,13 @@ static bool modifier_keep_request(struct modifier *modifier, const struct edits 
     struct exchange *exchange = modifier->exchange;
     size_t length = modifier->writer.length;
     struct forward_edit *edit = malloc(sizeof(*edit) + length);
-    char *texts = (char *)(edit + 1);
+    char *texts;
 
     if (!edit) {
         exchange_fail(exchange, OUTCOME_INTERNAL);
         return false;
     }
+    texts = (char *)(edit + 1);
     if (length > 0)
         memcpy(texts, modifier->writer.out, length);
     *edit = (struct forward_edit){

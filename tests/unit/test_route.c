@@ -412,8 +412,8 @@ static void test_route_among_many(void **state)
     (void)state;
     memset(routes, 0, sizeof(routes));
     for (int i = 0; i < N; i++) {
-        strcat(path, "/a");
-        strcpy(paths[i], path);
+        memcpy(path + 2 * (size_t)i, "/a", 3);
+        memcpy(paths[i], path, sizeof(path));
         routes[i].path_prefix = paths[i];
         routes[i].host = i % 3 == 0 ? "*.example" : i % 3 == 1 ? "other.example" : NULL;
         routes[i].methods = post;
