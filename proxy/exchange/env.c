@@ -106,6 +106,7 @@ void exchange_env_deinit(struct exchange_env *env)
     free(env->path_scratch);
     free(env->edit_scratch);
     pattern_memory_free(env->patterns);
+    free(env->judging);
     env->generation = generation_unref(env->generation);
 }
 

@@ -35,6 +35,7 @@ struct exchange_env {
     size_t path_scratch_bytes;
     char *edit_scratch; /* owned; what a route changes is expanded in; NULL: no route changes anything */
     size_t edit_scratch_bytes;
+    void *judging; /* owned; what bodies of a few KiB are judged in; NULL before the first */
     bool stopping; /* answers close their connections */
 };
 

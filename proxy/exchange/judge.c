@@ -17,6 +17,8 @@
 #include "proxy/http/json_media.h"
 
 #define JUDGE_RETRY_AFTER_S 1
+/* Enough for a body of 5 KiB. */
+#define JUDGE_KEPT_BYTES ((size_t)64 << 10)
 
 /* From here on it is fetch's. */
 static void judge_hand_on(struct exchange *exchange)
@@ -92,12 +94,28 @@ static void judge_explain(const struct route_config *route, const struct json_fi
         snprintf(reason, FAILURE_REASON_BYTES, "body: the document has %s (byte %zu)", finding->what, finding->at);
 }
 
+/* To be given back. */
+static void *judge_take_memory(struct exchange_env *env, size_t bytes)
+{
+    if (bytes > JUDGE_KEPT_BYTES)
+        return malloc(bytes);
+    if (!env->judging)
+        env->judging = malloc(JUDGE_KEPT_BYTES);
+    return env->judging;
+}
+
+static void judge_give_memory(const struct exchange_env *env, void *memory)
+{
+    if (memory != env->judging)
+        free(memory);
+}
+
 /* Whether the exchange may go on. */
 static bool judge_rules(struct exchange *exchange)
 {
     const struct route_config *route = exchange->route;
     struct text body = held_body(exchange->held);
-    void *memory = malloc(json_judge_bytes(route->body.ready, body.length));
+    void *memory = judge_take_memory(exchange->env, json_judge_bytes(route->body.ready, body.length));
     char reason[FAILURE_REASON_BYTES];
     struct json_finding finding;
     bool good;
@@ -107,7 +125,7 @@ static bool judge_rules(struct exchange *exchange)
         return false;
     }
     good = json_judge(route->body.ready, body, memory, exchange->env->patterns, &finding);
-    free(memory);
+    judge_give_memory(exchange->env, memory);
     if (good)
         return true;
     judge_explain(route, &finding, reason);
