@@ -127,6 +127,42 @@ logged() { # PATTERN
     [ "$(setpriv --reuid 4321 --regid 1 --clear-groups curl --silent --unix-socket "$sock" --output /dev/null --write-out '%{http_code}' http://localhost/)" = 403 ]
 }
 
+@test "rules: a body that a rule refuses is told by its rule, never by its value, and the connection lives on" {
+    configure_routes '{ "name": "create", "match": { "path": "/create" }, "target": "app",
+        "body": { "json": [ { "at": "/Image", "in": ["a", "b"] }, { "at": "/Token", "absent": true } ] } }, { "target": "app" }'
+    start_target
+    start_porthole run
+    ask_create() {
+        ask /create --header 'Content-Type: application/json' "$@"
+    }
+    [ "$(ask_create --data '{"Image":"b"}')" = $'POST /create\n{"Image":"b"}' ]
+    [ "$(ask_create --data '{"Image":"b"}' --header 'Expect: 100-continue')" = $'POST /create\n{"Image":"b"}' ]
+    [ "$(ask_create --data '{"Image":"hidden"}' --output "$dir/body" --write-out '%{http_code}')" = 403 ]
+    jq -e '.outcome == "denied" and .status == 403' "$dir/body"
+    logged ' warn .*outcome="denied" reason="body.json\[0\]: /Image is none of the values that are allowed" route="create"'
+    [ "$(ask_create --data '{"Image":"a","Token":"hidden"}' --output "$dir/body" --write-out '%{http_code}')" = 403 ]
+    logged 'reason="body.json\[1\]: /Token is there"'
+    [ "$(status_of /create)" = 403 ]
+    logged 'reason="there is no body to be judged"'
+    ! grep -q hidden "$dir/run.err" "$dir/access.log" "$dir/body" "$dir/target.out"
+    run curl --silent --verbose --unix-socket "$sock" --header 'Content-Type: application/json' --data '{"Image":"c"}' \
+        http://localhost/create http://localhost/create http://localhost/else
+    [ "$(grep -c 'HTTP/1.1 403' <<<"$output")" -eq 2 ]
+    [ "$(grep -c 'HTTP/1.1 200' <<<"$output")" -eq 1 ]
+    [ "$(grep -c 'Re-using existing connection' <<<"$output")" -eq 2 ]
+}
+
+@test "rules: a body that is only observed goes on, and is told" {
+    configure_routes '{ "name": "create", "match": { "path": "/create" }, "target": "app",
+        "body": { "json": [ { "at": "/Image", "in": ["a"] } ] } }' '"observe": "app",'
+    start_target
+    start_porthole run
+    [ "$(ask /create --header 'Content-Type: application/json' --data '{"Image":"b"}')" = $'POST /create\n{"Image":"b"}' ]
+    logged ' warn .*outcome="observed" reason="body.json\[0\]: /Image is none of the values that are allowed" route="create"'
+    [ "$(ask /create --header 'Content-Type: text/plain' --data x)" = $'POST /create\nx' ]
+    logged 'outcome="observed" reason="the body is no JSON in UTF-8, says its Content-Type"'
+}
+
 @test "rules: the last of a thousand routes is found, and the order of routes counts" {
     routes=$(seq 1000 | sed 's|.*|{ "match": { "path_prefix": "/r&" }, "respond": { "status": 200, "body": "&" } },|')
     configure_routes "$routes"' { "match": { "path_prefix": "/r7/x" }, "respond": { "status": 200, "body": "never" } }, { "respond": { "status": 200, "body": "else" } }'
