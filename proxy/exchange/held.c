@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "proxy/base/block.h"
 #include "proxy/base/shares.h"
 
 /* What is counted, so that a user's count fits a share. */
@@ -91,7 +92,7 @@ struct held *held_free(struct held *held)
 {
     if (!held)
         return NULL;
-    free(held->data);
+    block_free(held->data, held->n_units * HELD_UNIT_BYTES);
     held_uncount(held, held->n_units);
     free(held->trailers.items);
     free(held);
@@ -107,17 +108,17 @@ static size_t held_units_of(size_t bytes)
 static enum held_result held_grow(struct held *held, size_t length)
 {
     size_t n_units = held->n_units ? held->n_units : 1, most = held_units_of(held->most_bytes);
-    uint32_t more;
+    uint32_t had = held->n_units, more;
     char *data;
 
     while (n_units * HELD_UNIT_BYTES < length)
         n_units *= 2;
     if (n_units > most)
         n_units = most > held_units_of(length) ? most : held_units_of(length);
-    more = (uint32_t)n_units - held->n_units;
+    more = (uint32_t)n_units - had;
     if (!held_count(held, more))
         return HELD_FULL;
-    data = realloc(held->data, n_units * HELD_UNIT_BYTES);
+    data = block_resize(held->data, had * HELD_UNIT_BYTES, n_units * HELD_UNIT_BYTES);
     if (!data) {
         held_uncount(held, more);
         return HELD_NO_MEMORY;

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "proxy/base/block.h"
 #include "proxy/exchange/denial.h"
 #include "proxy/exchange/exchange.h"
 #include "proxy/exchange/fetch.h"
@@ -98,16 +99,16 @@ static void judge_explain(const struct route_config *route, const struct json_fi
 static void *judge_take_memory(struct exchange_env *env, size_t bytes)
 {
     if (bytes > JUDGE_KEPT_BYTES)
-        return malloc(bytes);
+        return block_resize(NULL, 0, bytes);
     if (!env->judging)
         env->judging = malloc(JUDGE_KEPT_BYTES);
     return env->judging;
 }
 
-static void judge_give_memory(const struct exchange_env *env, void *memory)
+static void judge_give_memory(void *memory, size_t bytes)
 {
-    if (memory != env->judging)
-        free(memory);
+    if (bytes > JUDGE_KEPT_BYTES)
+        block_free(memory, bytes);
 }
 
 /* Whether the exchange may go on. */
@@ -115,7 +116,8 @@ static bool judge_rules(struct exchange *exchange)
 {
     const struct route_config *route = exchange->route;
     struct text body = held_body(exchange->held);
-    void *memory = judge_take_memory(exchange->env, json_judge_bytes(route->body.ready, body.length));
+    size_t bytes = json_judge_bytes(route->body.ready, body.length);
+    void *memory = judge_take_memory(exchange->env, bytes);
     char reason[FAILURE_REASON_BYTES];
     struct json_finding finding;
     bool good;
@@ -125,7 +127,7 @@ static bool judge_rules(struct exchange *exchange)
         return false;
     }
     good = json_judge(route->body.ready, body, memory, exchange->env->patterns, &finding);
-    judge_give_memory(exchange->env, memory);
+    judge_give_memory(memory, bytes);
     if (good)
         return true;
     judge_explain(route, &finding, reason);
