@@ -122,23 +122,6 @@ static void peer_groups_init(struct peer_groups *groups)
     groups->read = false;
 }
 
-static bool peer_fits_once(const struct peer *peer, int fd, const struct peer_rule *rules, size_t n_rules,
-                           bool unknown_fits)
-{
-    struct peer_groups groups;
-    bool fits;
-
-    if (!peer->is_unix || n_rules == 0)
-        return false;
-    if (peer->uid == (uid_t)-1)
-        return unknown_fits;
-    peer_groups_init(&groups);
-    groups.unknown_fits = unknown_fits;
-    fits = peer_fits_any(peer, fd, rules, n_rules, &groups);
-    free(groups.many);
-    return fits;
-}
-
 bool peer_fits(const struct peer *peer, int fd, const struct peer_rule *rules, size_t n_rules, bool unknown_fits,
                struct peer_groups **groups)
 {
@@ -154,6 +137,18 @@ bool peer_fits(const struct peer *peer, int fd, const struct peer_rule *rules, s
     }
     (*groups)->unknown_fits = unknown_fits;
     return peer_fits_any(peer, fd, rules, n_rules, *groups);
+}
+
+static bool peer_fits_once(const struct peer *peer, int fd, const struct peer_rule *rules, size_t n_rules,
+                           bool unknown_fits)
+{
+    struct peer_groups groups, *once = &groups;
+    bool fits;
+
+    peer_groups_init(&groups);
+    fits = peer_fits(peer, fd, rules, n_rules, unknown_fits, &once);
+    free(groups.many);
+    return fits;
 }
 
 void peer_groups_free(struct peer_groups *groups)
