@@ -15,21 +15,28 @@ const char *owner_file(enum owner_kind kind)
     return kind == OWNER_USER ? "/etc/passwd" : "/etc/group";
 }
 
+/* The next line of the file; false at its end. The name is valid until the line after. */
+static bool owner_next(FILE *from, enum owner_kind kind, const char **ret_name, uint32_t *ret_id)
+{
+    const struct passwd *user = kind == OWNER_USER ? fgetpwent(from) : NULL;
+    const struct group *group = kind == OWNER_USER ? NULL : fgetgrent(from);
+
+    if (!user && !group)
+        return false;
+    *ret_name = user ? user->pw_name : group->gr_name;
+    *ret_id = user ? user->pw_uid : group->gr_gid;
+    return true;
+}
+
 static bool owner_find_name(FILE *from, const char *name, enum owner_kind kind, uint32_t *ret_id)
 {
-    if (kind == OWNER_USER) {
-        for (const struct passwd *user; (user = fgetpwent(from));) {
-            if (strcmp(user->pw_name, name) == 0) {
-                *ret_id = user->pw_uid;
-                return true;
-            }
-        }
-    } else {
-        for (const struct group *group; (group = fgetgrent(from));) {
-            if (strcmp(group->gr_name, name) == 0) {
-                *ret_id = group->gr_gid;
-                return true;
-            }
+    const char *found;
+    uint32_t id;
+
+    while (owner_next(from, kind, &found, &id)) {
+        if (strcmp(found, name) == 0) {
+            *ret_id = id;
+            return true;
         }
     }
     return false;
@@ -71,19 +78,13 @@ int owner_find(const char *text, enum owner_kind kind, const char *file, uint32_
 
 static bool owner_find_id(FILE *from, uint32_t id, enum owner_kind kind, char *out, size_t size)
 {
-    if (kind == OWNER_USER) {
-        for (const struct passwd *user; (user = fgetpwent(from));) {
-            if (user->pw_uid == id) {
-                snprintf(out, size, "%s", user->pw_name);
-                return true;
-            }
-        }
-    } else {
-        for (const struct group *group; (group = fgetgrent(from));) {
-            if (group->gr_gid == id) {
-                snprintf(out, size, "%s", group->gr_name);
-                return true;
-            }
+    const char *name;
+    uint32_t found;
+
+    while (owner_next(from, kind, &name, &found)) {
+        if (found == id) {
+            snprintf(out, size, "%s", name);
+            return true;
         }
     }
     return false;
