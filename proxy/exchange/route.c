@@ -179,13 +179,6 @@ static size_t route_cut_parameters(char *path, size_t length)
     return kept;
 }
 
-static struct text route_query(struct text origin)
-{
-    const char *mark = origin.length > 0 ? memchr(origin.data, '?', origin.length) : NULL;
-
-    return mark ? (struct text){mark + 1, (size_t)(origin.data + origin.length - mark) - 1} : (struct text){NULL, 0};
-}
-
 /* Parameters are part of the path (RFC 3986 3.3), but some targets ignore them: what they would be asked for must take
  * the same route, or the path is ambiguous. */
 static void route_find_without_parameters(const struct route_question *question, struct route_view *view,
@@ -208,7 +201,7 @@ bool route_look(const struct route_question *question, struct route_view *ret_vi
     if (origin.length > question->scratch_bytes / 2)
         return false;
     ret_view->scratch = question->scratch + origin.length;
-    ret_view->query = route_query(origin);
+    (void)path_split(origin, &ret_view->query);
     if (listener->any_path_condition) {
         ret_view->path.data = question->scratch;
         ret_view->ambiguous = path_view(origin, question->scratch, origin.length, &ret_view->path.length) != PATH_CLEAR;

@@ -3,6 +3,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "proxy/http/path.h"
+
 #define LINE_BYTES (sizeof(": \r\n") - 1)
 
 static_assert(N_FIELD_IDS <= 32, "a bit for each");
@@ -78,13 +80,10 @@ enum template_verdict edits_write(const struct edits *edits, struct template_val
 
 void edits_take_request(struct template_values *values, const struct request *request)
 {
-    struct text origin = request->origin;
-    const char *query = origin.length > 0 ? memchr(origin.data, '?', origin.length) : NULL;
-    size_t n_path = query ? (size_t)(query - origin.data) : origin.length;
+    struct text path = path_split(request->origin, &values->query);
 
     values->host = request->authority;
-    values->path = n_path > 0 ? (struct text){origin.data, n_path} : TEXT_LITERAL("/");
-    values->query = query ? (struct text){query + 1, origin.length - n_path - 1} : (struct text){NULL, 0};
+    values->path = path.length > 0 ? path : TEXT_LITERAL("/");
 }
 
 static size_t edit_list_bounded_bytes(const struct edit_list *list)

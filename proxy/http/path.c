@@ -153,18 +153,10 @@ static bool path_put_all(struct path_writer *writer)
     return true;
 }
 
-static struct text path_without_query(struct text origin)
-{
-    const char *query = origin.length ? memchr(origin.data, '?', origin.length) : NULL;
-
-    if (query)
-        origin.length = (size_t)(query - origin.data);
-    return origin;
-}
-
 enum path_verdict path_view(struct text origin, char *out, size_t size, size_t *ret_length)
 {
-    struct path_writer writer = {.out = out, .size = size, .in = path_without_query(origin)};
+    struct text query;
+    struct path_writer writer = {.out = out, .size = size, .in = path_split(origin, &query)};
 
     if (writer.in.length == 0 && origin.length > 0)
         writer.in = TEXT_LITERAL("/");
@@ -193,7 +185,8 @@ static const char *path_check_spelling(struct text path, struct path_writer *wri
 
 const char *path_check(struct text path, char *scratch, size_t *ret_at)
 {
-    struct path_writer writer = {.out = scratch, .size = path.length, .in = path_without_query(path)};
+    struct text query;
+    struct path_writer writer = {.out = scratch, .size = path.length, .in = path_split(path, &query)};
     const char *wrong;
 
     if (path.length == 0 || path.data[0] != '/') {
@@ -201,7 +194,7 @@ const char *path_check(struct text path, char *scratch, size_t *ret_at)
         return "no \"/\" at its beginning";
     }
     *ret_at = writer.in.length;
-    if (writer.in.length < path.length)
+    if (query.data)
         return "a query; conditions see only the path";
     /* The view is never longer than what it is of. */
     wrong = path_put_all(&writer) && !writer.wrong ? path_check_spelling(path, &writer) : writer.wrong;

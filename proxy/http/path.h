@@ -12,6 +12,16 @@
 
 #include "proxy/base/text.h"
 
+/* What comes before the "?" of a request-target; *ret_query is what follows it, with data NULL where there is none. */
+static inline struct text path_split(struct text origin, struct text *ret_query)
+{
+    const char *mark = origin.length > 0 ? (const char *)memchr(origin.data, '?', origin.length) : NULL;
+    size_t n_path = mark ? (size_t)(mark - origin.data) : origin.length;
+
+    *ret_query = mark ? (struct text){mark + 1, origin.length - n_path - 1} : (struct text){NULL, 0};
+    return (struct text){origin.data, n_path};
+}
+
 enum path_verdict {
     PATH_CLEAR,
     PATH_AMBIGUOUS, /* could mean another path to the target */

@@ -94,14 +94,14 @@ static enum rewrite_verdict rewrite_judge(const struct head_writer *writer, size
 enum rewrite_verdict rewrite_apply(const struct rewrite *rewrite, struct text origin, const struct rewrite_room *room,
                                    struct head_writer *writer)
 {
-    const char *query = origin.length > 0 ? memchr(origin.data, '?', origin.length) : NULL;
-    size_t n_path = query ? (size_t)(query - origin.data) : origin.length, from = writer->length;
-    struct rewrite_path path = {.written = {origin.data, n_path}, .seen = {room->scratch, 0}};
+    struct text query;
+    struct rewrite_path path = {.written = path_split(origin, &query), .seen = {room->scratch, 0}};
+    size_t from = writer->length;
     enum rewrite_verdict verdict;
 
     if (text_equal(path.written, TEXT_LITERAL("*")))
         return REWRITE_NOT;
-    if (n_path == 0 && query) /* "?QUERY" is "/?QUERY" */
+    if (path.written.length == 0 && query.data) /* "?QUERY" is "/?QUERY" */
         path.written = TEXT_LITERAL("/");
     switch (path_view(path.written, room->scratch, room->scratch_bytes, &path.seen.length)) {
     case PATH_CLEAR:
@@ -115,8 +115,10 @@ enum rewrite_verdict rewrite_apply(const struct rewrite *rewrite, struct text or
                              : rewrite_prefixes(rewrite, &path, writer);
     if (verdict == REWRITE_DONE)
         verdict = rewrite_judge(writer, from, room);
-    if (verdict == REWRITE_DONE && query)
-        head_put(writer, text_skip(origin, n_path));
+    if (verdict == REWRITE_DONE && query.data) {
+        HEAD_PUT(writer, "?");
+        head_put(writer, query);
+    }
     return verdict == REWRITE_DONE && writer->full ? REWRITE_FULL : verdict;
 }
 
