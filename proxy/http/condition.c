@@ -1,6 +1,9 @@
 #include "proxy/http/condition.h"
 
 #include <stdlib.h>
+#include <string.h>
+
+#include "proxy/http/bytes.h"
 
 /* What was found of a name. */
 struct condition_found {
@@ -134,31 +137,22 @@ enum condition_verdict condition_on_fields(const struct condition *condition, co
 
 /* ---- the query ---- */
 
-static int condition_hex(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c = (char)(c | 0x20);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* As application/x-www-form-urlencoded has it. False for an escape that is none, or a NUL. */
 static bool condition_decode(struct text from, char *out, struct text *ret_text)
 {
     size_t n = 0;
 
     for (size_t i = 0; i < from.length; i++, n++) {
-        int high, low;
+        int byte;
 
         if (from.data[i] != '%') {
             out[n] = (char)(from.data[i] == '+' ? ' ' : from.data[i]);
             continue;
         }
-        high = i + 2 < from.length ? condition_hex(from.data[i + 1]) : -1;
-        low = i + 2 < from.length ? condition_hex(from.data[i + 2]) : -1;
-        if (high < 0 || low < 0 || (high == 0 && low == 0))
+        byte = text_unescape(text_skip(from, i));
+        if (byte <= 0)
             return false;
-        out[n] = (char)(high << 4 | low);
+        out[n] = (char)byte;
         i += 2;
     }
     *ret_text = (struct text){out, n};
