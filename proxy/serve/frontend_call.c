@@ -10,6 +10,7 @@
 #include "proxy/serve/turns.h"
 
 #define MOST_TRAILERS 64
+#define TRAILER_PIECES 8 /* of work (turns.h), which one costs */
 
 /* ---- heads ---- */
 
@@ -143,8 +144,10 @@ static void client_on_end(struct client *client)
         n = MHD_get_connection_values_n(client->connection, MHD_FOOTER_KIND, frontend_on_field, &trailers);
     if (n > MOST_TRAILERS)
         exchange_refuse(client->request.exchange, OUTCOME_HEADER_TOO_LARGE, "too many trailers");
-    if (n > 0)
+    if (n > 0) {
         frontend_memory_trailers(client, &trailers);
+        client_spend(client, (unsigned)n * TRAILER_PIECES, 0);
+    }
     exchange_body_end(client->request.exchange, n > 0 ? &trailers : NULL);
 }
 

@@ -1,11 +1,11 @@
 /* Turns: what a client may have of a round of the loop, before others have theirs.
  *
- * Work comes in pieces, of a tenth to a quarter of a microsecond each: a chunk of an upload is one, a small block of an
- * answer (most of what came was framing) or a large one is as many as it costs. A client has a share of them, and a
- * small one when a round has given what it has to give; what it had in the rounds before counts, but for a little in
- * each. Whoever wants more waits in a line, suspended: at the end of each round those who wait longest have another
- * share. So a round is short however many want much of it, those who do have equally much in the end, and a client
- * that is content with little never waits in line.
+ * Work comes in pieces, of a tenth to a quarter of a microsecond each: a chunk of an upload is one, a trailer, a small
+ * block of an answer (most of what came was framing) or a large one is as many as it costs. A client has a share of
+ * them, and a small one when a round has given what it has to give; what it had in the rounds before counts, but for a
+ * little in each. Whoever wants more waits in a line, suspended: at the end of each round those who wait longest have
+ * another share. So a round is short however many want much of it, those who do have equally much in the end, and a
+ * client that is content with little never waits in line.
  *
  * A turn is one share for everybody: a round's first, or that of those from the line. */
 #ifndef PORTHOLE_SERVE_TURNS_H

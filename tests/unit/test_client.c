@@ -393,6 +393,24 @@ static void test_client_of_tiny_chunks_has_a_share_of_each_turn(void **state)
     rig_expect_request(front->rig, "1\r\ny", "y\r\n");
 }
 
+/* Of its next turn, when there is little to share. */
+static void test_client_pays_for_its_trailers(void **state)
+{
+    struct front *front = *state;
+    const struct clients *clients;
+    char request[2000];
+    int length = snprintf(request, sizeof(request),
+                          "POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n");
+
+    for (int i = 0; i < 50; i++)
+        length += snprintf(request + length, sizeof(request) - (size_t)length, "A%d: b\r\n", i);
+    snprintf(request + length, sizeof(request) - (size_t)length, "\r\n");
+    front_open(front);
+    front_reach_target(front, request);
+    clients = frontend_clients(front->frontend);
+    assert_true(CONTAINER_OF(clients->list.next, struct client, link)->n_pieces > 50);
+}
+
 #define FRONT_TEST(name) cmocka_unit_test_setup_teardown(name, front_setup, front_teardown)
 
 int main(void)
@@ -420,6 +438,7 @@ int main(void)
         FRONT_TEST(test_client_that_leaves_before_its_switch_is_gone),
         FRONT_TEST(test_client_that_became_a_tunnel_has_no_deadline_of_its_own),
         FRONT_TEST(test_client_of_tiny_chunks_has_a_share_of_each_turn),
+        FRONT_TEST(test_client_pays_for_its_trailers),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
