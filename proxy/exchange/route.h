@@ -51,4 +51,20 @@ bool route_look(const struct route_question *question, struct route_view *ret_vi
 const char *route_objection(const struct route_config *route, const struct route_question *question,
                             const struct route_view *view, const char **ret_why);
 
+/* How many bytes the body of a request may have that takes a route of the listener. */
+static inline uint64_t route_limit_body(const struct route_config *route, const struct listener_config *listener)
+{
+    uint64_t most = route->has_limit_body ? route->limit_body_bytes : listener->limit_body_bytes;
+
+    return route->has_body && route->body.max_bytes < most ? route->body.max_bytes : most;
+}
+
+/* How long its target may take; NULL: it asks none. */
+static inline const struct target_times *route_times(const struct route_config *route)
+{
+    if (!route->target)
+        return NULL;
+    return route->has_times ? &route->times : &route->target->times;
+}
+
 #endif

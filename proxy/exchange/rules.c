@@ -15,10 +15,7 @@ static bool exchange_is_within_limits(struct exchange *exchange, const struct ro
     const struct request *request = &exchange->request;
     uint64_t wait_ms;
 
-    if (route->has_limit_body)
-        exchange->limit_body_bytes = route->limit_body_bytes;
-    if (route->has_body && route->body.max_bytes < exchange->limit_body_bytes)
-        exchange->limit_body_bytes = route->body.max_bytes;
+    exchange->limit_body_bytes = route_limit_body(route, exchange->client->listener);
     if (request->body == BODY_LENGTH && request->content_length > exchange->limit_body_bytes) {
         exchange_refuse(exchange, OUTCOME_BODY_TOO_LARGE, NULL);
         return false;
@@ -43,7 +40,7 @@ static void exchange_take_route(struct exchange *exchange, const struct route_co
     if (!exchange_is_within_limits(exchange, route))
         return;
     exchange->target_config = route->target;
-    exchange->times = route->has_times || !route->target ? &route->times : &route->target->times;
+    exchange->times = route_times(route);
     exchange->source = route->has_body ? &judge_source : sources[route->action];
     if (route->action == ROUTE_DENY && exchange_observe(exchange, NULL))
         exchange->source = &fetch_source;
