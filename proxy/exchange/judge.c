@@ -5,17 +5,15 @@
  * How much may come is exchange_body's to see to: the route has made the limit of bodies as low as what may be held. */
 #include "proxy/exchange/judge.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "proxy/base/block.h"
+#include "proxy/exchange/body_rules.h"
 #include "proxy/exchange/denial.h"
 #include "proxy/exchange/exchange.h"
 #include "proxy/exchange/fetch.h"
 #include "proxy/exchange/held.h"
 #include "proxy/exchange/state.h"
-#include "proxy/http/json_judge.h"
-#include "proxy/http/json_media.h"
 
 #define JUDGE_RETRY_AFTER_S 1
 /* Enough for a body of 5 KiB. */
@@ -30,17 +28,10 @@ static void judge_hand_on(struct exchange *exchange)
 
 /* ---- the head ---- */
 
-static const char *judge_objection(const struct request *request)
-{
-    if (request->body == BODY_NONE || (request->body == BODY_LENGTH && request->content_length == 0))
-        return "there is no body to be judged";
-    return json_media_objection(&request->fields);
-}
-
 static void judge_begin(struct exchange *exchange)
 {
     const struct request *request = &exchange->request;
-    const char *objection = judge_objection(request);
+    const char *objection = body_rules_objection(request);
     uint64_t most_bytes = exchange->limit_body_bytes;
 
     if (objection) {
@@ -78,23 +69,6 @@ static bool judge_body(struct exchange *exchange, const char *data, size_t lengt
     return false;
 }
 
-/* Which rule, and the pointer it has, but nothing of what the client has sent. */
-static void judge_explain(const struct route_config *route, const struct json_finding *finding,
-                          char reason[FAILURE_REASON_BYTES])
-{
-    const char *at = finding->rule < route->body.n_rules ? route->body.rules[finding->rule].at : NULL;
-
-    if (at)
-        snprintf(reason, FAILURE_REASON_BYTES, "body.json[%zu]: %.80s %s", finding->rule, *at ? at : "the document",
-                 finding->what);
-    else if (finding->name)
-        snprintf(reason, FAILURE_REASON_BYTES,
-                 "body: the document has a key (byte %zu) that is like \"%.60s\", but is not it", finding->at,
-                 finding->name);
-    else
-        snprintf(reason, FAILURE_REASON_BYTES, "body: the document has %s (byte %zu)", finding->what, finding->at);
-}
-
 /* To be given back. */
 static void *judge_take_memory(struct exchange_env *env, size_t bytes)
 {
@@ -116,22 +90,18 @@ static bool judge_rules(struct exchange *exchange)
 {
     const struct route_config *route = exchange->route;
     struct text body = held_body(exchange->held);
-    size_t bytes = json_judge_bytes(route->body.ready, body.length);
+    size_t bytes = body_rules_bytes(route, body.length);
     void *memory = judge_take_memory(exchange->env, bytes);
     char reason[FAILURE_REASON_BYTES];
-    struct json_finding finding;
     bool good;
 
     if (!memory) {
         exchange_refuse(exchange, OUTCOME_INTERNAL, NULL);
         return false;
     }
-    good = json_judge(route->body.ready, body, memory, exchange->env->patterns, &finding);
+    good = body_rules_hold(route, body, memory, exchange->env->patterns, reason);
     judge_give_memory(memory, bytes);
-    if (good)
-        return true;
-    judge_explain(route, &finding, reason);
-    return !exchange_deny(exchange, reason);
+    return good || !exchange_deny(exchange, reason);
 }
 
 static void judge_end_of_body(struct exchange *exchange, const struct fields *trailers)
