@@ -98,6 +98,9 @@ static bool check_read_option(struct check *check, int option, const char *value
         return true;
     case CMD_OPTION_HEADER:
         return check_add(ask->fields, &ask->n_fields, EXPLAIN_MOST_FIELDS, value);
+    case CMD_OPTION_BODY:
+        ask->body = value;
+        return true;
     case CMD_OPTION_PRINT:
         check->print = true;
         return true;

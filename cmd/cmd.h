@@ -39,6 +39,7 @@ enum cmd_option_id {
     CMD_OPTION_ABOUT,
     CMD_OPTION_STRICT,
     CMD_OPTION_LIVE,
+    CMD_OPTION_BODY,
 };
 
 /* One option of a verb; a table ends with name NULL. */

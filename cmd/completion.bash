@@ -8,7 +8,7 @@ _porthole() {
         words='run check probe policy demo version --help --version'
     else
         case $previous in
-        -c | --config)
+        -c | --config | --body)
             mapfile -t COMPREPLY < <(compgen -f -- "$current")
             return
             ;;
@@ -18,7 +18,7 @@ _porthole() {
         esac
         case ${COMP_WORDS[1]} in
         run) words='-c --config --takeover --help' ;;
-        check) words='-c --config --print --strict --live --explain --listener --uid --gid --header --help' ;;
+        check) words='-c --config --print --strict --live --explain --listener --uid --gid --header --body --help' ;;
         probe) words='--path --wait --timeout -v --verbose --help' ;;
         policy) words="--about --help $("${COMP_WORDS[0]}" policy 2>/dev/null | cut -d ' ' -f 1)" ;;
         demo) words='--once --help' ;;

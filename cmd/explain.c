@@ -1,41 +1,17 @@
 #include "cmd/explain.h"
 
-#include <inttypes.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cmd/cmd.h"
-#include "config/value.h"
-#include "proxy/base/line.h"
+#include "cmd/explanation.h"
 #include "proxy/base/list.h"
-#include "proxy/base/secret.h"
-#include "proxy/exchange/route.h"
-#include "proxy/http/forward.h"
-#include "proxy/http/location.h"
-#include "proxy/report/outcome.h"
 
-#define EXPLAIN_HEAD_BYTES (128u * 1024)
-
-/* One run, on explain's stack. */
-struct explanation {
-    const struct explain_ask *ask;
-    const struct listener_config *listener;
-    struct request request;
-    struct field items[EXPLAIN_MOST_FIELDS + 1];
-    struct route_question question;
-    bool unix_peer;
-    struct template_values values; /* of conditions: what files hold */
-    struct secret secret;          /* the file that was looked at last */
-};
-
-static int explain_outcome(enum outcome outcome, unsigned status, const char *why)
-{
-    const struct outcome_info *info = outcome_info(outcome);
-
-    printf("refused: %s, status %u: %s\n", info->name, status ? status : info->status, why ? why : info->sentence);
-    return CMD_FAILED;
-}
+#define EXPLAIN_BODY_MOST_BYTES ((size_t)16 << 20)
 
 /* ---- who asks ---- */
 
@@ -107,12 +83,62 @@ static bool explain_add_field(struct request *request, const char *text)
     return true;
 }
 
-static bool explain_names_host(const struct explain_ask *ask)
+/* `name` with its colon. */
+static bool explain_is_given(const struct explain_ask *ask, const char *name)
 {
     for (size_t i = 0; i < ask->n_fields; i++)
-        if (strncasecmp(ask->fields[i], "host:", 5) == 0)
+        if (strncasecmp(ask->fields[i], name, strlen(name)) == 0)
             return true;
     return false;
+}
+
+/* A body is sent with its length, unless the fields say how else. */
+static void explain_add_length(struct explanation *explanation)
+{
+    const struct explain_ask *ask = explanation->ask;
+
+    if (!explanation->body.data || explain_is_given(ask, "content-length:") ||
+        explain_is_given(ask, "transfer-encoding:"))
+        return;
+    snprintf(explanation->content_length, sizeof(explanation->content_length), "Content-Length: %zu",
+             explanation->body.length);
+    explain_add_field(&explanation->request, explanation->content_length);
+}
+
+/* 0 or a negative errno. The file may be a pipe. */
+static int explain_read_all(int fd, char *data, size_t size, size_t *ret_length)
+{
+    size_t length = 0;
+    ssize_t n;
+
+    do {
+        n = read(fd, data + length, size - length);
+        if (n < 0 && errno != EINTR)
+            return -errno;
+        length += n > 0 ? (size_t)n : 0;
+    } while (n != 0);
+    *ret_length = length;
+    return length == size ? -EFBIG : 0;
+}
+
+static int explain_read_body(struct explanation *explanation)
+{
+    const char *file = explanation->ask->body;
+    char *data = malloc(EXPLAIN_BODY_MOST_BYTES + 1);
+    int fd = open(file, O_RDONLY | O_CLOEXEC | O_NOCTTY), r = data ? 0 : -ENOMEM;
+    size_t length = 0;
+
+    if (fd < 0)
+        r = -errno;
+    else if (r == 0)
+        r = explain_read_all(fd, data, EXPLAIN_BODY_MOST_BYTES + 1, &length);
+    if (fd >= 0)
+        close(fd);
+    explanation->body = (struct text){data, length};
+    if (r == -EFBIG)
+        return cmd_usage_error("check", "%s has more than %zu MiB, which no rules judge", file,
+                               EXPLAIN_BODY_MOST_BYTES >> 20);
+    return r < 0 ? cmd_usage_error("check", "cannot read %s: %s", file, strerror(-r)) : CMD_OK;
 }
 
 static int explain_read_request(struct explanation *explanation)
@@ -128,12 +154,13 @@ static int explain_read_request(struct explanation *explanation)
     request->minor = 1;
     request->local = explanation->unix_peer;
     request->trusted = explain_is_trusted(explanation);
-    request->fields = (struct fields){explanation->items, 0, EXPLAIN_MOST_FIELDS + 1};
-    if (!explain_names_host(ask))
+    request->fields = (struct fields){explanation->items, 0, EXPLAIN_MOST_FIELDS + 2};
+    if (!explain_is_given(ask, "host:"))
         explain_add_field(request, "Host: localhost");
     for (size_t i = 0; i < ask->n_fields; i++)
         if (!explain_add_field(request, ask->fields[i]))
             return cmd_usage_error("check", "'%s' is no field; write it as 'Name: value'", ask->fields[i]);
+    explain_add_length(explanation);
     return CMD_OK;
 }
 
@@ -162,181 +189,6 @@ static void explain_routes(const struct explanation *explanation, const struct r
     }
 }
 
-static void explain_limits(const struct explanation *explanation, const struct route_config *route)
-{
-    const struct target_times *times = route->has_times ? &route->times : &route->target->times;
-    uint64_t body = route->has_limit_body ? route->limit_body_bytes : explanation->listener->limit_body_bytes;
-    char text[VALUE_BYTES];
-
-    if (route->has_body && route->body.max_bytes < body)
-        body = route->body.max_bytes;
-    printf("limits: body %s", value_format(body, UNIT_BYTES, text));
-    printf(", timeouts.response %s", value_format(times->response_ms, UNIT_MS, text));
-    printf(", timeouts.idle %s\n", value_format(times->idle_ms, UNIT_MS, text));
-}
-
-static bool explain_file(struct template_values *values UNUSED, const struct template_piece *piece UNUSED,
-                         struct text *ret_text)
-{
-    *ret_text = TEXT_LITERAL("(what the file holds)");
-    return true;
-}
-
-/* The path that the target is asked for, where the route has another one. */
-static int explain_rewrite(const struct explanation *explanation, const struct route_config *route,
-                           struct head_writer *writer)
-{
-    const struct rewrite_room room = {explanation->question.means.memory, explanation->question.scratch,
-                                      explanation->question.scratch_bytes};
-    size_t from = writer->length;
-
-    if (!rewrite_is_any(&route->rewrite))
-        return CMD_OK;
-    switch (rewrite_apply(&route->rewrite, explanation->request.origin, &room, writer)) {
-    case REWRITE_DONE:
-        printf("rewritten: %.*s instead of %.*s\n", (int)(writer->length - from), writer->out + from,
-               (int)explanation->request.origin.length, explanation->request.origin.data);
-        return CMD_OK;
-    case REWRITE_NOT:
-        puts("not rewritten: the path does not fit");
-        writer->length = from;
-        return CMD_OK;
-    case REWRITE_AMBIGUOUS:
-        return explain_outcome(OUTCOME_AMBIGUOUS_PATH, 0, "it cannot be rewritten safely");
-    case REWRITE_UNDECIDED:
-        return explain_outcome(OUTCOME_UNDECIDED, 0, "the pattern of a rewrite was given up at its limit");
-    case REWRITE_FULL:
-        break;
-    }
-    return explain_outcome(OUTCOME_URI_TOO_LONG, 0, NULL);
-}
-
-/* What the route changes, in *edit. */
-static int explain_edit(const struct explanation *explanation, const struct route_config *route,
-                        const struct forward *forward, struct head_writer *writer, struct forward_edit *edit)
-{
-    struct template_values values = {.uid = explanation->ask->uid,
-                                     .gid = explanation->ask->gids[0],
-                                     .has_peer = explanation->unix_peer,
-                                     .request_id = forward->request_id,
-                                     .file = explain_file};
-    const struct edits *edits = &route->request_headers;
-    int status = explain_rewrite(explanation, route, writer);
-
-    if (status != CMD_OK)
-        return status;
-    edits_take_request(&values, &explanation->request);
-    *edit = (struct forward_edit){.edits = edits, .origin = {writer->out, writer->length}};
-    if (edits->host)
-        edit->host = text_of(template_text(edits->host->value));
-    if (edits_write(edits, &values, writer) != TEMPLATE_DONE)
-        return explain_outcome(OUTCOME_HEADER_TOO_LARGE, 0, NULL);
-    edit->lines = (struct text){writer->out + edit->origin.length, writer->length - edit->origin.length};
-    return CMD_OK;
-}
-
-/* What the target would get, line by line, with what would be strange on a terminal escaped. */
-static int explain_forward(const struct explanation *explanation, const struct route_config *route,
-                           const struct target_config *target)
-{
-    char node[64], *head = malloc(2 * EXPLAIN_HEAD_BYTES), line[1024];
-    struct head_writer lines = {.out = head ? head + EXPLAIN_HEAD_BYTES : NULL, .size = head ? EXPLAIN_HEAD_BYTES : 0};
-    struct forward forward = {.client_node = {node, 0},
-                              .request_id = request_given_id(&explanation->request),
-                              .silent = explanation->listener->forwarded == FORWARDED_OFF,
-                              .upgrade_allowed = route ? route->upgrade : NULL};
-    struct forward_edit edit;
-    size_t length = 0;
-
-    forward.client_node.length =
-        (size_t)(explanation->unix_peer ? snprintf(node, sizeof(node), "_uid-%u.gid-%u",
-                                                   (unsigned)explanation->ask->uid, (unsigned)explanation->ask->gids[0])
-                                        : snprintf(node, sizeof(node), "192.0.2.1"));
-    if (forward.request_id.length == 0)
-        forward.request_id = TEXT_LITERAL("(one of ours)");
-    if (route && route->modifies_request) {
-        int status = explain_edit(explanation, route, &forward, &lines, &edit);
-
-        if (status != CMD_OK) {
-            free(head);
-            return status;
-        }
-        forward.edit = &edit;
-    }
-    printf("forwarded to %s (%s), as\n", target->name, target->endpoints[0].text);
-    if (head)
-        length = forward_write(&explanation->request, &forward, head, EXPLAIN_HEAD_BYTES);
-    for (size_t at = 0; at + 2 < length;) {
-        size_t n = (size_t)((const char *)memmem(head + at, length - at, "\r\n", 2) - (head + at));
-
-        line[line_escape(line, sizeof(line) - 1, head + at, n)] = '\0';
-        printf("    %s\n", line);
-        at += n + 2;
-    }
-    free(head);
-    return CMD_OK;
-}
-
-static int explain_observed(const struct explanation *explanation, const struct route_config *route)
-{
-    printf("would be refused, but listener %s only observes\n", explanation->listener->name);
-    return explain_forward(explanation, route, explanation->listener->observe);
-}
-
-static int explain_redirect(const struct explanation *explanation, const struct route_config *route)
-{
-    struct template_values values = {0};
-    char *memory = malloc(2 * EXPLAIN_HEAD_BYTES);
-    size_t length = 0;
-    int status = CMD_FAILED;
-
-    edits_take_request(&values, &explanation->request);
-    switch (memory ? location_write(route->redirect.location, &values, memory, memory + EXPLAIN_HEAD_BYTES,
-                                    EXPLAIN_HEAD_BYTES, &length)
-                   : LOCATION_FULL) {
-    case LOCATION_DONE:
-        printf("redirected by the route, status %u, to %.*s\n", route->redirect.status, (int)length,
-               memory + EXPLAIN_HEAD_BYTES);
-        status = CMD_OK;
-        break;
-    case LOCATION_ELSEWHERE:
-        explain_outcome(OUTCOME_AMBIGUOUS_PATH, 0, "the path would read as a host in a Location");
-        break;
-    case LOCATION_NO_HOST:
-        explain_outcome(OUTCOME_MALFORMED, 0, "no Host to redirect to");
-        break;
-    case LOCATION_FULL:
-        explain_outcome(OUTCOME_URI_TOO_LONG, 0, NULL);
-        break;
-    }
-    free(memory);
-    return status;
-}
-
-static int explain_action(const struct explanation *explanation, const struct route_config *route)
-{
-    if (route->has_rate)
-        printf("rate: %u in %" PRIu64 " ms, %u at once\n", route->rate.requests, route->rate.per_ms, route->rate.burst);
-    switch (route->action) {
-    case ROUTE_RESPOND:
-        printf("answered by the route, status %u\n", route->respond.status);
-        return CMD_OK;
-    case ROUTE_REDIRECT:
-        return explain_redirect(explanation, route);
-    case ROUTE_DENY:
-        if (explanation->listener->observe)
-            return explain_observed(explanation, route);
-        return explain_outcome(OUTCOME_DENIED, route->deny.status, NULL);
-    case ROUTE_TARGET:
-        break;
-    }
-    explain_limits(explanation, route);
-    if (route->has_body)
-        printf("body: needed, of JSON, and refused unless %zu %s, which nobody asks here\n", route->body.n_rules,
-               route->body.n_rules == 1 ? "rule holds" : "rules hold");
-    return explain_forward(explanation, route, route->target);
-}
-
 static int explain_route(struct explanation *explanation)
 {
     struct route_found found;
@@ -346,19 +198,19 @@ static int explain_route(struct explanation *explanation)
         explain_routes(explanation, found.route);
     switch (result) {
     case ROUTE_FOUND:
-        return explain_action(explanation, found.route);
+        return explanation_act(explanation, found.route);
     case ROUTE_NONE:
         if (explanation->listener->observe)
-            return explain_observed(explanation, NULL);
-        return explain_outcome(OUTCOME_NO_ROUTE, 0, NULL);
+            return explanation_observe(explanation, NULL, NULL);
+        return explanation_refuse(OUTCOME_NO_ROUTE, 0, NULL);
     case ROUTE_AMBIGUOUS:
-        return explain_outcome(OUTCOME_AMBIGUOUS_PATH, 0, NULL);
+        return explanation_refuse(OUTCOME_AMBIGUOUS_PATH, 0, NULL);
     case ROUTE_UNDECIDED:
-        return explain_outcome(OUTCOME_UNDECIDED, 0, found.why);
+        return explanation_refuse(OUTCOME_UNDECIDED, 0, found.why);
     case ROUTE_TOO_LONG:
         break;
     }
-    return explain_outcome(OUTCOME_URI_TOO_LONG, 0, NULL);
+    return explanation_refuse(OUTCOME_URI_TOO_LONG, 0, NULL);
 }
 
 /* ---- the whole ---- */
@@ -393,14 +245,18 @@ static int explain_listener(struct explanation *explanation)
         return r;
     wrong = request_check(&explanation->request, &status);
     if (wrong)
-        return explain_outcome(status == 501 ? OUTCOME_NOT_SUPPORTED : OUTCOME_MALFORMED, status, wrong);
+        return explanation_refuse(status == 501 ? OUTCOME_NOT_SUPPORTED : OUTCOME_MALFORMED, status, wrong);
+    if (explanation->body.data && explanation->request.body == BODY_LENGTH &&
+        explanation->request.content_length != explanation->body.length)
+        return cmd_usage_error("check", "%s has %zu bytes, which is not its Content-Length", explanation->ask->body,
+                               explanation->body.length);
     return explain_route(explanation);
 }
 
 int explain(const struct snapshot *snapshot, const struct explain_ask *ask)
 {
     struct explanation explanation = {.ask = ask, .listener = explain_find_listener(snapshot, ask->listener)};
-    size_t scratch_bytes = 2 * strlen(ask->line) + EXPLAIN_HEAD_BYTES;
+    size_t scratch_bytes = 2 * strlen(ask->line) + EXPLANATION_HEAD_BYTES;
     int status = CMD_FAILED;
 
     if (!explanation.listener)
@@ -415,12 +271,15 @@ int explain(const struct snapshot *snapshot, const struct explain_ask *ask)
                                                    .scratch_bytes = scratch_bytes,
                                                    .peer_fits = explain_peer_fits,
                                                    .closure = &explanation};
-    if (explanation.question.means.memory && explanation.question.scratch)
-        status = explain_listener(&explanation);
-    else
+    if (!explanation.question.means.memory || !explanation.question.scratch)
         fputs("porthole check: out of memory\n", stderr);
+    else
+        status = ask->body ? explain_read_body(&explanation) : CMD_OK;
+    if (status == CMD_OK)
+        status = explain_listener(&explanation);
     pattern_memory_free(explanation.question.means.memory);
     free(explanation.question.scratch);
+    free((char *)(uintptr_t)explanation.body.data);
     secret_deinit(&explanation.secret);
     return status;
 }

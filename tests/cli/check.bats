@@ -140,6 +140,91 @@ explain() { # REQUEST [OPTION...]
     [[ $output != *$'\xc2\x9b'* ]]
 }
 
+body_rules() { # [LISTENER-MEMBERS]
+    cat >"$dir/porthole.json" <<JSON
+{ "listeners": [ { "name": "app", "bind": "unix:$sock", ${1-} "routes": [
+    { "name": "create", "match": { "path": "/create" }, "target": "unix:$dir/target.sock", "body": { "max": "1KiB", "json": [
+        { "at": "", "keys": ["Image", "HostConfig"] },
+        { "at": "/HostConfig/Binds/*", "prefix": ["/srv"], "optional": true } ] } },
+    { "name": "short", "target": "unix:$dir/target.sock", "limits": { "body": "4B" } } ] } ] }
+JSON
+}
+
+@test "check --explain: a body is judged by the route's rules, and what is not given is said not to be" {
+    body_rules
+    echo '{"Image":"a","HostConfig":{"Binds":["/srv/x:/x"]}}' >"$dir/good"
+    echo '{"Image":"a","HostConfig":{"Binds":["/srv/x:/x","/hidden:/x"]}}' >"$dir/bad"
+    explain 'POST /create' --body "$dir/good"
+    [ "$status" -eq 0 ]
+    [[ $output == *'limits: body 1KiB'*'body: 2 rules, judged good'*"forwarded to unix:$dir/target.sock"*"    Content-Length: $(wc -c <"$dir/good")"* ]]
+    explain 'POST /create' --body "$dir/bad"
+    [ "$status" -eq 1 ]
+    [[ $output == *'refused: denied, status 403: body.json[1]: /HostConfig/Binds/* is no path below those that are allowed' ]]
+    [[ $output != *hidden* ]]
+    explain 'POST /create'
+    [ "$status" -eq 0 ]
+    [[ $output == *'body: not given (--body FILE), so the 2 rules on it were not judged'*'forwarded to'* ]]
+    explain 'POST /create' --header 'Content-Type: text/plain'
+    [[ $status -eq 1 && $output == *'refused: denied, status 403: the body is no JSON in UTF-8, says its Content-Type' ]]
+    explain 'POST /create' --body /dev/null
+    [[ $status -eq 1 && $output == *'refused: denied, status 403: there is no body to be judged' ]]
+    explain 'POST /create' --header 'Transfer-Encoding: chunked' --body /dev/stdin <"$dir/good"
+    [[ $status -eq 0 && $output == *'body: 2 rules, judged good'* && $output != *Content-Length* ]]
+    explain 'POST /else' --body "$dir/good"
+    [[ $status -eq 1 && $output == *'refused: body_too_large, status 413'* ]]
+}
+
+@test "check --explain: a body that is refused would pass where the listener only observes" {
+    body_rules "\"observe\": \"unix:$dir/all.sock\","
+    echo '[]' >"$dir/bad"
+    explain 'POST /create' --body "$dir/bad"
+    [ "$status" -eq 0 ]
+    [[ $output == *'only observes: body.json[0]: the document is of another type than the rule can judge'*"forwarded to unix:$dir/all.sock"* ]]
+}
+
+@test "check --explain: a body is refused for the same reason as by the program that serves" {
+    body_rules
+    start_target
+    start_porthole run
+    n=0
+    while IFS= read -r body; do
+        printf '%s' "$body" >"$dir/request"
+        served=$(ask /create --header 'Content-Type: application/json' --data-binary "@$dir/request" --output /dev/null --write-out '%{http_code}')
+        explain 'POST /create' --header 'Content-Type: application/json' --body "$dir/request"
+        if [ "$served" = 200 ]; then
+            [ "$status" -eq 0 ]
+        else
+            reason=$(sed 's/.*status [0-9]*: //' <<<"${lines[-1]}")
+            eventually grep -qF "reason=\"${reason//\"/\\\"}\"" "$dir/run.err" || { echo "$body: $output"; false; }
+            n=$((n + 1))
+        fi
+    done <<'BODIES'
+{"Image":"a"}
+{"Image":"a","Cmd":[]}
+{"image":"a"}
+{"Image":"a","Image":"b"}
+{"HostConfig":{"Binds":["/srv/../etc:/x"]}}
+{"HostConfig":{"Binds":[]}}
+{"HostConfig":[]}
+{"Image":1}x
+{
+BODIES
+    [ "$n" -eq 7 ]
+}
+
+@test "check --explain: a body that cannot be had is wrong usage" {
+    body_rules
+    explain 'POST /create' --body "$dir/none"
+    [[ $status -eq 2 && $output == *"cannot read $dir/none: No such file or directory"* ]]
+    explain 'POST /create' --body "$dir"
+    [[ $status -eq 2 && $output == *"cannot read $dir: Is a directory"* ]]
+    echo '{}' >"$dir/request"
+    explain 'POST /create' --body "$dir/request" --header 'Content-Length: 1'
+    [[ $status -eq 2 && $output == *"$dir/request has 3 bytes, which is not its Content-Length"* ]]
+    explain 'POST /create' --body /dev/zero
+    [[ $status -eq 2 && $output == *'/dev/zero has more than 16 MiB'* ]]
+}
+
 @test "check: the file may be an argument, and has a default" {
     configure
     run "$porthole" check "$dir/porthole.json"
