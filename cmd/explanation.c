@@ -120,7 +120,10 @@ static int explanation_forward(const struct explanation *explanation, const stru
         }
         forward.edit = &edit;
     }
-    printf("forwarded to %s (%s), as\n", target->name, target->endpoints[0].text);
+    printf("forwarded to %s (", target->name);
+    for (size_t i = 0; i < target->n_endpoints; i++)
+        printf("%s%s", i > 0 ? ", " : "", target->endpoints[i].address.text);
+    printf("), as\n");
     if (head)
         length = forward_write(&explanation->request, &forward, head, EXPLANATION_HEAD_BYTES);
     for (size_t at = 0; at + 2 < length;) {

@@ -204,7 +204,7 @@ static void live_target_host(const struct target_config *target, const struct ad
 static void live_target(const struct target_config *target)
 {
     for (size_t i = 0; i < target->n_endpoints; i++) {
-        const struct address *endpoint = &target->endpoints[i];
+        const struct address *endpoint = &target->endpoints[i].address;
 
         if (endpoint->kind == ADDRESS_UNIX)
             live_target_path(target, endpoint);

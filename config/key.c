@@ -90,15 +90,6 @@ static void key_free_texts(char **texts)
     free(texts);
 }
 
-static void key_free_addresses(const struct key *key, void *section)
-{
-    struct address *addresses = *(struct address **)key_field(key, section);
-
-    for (size_t i = 0; addresses && i < *key_count(key, section); i++)
-        address_deinit(&addresses[i]);
-    free(addresses);
-}
-
 static void key_free_conditions(const struct key *key, void *section)
 {
     struct condition *conditions = *(struct condition **)key_field(key, section);
@@ -144,9 +135,6 @@ void keys_deinit(const struct key *keys, void *section)
             break;
         case STORED_ADDRESS:
             address_deinit(field);
-            break;
-        case STORED_ADDRESSES:
-            key_free_addresses(key, section);
             break;
         case STORED_PATTERN:
             pattern_free(*(struct pattern **)field);

@@ -23,7 +23,6 @@ enum key_storage {
     STORED_OWNER,      /* uint32_t, OWNER_UNCHANGED: not given */
     STORED_IDENTITY,   /* uid_t or gid_t */
     STORED_ADDRESS,    /* struct address */
-    STORED_ADDRESSES,  /* struct address * and a count */
     STORED_TARGET,     /* const struct target_config *, borrowed from the snapshot; NULL: not given */
     STORED_PATTERN,    /* struct pattern *, NULL: not given */
     STORED_CONDITIONS, /* struct condition * and a count */
@@ -58,13 +57,13 @@ struct key {
     const char *name;
     enum key_type type;
     bool required;
-    size_t offset;             /* of the field in the section */
-    size_t count;              /* ADDRESSES, CONDITIONS, VALUES, ARRAY, MAP: of the size_t that counts the elements */
-    size_t size;               /* ARRAY, MAP: of an element */
-    const struct key *keys;    /* SECTION, SWITCH, CHOICE, ARRAY, MAP: of the inner object or of each element */
-    const struct limit *limit; /* NUMBER: default and bounds */
-    const char *const *words;  /* WORD, CHOICE: ends with NULL */
-    const char *fallback;      /* BOOL, WORD, CHOICE, TEXT: the default; NULL: none */
+    size_t offset;                 /* of the field in the section */
+    size_t count;                  /* CONDITIONS, VALUES, ARRAY, MAP: of the size_t that counts the elements */
+    size_t size;                   /* ARRAY, MAP: of an element */
+    const struct key *keys;        /* SECTION, SWITCH, CHOICE, ARRAY, MAP: of the inner object or of each element */
+    const struct limit *limit;     /* NUMBER: default and bounds */
+    const char *const *words;      /* WORD, CHOICE: ends with NULL */
+    const char *fallback;          /* BOOL, WORD, CHOICE, TEXT: the default; NULL: none */
     const struct key_scope *scope; /* NULL: everywhere */
     bool inherited;                /* NUMBER: its default is that of another key, whose row of limits.def it shares */
     bool has_flag;

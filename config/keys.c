@@ -52,7 +52,9 @@ static bool keys_scope_tls_holds(const void *section)
     const struct target_config *target = section;
 
     for (size_t i = 0; i < target->n_endpoints; i++) {
-        if (target->endpoints[i].kind == ADDRESS_HTTPS)
+        const struct address *address = &target->endpoints[i].address;
+
+        if (!address->text || address->kind == ADDRESS_HTTPS)
             return true;
     }
     return target->n_endpoints == 0;
@@ -446,13 +448,29 @@ static const struct key keys_tls[] = {
     KEYS_END,
 };
 
+static const struct key keys_endpoint[] = {
+    KEY("address", ENDPOINT, struct endpoint_config, address, .required = true, .sentence = "where it is"),
+    KEY_LIMIT("weight", COUNT, WEIGHT, struct endpoint_config, weight),
+    KEYS_END,
+};
+
+static const char *const keys_balance_words[] = {
+    [BALANCE_ROUND_ROBIN] = "round_robin",
+    [BALANCE_LEAST_CONNECTIONS] = "least_connections",
+    [BALANCE_RANDOM] = "random",
+    [BALANCE_FAILOVER] = "failover",
+    NULL,
+};
+
 const struct key keys_target[] = {
-    KEY("endpoints", ENDPOINTS, struct target_config, endpoints, .required = true,
-        .count = offsetof(struct target_config, n_endpoints), .sentence = "exactly one in this version"),
+    KEY_ELEMENTS("endpoints", ENDPOINTS, struct target_config, endpoints, n_endpoints, keys_endpoint, .required = true,
+                 .sentence = "where it can be reached: addresses, or objects with an address and a weight"),
+    KEY("balance", WORD, struct target_config, balance, .words = keys_balance_words, .fallback = "round_robin",
+        .sentence = "which endpoint is next: each in its turn, the one with the fewest connections for its weight, the "
+                    "better of two that are drawn, or the first that works"),
     KEY_INNER("connections", keys_target_connections, .sentence = "the pool of connections"),
     KEY_INNER("timeouts", keys_target_timeouts, .sentence = "how long the target may take"),
     KEY_INNER("tls", keys_tls, .scope = &keys_scope_tls, .sentence = "for https endpoints only"),
-    KEY_LATER_ROW("balance"),
     KEY_LATER_ROW("hold"),
     KEY_LATER_ROW("retries"),
     KEY_LATER_ROW("health"),

@@ -56,15 +56,6 @@ static json_t *print_texts(struct printer *printer, char *const *texts)
     return array;
 }
 
-static json_t *print_addresses(struct printer *printer, const struct address *addresses, size_t n)
-{
-    json_t *array = json_array();
-
-    for (size_t i = 0; i < n; i++)
-        print_append(printer, array, print_text(addresses[i].text));
-    return array;
-}
-
 static json_t *print_template(const struct template *template)
 {
     char *spelt = template_spell(template);
@@ -231,8 +222,6 @@ static json_t *print_key(struct printer *printer, const struct key *key, void *s
         return json_integer((json_int_t) * (uint32_t *)field);
     case STORED_ADDRESS:
         return print_text(((struct address *)field)->text);
-    case STORED_ADDRESSES:
-        return print_addresses(printer, *(struct address **)field, *key_count(key, section));
     case STORED_PATTERN:
         return print_text(pattern_text(*(struct pattern **)field));
     case STORED_CONDITIONS:

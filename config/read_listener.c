@@ -190,7 +190,7 @@ static void read_refuse_loop(struct reader *reader, size_t target_index, size_t 
     if (asprintf(&pointer, value_is_name(target->name) ? "%s/endpoints/%zu" : "%s", stands, endpoint_index) < 0)
         pointer = reader_memory(reader, NULL);
     reader_problem_pointer(reader, pointer, "\"%s\" is a listener of this file: requests would go in circles",
-                           WORDS_SHOW(target->endpoints[endpoint_index].text));
+                           WORDS_SHOW(target->endpoints[endpoint_index].address.text));
     free(pointer);
 }
 
@@ -215,7 +215,9 @@ static void read_check_loops(struct reader *reader, const json_t *binds)
 
     for (size_t t = 0; t < snapshot->n_targets; t++) {
         for (size_t i = 0; i < snapshot->targets[t].n_endpoints; i++) {
-            if (read_is_bound(reader, binds, &snapshot->targets[t].endpoints[i]))
+            const struct address *endpoint = &snapshot->targets[t].endpoints[i].address;
+
+            if (endpoint->text && read_is_bound(reader, binds, endpoint))
                 read_refuse_loop(reader, t, i);
         }
     }

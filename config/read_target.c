@@ -20,51 +20,71 @@ void read_host_name(struct reader *reader, const struct place *at, const json_t 
         reader_copy(reader, name, key_field(key, section));
 }
 
-/* Keeps one endpoint and where it stands. */
-static bool read_add_endpoint(struct reader *reader, const struct place *at, const char *text,
-                              struct target_config *target)
+/* Reads an address that is to be reached into one of zeros. */
+static bool read_address(struct reader *reader, const struct place *at, const char *text, struct address *ret_address)
 {
     struct error error = ERROR_INIT;
-    struct address address, *grown;
+    struct address address;
     int r = address_parse(text, ADDRESS_TO_REACH, &address, &error);
 
     if (r > 0)
         reader_problem(reader, at, "\"%s\": %s", WORDS_SHOW(text), error.message);
     else if (r < 0)
         reader->failure = r;
-    if (r != 0)
-        return false;
-    grown = reader_memory(reader, reallocarray(target->endpoints, target->n_endpoints + 1, sizeof(*grown)));
-    if (!grown) {
-        address_deinit(&address);
-        return false;
-    }
-    target->endpoints = grown;
-    target->endpoints[target->n_endpoints++] = address;
-    return true;
+    else
+        *ret_address = address;
+    return r == 0;
 }
 
-void read_endpoints(struct reader *reader, const struct place *at, const json_t *value, const struct key *key UNUSED,
+void read_endpoint(struct reader *reader, const struct place *at, const json_t *value, const struct key *key,
+                   void *section)
+{
+    const char *text = read_element(reader, at, value, "an address");
+
+    if (text)
+        read_address(reader, at, text, key_field(key, section));
+}
+
+/* Twice the same would be one with twice the weight, and a retry that goes nowhere else. */
+static void read_check_twice(struct reader *reader, const struct place *at, json_t *seen, const struct address *address)
+{
+    char *canonical = address->text ? address_canonical(address) : NULL;
+
+    if (address->text && !canonical)
+        reader->failure = -ENOMEM;
+    if (canonical)
+        reader_unique(reader, at, seen, canonical, "endpoint");
+    free(canonical);
+}
+
+/* An element is an object, or an address that stands for one. */
+void read_endpoints(struct reader *reader, const struct place *at, const json_t *value, const struct key *key,
                     void *section)
 {
-    static const char expected[] = "an array with exactly one address (this version has one endpoint per target)";
+    struct target_config *target = section;
     struct place place = {.parent = at};
-    json_t *element;
+    json_t *seen, *element;
+    uint32_t weights = 0;
 
-    if (!json_is_array(value)) {
-        reader_problem_type(reader, at, value, expected);
+    if (!read_elements(reader, at, value, key, section, "an array with at least one address"))
         return;
-    }
-    if (json_array_size(value) != 1) {
-        reader_problem(reader, at, "expected %s, got an array of %zu", expected, json_array_size(value));
-        return;
-    }
+    if (target->n_endpoints > TARGET_MOST_ENDPOINTS)
+        reader_problem(reader, at, "a target has at most %d endpoints", TARGET_MOST_ENDPOINTS);
+    seen = reader_memory(reader, json_object());
     json_array_foreach(value, place.index, element)
     {
-        const char *text = read_element(reader, &place, element, "an address");
-        if (text)
-            read_add_endpoint(reader, &place, text, section);
+        struct endpoint_config *endpoint = &target->endpoints[place.index];
+
+        if (json_is_object(element))
+            read_section(reader, &place, element, key->keys, endpoint);
+        else
+            read_endpoint(reader, &place, element, &key->keys[0], endpoint);
+        read_check_twice(reader, &place, seen, &endpoint->address);
+        weights += endpoint->weight;
     }
+    json_decref(seen);
+    if (weights == 0)
+        reader_problem(reader, at, "every \"weight\" is 0: nothing would go to the target");
 }
 
 /* Takes the next free place in the snapshot, with defaults. */
@@ -195,7 +215,12 @@ static struct target_config *read_add_inline(struct reader *reader, const struct
         return NULL;
     }
     target = read_append_target(reader, at, text);
-    return read_add_endpoint(reader, at, text, target) ? target : NULL;
+    target->endpoints = reader_memory(reader, calloc(1, sizeof(*target->endpoints)));
+    if (!target->endpoints)
+        return NULL;
+    target->n_endpoints = 1;
+    target->endpoints[0].weight = 1;
+    return read_address(reader, at, text, &target->endpoints[0].address) ? target : NULL;
 }
 
 const struct target_config *read_resolve_target(struct reader *reader, const struct place *at, const char *text,
@@ -209,7 +234,8 @@ const struct target_config *read_resolve_target(struct reader *reader, const str
     else
         target = read_add_inline(reader, at, text);
     for (size_t i = 0; target && i < target->n_endpoints; i++)
-        read_check_endpoint_use(reader, at, &target->endpoints[i], use);
+        if (target->endpoints[i].address.text)
+            read_check_endpoint_use(reader, at, &target->endpoints[i].address, use);
     return target;
 }
 

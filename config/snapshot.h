@@ -47,12 +47,24 @@ struct target_times {
     uint64_t tunnel_ms;   /* between two pieces through a tunnel, either way */
 };
 
+/* One of a target's addresses. */
+struct endpoint_config {
+    struct address address;
+    uint32_t weight; /* its part of what goes to the target, beside those of the others; 0: none */
+};
+
+#define TARGET_MOST_ENDPOINTS 64
+
+/* Which endpoint is next. */
+enum target_balance { BALANCE_ROUND_ROBIN, BALANCE_LEAST_CONNECTIONS, BALANCE_RANDOM, BALANCE_FAILOVER };
+
 /* One destination. Its name is what routes and logs call it. */
 struct target_config {
     char *name;   /* key in "targets", or the address text for a target written inside a route */
     size_t index; /* position in snapshot.targets */
-    struct address *endpoints;
-    size_t n_endpoints;       /* at least 1 */
+    struct endpoint_config *endpoints;
+    size_t n_endpoints; /* 1 to TARGET_MOST_ENDPOINTS; one has a weight */
+    enum target_balance balance;
     uint32_t connections_max; /* open at once; each worker has its share, rounded up */
     uint32_t connections_idle;
     uint64_t connections_idle_timeout_ms;

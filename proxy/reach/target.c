@@ -3,34 +3,48 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "proxy/reach/balance.h"
-
 static void target_serve_queue(struct target *target);
+static enum connect_result target_conclude(struct target *target, struct ticket *ticket, struct connection **connection,
+                                           struct failure *failure);
 
 /* ---- life ---- */
+
+/* A reference to each endpoint, and what the choice needs to know if there are several. */
+static int target_take_endpoints(struct target *target, struct endpoints *table)
+{
+    const struct target_config *config = target->config;
+
+    target->endpoints = calloc(config->n_endpoints, sizeof(struct endpoint *));
+    target->items = config->n_endpoints > 1 ? calloc(config->n_endpoints, sizeof(*target->items)) : NULL;
+    if (!target->endpoints || (config->n_endpoints > 1 && !target->items))
+        return -ENOMEM;
+    for (size_t i = 0; i < config->n_endpoints; i++) {
+        struct endpoint *endpoint = endpoints_find(table, &config->endpoints[i].address, &config->tls);
+
+        if (!endpoint)
+            return -ENOMEM;
+        /* Where several share it, the one that was configured last has the say. */
+        pool_configure(&endpoint->pool, config->connections_idle, config->connections_idle_timeout_ms);
+        target->endpoints[target->n_endpoints++] = endpoint;
+        if (target->items)
+            target->items[i].weight = config->endpoints[i].weight;
+    }
+    return 0;
+}
 
 int target_init(struct target *target, const struct target_config *config, struct endpoints *table, uint32_t n_workers)
 {
     uint32_t share = (config->connections_max + n_workers - 1) / n_workers;
+    int r;
 
     *target = (struct target){.config = config, .loop = table->loop, .most_open = share};
+    target->random = instant_now().ns ^ (uintptr_t)target; /* so that workers do not draw alike */
     shares_init(&target->shares);
     target->shares.first_come = share < TARGET_LEAST_SHARED;
-    target->endpoints = calloc(config->n_endpoints, sizeof(struct endpoint *));
-    if (!target->endpoints)
-        return -ENOMEM;
-    for (size_t i = 0; i < config->n_endpoints; i++) {
-        struct endpoint *endpoint = endpoints_find(table, &config->endpoints[i], &config->tls);
-
-        if (!endpoint) {
-            target_deinit(target);
-            return -ENOMEM;
-        }
-        /* Where several share it, the one that was configured last has the say. */
-        pool_configure(&endpoint->pool, config->connections_idle, config->connections_idle_timeout_ms);
-        target->endpoints[target->n_endpoints++] = endpoint;
-    }
-    return 0;
+    r = target_take_endpoints(target, table);
+    if (r < 0)
+        target_deinit(target);
+    return r;
 }
 
 void target_deinit(struct target *target)
@@ -39,7 +53,9 @@ void target_deinit(struct target *target)
         endpoint_unref(target->endpoints[i]);
     if (target->endpoints)
         shares_deinit(&target->shares);
+    free(target->items);
     free(target->endpoints);
+    target->items = NULL;
     target->endpoints = NULL;
     target->n_endpoints = 0;
 }
@@ -77,6 +93,38 @@ static void target_free_place(struct target *target, struct share *share)
     share->n_held--;
 }
 
+/* ---- the choice ---- */
+
+/* xorshift64 (Marsaglia, "Xorshift RNGs", 2003): even enough to spread load. */
+static uint64_t target_draw(struct target *target)
+{
+    uint64_t x = target->random | 1;
+
+    x ^= x << 13;
+    x ^= x >> 7;
+    x ^= x << 17;
+    return target->random = x;
+}
+
+static size_t target_choose_of_several(struct target *target, const struct ticket *ticket)
+{
+    for (size_t i = 0; i < target->n_endpoints; i++) {
+        const struct endpoint *endpoint = target->endpoints[i];
+
+        target->items[i].load = endpoint->pool.n_busy + endpoint->n_connecting;
+        target->items[i].out = ticket->tried >> i & 1;
+    }
+    return balance_choose(target->config->balance, target->items, target->n_endpoints, target_draw(target));
+}
+
+/* Where the ticket goes next; BALANCE_NOBODY when it has been everywhere. */
+static size_t target_choose(struct target *target, const struct ticket *ticket)
+{
+    if (target->n_endpoints > 1)
+        return target_choose_of_several(target, ticket);
+    return ticket->tried & 1 ? BALANCE_NOBODY : 0;
+}
+
 /* ---- tickets ---- */
 
 const struct state_machine ticket_machine = {
@@ -110,10 +158,8 @@ static void ticket_leave_queue(struct ticket *ticket)
     timer_disarm(&ticket->timer);
 }
 
-/* The attempt is over, well or badly: turns a channel into a connection. Without one its place is free again. The
- * ticket is settled. */
-static struct connection *ticket_adopt(struct ticket *ticket, struct target *target, struct channel *channel,
-                                       struct failure *ret_failure)
+/* The attempt is over, well or badly: turns a channel into a connection. The ticket is settled. */
+static struct connection *ticket_adopt(struct ticket *ticket, struct channel *channel, struct failure *ret_failure)
 {
     struct connection *connection = NULL;
 
@@ -124,21 +170,19 @@ static struct connection *ticket_adopt(struct ticket *ticket, struct target *tar
         if (!connection)
             failure_set(ret_failure, OUTCOME_INTERNAL, ENOMEM, NULL);
     }
-    if (connection)
-        connection->share = ticket->share;
-    else
-        target_free_place(target, ticket->share);
     return connection;
 }
 
-static void ticket_on_connected(void *closure, struct channel *channel, const struct failure *failure)
+static void ticket_on_connected(void *closure, struct channel *channel, const struct failure *why)
 {
     struct ticket *ticket = closure;
     struct target *target = ticket->target;
-    struct failure adopting;
-    struct connection *connection = ticket_adopt(ticket, target, channel, &adopting);
+    struct failure failure = *why;
+    struct connection *connection = ticket_adopt(ticket, channel, &failure);
 
-    ticket->fn(ticket, connection, channel ? &adopting : failure);
+    if (target_conclude(target, ticket, &connection, &failure) == CONNECT_WAIT)
+        return;
+    ticket->fn(ticket, connection, &failure);
     if (!connection)
         target_serve_queue(target);
 }
@@ -156,25 +200,24 @@ static void ticket_on_timer(struct timer *timer)
 
 /* ---- asking ---- */
 
-/* A new connection needs a place that an idle one may have. */
-static void target_make_place(struct target *target)
+/* A new connection, which has its place, needs the room that an idle one may have. */
+static void target_make_room(struct target *target)
 {
-    for (size_t i = 0; i < target->n_endpoints && target_n_open(target) >= target->most_open; i++)
+    for (size_t i = 0; i < target->n_endpoints && target_n_open(target) > target->most_open; i++)
         pool_drop_oldest(&target->endpoints[i]->pool);
 }
 
 /* Seldom, beside taking one that is there: not to be inlined where that is done. */
 static __attribute__((noinline)) enum connect_result target_connect(struct target *target, struct ticket *ticket,
-                                                                    struct endpoint *endpoint,
                                                                     struct connection **ret_connection,
                                                                     struct failure *ret_failure)
 {
+    struct endpoint *endpoint = ticket->endpoint;
     const struct destination to = {&endpoint->address, &endpoint->tls};
     struct channel channel = CHANNEL_INIT;
     enum connect_result result;
 
-    target_make_place(target);
-    target_take_place(target, ticket->share);
+    target_make_room(target);
     endpoint->n_connecting++;
     ticket_move(ticket, TICKET_CONNECTING);
     ticket->target = target;
@@ -182,28 +225,73 @@ static __attribute__((noinline)) enum connect_result target_connect(struct targe
                            ticket, &channel, &ticket->attempt, ret_failure);
     if (result == CONNECT_WAIT)
         return result;
-    *ret_connection = ticket_adopt(ticket, target, result == CONNECT_DONE ? &channel : NULL, ret_failure);
+    *ret_connection = ticket_adopt(ticket, result == CONNECT_DONE ? &channel : NULL, ret_failure);
     return *ret_connection ? CONNECT_DONE : CONNECT_FAILED;
 }
 
-/* There is a place: an idle connection, or one to be made. Settles a ticket that was queued. */
+/* An idle connection to the endpoint, or one to be made. Settles a ticket that was queued. */
+static enum connect_result target_reach(struct target *target, struct ticket *ticket, size_t index,
+                                        struct connection **ret_connection, struct failure *ret_failure)
+{
+    ticket->endpoint = target->endpoints[index];
+    ticket->index = index;
+    if (!ticket->fresh && (*ret_connection = pool_take(&ticket->endpoint->pool))) {
+        if (ticket->state != TICKET_IDLE)
+            ticket_settle(ticket);
+        return CONNECT_DONE;
+    }
+    return target_connect(target, ticket, ret_connection, ret_failure);
+}
+
+/* Whether another endpoint may do better: it is not for want of something of ours. */
+static bool target_may_go_on(const struct failure *failure)
+{
+    return outcome_info(failure->outcome)->fault == FAULT_TARGET;
+}
+
+/* There is a connection, which has the ticket's place from now on; or there was none to be had, and another endpoint is
+ * tried until there is no other. Then the place is free again. */
+static enum connect_result target_conclude(struct target *target, struct ticket *ticket, struct connection **connection,
+                                           struct failure *failure)
+{
+    enum connect_result result = *connection ? CONNECT_DONE : CONNECT_FAILED;
+
+    while (result == CONNECT_FAILED && target_may_go_on(failure)) {
+        size_t index;
+
+        ticket->tried |= UINT64_C(1) << ticket->index;
+        index = target_choose(target, ticket);
+        if (index == BALANCE_NOBODY)
+            break;
+        result = target_reach(target, ticket, index, connection, failure);
+    }
+    if (result == CONNECT_DONE)
+        (*connection)->share = ticket->share;
+    else if (result == CONNECT_FAILED)
+        target_free_place(target, ticket->share);
+    return result;
+}
+
+/* There is a place. */
 static enum connect_result target_serve(struct target *target, struct ticket *ticket,
                                         struct connection **ret_connection, struct failure *ret_failure)
 {
-    struct endpoint *endpoint = balance_choose(target->endpoints, target->n_endpoints);
+    size_t index = target_choose(target, ticket);
+    struct failure failure; /* of one endpoint, which another may make good */
+    enum connect_result result;
 
-    ticket->endpoint = endpoint;
-    if (!ticket->fresh) {
-        *ret_connection = pool_take(&endpoint->pool);
-        if (*ret_connection) {
-            target_take_place(target, ticket->share);
-            (*ret_connection)->share = ticket->share;
-            if (ticket->state != TICKET_IDLE)
-                ticket_settle(ticket);
-            return CONNECT_DONE;
-        }
+    if (index == BALANCE_NOBODY) {
+        ticket->tried = 0;
+        index = target_choose(target, ticket);
     }
-    return target_connect(target, ticket, endpoint, ret_connection, ret_failure);
+    target_take_place(target, ticket->share);
+    *ret_connection = NULL;
+    result = target_reach(target, ticket, index, ret_connection, &failure);
+    if (result != CONNECT_WAIT)
+        result = target_conclude(target, ticket, ret_connection, &failure);
+    if (result == CONNECT_FAILED)
+        *ret_failure = failure;
+    return result;
 }
 
 enum connect_result target_ask(struct target *target, struct ticket *ticket, bool fresh,

@@ -12,6 +12,7 @@
 #include "proxy/base/list.h"
 #include "proxy/base/loop.h"
 #include "proxy/base/shares.h"
+#include "proxy/reach/balance.h"
 #include "proxy/reach/endpoint.h"
 
 /* A few are not worth keeping any free. */
@@ -20,11 +21,13 @@
 struct target {
     const struct target_config *config; /* borrowed from the generation's snapshot */
     struct loop *loop;                  /* borrowed */
-    struct endpoint **endpoints;        /* owned; references */
+    struct endpoint **endpoints;        /* owned; references; of each config->endpoints */
     size_t n_endpoints;
-    uint32_t n_busy;      /* held, or being made */
-    uint32_t most_open;   /* busy and idle; this worker's share of connections.max */
-    struct shares shares; /* who holds those that are busy; struct ticket waits in them for n_busy to fall */
+    struct balance_item *items; /* owned; the same, as the choice sees them; NULL: there is one endpoint */
+    uint64_t random;            /* the state of its lots */
+    uint32_t n_busy;            /* held, or being made */
+    uint32_t most_open;         /* busy and idle; this worker's share of connections.max */
+    struct shares shares;       /* who holds those that are busy; struct ticket waits in them for n_busy to fall */
 };
 
 /* One request for a connection.
@@ -47,6 +50,8 @@ struct ticket {
     struct list link;          /* in share->waiting while QUEUED */
     struct timer timer;        /* while QUEUED */
     struct target *target;     /* unless IDLE; borrowed */
+    uint64_t tried;            /* endpoints that it was not to be had from, by a bit for each */
+    size_t index;              /* of the next in the target's */
     struct endpoint *endpoint; /* the one that was chosen last, or NULL; borrowed from the target */
     struct attempt *attempt;   /* while CONNECTING, once connect_start has returned */
     /* Called once when the answer was not immediate. connection is the owner's now, or NULL and *failure says why. */
@@ -62,7 +67,8 @@ void target_deinit(struct target *target);
 /* Connections open and being made, idle ones included. */
 uint32_t target_n_open(const struct target *target);
 /* Asks for a connection: CONNECT_DONE with *ret_connection, CONNECT_WAIT (ticket->fn will be called), or CONNECT_FAILED
- * with *ret_failure. With `fresh` no idle connection is taken, but one may have to give up its place. */
+ * with *ret_failure. With `fresh` no idle connection is taken, but one may have to give up its place. An endpoint to
+ * which no connection could be made is not asked again for this ticket while there is another. */
 enum connect_result target_ask(struct target *target, struct ticket *ticket, bool fresh,
                                struct connection **ret_connection, struct failure *ret_failure) WARN_UNUSED;
 /* Withdraws a question; harmless when nothing is asked. */

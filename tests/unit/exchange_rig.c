@@ -54,7 +54,8 @@ static void rig_listen(struct rig *rig)
 
 static void rig_configure(struct rig *rig)
 {
-    rig->endpoint = (struct address){.kind = ADDRESS_UNIX, .text = rig->path, .name = rig->path};
+    rig->endpoint =
+        (struct endpoint_config){.address = {.kind = ADDRESS_UNIX, .text = rig->path, .name = rig->path}, .weight = 1};
     rig->target_config = (struct target_config){.name = "app",
                                                 .endpoints = &rig->endpoint,
                                                 .n_endpoints = 1,

@@ -22,7 +22,7 @@ struct rig {
     struct loop *loop;
     struct connector *connector;
     struct endpoints endpoints;
-    struct address endpoint;
+    struct endpoint_config endpoint;
     struct target_config target_config;
     struct generation *generation; /* a reference */
     struct target *target;         /* of the generation */

@@ -120,14 +120,14 @@ static void test_parse_streams_have_a_target_and_no_routes(void **state UNUSED)
     assert_ptr_equal(l[0].stream, &s->targets[0]);
     assert_int_equal(l[0].limit_connections, 9);
     assert_int_equal(l[0].limit_connections_per_uid, 3);
-    assert_int_equal(l[0].stream->endpoints[0].kind, ADDRESS_TCP);
-    assert_string_equal(l[0].stream->endpoints[0].name, "h");
-    assert_int_equal(l[0].stream->endpoints[0].port, 82);
+    assert_int_equal(l[0].stream->endpoints[0].address.kind, ADDRESS_TCP);
+    assert_string_equal(l[0].stream->endpoints[0].address.name, "h");
+    assert_int_equal(l[0].stream->endpoints[0].address.port, 82);
     assert_true(l[0].stream->times.tunnel_ms == 2592000000);
     assert_string_equal(l[1].name, "unix:/b");
     assert_string_equal(l[1].stream->name, "unix:/t");
     assert_int_equal(l[1].stream->times.tunnel_ms, 3600000);
-    assert_string_equal(l[2].stream->endpoints[0].name, "2001:db8::1");
+    assert_string_equal(l[2].stream->endpoints[0].address.name, "2001:db8::1");
     assert_ptr_equal(l[3].routes[0].target, l[1].stream);
     assert_null(l[3].stream);
     snapshot_unref(s);

@@ -42,11 +42,11 @@ static void result_set(void *closure, struct channel *channel, const struct fail
 
 static void begin(struct rig *rig, struct result *result, enum address_kind kind, const char *name, int port)
 {
-    const struct destination to = {&rig->endpoint, &rig->target_config.tls};
+    const struct destination to = {&rig->endpoint.address, &rig->target_config.tls};
 
     *result = (struct result){.channel = CHANNEL_INIT};
     failure_init(&result->failure);
-    rig->endpoint = (struct address){.kind = kind, .name = (char *)name, .port = (uint16_t)port};
+    rig->endpoint.address = (struct address){.kind = kind, .name = (char *)name, .port = (uint16_t)port};
     result->start = connect_start(rig->connector, &to, rig->target_config.connect_timeout_ms, result_set, result,
                                   &result->channel, &result->attempt, &result->failure);
     result->outcome = result->start == CONNECT_DONE ? OUTCOME_FORWARDED : result->failure.outcome;

@@ -9,7 +9,6 @@
 
 #include <cmocka.h>
 
-#include "proxy/reach/balance.h"
 #include "proxy/reach/generation.h"
 #include "tests/unit/exchange_rig.h"
 
@@ -116,21 +115,6 @@ static void test_endpoint_of_the_last_target_closes_what_is_idle(void **state)
     assert_int_equal(rig_receive(rig), -1); /* an end */
 }
 
-static void test_balance_takes_the_least_loaded_and_the_first_of_equals(void **state)
-{
-    struct endpoint a = {.n_connecting = 1}, b = {.pool.n_busy = 1}, c = {.pool.n_busy = 0};
-    struct endpoint *endpoints[] = {&a, &b, &c};
-
-    (void)state;
-    assert_ptr_equal(balance_choose(endpoints, 1), &a);
-    assert_ptr_equal(balance_choose(endpoints, 2), &a);
-    assert_ptr_equal(balance_choose(endpoints, 3), &c);
-    c.pool.n_busy = 2;
-    assert_ptr_equal(balance_choose(endpoints, 3), &a);
-    a.n_connecting = 2;
-    assert_ptr_equal(balance_choose(endpoints, 3), &b);
-}
-
 #define RIG_TEST(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
 
 int main(void)
@@ -141,7 +125,6 @@ int main(void)
         RIG_TEST(test_endpoint_owns_what_it_was_found_by),
         RIG_TEST(test_endpoint_keeps_warm_connections_across_generations),
         RIG_TEST(test_endpoint_of_the_last_target_closes_what_is_idle),
-        cmocka_unit_test(test_balance_takes_the_least_loaded_and_the_first_of_equals),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,119 @@
+# Targets with several endpoints: who is next, and what becomes of requests when one is not there.
+
+load helper
+
+# One listener in front of the target "app", of which the arguments are the members, in JSON, with a comma behind each.
+configure_target() { # MEMBERS [LISTENER-MEMBERS]
+    cat >"$dir/porthole.json" <<JSON
+{ "listeners": [ { "bind": "unix:$sock", ${2-"\"routes\": [ { \"target\": \"app\" } ]"} } ], "targets": { "app": { $1 } } }
+JSON
+}
+
+endpoint() { # NAME [WEIGHT]
+    printf '{ "address": "unix:%s.sock", "weight": %s }' "$dir/$1" "${2-1}"
+}
+
+start_endpoint() { # NAME
+    background "$1" /usr/bin/python3 "$BATS_TEST_DIRNAME/backend.py" "$dir/$1.sock"
+    await_socket "$dir/$1.sock"
+}
+
+# How many requests each has had, with a space between.
+shares_of() { # NAME...
+    local name
+    for name; do
+        grep -c '^/x' "$dir/$name.out" || true
+    done | paste -sd' '
+}
+
+# Asks in a row, and puts down what came.
+ask_often() { # N
+    curl --silent --max-time 20 --unix-socket "$sock" --output /dev/null --write-out '%{http_code}\n' "http://localhost/x[1-$1]" | sort | uniq -c
+}
+
+@test "targets: endpoints take turns, by weight, and one without weight gets nothing" {
+    configure_target "\"endpoints\": [ $(endpoint a 2), $(endpoint b), $(endpoint c 0) ]"
+    for name in a b c; do
+        start_endpoint "$name"
+    done
+    start_porthole run
+    [[ "$(ask_often 30)" =~ ^\ *30\ 200$ ]]
+    [ "$(shares_of a b c)" = "20 10 0" ]
+}
+
+@test "targets: failover asks the first that can be connected to" {
+    configure_target "\"balance\": \"failover\", \"endpoints\": [ $(endpoint a), $(endpoint b), $(endpoint c) ]"
+    start_endpoint b
+    start_endpoint c
+    start_porthole run
+    [[ "$(ask_often 10)" =~ ^\ *10\ 200$ ]]
+    [ "$(shares_of b c)" = "10 0" ]
+    start_endpoint a
+    [[ "$(ask_often 10)" =~ ^\ *10\ 200$ ]]
+    [ "$(shares_of a b c)" = "10 10 0" ]
+}
+
+@test "targets: least_connections and random leave a busy endpoint alone" {
+    local balance
+    for balance in least_connections random; do
+        configure_target "\"balance\": \"$balance\", \"endpoints\": [ $(endpoint a), $(endpoint b) ]"
+        start_endpoint a
+        background porthole "$porthole" run -c "$dir/porthole.json"
+        local running=$pid
+        await_socket "$sock"
+        background held curl --silent --unix-socket "$sock" http://localhost/held/release
+        await_request_of a /held/release
+        start_endpoint b
+        [[ "$(ask_often 10)" =~ ^\ *10\ 200$ ]]
+        [ "$(shares_of a b)" = "0 10" ]
+        touch "$dir/release"
+        eventually grep -q 'GET /held/release' "$dir/held.out"
+        kill -TERM "$running"
+        await_end "$running"
+        kill -9 "${pids[@]}"
+        rm -f "$dir/release" "$dir"/[ab].sock
+    done
+}
+
+await_request_of() { # NAME PATH
+    eventually grep -qx "$2" "$dir/$1.out"
+}
+
+@test "targets: no request fails, a body neither, when one endpoint of two is not there" {
+    configure_target "\"endpoints\": [ $(endpoint a), $(endpoint gone), $(endpoint b) ]"
+    start_endpoint a
+    start_endpoint b
+    start_porthole run
+    [[ "$(ask_often 20)" =~ ^\ *20\ 200$ ]]
+    for i in 1 2 3; do
+        [ "$(ask /y --data body)" = $'POST /y\nbody' ]
+    done
+}
+
+@test "targets: when none is there, the answer says so, and the next request finds one that came" {
+    configure_target "\"endpoints\": [ $(endpoint a), $(endpoint b) ]"
+    start_porthole run
+    [ "$(ask /x --output "$dir/body" --write-out '%{http_code}')" = 503 ]
+    jq -e '.outcome == "target_absent"' "$dir/body"
+    start_endpoint b
+    [ "$(ask /x --output /dev/null --write-out '%{http_code}')" = 200 ]
+}
+
+@test "targets: streams find the endpoint that is there" {
+    configure_target "\"endpoints\": [ $(endpoint gone), $(endpoint a) ]" '"stream": { "target": "app" }'
+    start_endpoint a
+    start_porthole run
+    for i in 1 2 3 4; do
+        [ "$(ask "/x$i")" = "GET /x$i" ]
+    done
+    [ "$(shares_of a)" = 4 ]
+}
+
+@test "targets: check explains and prints all endpoints" {
+    configure_target "\"endpoints\": [ \"unix:$dir/a.sock\", $(endpoint b 3) ]"
+    run "$porthole" check -c "$dir/porthole.json" --explain 'GET /'
+    [[ "$output" == *"forwarded to app (unix:$dir/a.sock, unix:$dir/b.sock)"* ]]
+    "$porthole" check -c "$dir/porthole.json" --print >"$dir/printed.json"
+    jq -e --arg dir "unix:$dir/" '.targets.app | .balance == "round_robin" and
+        .endpoints == [{address: ($dir + "a.sock"), weight: 1}, {address: ($dir + "b.sock"), weight: 3}]' "$dir/printed.json"
+}
