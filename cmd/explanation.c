@@ -201,7 +201,7 @@ static int explanation_target(const struct explanation *explanation, const struc
         return explanation_forward(explanation, route, route->target);
     if (explanation->listener->observe)
         return explanation_observe(explanation, route, reason);
-    return explanation_refuse(OUTCOME_DENIED, 0, reason);
+    return explanation_refuse(OUTCOME_DENIED, route->body.deny.status, reason);
 }
 
 /* ---- what routes do ---- */

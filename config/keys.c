@@ -217,12 +217,22 @@ static const struct key keys_respond[] = {
     KEYS_END,
 };
 
+static const char keys_deny_sentence[] =
+    "what is answered; default: a problem (RFC 9457) with the outcome and the request's id";
+
 static const struct key keys_deny[] = {
     KEY_LIMIT("status", COUNT, DENY_STATUS, struct route_config, deny.status),
-    KEY("body", TEXT, struct route_config, deny.body,
-        .sentence = "what is answered; default: a problem (RFC 9457) with the outcome and the request's id"),
+    KEY("body", TEXT, struct route_config, deny.body, .sentence = keys_deny_sentence),
     KEY("content_type", MEDIA_TYPE, struct route_config, deny.content_type, .fallback = "text/plain; charset=utf-8",
         .sentence = "the Content-Type of body"),
+    KEYS_END,
+};
+
+static const struct key keys_body_deny[] = {
+    KEY_LIMIT("status", COUNT, DENY_STATUS, struct route_config, body.deny.status),
+    KEY("body", TEXT, struct route_config, body.deny.body, .sentence = keys_deny_sentence),
+    KEY("content_type", MEDIA_TYPE, struct route_config, body.deny.content_type,
+        .fallback = "text/plain; charset=utf-8", .sentence = "the Content-Type of body"),
     KEYS_END,
 };
 
@@ -323,6 +333,10 @@ static const struct key keys_body[] = {
     KEY_ELEMENTS("json", BODY_RULES, struct route_config, body.rules, body.n_rules, keys_body_rule, .required = true,
                  .sentence = "rules on a JSON document, all of which must hold"),
     KEY_LIMIT("max", SIZE, BODY_RULES, struct route_config, body.max_bytes),
+    {.name = "deny",
+     .type = KEY_BODY_DENY,
+     .keys = keys_body_deny,
+     .sentence = "how a request is refused that a rule refuses"},
     KEYS_END,
 };
 

@@ -207,13 +207,27 @@ void read_respond(struct reader *reader, const struct place *at, const json_t *v
                            route->respond.status);
 }
 
+static void read_measure_body(struct route_answer *answer)
+{
+    answer->body_length = answer->body ? strlen(answer->body) : 0;
+}
+
 void read_deny(struct reader *reader, const struct place *at, const json_t *value, const struct key *key, void *section)
 {
     struct route_config *route = section;
 
     route->action = ROUTE_DENY;
     read_inner(reader, at, value, key, section);
-    route->deny.body_length = route->deny.body ? strlen(route->deny.body) : 0;
+    read_measure_body(&route->deny);
+}
+
+void read_body_deny(struct reader *reader, const struct place *at, const json_t *value, const struct key *key,
+                    void *section)
+{
+    struct route_config *route = section;
+
+    read_inner(reader, at, value, key, section);
+    read_measure_body(&route->body.deny);
 }
 
 void read_rate(struct reader *reader, const struct place *at, const json_t *value, const struct key *key, void *section)

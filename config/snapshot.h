@@ -80,7 +80,7 @@ enum route_action { ROUTE_TARGET, ROUTE_RESPOND, ROUTE_DENY, ROUTE_REDIRECT };
 /* An answer that is in the configuration. */
 struct route_answer {
     uint32_t status; /* 200..599; of deny 400..599 */
-    char *body;      /* NULL: none; of deny: the problem is */
+    char *body;      /* NULL: none; of a deny: the problem is */
     size_t body_length;
     char *content_type; /* never NULL */
     char *file;         /* where the body was read from; NULL: it is `body`; only of respond, like the next */
@@ -133,6 +133,7 @@ struct route_config {
         size_t n_rules;
         uint64_t max_bytes;
         struct json_rules *ready; /* owned: these rules, made ready; NULL without has_body */
+        struct route_answer deny; /* to what they refuse */
     } body;
     struct route_answer respond; /* ROUTE_RESPOND */
     struct route_answer deny;    /* ROUTE_DENY */

@@ -13,6 +13,7 @@
 #include "proxy/exchange/exchange.h"
 #include "proxy/exchange/fetch.h"
 #include "proxy/exchange/held.h"
+#include "proxy/exchange/respond.h"
 #include "proxy/exchange/state.h"
 
 #define JUDGE_RETRY_AFTER_S 1
@@ -26,6 +27,19 @@ static void judge_hand_on(struct exchange *exchange)
     fetch_source.begin(exchange);
 }
 
+/* In the words of the route, if it has some. False where the listener only observes. */
+static bool judge_deny(struct exchange *exchange, const char *reason)
+{
+    const struct route_answer *deny = &exchange->route->body.deny;
+
+    if (!exchange_deny(exchange, reason))
+        return false;
+    exchange->refused_status = deny->status;
+    if (deny->body)
+        exchange->source = &deny_source;
+    return true;
+}
+
 /* ---- the head ---- */
 
 static void judge_begin(struct exchange *exchange)
@@ -35,7 +49,7 @@ static void judge_begin(struct exchange *exchange)
     uint64_t most_bytes = exchange->limit_body_bytes;
 
     if (objection) {
-        if (!exchange_deny(exchange, objection))
+        if (!judge_deny(exchange, objection))
             judge_hand_on(exchange);
         return;
     }
@@ -101,7 +115,7 @@ static bool judge_rules(struct exchange *exchange)
     }
     good = body_rules_hold(route, body, memory, exchange->env->patterns, reason);
     judge_give_memory(memory, bytes);
-    return good || !exchange_deny(exchange, reason);
+    return good || !judge_deny(exchange, reason);
 }
 
 static void judge_end_of_body(struct exchange *exchange, const struct fields *trailers)

@@ -44,7 +44,9 @@ static void deny_begin(struct exchange *exchange)
 
 static bool deny_answer(struct exchange *exchange, struct answer *answer)
 {
-    return respond_with(exchange, &exchange->route->deny, answer);
+    const struct route_config *route = exchange->route;
+
+    return respond_with(exchange, route->has_body ? &route->body.deny : &route->deny, answer);
 }
 
 const struct exchange_source respond_source = {

@@ -152,6 +152,35 @@ logged() { # PATTERN
     [ "$(grep -c 'Re-using existing connection' <<<"$output")" -eq 2 ]
 }
 
+@test "rules: what a rule on a body refuses has the status and the words of the route, told like any refusal" {
+    configure_routes '{ "name": "create", "match": { "path": "/create" }, "target": "app", "response_headers": { "set": { "X-By": "porthole" } },
+        "body": { "json": [ { "at": "/Image", "in": ["a"] } ],
+            "deny": { "status": 422, "content_type": "application/json", "body": "{\"message\": \"not through this socket\"}\n" } } },
+        { "match": { "path": "/status" }, "target": "app", "body": { "json": [ { "at": "/Image", "in": ["a"] } ], "deny": { "status": 418 } } }, { "target": "app" }'
+    start_target
+    start_porthole run
+    refusal=$'{"message": "not through this socket"}\n422 application/json porthole'
+    form='%{http_code} %{content_type} %header{x-by}'
+    [ "$(ask /create --data '{"Image":"hidden"}' --header 'Content-Type: application/json' --write-out "$form")" = "$refusal" ]
+    logged ' warn .*outcome="denied" reason="body.json\[0\]: /Image is none of the values that are allowed" route="create"'
+    [ "$(ask /create --data x --header 'Content-Type: text/plain' --write-out "$form")" = "$refusal" ]
+    [ "$(ask /create --write-out "$form")" = "$refusal" ]
+    eventually grep -q 'status=422 outcome="denied" .*route="create"' "$dir/access.log"
+    [ "$(ask /create --data '{"Image":"a"}' --header 'Content-Type: application/json')" = $'POST /create\n{"Image":"a"}' ]
+    # a body that nobody waits for
+    head -c 3000000 /dev/zero >"$dir/large"
+    [ "$(ask /create --data-binary "@$dir/large" --header 'Content-Type: text/plain' --header 'Transfer-Encoding: chunked' --write-out "$form")" = "$refusal" ]
+    [ "$(status_of /status --data '{}' --header 'Content-Type: application/json')" = 418 ]
+    jq -e '.outcome == "denied" and .status == 418' "$dir/body"
+    run curl --silent --verbose --unix-socket "$sock" --header 'Content-Type: application/json' --data '{"Image":"c"}' \
+        http://localhost/create http://localhost/else
+    [ "$(grep -c 'Re-using existing connection' <<<"$output")" -eq 1 ]
+    "$porthole" check "$dir/porthole.json" --print | jq -e '.listeners[0].routes[0].body.deny.status == 422'
+    echo '{}' >"$dir/request"
+    run "$porthole" check "$dir/porthole.json" --explain 'POST /create' --body "$dir/request"
+    [[ $status -eq 1 && $output == *'refused: denied, status 422: body.json[0]: /Image is missing' ]]
+}
+
 @test "rules: a body that is only observed goes on, and is told" {
     configure_routes '{ "name": "create", "match": { "path": "/create" }, "target": "app",
         "body": { "json": [ { "at": "/Image", "in": ["a"] } ] } }' '"observe": "app",'
