@@ -284,6 +284,31 @@ char *address_canonical(const struct address *address)
     }
 }
 
+static bool address_is_ipv4_loopback(const char *host)
+{
+    return strncmp(host, "127.", 4) == 0 && inet_pton(AF_INET, host, &(struct in_addr){0}) == 1;
+}
+
+bool address_is_loopback(const struct address *address)
+{
+    static const char *const names[] = {"::1", "localhost", "ip6-localhost", "ip6-loopback"};
+    static const char below[] = ".localhost";
+    char host[ADDRESS_HOST_MAX + 1];
+    size_t length;
+
+    if (address->kind != ADDRESS_TCP)
+        return false;
+    address_simplify_host(address->name, host);
+    length = strlen(host);
+    if (length > 0 && host[length - 1] == '.')
+        host[--length] = '\0';
+    for (size_t i = 0; i < ARRAY_LENGTH(names); i++)
+        if (strcmp(host, names[i]) == 0)
+            return true;
+    return address_is_ipv4_loopback(host) ||
+           (length >= sizeof(below) && strcmp(host + length - (sizeof(below) - 1), below) == 0);
+}
+
 /* Whose connections to `host` arrive at a socket bound to another host. A socket on :: takes IPv6 only. */
 static const struct {
     const char *host, *taker;
@@ -320,7 +345,7 @@ int address_takers(const struct address *endpoint, char *takers[ADDRESS_TAKERS_M
                 fine = address_add_taker(address_format_tcp(address_takings[i].taker, endpoint->port), takers, &n);
         }
         /* All of 127.0.0.0/8 is this machine. */
-        if (fine && strncmp(host, "127.", 4) == 0 && inet_pton(AF_INET, host, &(struct in_addr){0}) == 1 && n == 1)
+        if (fine && address_is_ipv4_loopback(host) && n == 1)
             fine = address_add_taker(address_format_tcp("0.0.0.0", endpoint->port), takers, &n);
     }
     if (fine) {

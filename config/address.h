@@ -38,6 +38,10 @@ int address_parse(const char *text, enum address_use use, struct address *ret_ad
 /* Whether it may be a host: a DNS name or an IPv4 address, without a port. */
 bool address_is_host_name(const char *host);
 
+/* Whether it is of TCP, and a host that is this machine's loopback device, as far as its spelling tells: 127.0.0.0/8
+ * and ::1 in any spelling, localhost and what is below it (RFC 6761 6.3), and the names that Debian has for ::1. */
+bool address_is_loopback(const struct address *address);
+
 /* Frees the strings; takes one that is all zero. */
 void address_deinit(struct address *address);
 

@@ -105,22 +105,31 @@ static void review_fields(struct review *review, const struct listener_config *l
 
 /* ---- routes ---- */
 
-static bool review_is_loopback(const struct address *bind)
+/* Whether one of them is about a value: that is what a page can be kept from knowing. */
+static bool review_asks_for_value(const struct condition *conditions, size_t n)
 {
-    return bind->kind == ADDRESS_TCP && (strncmp(bind->name, "127.", 4) == 0 || strcmp(bind->name, "::1") == 0 ||
-                                         strcasecmp(bind->name, "localhost") == 0);
+    for (size_t i = 0; i < n; i++)
+        if (conditions[i].kind == CONDITION_EQUALS || conditions[i].kind == CONDITION_FITS)
+            return true;
+    return false;
+}
+
+static bool review_is_guarded(const struct route_config *route)
+{
+    return route->host || review_asks_for_value(route->headers, route->n_headers) ||
+           review_asks_for_value(route->queries, route->n_queries);
 }
 
 /* A page in a browser on this machine may have a name of its own lead to 127.0.0.1 (DNS rebinding), and then reads and
- * sends what it likes: of the same origin, as the browser sees it. Only the Host tells. */
+ * sends what it likes, with any field: of the same origin, as the browser sees it. The Host tells, or a secret. */
 static void review_rebinding(struct review *review, const struct listener_config *listener)
 {
     char pointer[REVIEW_POINTER_BYTES];
 
-    for (size_t i = 0; review_is_loopback(&listener->bind) && i < listener->n_routes; i++) {
+    for (size_t i = 0; address_is_loopback(&listener->bind) && i < listener->n_routes; i++) {
         const struct route_config *route = &listener->routes[i];
 
-        if (route->action != ROUTE_TARGET || route->host || route->n_headers > 0)
+        if (route->action != ROUTE_TARGET || review_is_guarded(route))
             continue;
         review_add(
             review, review->warnings, review_pointer(pointer, listener, route, ""),

@@ -406,6 +406,48 @@ JSON
     done
 }
 
+@test "check: only a value that a page cannot know keeps it away, wherever the loopback device is written" {
+    n=0
+    while IFS='|' read -r bind match verdict; do
+        cat >"$dir/porthole.json" <<JSON
+{ "listeners": [ { "bind": "tcp:$bind:8080", "routes": [ { "match": { "path": "/a", $match }, "target": "unix:/t" } ] } ] }
+JSON
+        run "$porthole" check "$dir/porthole.json"
+        if [ "$verdict" = open ]; then
+            warned '/listeners/0/routes/0: any web page' || { echo "$bind, $match: $output"; false; }
+        else
+            [ "$output" = "$dir/porthole.json: ok" ] || { echo "$bind, $match: $output"; false; }
+        fi
+        n=$((n + 1))
+    done <<'ROWS'
+127.0.0.1|"methods": ["GET"]|open
+127.8.9.10|"methods": ["GET"]|open
+[::1]|"methods": ["GET"]|open
+[0:0:0:0:0:0:0:1]|"methods": ["GET"]|open
+[::ffff:127.0.0.1]|"methods": ["GET"]|open
+[::ffff:7f00:1]|"methods": ["GET"]|open
+localhost|"methods": ["GET"]|open
+LocalHost|"methods": ["GET"]|open
+localhost.|"methods": ["GET"]|open
+ip6-localhost|"methods": ["GET"]|open
+ip6-loopback|"methods": ["GET"]|open
+app.localhost|"methods": ["GET"]|open
+127.example.org|"methods": ["GET"]|kept
+notlocalhost|"methods": ["GET"]|kept
+192.0.2.1|"methods": ["GET"]|kept
+[::ffff:192.0.2.1]|"methods": ["GET"]|kept
+127.0.0.1|"headers": { "X-Key": { "present": true } }|open
+127.0.0.1|"headers": { "X-Forwarded-For": { "present": false } }|open
+127.0.0.1|"query": { "key": { "present": true } }|open
+127.0.0.1|"headers": { "X-Key": "secret" }|kept
+127.0.0.1|"headers": { "X-A": { "present": true }, "Origin": { "regex": "http://localhost(:8080)?" } }|kept
+127.0.0.1|"query": { "key": "secret" }|kept
+127.0.0.1|"query": { "key": { "regex": "s.*" } }|kept
+127.0.0.1|"host": "localhost"|kept
+ROWS
+    [ "$n" -eq 24 ]
+}
+
 @test "check: the bridge of the examples is not for a page that has 127.0.0.1 under a name of its own" {
     bridge=$BATS_TEST_DIRNAME/../../config/examples/bridge-tcp-to-unix.json
     for host in localhost localhost:8080 127.0.0.1:8080; do
