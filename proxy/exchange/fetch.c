@@ -89,6 +89,7 @@ static void fetch_begin(struct exchange *exchange)
     upstream_init(upstream, exchange->env->loop, &exchange->env->store, fetch_on_change);
     upstream->interim = fetch_on_interim;
     upstream->ticket.uid = exchange->client->uid;
+    upstream->ticket.personal = &exchange->client->personal;
     /* One that cannot be written is refused: what is still to come of it is read over. */
     if (!modify_request(exchange))
         return;

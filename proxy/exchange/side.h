@@ -22,11 +22,12 @@ struct exchange_client {
     bool trusted;                           /* struct request */
     struct text address;                    /* struct forward: client_address, client_node */
     struct text node;
-    struct text peer; /* for the log */
-    uid_t uid;        /* whose share of a target's places it takes; or SHARES_NOBODY */
-    gid_t gid;        /* of the peer, like the next, when has_peer */
-    pid_t pid;        /* 0: of another pid namespace */
-    bool has_peer;    /* uid, gid and pid are the peer's */
+    struct text peer;         /* for the log */
+    uid_t uid;                /* whose share of a target's places it takes; or SHARES_NOBODY */
+    gid_t gid;                /* of the peer, like the next, when has_peer */
+    pid_t pid;                /* 0: of another pid namespace */
+    struct personal personal; /* connection of its own to a target */
+    bool has_peer;            /* uid, gid and pid are the peer's */
 };
 
 #endif

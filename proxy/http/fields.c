@@ -41,14 +41,22 @@ static enum field_id field_candidate(struct text name)
         return first == 'c' ? FIELD_CONNECTION : FIELD_KEEP_ALIVE;
     case 12:
         return FIELD_X_REQUEST_ID;
+    case 13:
+        return FIELD_AUTHORIZATION;
     case 14:
         return FIELD_CONTENT_LENGTH;
     case 15:
         return FIELD_X_FORWARDED_FOR;
     case 16:
+        if (first == 'w')
+            return FIELD_WWW_AUTHENTICATE;
         return first == 'x' ? FIELD_X_FORWARDED_HOST : FIELD_PROXY_CONNECTION;
     case 17:
         return first == 'x' ? FIELD_X_FORWARDED_PROTO : FIELD_TRANSFER_ENCODING;
+    case 18:
+        return FIELD_PROXY_AUTHENTICATE;
+    case 19:
+        return FIELD_PROXY_AUTHORIZATION;
     default:
         return FIELD_OTHER;
     }

@@ -1,5 +1,6 @@
 #include "proxy/http/request.h"
 
+#include "proxy/http/authentication.h"
 #include "proxy/http/authority.h"
 #include "proxy/http/bytes.h"
 #include "proxy/http/claims.h"
@@ -12,6 +13,7 @@ struct request_facts {
     bool expect_continue;
     bool upgrade_field;
     bool te_trailers;
+    bool personal;
 };
 
 /* Stores a field of which there may be only one; false when there was one already. */
@@ -68,6 +70,10 @@ static const char *request_check_field(struct field *field, bool trusted, struct
     case FIELD_TE:
         facts->te_trailers = facts->te_trailers || request_lists_trailers(field->value);
         return NULL;
+    case FIELD_AUTHORIZATION:
+    case FIELD_PROXY_AUTHORIZATION:
+        facts->personal = facts->personal || authentication_is_personal(field->value);
+        return NULL;
     default:
         return NULL;
     }
@@ -87,6 +93,7 @@ static const char *request_check_fields(struct request *request, struct request_
         return "Connection is not a list of tokens";
     request->close = options.close || (request->minor == 0 && !options.keep_alive);
     request->upgrade = options.upgrade && facts->upgrade_field && request->minor == 1; /* RFC 9110 7.8 */
+    request->personal = facts->personal;
     request->trailers = facts->te_trailers && request->minor == 1;
     return NULL;
 }

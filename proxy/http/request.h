@@ -35,6 +35,7 @@ struct request {
     bool expect_continue; /* and there is a body to wait with */
     bool close;           /* the client asked for Connection: close, or is HTTP/1.0 without keep-alive */
     bool upgrade;         /* Connection: upgrade with an Upgrade field, in HTTP/1.1 */
+    bool personal;        /* says who asks for the whole connection (authentication.h) */
     bool trailers;        /* the client takes trailers: TE lists them (RFC 9110 10.1.4), in HTTP/1.1 */
 };
 

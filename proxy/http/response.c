@@ -1,5 +1,6 @@
 #include "proxy/http/response.h"
 
+#include "proxy/http/authentication.h"
 #include "proxy/http/bytes.h"
 
 /* Looking at the status line anew on each call must not cost more than a constant. */
@@ -85,11 +86,12 @@ static enum response_result response_find_end(struct text data, size_t status_li
     return RESPONSE_MORE;
 }
 
-/* Collects Content-Length and Transfer-Encoding. */
-static const char *response_read_lengths(struct response *response, bool *ret_chunked)
+/* Collects Content-Length and Transfer-Encoding, and looks at challenges on the way. */
+static const char *response_read_fields(struct response *response, bool *ret_chunked)
 {
     response->has_content_length = false;
     response->content_length = 0;
+    response->personal = false;
     *ret_chunked = false;
     for (size_t i = 0; i < response->fields.n_items; i++) {
         const struct field *field = &response->fields.items[i];
@@ -108,6 +110,8 @@ static const char *response_read_lengths(struct response *response, bool *ret_ch
             if (!text_equal_nocase(field->value, TEXT_LITERAL("chunked")))
                 return "Transfer-Encoding is not chunked";
             *ret_chunked = true;
+        } else if (field->id == FIELD_WWW_AUTHENTICATE || field->id == FIELD_PROXY_AUTHENTICATE) {
+            response->personal = response->personal || authentication_is_personal(field->value);
         }
     }
     if (*ret_chunked && response->has_content_length)
@@ -153,7 +157,7 @@ static const char *response_check(struct response *response, bool to_head)
 {
     struct connection_options options;
     bool chunked;
-    const char *why = response_read_lengths(response, &chunked);
+    const char *why = response_read_fields(response, &chunked);
 
     if (why)
         return why;

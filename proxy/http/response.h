@@ -17,6 +17,7 @@ struct response {
     uint64_t content_length; /* BODY_LENGTH; for HEAD and 304 the length the field names */
     bool has_content_length; /* the field was there (where there is no body, too) */
     bool reusable;           /* the connection may carry another exchange after a clean end */
+    bool personal;           /* the connection has to do with one client alone (authentication.h) */
     bool upgrade;            /* Connection: upgrade with an Upgrade field, as a 101 must have them (RFC 9110 7.8) */
 };
 

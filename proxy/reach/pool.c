@@ -18,6 +18,10 @@ static void pool_unlink(struct connection *connection)
 {
     list_remove(&connection->link);
     connection->pool->n_idle--;
+    if (connection->owner) {
+        connection->owner->connection = NULL;
+        connection->pool->n_personal--;
+    }
 }
 
 /* An idle connection has nothing to say: whatever arrives, bytes or an end, makes it useless. */
@@ -37,9 +41,18 @@ static void connection_on_event(struct source *source, uint32_t events)
     connection_close(connection);
 }
 
+static struct connection *pool_last(const struct list *list)
+{
+    return list_empty(list) ? NULL : CONTAINER_OF(list->previous, struct connection, link);
+}
+
 static struct connection *pool_oldest(const struct pool *pool)
 {
-    return list_empty(&pool->idle) ? NULL : CONTAINER_OF(pool->idle.previous, struct connection, link);
+    struct connection *oldest = pool_last(&pool->idle), *personal = pool_last(&pool->personal);
+
+    if (!oldest || (personal && instant_before(personal->idle_since, oldest->idle_since)))
+        return personal;
+    return oldest;
 }
 
 struct instant pool_idle_since(const struct pool *pool)
@@ -47,26 +60,30 @@ struct instant pool_idle_since(const struct pool *pool)
     return pool_oldest(pool)->idle_since;
 }
 
-void pool_drop_oldest(struct pool *pool)
+/* One that is idle; or NULL. */
+static void pool_drop(struct connection *connection)
 {
-    struct connection *oldest = pool_oldest(pool);
-
-    if (!oldest)
+    if (!connection)
         return;
-    pool_unlink(oldest);
-    connection_close(oldest);
+    pool_unlink(connection);
+    connection_close(connection);
 }
 
-/* Ends a window: half of the surplus goes, rounded up. */
+void pool_drop_oldest(struct pool *pool)
+{
+    pool_drop(pool_oldest(pool));
+}
+
+/* Ends a window: half of the surplus goes, rounded up. What is personal nobody else could use. */
 static void pool_shrink(struct pool *pool)
 {
     uint32_t needed = pool->most_busy > pool->most_busy_before ? pool->most_busy : pool->most_busy_before;
-    uint32_t n_open = pool->n_idle + pool->n_busy;
+    uint32_t n_open = pool->n_idle - pool->n_personal + pool->n_busy;
 
     pool->most_busy_before = pool->most_busy;
     pool->most_busy = pool->n_busy;
     for (uint32_t n = n_open > needed ? (n_open - needed + 1) / 2 : 0; n > 0; n--)
-        pool_drop_oldest(pool);
+        pool_drop(pool_last(&pool->idle));
 }
 
 static void pool_arm(struct pool *pool, struct instant due)
@@ -113,6 +130,7 @@ void pool_init(struct pool *pool, struct loop *loop)
 {
     *pool = (struct pool){.loop = loop, .window_ms = WINDOW_MS};
     list_init(&pool->idle);
+    list_init(&pool->personal);
     timer_init(&pool->timer, pool_on_timer);
 }
 
@@ -125,7 +143,7 @@ void pool_configure(struct pool *pool, uint32_t most_idle, uint64_t idle_timeout
 void pool_deinit(struct pool *pool)
 {
     assert(pool->n_busy == 0);
-    while (!list_empty(&pool->idle))
+    while (pool->n_idle > 0)
         pool_drop_oldest(pool);
     timer_disarm(&pool->timer);
 }
@@ -185,6 +203,26 @@ struct connection *pool_take(struct pool *pool)
     return NULL;
 }
 
+struct connection *personal_take(struct personal *personal)
+{
+    struct connection *connection = personal->connection;
+    struct pool *pool = connection->pool;
+    bool all_is_known = loop_look(pool->loop);
+
+    pool_unlink(connection);
+    if (!connection->source.pending && (all_is_known || connection_is_silent(connection))) {
+        pool_count_busy(pool);
+        return connection;
+    }
+    connection_close(connection);
+    return NULL;
+}
+
+void personal_end(struct personal *personal)
+{
+    pool_drop(personal->connection);
+}
+
 void connection_use(struct connection *connection, connection_fn *fn, void *closure)
 {
     connection->fn = fn;
@@ -194,6 +232,25 @@ void connection_use(struct connection *connection, connection_fn *fn, void *clos
 int connection_want_write(struct connection *connection, bool want)
 {
     return loop_modify(&connection->source, want ? CONNECTION_EVENTS | EPOLLOUT : CONNECTION_EVENTS);
+}
+
+void connection_belong(struct connection *connection, struct personal *owner)
+{
+    connection->owner = owner;
+}
+
+/* Takes a connection in that has become idle. */
+static void pool_keep(struct pool *pool, struct connection *connection)
+{
+    if (pool->n_idle >= pool->most_idle)
+        pool_drop_oldest(pool);
+    if (connection->owner) {
+        personal_end(connection->owner);
+        connection->owner->connection = connection;
+        pool->n_personal++;
+    }
+    list_prepend(connection->owner ? &pool->personal : &pool->idle, &connection->link);
+    pool->n_idle++;
 }
 
 void pool_give(struct connection *connection, bool reusable)
@@ -210,12 +267,9 @@ void pool_give(struct connection *connection, bool reusable)
         return;
     }
     loop_forget(&connection->source);
-    if (pool->n_idle >= pool->most_idle)
-        pool_drop_oldest(pool);
     connection->n_exchanges++;
     connection->idle_since = loop_now(pool->loop);
-    list_prepend(&pool->idle, &connection->link);
-    pool->n_idle++;
+    pool_keep(pool, connection);
     if (!timer_armed(&pool->timer))
         pool_begin_watch(pool);
 }

@@ -6,7 +6,10 @@
  * As many are kept as were lately in use. A pool remembers the most that were busy at once in this window of time and
  * in the one before; at the end of each, half of what is open beyond that is closed, those first that have been idle
  * for longest. So a crowd finds its connections again as long as it is there, and a pool shrinks within a few windows
- * when it has left. */
+ * when it has left.
+ *
+ * A connection over which a client has said who it is (NTLM, Negotiate) is personal: that client's alone, as long as it
+ * is there. Idle, it waits in a list of its own, and in the client's hand. */
 #ifndef PORTHOLE_REACH_POOL_H
 #define PORTHOLE_REACH_POOL_H
 
@@ -23,26 +26,34 @@ struct share;
 /* Events of a connection that an exchange holds. */
 typedef void connection_fn(void *closure, uint32_t events);
 
+/* A client's personal connection while that is idle: the last one, of several. Embedded in the client; all zero at
+ * first. */
+struct personal {
+    struct connection *connection; /* NULL: none; the pool's, which clears this when it closes it */
+};
+
 /* One connection to an endpoint. Owned by its user while busy, by the pool while idle. */
 struct connection {
-    struct list link;  /* in pool.idle while idle */
+    struct list link;  /* in pool.idle or pool.personal while idle */
     struct pool *pool; /* borrowed */
     struct channel channel;
     struct source source; /* registered once, edge-triggered: EPOLLIN | EPOLLRDHUP, EPOLLOUT only on demand */
     struct instant idle_since;
-    bool gone;            /* it has closed both, or the connection broke */
-    bool ended;           /* the target has closed its side: edge-triggered, so it is told only once */
-    uint32_t n_exchanges; /* carried so far; above 0 the connection may have died idle */
-    struct share *share;  /* whose place it takes: the target's, while busy */
-    connection_fn *fn;    /* the user's; NULL while idle */
+    bool gone;              /* it has closed both, or the connection broke */
+    bool ended;             /* the target has closed its side: edge-triggered, so it is told only once */
+    uint32_t n_exchanges;   /* carried so far; above 0 the connection may have died idle */
+    struct share *share;    /* whose place it takes: the target's, while busy */
+    struct personal *owner; /* whose alone it is, borrowed; NULL: anybody's */
+    connection_fn *fn;      /* the user's; NULL while idle */
     void *closure;
 };
 
 /* Embedded in its endpoint. */
 struct pool {
     struct loop *loop;
-    struct list idle; /* most recently used first */
-    uint32_t n_idle, n_busy;
+    struct list idle;                     /* anybody's; most recently used first, like the next */
+    struct list personal;                 /* idle, too */
+    uint32_t n_idle, n_personal, n_busy;  /* of those that are idle n_personal are */
     uint32_t most_busy, most_busy_before; /* at once: in this window, in the one before */
     uint32_t most_idle;                   /* a ceiling */
     uint64_t idle_timeout_ms, window_ms;
@@ -62,7 +73,11 @@ void pool_deinit(struct pool *pool);
 struct connection *pool_adopt(struct pool *pool, struct channel *channel);
 /* The most recently used idle connection, now busy; NULL when there is none. */
 struct connection *pool_take(struct pool *pool);
-/* Since when that one has been; there is one. */
+/* The client's personal connection, now busy; NULL when it is not to be used any more. There is one. */
+struct connection *personal_take(struct personal *personal);
+/* Closes it: the client leaves. Harmless without one. */
+void personal_end(struct personal *personal);
+/* Since when the one has been that has been idle for longest; there is one. */
 struct instant pool_idle_since(const struct pool *pool);
 /* Closes the connection that has been idle for longest; harmless when there is none. */
 void pool_drop_oldest(struct pool *pool);
@@ -70,6 +85,8 @@ void pool_drop_oldest(struct pool *pool);
 void connection_use(struct connection *connection, connection_fn *fn, void *closure);
 /* Asks for (or stops asking for) EPOLLOUT. 0 or a negative errno. */
 int connection_want_write(struct connection *connection, bool want) WARN_UNUSED;
+/* From now on it is this client's alone; the client outlives its use of it. */
+void connection_belong(struct connection *connection, struct personal *owner);
 /* Gives a busy connection back: kept idle if `reusable` and there is room, else closed. */
 void pool_give(struct connection *connection, bool reusable);
 

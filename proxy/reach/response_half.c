@@ -388,6 +388,7 @@ static enum half_result response_half_parse(struct response_half *half, struct c
     }
     in->start += used;
     half->head_bytes = used;
+    half->personal = half->personal || half->response.personal;
     if (half->response.status >= 200)
         return response_half_final(half, channel);
     if (half->response.status == 101)

@@ -57,6 +57,7 @@ struct response_half {
     unsigned n_interim;       /* 1xx responses so far */
     bool body_in_buffer;      /* the whole decoded body is in `in` */
     bool continue_seen;       /* a 100 came */
+    bool personal;            /* a head has to do with one client alone, an interim one or the final one */
     bool got_bytes;           /* something of a response arrived */
     struct field field_items[RESPONSE_HALF_MOST_FIELDS]; /* not cleared: response.fields.n_items says how many count */
 };

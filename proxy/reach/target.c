@@ -272,14 +272,41 @@ static enum connect_result target_conclude(struct target *target, struct ticket 
     return result;
 }
 
+/* The client's own connection, if it has one that leads here. */
+static __attribute__((noinline)) struct connection *target_take_own(struct target *target, struct ticket *ticket)
+{
+    const struct pool *pool = ticket->personal->connection->pool;
+    struct connection *own = NULL;
+
+    for (size_t i = 0; i < target->n_endpoints; i++) {
+        if (pool != &target->endpoints[i]->pool)
+            continue;
+        own = personal_take(ticket->personal);
+        ticket->endpoint = target->endpoints[i];
+        ticket->index = i;
+        break;
+    }
+    if (!own)
+        return NULL;
+    target_take_place(target, ticket->share);
+    own->share = ticket->share;
+    if (ticket->state != TICKET_IDLE)
+        ticket_settle(ticket);
+    return own;
+}
+
 /* There is a place. */
 static enum connect_result target_serve(struct target *target, struct ticket *ticket,
                                         struct connection **ret_connection, struct failure *ret_failure)
 {
-    size_t index = target_choose(target, ticket);
     struct failure failure; /* of one endpoint, which another may make good */
     enum connect_result result;
+    size_t index;
 
+    if (!ticket->fresh && ticket->personal && ticket->personal->connection &&
+        (*ret_connection = target_take_own(target, ticket)))
+        return CONNECT_DONE;
+    index = target_choose(target, ticket);
     if (index == BALANCE_NOBODY) {
         ticket->tried = 0;
         index = target_choose(target, ticket);

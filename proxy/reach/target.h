@@ -46,6 +46,7 @@ struct ticket {
     enum ticket_state state;
     bool fresh;                /* no idle connection will do */
     uid_t uid;                 /* on whose behalf; or SHARES_NOBODY */
+    struct personal *personal; /* the connection that may be its alone, borrowed; NULL: it has none ever */
     struct share *share;       /* that user's, unless IDLE; borrowed from the target */
     struct list link;          /* in share->waiting while QUEUED */
     struct timer timer;        /* while QUEUED */

@@ -4,6 +4,8 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "proxy/http/authentication.h"
+
 #define IN_BYTES 16384u /* holds most heads; the others are given more */
 #define MOST_SPARE 64
 #define INTERIM_PER_TURN 8
@@ -59,6 +61,10 @@ static void upstream_drop_connection(struct upstream *upstream, bool reusable)
     if (!connection)
         return;
     upstream->connection = NULL;
+    if (upstream->personal || upstream->response_half.personal) {
+        connection_belong(connection, upstream->ticket.personal);
+        reusable = reusable && upstream->ticket.personal;
+    }
     target_give(upstream->target, connection, reusable);
 }
 
@@ -360,6 +366,8 @@ void upstream_start(struct upstream *upstream, struct target *target, const stru
     upstream->target = target;
     upstream->times = times;
     upstream->started = loop_now(upstream->loop);
+    upstream->personal =
+        request->personal || (forward->edit && authentication_lines_are_personal(forward->edit->lines));
     request_half_start(&upstream->request_half, request, forward);
     response_half_start(&upstream->response_half, request, forward);
     upstream_open(upstream, false);

@@ -30,6 +30,7 @@ struct upstream {
     struct connection *connection; /* held; NULL before, and after it went back */
     struct timer timer;            /* the target's: response, idle */
     bool reused, retried;
+    bool personal;     /* the request says who asks for the whole connection */
     bool body_awaited; /* somebody waits for the next piece of the response's body */
 
     struct instant started, connected, answered; /* for the log; 0 when not reached */

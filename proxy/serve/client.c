@@ -252,6 +252,7 @@ void client_free(struct client *client)
     list_remove(&client->link);
     list_remove(&client->line);
     client->clients->n_clients--;
+    personal_end(&client->side.personal);
     generation_unref(client->side.generation);
     admission_leave(&client->pass);
     peer_groups_free(client->groups);

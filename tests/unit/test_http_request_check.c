@@ -497,6 +497,10 @@ static const struct {
     {"POST / 1\nHost: a\nTE:", "a", "/", ""},
     {"POST / 1\nHost: a\nTE: gzip;trailers, trailer, xtrailers, ;trailers, \"trailers\"", "a", "/", ""},
     {"POST / 1\nHost: a\nTrailer: trailers\nConnection: TE", "a", "/", ""},
+    {"GET / 1\nHost: a\nAuthorization: Basic NTLM==", "a", "/", " safe"},
+    {"GET / 1\nHost: a\nX-Authorization: NTLM a\nWWW-Authenticate: NTLM", "a", "/", " safe"},
+    {"GET / 1\nHost: a\nauthorization: Negotiate YII", "a", "/", " safe personal"},
+    {"GET / 1\nHost: a\nProxy-Authorization: ntlm a\nAuthorization: Basic b", "a", "/", " safe personal"},
     {"POST / 0\nHost: a\nConnection: TE, keep-alive\nTE: trailers", "a", "/", ""},
 };
 
@@ -506,10 +510,11 @@ static void format_findings(const struct request *request, char *out, size_t siz
 
     if (request->body == BODY_LENGTH)
         snprintf(length, sizeof(length), " length=%" PRIu64, request->content_length);
-    snprintf(out, size, "%s%s%s%s%s%s%s%s", length, request->body == BODY_CHUNKED ? " chunked" : "",
+    snprintf(out, size, "%s%s%s%s%s%s%s%s%s", length, request->body == BODY_CHUNKED ? " chunked" : "",
              request->is_head ? " head" : "", request->is_safe ? " safe" : "",
              request->expect_continue ? " expect" : "", request->close ? " close" : "",
-             request->upgrade ? " upgrade" : "", request->trailers ? " trailers" : "");
+             request->upgrade ? " upgrade" : "", request->trailers ? " trailers" : "",
+             request->personal ? " personal" : "");
 }
 
 static void test_request_check_good_request_findings(void **state)

@@ -36,8 +36,9 @@ static void format_meaning(const struct response *response, char *out, size_t si
 
     if (response->has_content_length)
         snprintf(length, sizeof(length), "=%" PRIu64, response->content_length);
-    snprintf(out, size, "%u 1.%u %s%s%s%s", response->status, response->minor, bodies[response->body], length,
-             response->reusable ? " reusable" : "", response->upgrade ? " upgrade" : "");
+    snprintf(out, size, "%u 1.%u %s%s%s%s%s", response->status, response->minor, bodies[response->body], length,
+             response->reusable ? " reusable" : "", response->upgrade ? " upgrade" : "",
+             response->personal ? " personal" : "");
 }
 
 /* The head's lines are given without the empty one. A leading "HEAD " says what it answers to. */
@@ -77,6 +78,13 @@ static const struct {
     {"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n", "304 1.1 none=5 reusable"},
     {"HTTP/1.1 304 Not Modified\r\nTransfer-Encoding: chunked\r\n", "304 1.1 none reusable"},
     {"HTTP/1.0 304 Not Modified\r\n", "304 1.0 none"},
+    {"HTTP/1.1 401 No\r\nContent-Length: 0\r\nWWW-Authenticate: Basic realm=a\r\n", "401 1.1 length=0 reusable"},
+    {"HTTP/1.1 401 No\r\nContent-Length: 0\r\nWWW-Authenticate: Basic\r\nwww-authenticate: NTLM\r\n",
+     "401 1.1 length=0 reusable personal"},
+    {"HTTP/1.1 407 No\r\nContent-Length: 0\r\nProxy-Authenticate: Basic, Negotiate\r\nWWW-Authenticate: Basic\r\n",
+     "407 1.1 length=0 reusable personal"},
+    {"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nWWW-Authenticate: Negotiate oYG2\r\n",
+     "200 1.1 length=0 reusable personal"},
     {"HTTP/1.1 100 Continue\r\n", "100 1.1 none reusable"},
     {"HTTP/1.1 100 Continue\r\nContent-Length: 5\r\n", "100 1.1 none=5"},
     {"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n", "103 1.1 none reusable"},

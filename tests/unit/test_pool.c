@@ -259,6 +259,99 @@ static void test_pool_left_alone_shrinks_by_its_timer(void **state)
     assert_false(timer_armed(&bench->pool.timer));
 }
 
+/* ---- connections of one client ---- */
+
+static void test_pool_personal_connection_is_its_clients_alone(void **state)
+{
+    struct bench *bench = *state;
+    struct personal mine = {NULL};
+
+    bench_fill(bench, 2, 4, 100000);
+    connection_belong(bench->connections[0], &mine);
+    pool_give(bench->connections[0], true);
+    assert_ptr_equal(mine.connection, bench->connections[0]);
+    assert_null(pool_take(&bench->pool));
+    pool_give(bench->connections[1], true);
+    assert_ptr_equal(pool_take(&bench->pool), bench->connections[1]);
+    for (int i = 0; i < 3; i++) {
+        assert_ptr_equal(personal_take(&mine), bench->connections[0]);
+        assert_null(mine.connection);
+        assert_int_equal(bench->pool.n_busy, 2);
+        pool_give(bench->connections[0], true);
+    }
+    personal_end(&mine);
+    assert_null(mine.connection);
+    personal_end(&mine);
+    assert_int_equal(bench_n_closed(bench), 1);
+    assert_false(bench_is_open(bench, 0));
+    pool_give(bench->connections[1], true);
+    assert_int_equal(bench->pool.n_personal, 0);
+}
+
+static void test_pool_client_keeps_its_last_personal_connection(void **state)
+{
+    struct bench *bench = *state;
+    struct personal mine = {NULL};
+
+    bench_fill(bench, 2, 4, 100000);
+    for (int i = 0; i < 2; i++) {
+        connection_belong(bench->connections[i], &mine);
+        pool_give(bench->connections[i], true);
+    }
+    assert_ptr_equal(mine.connection, bench->connections[1]);
+    assert_int_equal(bench_n_closed(bench), 1);
+    assert_false(bench_is_open(bench, 0));
+    assert_int_equal(bench->pool.n_personal, 1);
+    personal_end(&mine);
+}
+
+/* Whoever closes it, its client is told: what the target ended, too many, too old, the endpoint gone. */
+static void test_pool_personal_connection_that_ends_is_forgotten(void **state)
+{
+    struct bench *bench = *state;
+    struct personal clients[4] = {{NULL}};
+
+    bench_fill(bench, 4, 3, 100000);
+    for (int i = 0; i < 4; i++) {
+        connection_belong(bench->connections[i], &clients[i]);
+        pool_give(bench->connections[i], true);
+    }
+    assert_null(clients[0].connection);
+    assert_int_equal(bench->pool.n_idle, 3);
+    assert_int_equal(shutdown(bench->others[1], SHUT_WR), 0);
+    bench_turn(bench);
+    assert_null(clients[1].connection);
+    assert_int_equal(send(bench->others[3], "!", 1, 0), 1);
+    loop_outdate(bench->loop);
+    assert_null(personal_take(&clients[3])); /* looked at anew, at the last moment */
+    assert_null(clients[3].connection);
+    pool_deinit(&bench->pool);
+    assert_null(clients[2].connection);
+    assert_int_equal(bench->pool.n_idle + bench->pool.n_personal, 0);
+}
+
+static void test_pool_shrinks_by_what_is_anybodys(void **state)
+{
+    struct bench *bench = *state;
+    struct personal clients[4] = {{NULL}};
+
+    bench_fill(bench, 8, 100, 100000);
+    for (int i = 0; i < 8; i++) {
+        if (i % 2 == 0)
+            connection_belong(bench->connections[i], &clients[i / 2]);
+        pool_give(bench->connections[i], true);
+    }
+    for (int i = 0; i < 6; i++)
+        bench_end_window(bench);
+    assert_int_equal(bench->pool.n_idle, 4);
+    assert_int_equal(bench->pool.n_personal, 4);
+    assert_true(bench_is_open(bench, 0));
+    pool_drop_oldest(&bench->pool);
+    assert_false(bench_is_open(bench, 0));
+    assert_null(clients[0].connection);
+    pool_deinit(&bench->pool);
+}
+
 struct listener_of_events {
     unsigned n;
     uint32_t events;
@@ -333,6 +426,10 @@ int main(void)
         BENCH_TEST(test_pool_of_a_steady_crowd_closes_nothing),
         BENCH_TEST(test_pool_counts_busy_connections_as_needed),
         BENCH_TEST(test_pool_left_alone_shrinks_by_its_timer),
+        BENCH_TEST(test_pool_personal_connection_is_its_clients_alone),
+        BENCH_TEST(test_pool_client_keeps_its_last_personal_connection),
+        BENCH_TEST(test_pool_personal_connection_that_ends_is_forgotten),
+        BENCH_TEST(test_pool_shrinks_by_what_is_anybodys),
         BENCH_TEST(test_pool_busy_connection_tells_its_user),
         BENCH_TEST(test_pool_given_back_while_writable_is_still_idle),
         BENCH_TEST(test_pool_adopting_what_epoll_refuses_closes_it),
