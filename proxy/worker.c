@@ -170,8 +170,12 @@ static void worker_heed(struct worker *worker)
 {
     struct message *message;
 
-    while ((message = mailbox_take(&worker->mailbox)))
-        worker_heed_one(worker, CONTAINER_OF(message, struct worker_message, message));
+    while ((message = mailbox_take(&worker->mailbox))) {
+        if (message->run)
+            message->run(message);
+        else
+            worker_heed_one(worker, CONTAINER_OF(message, struct worker_message, message));
+    }
 }
 
 void worker_stop(struct worker *worker, uint64_t deadline_ms)

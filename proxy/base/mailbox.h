@@ -21,6 +21,8 @@
 struct message {
     struct message *next;                  /* while in a mailbox */
     void (*drop)(struct message *message); /* gives back the message and all that it carries; by any thread */
+    void (*run)(struct message *message);  /* what to do with it, by the owner's thread, instead of `drop`. NULL: the
+                                              owner knows its kind */
 };
 
 /* Embedded in the owner; from mailbox_init to mailbox_deinit, which may be long after its thread has ended. */
