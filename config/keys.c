@@ -450,6 +450,11 @@ static const struct key keys_target_timeouts[] = {
     KEYS_END,
 };
 
+static const struct key keys_resolve[] = {
+    KEY_LIMIT("every", DURATION, RESOLVE_EVERY, struct target_config, resolve_every_ms),
+    KEYS_END,
+};
+
 static const struct key keys_tls[] = {
     KEY("ca", FILE, struct target_config, tls.ca,
         .sentence = "certificates of the authorities that are trusted; default: the system's"),
@@ -484,6 +489,7 @@ const struct key keys_target[] = {
                     "better of two that are drawn, or the first that works"),
     KEY_INNER("connections", keys_target_connections, .sentence = "the pool of connections"),
     KEY_INNER("timeouts", keys_target_timeouts, .sentence = "how long the target may take"),
+    KEY_INNER("resolve", keys_resolve, .sentence = "the host names of endpoints"),
     KEY_INNER("tls", keys_tls, .scope = &keys_scope_tls, .sentence = "for https endpoints only"),
     KEY_LATER_ROW("hold"),
     KEY_LATER_ROW("retries"),

@@ -70,6 +70,7 @@ struct target_config {
     uint64_t connections_idle_timeout_ms;
     uint64_t connect_timeout_ms;
     struct target_times times;
+    uint64_t resolve_every_ms; /* how old may be what is known of a host name */
     struct tls_config tls;
 };
 

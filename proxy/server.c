@@ -38,6 +38,7 @@ struct server {
     struct admission_house house;
     struct admission *admissions; /* by listener_config.index */
     struct keeper keeper;
+    struct resolver *resolver; /* owned; a lookup that hangs keeps it, but not the process */
     struct worker **workers;
     size_t n_workers;
     struct source signals;
@@ -283,6 +284,7 @@ static int server_make_workers(struct server *server, struct error *error)
     struct worker_setup setup = {.snapshot = server->snapshot,
                                  .listeners = server->listeners,
                                  .admissions = server->admissions,
+                                 .resolver = server->resolver,
                                  .drained = server_on_worker_drained,
                                  .stopped = server_on_worker_stopped,
                                  .closure = server};
@@ -352,7 +354,8 @@ static int server_make(struct server *server, bool takeover, struct error *error
     server->loop = loop_new();
     server->listeners = calloc(server->snapshot->n_listeners, sizeof(struct listener *));
     server->admissions = calloc(server->snapshot->n_listeners, sizeof(*server->admissions));
-    if (!server->loop || !server->listeners || !server->admissions)
+    server->resolver = resolver_new(addresses_look_up);
+    if (!server->loop || !server->listeners || !server->admissions || !server->resolver)
         return error_set(error, -ENOMEM, "cannot make a server: %s", strerror(errno));
     for (size_t i = 0; i < server->snapshot->n_listeners; i++)
         if (admission_init(&server->admissions[i], &server->house, &server->snapshot->listeners[i],
@@ -466,6 +469,7 @@ void server_free(struct server *server)
     if (server->signal_fd >= 0)
         close(server->signal_fd);
     loop_free(server->loop);
+    resolver_free(server->resolver);
     free(server->workers);
     free(server->listeners);
     free(server->admissions);

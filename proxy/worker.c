@@ -320,12 +320,14 @@ static int worker_make_seats(struct worker *worker)
 /* The generation that the worker begins with. */
 static int worker_make_env(struct worker *worker)
 {
+    const struct resolver_desk desk = {worker->setup.resolver, &worker->mailbox};
     struct generation *generation;
     int r;
 
     worker->connector = connector_new(worker->loop);
     if (!worker->connector)
         return -ENOMEM;
+    connector_ask_for_names(worker->connector, &desk);
     endpoints_init(&worker->endpoints, worker->loop, worker->connector);
     generation = generation_new(worker->snapshot, &worker->endpoints);
     if (!generation)

@@ -15,6 +15,7 @@ struct worker_setup {
     struct snapshot *snapshot;      /* the worker takes a reference */
     struct listener **listeners;    /* borrowed; published by worker_start; n = snapshot->n_listeners */
     struct admission *admissions;   /* by listener_config.index, shared by all workers */
+    struct resolver *resolver;      /* borrowed; shared by all workers */
     size_t index;                   /* of the worker: which desk is its */
     void (*drained)(void *closure); /* called from the worker's thread: it will accept no more */
     void (*stopped)(void *closure); /* the same: its last client has left */

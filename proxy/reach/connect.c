@@ -1,12 +1,18 @@
 /* An attempt is one connection being made: a transfer of the connector for each try, with pauses between them while a
- * Unix socket's backlog is full. It ends in attempt_finish with a channel or a failure; connect_start's caller is told
- * by its return value where that has happened before it returns, by the callback otherwise. */
+ * Unix socket's backlog is full. Where a host name leads to is asked of the resolver and told to libcurl, which never
+ * asks by itself; among several addresses libcurl chooses, IPv6 and IPv4 beside each other (RFC 8305). When nothing
+ * answers there, the name may have moved: it is asked for anew, and another answer is tried. An attempt ends in
+ * attempt_finish with a channel or a failure; connect_start's caller is told by its return value where that has
+ * happened before it returns, by the callback otherwise. */
 #include "proxy/reach/connect.h"
 
+#include <assert.h>
 #include <curl/curl.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
+#include "proxy/reach/connect_name.h"
 #include "proxy/reach/connect_reason.h"
 #include "proxy/reach/connect_socket.h"
 
@@ -19,7 +25,9 @@ const struct state_machine attempt_machine = {
     .n_states = N_ATTEMPT_STATES,
     .states =
         {
-            [ATTEMPT_TRYING] = {"TRYING", STATE_BIT(ATTEMPT_BACKING_OFF) | STATE_BIT(ATTEMPT_OVER)},
+            [ATTEMPT_RESOLVING] = {"RESOLVING", STATE_BIT(ATTEMPT_TRYING) | STATE_BIT(ATTEMPT_OVER)},
+            [ATTEMPT_TRYING] = {"TRYING", STATE_BIT(ATTEMPT_RESOLVING) | STATE_BIT(ATTEMPT_BACKING_OFF) |
+                                              STATE_BIT(ATTEMPT_OVER)},
             [ATTEMPT_BACKING_OFF] = {"BACKING_OFF", STATE_BIT(ATTEMPT_TRYING)},
             [ATTEMPT_OVER] = {"OVER", 0},
         },
@@ -35,9 +43,13 @@ struct attempt {
     attempt_fn *fn; /* NULL while connect_start runs */
     void *closure;
     struct connect_socket socket;
-    struct curl_slist *list;    /* owned; of the handle's options, NULL */
-    char said[CURL_ERROR_SIZE]; /* written by libcurl */
-    struct timer backoff;       /* armed while BACKING_OFF */
+    struct curl_slist *list;     /* owned; of the handle's options, NULL */
+    struct connect_name name;    /* asked while RESOLVING; without a host it is all NULL */
+    struct addresses *addresses; /* owned; where the host name leads to, NULL before that is known */
+    struct curl_slist *resolved; /* owned; those addresses, as the handle was told, NULL */
+    bool asked_anew;             /* nothing answered there, which happens once */
+    char said[CURL_ERROR_SIZE];  /* written by libcurl */
+    struct timer backoff;        /* armed while BACKING_OFF */
     struct instant deadline;
     uint64_t timeout_ms;
     bool overslept; /* the deadline was put off, which happens once */
@@ -63,7 +75,8 @@ static void attempt_drop_handle(struct attempt *attempt)
 {
     connector_end(&attempt->transfer);
     curl_slist_free_all(attempt->list);
-    attempt->list = NULL;
+    curl_slist_free_all(attempt->resolved);
+    attempt->list = attempt->resolved = NULL;
     connect_socket_end(&attempt->socket);
 }
 
@@ -73,6 +86,9 @@ static void attempt_free(struct attempt *attempt)
         return;
     attempt_drop_handle(attempt);
     timer_disarm(&attempt->backoff);
+    if (attempt->name.host)
+        connect_name_end(&attempt->name);
+    addresses_unref(attempt->addresses);
     free(attempt);
 }
 
@@ -113,6 +129,7 @@ static void attempt_take_channel(struct attempt *attempt)
     tls->reason[0] = '\0';
     attempt->list = NULL;
     curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, NULL);
+    curl_easy_setopt(easy, CURLOPT_RESOLVE, NULL);
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, tls->reason);
     attempt->channel = (struct channel){.fd = fd, .tls = tls};
 }
@@ -196,7 +213,29 @@ static void attempt_fail(struct attempt *attempt, CURLcode code, int error_numbe
     failure_set(&attempt->failure, outcome, error_number, error_number && where[0] == '\0' ? NULL : reason);
 }
 
+/* The name service has no answer, or (NULL) has given none in time. */
+static void attempt_fail_to_resolve(struct attempt *attempt, const struct resolver_answer *answer)
+{
+    char reason[FAILURE_REASON_BYTES];
+
+    if (answer) {
+        resolver_explain(attempt->to.address->name, answer, reason, sizeof(reason));
+        failure_set(&attempt->failure, OUTCOME_CONNECT_FAILED, 0, reason);
+    } else {
+        snprintf(reason, sizeof(reason), "cannot resolve %s: no answer in %llu ms", attempt->to.address->name,
+                 (unsigned long long)attempt->timeout_ms);
+        failure_set(&attempt->failure, OUTCOME_CONNECT_TIMEOUT, 0, reason);
+    }
+}
+
 /* ---- trying ---- */
+
+static uint64_t attempt_left_ms(const struct attempt *attempt)
+{
+    struct instant now = loop_now(attempt->loop);
+
+    return instant_before(now, attempt->deadline) ? (attempt->deadline.ns - now.ns) / 1000000u : 0;
+}
 
 static void attempt_back_off(struct attempt *attempt)
 {
@@ -233,6 +272,8 @@ static bool attempt_may_wait(struct attempt *attempt, CURLcode code, int error_n
            ((error_number == EMFILE || error_number == ENFILE) && connector_make_room(attempt->connector));
 }
 
+static bool attempt_doubts(struct attempt *attempt);
+
 /* libcurl's verdict: an end, or another try later. */
 static void attempt_on_done(struct transfer *transfer, int code)
 {
@@ -247,18 +288,26 @@ static void attempt_on_done(struct transfer *transfer, int code)
     attempt_drop_handle(attempt);
     if (may_wait)
         attempt_back_off(attempt);
-    else
+    else if (code == CURLE_OK || !attempt_doubts(attempt))
         attempt_finish(attempt);
+}
+
+static int attempt_set_options(struct attempt *attempt, CURL *easy)
+{
+    uint64_t left_ms = attempt_left_ms(attempt);
+    int r = connect_options_set(easy, &attempt->to, left_ms ? left_ms : 1, &attempt->list);
+
+    if (r < 0 || !attempt->addresses)
+        return r;
+    return connect_options_set_addresses(easy, attempt->to.address, attempt->addresses, &attempt->resolved);
 }
 
 /* Hands a handle to libcurl and lets it take its first steps, which may be the last. */
 static void attempt_try(struct attempt *attempt)
 {
-    struct instant now = loop_now(attempt->loop);
-    uint64_t left_ms = instant_before(now, attempt->deadline) ? (attempt->deadline.ns - now.ns) / 1000000u : 1;
     CURL *easy = connector_take_handle(attempt->connector);
 
-    if (easy && connect_options_set(easy, &attempt->to, left_ms, &attempt->list) == 0) {
+    if (easy && attempt_set_options(attempt, easy) == 0) {
         connect_socket_begin(&attempt->socket, easy);
         attempt->said[0] = '\0';
         curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, attempt->said);
@@ -271,12 +320,79 @@ static void attempt_try(struct attempt *attempt)
     attempt_finish(attempt);
 }
 
+/* ---- resolving ---- */
+
+static void attempt_resolve(struct attempt *attempt);
+
+/* Takes over what was found. An answer that says what was known already ends the attempt as its try has. */
+static void attempt_on_resolved(struct connect_name *name, struct addresses *found,
+                                const struct resolver_answer *answer)
+{
+    struct attempt *attempt = CONTAINER_OF(name, struct attempt, name);
+
+    if (!attempt->addresses && !found) {
+        if (!answer && attempt_puts_off(attempt, CURLE_OPERATION_TIMEDOUT)) {
+            attempt_resolve(attempt);
+            return;
+        }
+        attempt_fail_to_resolve(attempt, answer);
+    }
+    if (!found || (attempt->addresses && addresses_equal(found, attempt->addresses))) {
+        addresses_unref(found);
+        attempt_finish(attempt);
+        return;
+    }
+    addresses_unref(attempt->addresses);
+    attempt->addresses = found;
+    attempt->socket.known = found;
+    failure_init(&attempt->failure);
+    attempt_move(attempt, ATTEMPT_TRYING);
+    attempt_try(attempt);
+}
+
+static void attempt_resolve(struct attempt *attempt)
+{
+    struct resolver_answer answer;
+    enum resolver_result result = connect_name_ask(&attempt->name, attempt_left_ms(attempt), &answer);
+
+    if (result != RESOLVER_WAIT)
+        attempt_on_resolved(&attempt->name, answer.found, &answer);
+}
+
+/* A try has failed. Whether the name may have moved, which is asked for; then the attempt goes on, or is over. */
+static bool attempt_doubts(struct attempt *attempt)
+{
+    if (!attempt->addresses || attempt->asked_anew)
+        return false;
+    attempt->asked_anew = true;
+    resolver_doubt(attempt->name.desk->resolver, attempt->name.host, loop_now(attempt->loop));
+    if (attempt_left_ms(attempt) == 0)
+        return false;
+    attempt_move(attempt, ATTEMPT_RESOLVING);
+    attempt_resolve(attempt);
+    return true;
+}
+
 static void attempt_on_backoff(struct timer *timer)
 {
     struct attempt *attempt = CONTAINER_OF(timer, struct attempt, backoff);
 
     attempt_move(attempt, ATTEMPT_TRYING);
     attempt_try(attempt);
+}
+
+/* A host whose addresses have to be asked for. */
+static void attempt_set_name(struct attempt *attempt)
+{
+    const struct address *address = attempt->to.address;
+
+    attempt->name.host = NULL;
+    if (address_is_unix(address->kind) || !addresses_are_asked_for(address->name))
+        return;
+    assert(connector_desk(attempt->connector));
+    connect_name_init(&attempt->name, connector_desk(attempt->connector), attempt->loop, address->name,
+                      attempt->to.resolve_every_ms, attempt_on_resolved);
+    attempt->state = ATTEMPT_RESOLVING;
 }
 
 static struct attempt *attempt_new(struct connector *connector, const struct destination *to, uint64_t timeout_ms)
@@ -291,7 +407,9 @@ static struct attempt *attempt_new(struct connector *connector, const struct des
     attempt->loop = connector_loop(connector);
     attempt->to = *to;
     attempt->fn = NULL;
-    attempt->list = NULL;
+    attempt->list = attempt->resolved = NULL;
+    attempt->addresses = NULL;
+    attempt->asked_anew = false;
     attempt->deadline = instant_add_ms(loop_now(attempt->loop), timeout_ms);
     attempt->timeout_ms = timeout_ms;
     attempt->overslept = false;
@@ -300,6 +418,7 @@ static struct attempt *attempt_new(struct connector *connector, const struct des
     connect_socket_init(&attempt->socket, to->address);
     timer_init(&attempt->backoff, attempt_on_backoff);
     failure_init(&attempt->failure);
+    attempt_set_name(attempt);
     return attempt;
 }
 
@@ -314,7 +433,10 @@ enum connect_result connect_start(struct connector *connector, const struct dest
         failure_set(ret_failure, OUTCOME_INTERNAL, ENOMEM, NULL);
         return CONNECT_FAILED;
     }
-    attempt_try(attempt);
+    if (attempt->state == ATTEMPT_RESOLVING)
+        attempt_resolve(attempt);
+    else
+        attempt_try(attempt);
     if (attempt->state != ATTEMPT_OVER) {
         attempt->fn = fn;
         attempt->closure = closure;

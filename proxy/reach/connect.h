@@ -1,8 +1,9 @@
 /* Connecting: libcurl opens every connection to a target; nothing else on the data path knows libcurl.
  *
  * An attempt names one endpoint; a Unix connection is there (or has failed) when connect_start returns, TCP and TLS
- * take their time in the worker's connector. A plain connection's descriptor is taken over from libcurl as soon as it
- * stands, so that sending and receiving cost a system call each; a TLS connection keeps its easy handle. */
+ * take their time in the worker's connector, host names in the resolver. A plain connection's descriptor is taken over
+ * from libcurl as soon as it stands, so that sending and receiving cost a system call each; a TLS connection keeps its
+ * easy handle. */
 #ifndef PORTHOLE_REACH_CONNECT_H
 #define PORTHOLE_REACH_CONNECT_H
 
@@ -14,11 +15,14 @@
 
 /* One connection being made.
  *
- *   TRYING <----> BACKING_OFF   the target's backlog is full
- *     |
- *     +---> OVER                a connection, or a failure
+ *   RESOLVING <---> TRYING <----> BACKING_OFF   the target's backlog is full
+ *       |              |
+ *       +--------------+---> OVER               a connection, or a failure
+ *
+ * One to a host name begins by asking for it, and asks once more when nothing answers at the addresses that were known;
+ * others begin by trying.
  */
-enum attempt_state { ATTEMPT_TRYING, ATTEMPT_BACKING_OFF, ATTEMPT_OVER, N_ATTEMPT_STATES };
+enum attempt_state { ATTEMPT_RESOLVING, ATTEMPT_TRYING, ATTEMPT_BACKING_OFF, ATTEMPT_OVER, N_ATTEMPT_STATES };
 
 extern const struct state_machine attempt_machine;
 

@@ -3,9 +3,14 @@
 #include <curl/curl.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "proxy/reach/connect_socket.h"
+
+/* How long one family of addresses has before the other one is tried beside it (RFC 8305 5 recommends 250 ms, libcurl
+ * takes 200). */
+#define OTHER_FAMILY_MS 200
 
 static void connect_options_set_address(void *easy, const struct address *address)
 {
@@ -67,14 +72,30 @@ int connect_options_set(void *easy, const struct destination *to, uint64_t timeo
     curl_easy_setopt(easy, CURLOPT_CONNECT_ONLY, 1L);
     curl_easy_setopt(easy, CURLOPT_PROXY, "");
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-    /* Giving up does not wait for the resolver's thread, which may hang in getaddrinfo for many seconds. */
-    curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)(timeout_ms ? timeout_ms : 1));
+    /* However little time there is, half of it is the other family's. */
+    curl_easy_setopt(easy, CURLOPT_HAPPY_EYEBALLS_TIMEOUT_MS,
+                     (long)(timeout_ms / 2 < OTHER_FAMILY_MS ? timeout_ms / 2 : OTHER_FAMILY_MS));
     if (to->address->kind != ADDRESS_HTTPS)
         return 0;
     connect_options_set_tls(easy, to->tls);
     return to->tls->server_name ? connect_options_set_server_name(easy, to, ret_list) : 0;
+}
+
+/* The entry is put in the multi handle's cache when the transfer begins, in the place of the one before, and used in
+ * the same turn: that it stays there does no harm, since no transfer to a host name begins without one. */
+int connect_options_set_addresses(void *easy, const struct address *to, const struct addresses *addresses,
+                                  struct curl_slist **ret_list)
+{
+    char *entry = addresses_for_libcurl(addresses, to->name, to->port);
+
+    *ret_list = entry ? curl_slist_append(NULL, entry) : NULL;
+    free(entry);
+    if (!*ret_list)
+        return -ENOMEM;
+    curl_easy_setopt(easy, CURLOPT_RESOLVE, *ret_list);
+    return 0;
 }

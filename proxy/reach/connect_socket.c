@@ -39,6 +39,16 @@ static int connect_socket_shorten(struct connect_socket *sock, struct curl_socka
     return 0;
 }
 
+/* A link-local address is nothing without its interface (RFC 4007 6), which libcurl cannot be told in a list. */
+static void connect_socket_add_scope(const struct connect_socket *sock, struct curl_sockaddr *to)
+{
+    const union address_of *known = to->family == AF_INET6 ? addresses_find(sock->known, &to->addr) : NULL;
+
+    if (known)
+        memcpy((char *)to + offsetof(struct curl_sockaddr, addr) + offsetof(struct sockaddr_in6, sin6_scope_id),
+               &known->six.sin6_scope_id, sizeof(known->six.sin6_scope_id));
+}
+
 static curl_socket_t connect_socket_on_open(void *closure, curlsocktype purpose, struct curl_sockaddr *to)
 {
     struct connect_socket *sock = closure;
@@ -53,6 +63,8 @@ static curl_socket_t connect_socket_on_open(void *closure, curlsocktype purpose,
             return CURL_SOCKET_BAD;
         }
     }
+    if (sock->known)
+        connect_socket_add_scope(sock, to);
     if (to->addrlen <= sizeof(sock->tried))
         memcpy(&sock->tried, &to->addr, to->addrlen);
     fd = socket(to->family, to->socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, to->protocol);
@@ -72,6 +84,7 @@ static int connect_socket_on_close(void *closure, curl_socket_t fd)
 void connect_socket_init(struct connect_socket *sock, const struct address *address)
 {
     sock->address = address;
+    sock->known = NULL;
     sock->kept_fd = sock->file_fd = -1;
     sock->error_number = 0;
     sock->tried.ss_family = 0;

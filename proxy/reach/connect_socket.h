@@ -6,10 +6,12 @@
 #include <sys/socket.h>
 
 #include "config/address.h"
+#include "proxy/reach/addresses.h"
 
 /* Embedded in its attempt, which libcurl's callbacks are given while it lasts. */
 struct connect_socket {
     const struct address *address; /* borrowed */
+    const struct addresses *known; /* where its host name leads to; borrowed; NULL for one without */
     int kept_fd;                   /* the descriptor that libcurl must not close any more, -1 */
     int file_fd;                   /* owned; of an endpoint with a long path, -1 */
     int error_number;              /* of what failed here, 0 */

@@ -24,6 +24,7 @@ struct connector {
     struct list transfers;            /* at work */
     bool (*make_room)(void *closure); /* NULL: nobody can */
     void *closure;
+    struct resolver_desk desk; /* all NULL: none */
 };
 
 /* A descriptor that libcurl wants watched while it connects. */
@@ -205,6 +206,16 @@ void connector_ask_for_room(struct connector *connector, bool (*fn)(void *closur
 bool connector_make_room(struct connector *connector)
 {
     return connector->make_room && connector->make_room(connector->closure);
+}
+
+void connector_ask_for_names(struct connector *connector, const struct resolver_desk *desk)
+{
+    connector->desk = *desk;
+}
+
+const struct resolver_desk *connector_desk(const struct connector *connector)
+{
+    return connector->desk.resolver ? &connector->desk : NULL;
 }
 
 struct loop *connector_loop(const struct connector *connector)

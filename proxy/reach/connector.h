@@ -5,6 +5,7 @@
 #include "proxy/base/error.h"
 #include "proxy/base/list.h"
 #include "proxy/base/loop.h"
+#include "proxy/reach/resolver.h"
 
 struct connector;
 
@@ -27,6 +28,11 @@ void connector_free(struct connector *connector);
 void connector_ask_for_room(struct connector *connector, bool (*fn)(void *closure), void *closure);
 /* Whether that made room. */
 bool connector_make_room(struct connector *connector);
+
+/* Whom to ask where host names lead to; without it only addresses and this machine can be reached. */
+void connector_ask_for_names(struct connector *connector, const struct resolver_desk *desk);
+/* NULL: nobody. */
+const struct resolver_desk *connector_desk(const struct connector *connector);
 
 struct loop *connector_loop(const struct connector *connector);
 

@@ -213,7 +213,7 @@ static __attribute__((noinline)) enum connect_result target_connect(struct targe
                                                                     struct failure *ret_failure)
 {
     struct endpoint *endpoint = ticket->endpoint;
-    const struct destination to = {&endpoint->address, &endpoint->tls};
+    const struct destination to = {&endpoint->address, &endpoint->tls, target->config->resolve_every_ms};
     struct channel channel = CHANNEL_INIT;
     enum connect_result result;
 

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "tests/unit/http_text.h"
+#include "tests/unit/name_service.h"
 #include "tests/unit/publish_fixture.h"
 
 #define RIG_TURNS_MOST 10000
@@ -63,6 +64,7 @@ static void rig_configure(struct rig *rig)
                                                 .connections_idle = 16,
                                                 .connections_idle_timeout_ms = RIG_PATIENCE_MS,
                                                 .connect_timeout_ms = RIG_PATIENCE_MS,
+                                                .resolve_every_ms = RIG_PATIENCE_MS,
                                                 .times.response_ms = RIG_PATIENCE_MS,
                                                 .times.idle_ms = RIG_PATIENCE_MS,
                                                 .times.tunnel_ms = RIG_PATIENCE_MS};
@@ -121,8 +123,12 @@ int rig_setup(void **state)
     rig_listen(rig);
     rig_configure(rig);
     rig->loop = loop_new();
+    mailbox_init(&rig->mailbox, rig->loop);
+    name_service_reset("127.0.0.1");
+    rig->resolver = resolver_new(name_service_look_up);
     rig->connector = connector_new(rig->loop);
     assert_non_null(rig->connector);
+    connector_ask_for_names(rig->connector, &(struct resolver_desk){rig->resolver, &rig->mailbox});
     endpoints_init(&rig->endpoints, rig->loop, rig->connector);
     rig_make_generation(rig);
     rig->env = (struct exchange_env){.loop = rig->loop, .recorder.metrics = &rig->metrics};
@@ -152,6 +158,8 @@ int rig_teardown(void **state)
     clean = clean && rig->snapshot.references == 1;
     endpoints_deinit(&rig->endpoints);
     connector_free(rig->connector);
+    resolver_free(rig->resolver);
+    mailbox_deinit(&rig->mailbox);
     loop_free(rig->loop);
     rig_close(rig);
     if (rig->client_fd >= 0)
@@ -163,12 +171,21 @@ int rig_teardown(void **state)
     return clean ? 0 : -1;
 }
 
+void rig_heed(struct rig *rig)
+{
+    struct message *message;
+
+    while ((message = mailbox_take(&rig->mailbox)))
+        message->run(message);
+}
+
 static int rig_round(struct rig *rig, int ms)
 {
     bool busy = tunnels_are_ready(&rig->env.tunnels);
     int n = loop_run_once(rig->loop, busy ? 0 : ms);
 
     assert_true(n >= 0);
+    rig_heed(rig);
     tunnels_turn(&rig->env.tunnels);
     return busy || n > 0;
 }

@@ -20,6 +20,8 @@ struct rig {
     int target_fd;   /* owned; the connection accepted last, -1 */
     int descriptors; /* open before there was a rig */
     struct loop *loop;
+    struct mailbox mailbox;
+    struct resolver *resolver; /* asks name_service.h */
     struct connector *connector;
     struct endpoints endpoints;
     struct endpoint_config endpoint;
@@ -53,6 +55,8 @@ int rig_teardown(void **state);
 /* Makes another generation of the snapshot, whose limits have been changed. */
 void rig_renew(struct rig *rig);
 
+/* Does what other threads ask. */
+void rig_heed(struct rig *rig);
 /* Runs the loop, and the tunnels, until they have nothing to do. */
 void rig_turn(struct rig *rig);
 /* Runs the loop until the client has been woken again; fails when it is not. */

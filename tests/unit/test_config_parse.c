@@ -66,6 +66,7 @@ static void test_parse_smallest_fills_in_every_default(void **state UNUSED)
     assert_int_equal(t->times.response_ms, 60000);
     assert_int_equal(t->times.idle_ms, 300000);
     assert_int_equal(t->times.tunnel_ms, 3600000);
+    assert_int_equal(t->resolve_every_ms, 30000);
     assert_true(t->tls.verify);
     snapshot_unref(s);
 }

@@ -1,6 +1,8 @@
 /* Connecting, through libcurl, to every kind of address and to everything that can be wrong with one. */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,6 +18,7 @@
 #include <cmocka.h>
 
 #include "tests/unit/exchange_rig.h"
+#include "tests/unit/name_service.h"
 #include "tests/unit/publish_fixture.h"
 #include "tests/unit/state_walk.h"
 
@@ -42,7 +45,8 @@ static void result_set(void *closure, struct channel *channel, const struct fail
 
 static void begin(struct rig *rig, struct result *result, enum address_kind kind, const char *name, int port)
 {
-    const struct destination to = {&rig->endpoint.address, &rig->target_config.tls};
+    const struct destination to = {&rig->endpoint.address, &rig->target_config.tls,
+                                   rig->target_config.resolve_every_ms};
 
     *result = (struct result){.channel = CHANNEL_INIT};
     failure_init(&result->failure);
@@ -57,7 +61,7 @@ static void await(struct rig *rig, struct result *result)
     struct instant end = instant_add_ms(instant_now(), 3 * RIG_PATIENCE_MS);
 
     while (result->outcome == OUTCOME_PENDING && instant_before(instant_now(), end))
-        assert_true(loop_run_once(rig->loop, 10) >= 0);
+        rig_pass_ms(rig, 1);
     assert_int_equal(result->n_called, result->start == CONNECT_WAIT);
 }
 
@@ -128,7 +132,10 @@ static int listen_tcp(int family, int *ret_port)
 static void test_connect_attempt_moves_as_its_table_says(void **state)
 {
     (void)state;
-    state_walk(&attempt_machine, NULL, "TRYING: BACKING_OFF OVER\nBACKING_OFF: TRYING\n");
+    state_walk(&attempt_machine, NULL,
+               "RESOLVING: TRYING OVER\n"
+               "TRYING: RESOLVING BACKING_OFF OVER\n"
+               "BACKING_OFF: TRYING\n");
 }
 
 static void test_connect_unix(void **state)
@@ -311,7 +318,7 @@ static void test_connect_full_backlog_of_a_target_that_leaves(void **state)
     channel_close(&first.channel);
 }
 
-/* ---- TCP and TLS ---- */
+/* ---- TCP ---- */
 
 static void test_connect_tcp(void **state)
 {
@@ -337,15 +344,238 @@ static void test_connect_tcp_v6(void **state)
     expect_failure(rig, ADDRESS_HTTP, "::1", port, OUTCOME_TARGET_REFUSED);
 }
 
+/* ---- host names ---- */
+
+/* Another resolver, which knows nothing yet: whatever is known after all is libcurl's. */
+static void forget_names(struct rig *rig)
+{
+    resolver_free(rig->resolver);
+    rig->resolver = resolver_new(name_service_look_up);
+    connector_ask_for_names(rig->connector, &(struct resolver_desk){rig->resolver, &rig->mailbox});
+}
+
+static void expect_reason(struct rig *rig, const char *name, enum outcome outcome, const char *reason)
+{
+    struct result result;
+
+    begin(rig, &result, ADDRESS_HTTP, name, 80);
+    await(rig, &result);
+    assert_int_equal(result.outcome, outcome);
+    assert_string_equal(failure_reason(&result.failure), reason);
+}
+
+static void test_connect_name_in_any_spelling_is_asked_of_the_resolver(void **state)
+{
+    static const char *const names[] = {"app.test", "App.TEST", "app.test."};
+    struct rig *rig = *state;
+    int port = 0, fd = listen_tcp(AF_INET, &port);
+
+    for (size_t i = 0; i < ARRAY_LENGTH(names); i++)
+        expect_connection(rig, ADDRESS_HTTP, names[i], port, fd);
+    assert_int_equal(name_service_count(&name_service.n_begun), 2);
+    close(fd);
+}
+
+static void test_connect_localhost_asks_nobody(void **state)
+{
+    struct rig *rig = *state;
+    int port = 0, fd = listen_tcp(AF_INET, &port);
+
+    expect_connection(rig, ADDRESS_HTTP, "localhost", port, fd);
+    expect_connection(rig, ADDRESS_HTTP, "a.localhost", port, fd);
+    assert_int_equal(name_service_count(&name_service.n_begun), 0);
+    close(fd);
+}
+
 static void test_connect_name_that_cannot_be_resolved(void **state)
 {
     struct rig *rig = *state;
 
-    /* A label above 63 bytes is no question that a name server is asked. */
-    expect_failure(rig, ADDRESS_HTTP,
-                   "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx.invalid", 80,
-                   OUTCOME_CONNECT_FAILED);
+    name_service_set(NULL, EAI_NONAME, false);
+    expect_reason(rig, "app.test", OUTCOME_CONNECT_FAILED, "cannot resolve app.test: Name or service not known");
+    /* It is known by now. */
+    expect_reason(rig, "app.test", OUTCOME_CONNECT_FAILED, "cannot resolve app.test: Name or service not known");
+    assert_int_equal(name_service_count(&name_service.n_begun), 1);
 }
+
+static void test_connect_name_that_nobody_knows_in_time(void **state)
+{
+    struct rig *rig = *state;
+    int port = 0, fd = listen_tcp(AF_INET, &port);
+
+    name_service_set("127.0.0.1", 0, true);
+    rig->target_config.connect_timeout_ms = 60;
+    expect_reason(rig, "silent.test", OUTCOME_CONNECT_TIMEOUT, "cannot resolve silent.test: no answer in 60 ms");
+    /* The late answer is for the next. */
+    name_service_set("127.0.0.1", 0, false);
+    rig->target_config.connect_timeout_ms = RIG_PATIENCE_MS;
+    expect_connection(rig, ADDRESS_HTTP, "silent.test", port, fd);
+    assert_int_equal(name_service_count(&name_service.n_begun), 1);
+    close(fd);
+}
+
+static int listen_at(const char *text, int port)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    assert_int_equal(inet_pton(AF_INET, text, &address.sin_addr), 1);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(listen(fd, 8), 0);
+    return fd;
+}
+
+static void test_connect_name_that_has_moved_is_not_remembered_by_libcurl(void **state)
+{
+    struct rig *rig = *state;
+    int port = 0, old = listen_tcp(AF_INET, &port), new = listen_at("127.0.0.2", port);
+
+    for (int i = 0; i < 3; i++) {
+        name_service_set("127.0.0.1", 0, false);
+        forget_names(rig);
+        expect_connection(rig, ADDRESS_HTTP, "app.test", port, old);
+        name_service_set("127.0.0.2", 0, false);
+        forget_names(rig);
+        expect_connection(rig, ADDRESS_HTTP, "app.test", port, new);
+    }
+    close(old);
+    close(new);
+}
+
+static void test_connect_name_that_has_moved_is_asked_for_anew_when_refused(void **state)
+{
+    struct rig *rig = *state;
+    int port = 0, old = listen_tcp(AF_INET, &port), new;
+
+    expect_connection(rig, ADDRESS_HTTP, "app.test", port, old);
+    close(old);
+    new = listen_at("127.0.0.2", port);
+    name_service_set("127.0.0.2", 0, false);
+    /* Not twice in a second. */
+    expect_failure(rig, ADDRESS_HTTP, "app.test", port, OUTCOME_TARGET_REFUSED);
+    assert_int_equal(name_service_count(&name_service.n_begun), 1);
+    rig_pass_ms(rig, RESOLVER_PAUSE_MS + 20);
+    expect_connection(rig, ADDRESS_HTTP, "app.test", port, new);
+    assert_int_equal(name_service_count(&name_service.n_begun), 2);
+    close(new);
+}
+
+static void test_connect_name_refused_everywhere_says_so_once(void **state)
+{
+    struct rig *rig = *state;
+    struct instant begun;
+    int port = 0;
+
+    close(listen_tcp(AF_INET, &port));
+    expect_failure(rig, ADDRESS_HTTP, "silent.test", port, OUTCOME_TARGET_REFUSED);
+    rig_pass_ms(rig, RESOLVER_PAUSE_MS + 20);
+    name_service_set("127.0.0.1", 0, true);
+    /* A name server that is silent by now keeps nobody for long. */
+    begun = instant_now();
+    expect_failure(rig, ADDRESS_HTTP, "silent.test", port, OUTCOME_TARGET_REFUSED);
+    assert_in_range(instant_elapsed_us(begun, instant_now()) / 1000, RESOLVER_GRACE_MS - 20, RESOLVER_GRACE_MS + 1000);
+    name_service_set("127.0.0.1", 0, false);
+}
+
+static void test_connect_name_of_two_families_of_which_one_refuses(void **state)
+{
+    struct rig *rig = *state;
+    int port = 0, fd = listen_tcp(AF_INET, &port);
+
+    name_service_set("::1,127.0.0.1", 0, false);
+    expect_connection(rig, ADDRESS_HTTP, "app.test", port, fd);
+    close(fd);
+    fd = listen_tcp(AF_INET6, &port);
+    if (fd < 0)
+        skip(); /* a machine without IPv6 */
+    name_service_set("127.0.0.1,::1", 0, false);
+    forget_names(rig);
+    expect_connection(rig, ADDRESS_HTTP, "app.test", port, fd);
+    close(fd);
+}
+
+/* A full backlog of TCP: what comes is dropped, as by a route into nowhere. Returns the port. */
+static int black_hole(int *ret_fds, size_t n)
+{
+    struct sockaddr_in6 address = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    int port = 0;
+
+    ret_fds[0] = listen_tcp(AF_INET6, &port);
+    if (ret_fds[0] < 0)
+        return -1;
+    assert_int_equal(listen(ret_fds[0], 0), 0);
+    address.sin6_port = htons((uint16_t)port);
+    for (size_t i = 1; i < n; i++) {
+        ret_fds[i] = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        (void)!connect(ret_fds[i], (struct sockaddr *)&address, sizeof(address));
+    }
+    return port;
+}
+
+static void test_connect_name_of_two_families_of_which_one_is_silent(void **state)
+{
+    struct rig *rig = *state;
+    struct instant begun;
+    int fds[6] = {-1}, port = black_hole(fds, ARRAY_LENGTH(fds)), fd;
+    uint64_t took_ms;
+
+    if (port < 0)
+        skip(); /* a machine without IPv6 */
+    fd = listen_at("127.0.0.1", port);
+    name_service_set("::1,127.0.0.1", 0, false);
+    for (int i = 0; i < 2; i++) {
+        rig->target_config.connect_timeout_ms = i == 0 ? RIG_PATIENCE_MS : 300;
+        begun = instant_now();
+        expect_connection(rig, ADDRESS_HTTP, "app.test", port, fd);
+        took_ms = instant_elapsed_us(begun, instant_now()) / 1000;
+        assert_in_range(took_ms, i == 0 ? 190 : 140, i == 0 ? 1500 : 299);
+    }
+    close(fd);
+    for (size_t i = 0; i < ARRAY_LENGTH(fds); i++)
+        close(fds[i]);
+}
+
+static void test_connect_name_behind_a_server_name(void **state)
+{
+    struct rig *rig = *state;
+    struct result result;
+    int port = 0, listening = listen_tcp(AF_INET, &port), fd;
+
+    rig->target_config.tls.server_name = "example.org";
+    begin(rig, &result, ADDRESS_HTTPS, "app.test", port);
+    assert_int_equal(result.start, CONNECT_WAIT);
+    rig_pass_ms(rig, 50);
+    fd = accept4(listening, NULL, NULL, SOCK_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(send(fd, "HTTP/1.1 400 Bad Request\r\n\r\n", 28, 0), 28);
+    await(rig, &result);
+    assert_int_equal(result.outcome, OUTCOME_TLS_FAILED);
+    assert_int_equal(name_service_count(&name_service.n_begun), 1);
+    close(fd);
+    close(listening);
+}
+
+static void test_connect_name_of_a_process_that_slept_is_waited_for_anew(void **state)
+{
+    struct rig *rig = *state;
+    struct result result;
+    int port = 0, fd = listen_tcp(AF_INET, &port);
+
+    name_service_set("127.0.0.1", 0, true);
+    rig->target_config.connect_timeout_ms = 100;
+    begin(rig, &result, ADDRESS_HTTP, "silent.test", port);
+    assert_int_equal(result.start, CONNECT_WAIT);
+    usleep(500000); /* the loop does not run */
+    rig_pass_ms(rig, 20);
+    assert_int_equal(result.outcome, OUTCOME_PENDING);
+    name_service_set("127.0.0.1", 0, false);
+    await(rig, &result);
+    assert_int_equal(result.outcome, OUTCOME_FORWARDED);
+    channel_close(&result.channel);
+    close(fd);
+}
+
+/* ---- TLS ---- */
 
 static void test_connect_tls_to_a_plain_server(void **state)
 {
@@ -393,6 +623,7 @@ static void test_connect_cancelled_at_each_stage_leaves_nothing(void **state)
     struct result first, result;
 
     fill_backlog(rig, &first);
+    name_service_set("127.0.0.1", 0, true);
     rig->target_config.tls.server_name = "example.org";
     descriptors = fixture_count_descriptors();
     for (int stage = 0; stage < 6; stage++) {
@@ -401,19 +632,20 @@ static void test_connect_cancelled_at_each_stage_leaves_nothing(void **state)
             begin(rig, &result, ADDRESS_UNIX, rig->path, 0);
             break;
         case 1: /* resolving */
-            begin(rig, &result, ADDRESS_HTTP, "localhost", port);
+            begin(rig, &result, ADDRESS_HTTP, "silent.test", port);
             break;
         default: /* shaking hands with somebody who says nothing */
             begin(rig, &result, ADDRESS_HTTPS, "127.0.0.1", port);
         }
         assert_int_equal(result.start, CONNECT_WAIT);
-        if (stage % 2 && stage / 2 != 1)
+        if (stage % 2)
             rig_pass_ms(rig, 20);
         connect_cancel(result.attempt);
         rig_pass_ms(rig, 10);
         assert_int_equal(result.n_called, 0);
     }
     assert_int_equal(fixture_count_descriptors(), descriptors);
+    name_service_set("127.0.0.1", 0, false);
     channel_close(&first.channel);
     close(listening);
 }
@@ -452,7 +684,17 @@ int main(void)
         RIG_TEST(test_connect_full_backlog_of_a_target_that_leaves),
         RIG_TEST(test_connect_tcp),
         RIG_TEST(test_connect_tcp_v6),
+        RIG_TEST(test_connect_name_in_any_spelling_is_asked_of_the_resolver),
+        RIG_TEST(test_connect_localhost_asks_nobody),
         RIG_TEST(test_connect_name_that_cannot_be_resolved),
+        RIG_TEST(test_connect_name_that_nobody_knows_in_time),
+        RIG_TEST(test_connect_name_that_has_moved_is_not_remembered_by_libcurl),
+        RIG_TEST(test_connect_name_that_has_moved_is_asked_for_anew_when_refused),
+        RIG_TEST(test_connect_name_refused_everywhere_says_so_once),
+        RIG_TEST(test_connect_name_of_two_families_of_which_one_refuses),
+        RIG_TEST(test_connect_name_of_two_families_of_which_one_is_silent),
+        RIG_TEST(test_connect_name_behind_a_server_name),
+        RIG_TEST(test_connect_name_of_a_process_that_slept_is_waited_for_anew),
         RIG_TEST(test_connect_tls_to_a_plain_server),
         RIG_TEST(test_connect_tls_to_a_silent_server_times_out),
         RIG_TEST(test_connect_tls_with_a_missing_ca_file),
