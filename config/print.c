@@ -1,5 +1,6 @@
 /* The way back: from a snapshot to JSON, by the tables of keys. What has no meaning or was not given is left out, and
- * an inner object in which nothing is left with it. */
+ * an inner object in which nothing is left with it. A target that a route spells as an address stands among the others
+ * under that address, whole: so it is read again as the one that it is, however many routes share it. */
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
@@ -154,9 +155,8 @@ static json_t *print_map(struct printer *printer, const struct key *key, char *e
 
     for (size_t i = 0; i < n; i++) {
         const char *name = *(char **)(void *)(elements + i * key->size);
-        /* Targets written inside routes have their address for a name and stay there. */
-        if (value_is_name(name))
-            print_set(printer, object, name, print_section(printer, key->keys, elements + i * key->size));
+
+        print_set(printer, object, name, print_section(printer, key->keys, elements + i * key->size));
     }
     return object;
 }

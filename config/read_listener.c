@@ -6,7 +6,6 @@
 #include "config/address.h"
 #include "config/owner.h"
 #include "config/read.h"
-#include "config/value.h"
 #include "proxy/base/list.h"
 #include "proxy/base/words.h"
 
@@ -187,7 +186,8 @@ static void read_refuse_loop(struct reader *reader, size_t target_index, size_t 
 
     if (!stands)
         return;
-    if (asprintf(&pointer, value_is_name(target->name) ? "%s/endpoints/%zu" : "%s", stands, endpoint_index) < 0)
+    if (asprintf(&pointer, strncmp(stands, "/targets/", 9) == 0 ? "%s/endpoints/%zu" : "%s", stands, endpoint_index) <
+        0)
         pointer = reader_memory(reader, NULL);
     reader_problem_pointer(reader, pointer, "\"%s\" is a listener of this file: requests would go in circles",
                            WORDS_SHOW(target->endpoints[endpoint_index].address.text));

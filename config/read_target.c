@@ -130,13 +130,23 @@ static void read_check_target(struct reader *reader, const struct place *at, con
     read_check_idle(reader, at, json_object_get(value, "connections"), target);
 }
 
+/* A target may be named by its only address: routes that spell that get it, as they do where it has all defaults. */
+static bool read_is_named_by_address(const struct target_config *target)
+{
+    const char *text = target->n_endpoints == 1 ? target->endpoints[0].address.text : NULL;
+
+    return text && target->name && strcmp(target->name, text) == 0;
+}
+
 static void read_target(struct reader *reader, const struct place *at, const json_t *value, const struct key *keys)
 {
     struct target_config *target = read_append_target(reader, at, at->key);
 
-    if (!value_is_name(at->key))
-        reader_problem_key(reader, at, "a target's name has 1 to 64 letters, digits, \"_\", \".\" or \"-\"");
     read_section(reader, at, value, keys, target);
+    if (!value_is_name(at->key) && !read_is_named_by_address(target))
+        reader_problem_key(reader, at,
+                           "a target's name has 1 to 64 letters, digits, \"_\", \".\" or \"-\", or is the address of "
+                           "its only endpoint");
     read_check_target(reader, at, value, target);
 }
 

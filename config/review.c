@@ -224,6 +224,20 @@ static void review_mark(bool *used, const struct target_config *target)
         used[target->index] = true;
 }
 
+/* RFC 6901 3: a name that is an address has slashes. */
+static const char *review_target_pointer(char out[REVIEW_POINTER_BYTES], const char *name)
+{
+    size_t n = (size_t)snprintf(out, REVIEW_POINTER_BYTES, "/targets/");
+
+    for (; *name && n + 3 < REVIEW_POINTER_BYTES; name++) {
+        if (*name == '~' || *name == '/')
+            out[n++] = '~';
+        out[n++] = (char)(*name == '~' ? '0' : *name == '/' ? '1' : *name);
+    }
+    out[n] = '\0';
+    return out;
+}
+
 static void review_targets(struct review *review)
 {
     const struct snapshot *snapshot = review->snapshot;
@@ -244,9 +258,9 @@ static void review_targets(struct review *review)
     for (size_t i = 0; i < snapshot->n_targets; i++) {
         char pointer[REVIEW_POINTER_BYTES];
 
-        snprintf(pointer, sizeof(pointer), "/targets/%.64s", snapshot->targets[i].name);
-        if (!used[i] && value_is_name(snapshot->targets[i].name))
-            review_add(review, review->warnings, pointer, "no listener uses this target");
+        if (!used[i])
+            review_add(review, review->warnings, review_target_pointer(pointer, snapshot->targets[i].name),
+                       "no listener uses this target");
     }
     free(used);
 }

@@ -254,6 +254,9 @@ warned() { # MESSAGE-PATTERN
     [ "$status" -eq 78 ]
     [[ $output != *warning:* && $output == *'no listener uses this target'* ]]
     "$porthole" check --print "$dir/porthole.json" 2>/dev/null | jq -e .targets.nobody
+    configure '' '"targets": { "unix:/x/~": { "endpoints": [ "unix:/x/~" ] } },'
+    run "$porthole" check "$dir/porthole.json"
+    warned '/targets/unix:~1x~1~0: no listener uses this target'
 }
 
 @test "check: routes that are never taken are warned of, with the route above" {
