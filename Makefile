@@ -15,6 +15,7 @@ MAKEFLAGS += --jobs=$(JOBS) --no-print-directory
 endif
 .DELETE_ON_ERROR:
 .SUFFIXES:
+comma := ,
 
 # --- Compiler and libraries ----------------------------------------------------------------------------------
 
@@ -171,6 +172,10 @@ $(UNIT_PROGRAMS): $(BUILD)/%: $(BUILD)/obj/%.o $(UNIT_LIBRARY) $(LIBRARY)
 $(HELPER_SOURCES:%.c=$(BUILD)/%): $(BUILD)/%: $(BUILD)/obj/%.o $(LIBRARY)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(ALL_LIBS) -lcmocka -lm
+
+# Something happens before each of these calls.
+$(BUILD)/tests/unit/test_publish_steps: ALL_LDFLAGS += $(patsubst %,-Wl$(comma)--wrap=%,open openat mkdirat chmod fchmodat \
+	chown fchownat unlinkat stat lstat fstatat bind connect renameat renameat2)
 
 # The whole program, with another library's version.
 $(BUILD)/tests/cli/old_library: | $(BUILD)/obj/cmd/main.o

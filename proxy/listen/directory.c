@@ -106,20 +106,15 @@ static int directory_set_access(const struct directory *directory, const struct 
 static int directory_make(int parent_fd, const char *name)
 {
     struct nursery nursery = NURSERY_INIT;
-    char proc[DIRECTORY_PROC_BYTES];
-    int fd = -1;
     int r = nursery_make(&nursery, parent_fd);
+    int fd;
 
     if (r < 0)
         return r;
-    if (mkdirat(nursery.fd, DIRECTORY_NEW, S_IRWXU) < 0)
-        r = -errno;
-    if (r == 0)
-        fd = openat(nursery.fd, DIRECTORY_NEW, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd);
-    /* Whatever the umask: who moves a directory must be able to write to it. */
-    if (r == 0 && (fd < 0 || chmod(proc, S_IRWXU) < 0 ||
-                   renameat2(nursery.fd, DIRECTORY_NEW, parent_fd, name, RENAME_NOREPLACE) < 0))
+    fd = nursery_make_directory(&nursery, DIRECTORY_NEW);
+    if (fd < 0)
+        r = fd;
+    else if (renameat2(nursery.fd, DIRECTORY_NEW, parent_fd, name, RENAME_NOREPLACE) < 0)
         r = -errno;
     nursery_remove(&nursery, DIRECTORY_NEW);
     if (r == 0)

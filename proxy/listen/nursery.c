@@ -101,6 +101,21 @@ static int nursery_own(int fd)
     return nursery_expect_empty(fd);
 }
 
+/* Opens one that has just been made. */
+static int nursery_open(int parent_fd, const char *name)
+{
+    int fd = openat(parent_fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    int r;
+
+    if (fd < 0)
+        return errno == ENOENT || errno == ENOTDIR || errno == ELOOP ? -ESTALE : -errno;
+    r = nursery_own(fd);
+    if (r == 0)
+        return fd;
+    close(fd);
+    return r;
+}
+
 int nursery_make(struct nursery *nursery, int parent_fd)
 {
     int fd, r = -EEXIST;
@@ -110,19 +125,18 @@ int nursery_make(struct nursery *nursery, int parent_fd)
         if (r == 0 && mkdirat(parent_fd, nursery->name, S_IRWXU) < 0)
             r = -errno;
     }
-    if (r < 0)
-        return r;
-    fd = openat(parent_fd, nursery->name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    fd = r < 0 ? r : nursery_open(parent_fd, nursery->name);
     if (fd < 0)
-        return errno == ENOENT || errno == ENOTDIR || errno == ELOOP ? -ESTALE : -errno;
-    r = nursery_own(fd);
-    if (r < 0) {
-        close(fd);
-        return r;
-    }
+        return fd;
     nursery->parent_fd = parent_fd;
     nursery->fd = fd;
     return 0;
+}
+
+/* Into the nursery nobody can come but processes of our own user, and those may be in another container. */
+int nursery_make_directory(const struct nursery *nursery, const char *name)
+{
+    return mkdirat(nursery->fd, name, S_IRWXU) < 0 ? -errno : nursery_open(nursery->fd, name);
 }
 
 /* ---- taking away ---- */

@@ -27,6 +27,10 @@ struct nursery {
 /* 0 or a negative errno; -ESTALE when what lies at the name is not what we made, or not ours alone. */
 int nursery_make(struct nursery *nursery, int parent_fd) WARN_UNUSED;
 
+/* Makes a directory in the nursery. Returns its descriptor (O_PATH), which is also that of another one in its place if
+ * that is as good, ours, empty and for nobody else; or a negative errno, -ESTALE as above. */
+int nursery_make_directory(const struct nursery *nursery, const char *name) WARN_UNUSED;
+
 /* Takes it away, with the file of that name if it is still there. Harmless without one, and twice. */
 void nursery_remove(struct nursery *nursery, const char *file);
 

@@ -25,18 +25,28 @@ static int fixture_remove_entry(const char *path, const struct stat *st, int typ
     return remove(path);
 }
 
-int fixture_setup(void **state)
+static int fixture_setup_in(void **state, const char *parent)
 {
     struct fixture *fixture = calloc(1, sizeof(*fixture));
 
     assert_non_null(fixture);
-    strcpy(fixture->directory, "/tmp/porthole-unit-XXXXXX");
+    snprintf(fixture->directory, sizeof(fixture->directory), "%s/porthole-unit-XXXXXX", parent);
     assert_non_null(mkdtemp(fixture->directory));
     assert_int_equal(chmod(fixture->directory, 0755), 0);
     snprintf(fixture->path, sizeof(fixture->path), "%s/app.sock", fixture->directory);
     fixture->config = fixture_config(fixture->path);
     *state = fixture;
     return 0;
+}
+
+int fixture_setup(void **state)
+{
+    return fixture_setup_in(state, "/tmp");
+}
+
+int fixture_setup_in_memory(void **state)
+{
+    return fixture_setup_in(state, access("/dev/shm", W_OK | X_OK) == 0 ? "/dev/shm" : "/tmp");
 }
 
 int fixture_teardown(void **state)

@@ -19,6 +19,8 @@ struct fixture {
 
 /* cmocka's setup and teardown; *state is a struct fixture. The directory goes with everything in it. */
 int fixture_setup(void **state);
+/* The same where directories cost microseconds rather than milliseconds, if there is such a place. */
+int fixture_setup_in_memory(void **state);
 int fixture_teardown(void **state);
 
 /* Directory and name, in a buffer that the sixteenth call after it overwrites. */
