@@ -232,7 +232,7 @@ deps-test: ## The same for what the tests and checks need
 
 # --- Testing -------------------------------------------------------------------------------------------------
 
-.PHONY: check check-unit check-http check-cli check-interop check-differential check-clients check-pods check-fuzz asan ubsan tsan storm coverage fuzz bench
+.PHONY: check check-unit check-http check-cli check-interop check-differential check-clients check-pods check-fuzz asan ubsan tsan storm attack coverage fuzz bench
 check: deps-test ## Run every test; the last line is "N passed, N failed"
 	@$(MAKE) tests man
 	@$(MAKE) VARIANT=asan tests
@@ -257,6 +257,12 @@ asan ubsan tsan: ## Run the unit, HTTP and CLI tests under a sanitizer, and a st
 storm: ## Everything at once against one porthole, for TIME seconds, twice (VARIANT=asan|tsan)
 	@$(MAKE) all
 	@STORM_SECONDS=$(TIME) tests/run-suites.sh storm$(if $(filter-out release,$(VARIANT)),@$(VARIANT))
+
+attack: ## The races for a socket's place, in their long form: 5,000 tries and 20 s of each at least
+	@$(MAKE) tests
+	@ATTACK_SECONDS=20 ATTACK_TRIES=5000 $(BUILD)/tests/unit/test_publish_attack
+	@ATTACK_TRIES=5000 $(BUILD)/tests/unit/test_publish_steps
+	@PLACE_SECONDS=20 PORTHOLE=$(abspath $(PROGRAM)) bats tests/cli/place.bats
 
 coverage: ## Run them with gcov and list the lines covered in each file
 	@find build/coverage -name '*.gcda' -delete 2>/dev/null || true
