@@ -89,6 +89,29 @@ static bool endpoint_copy(struct endpoint *endpoint, const struct address *addre
            endpoint_copy_text(&endpoint->tls.server_name, tls->server_name);
 }
 
+static bool endpoint_stands(const struct pool *pool, int fd)
+{
+    const struct endpoint *endpoint = CONTAINER_OF(pool, struct endpoint, pool);
+    struct sockaddr_storage peer = {.ss_family = AF_UNSPEC};
+    socklen_t length = sizeof(peer);
+
+    return getpeername(fd, (struct sockaddr *)&peer, &length) == 0 &&
+           addresses_find(endpoint->follow.known, (const struct sockaddr *)&peer);
+}
+
+static void endpoint_on_moved(struct follow *follow)
+{
+    pool_review(&CONTAINER_OF(follow, struct endpoint, follow)->pool, endpoint_stands);
+}
+
+/* Only a name can move. */
+static void endpoint_follow(struct endpoint *endpoint)
+{
+    if (!endpoint_is_unix(endpoint))
+        follow_init(&endpoint->follow, connector_desk(endpoint->table->connector), endpoint->table->loop,
+                    endpoint->address.name, endpoint_on_moved);
+}
+
 /* Takes over `canonical` in any case. */
 static struct endpoint *endpoint_new(struct endpoints *table, const struct address *address, char *canonical,
                                      const struct tls_config *tls)
@@ -108,6 +131,7 @@ static struct endpoint *endpoint_new(struct endpoints *table, const struct addre
     pool_init(&endpoint->pool, table->loop);
     list_init(&endpoint->link);
     list_append(&table->list, &endpoint->link);
+    endpoint_follow(endpoint);
     return endpoint;
 }
 
@@ -141,6 +165,7 @@ void endpoint_unref(struct endpoint *endpoint)
     if (--endpoint->n_references > 0)
         return;
     assert(endpoint->n_connecting == 0);
+    follow_deinit(&endpoint->follow);
     pool_deinit(&endpoint->pool);
     list_remove(&endpoint->link);
     endpoint_free(endpoint);

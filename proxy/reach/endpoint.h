@@ -8,6 +8,7 @@
 
 #include "config/snapshot.h"
 #include "proxy/reach/connect.h"
+#include "proxy/reach/follow.h"
 #include "proxy/reach/pool.h"
 
 /* A worker's endpoints. Embedded in their owner; outlives all generations. */
@@ -26,6 +27,7 @@ struct endpoint {
     struct address address; /* owned, like the next */
     struct tls_config tls;  /* all zero unless https */
     struct pool pool;
+    struct follow follow;  /* of its host name */
     uint32_t n_connecting; /* attempts under way */
 };
 

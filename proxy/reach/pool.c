@@ -74,6 +74,36 @@ void pool_drop_oldest(struct pool *pool)
     pool_drop(pool_oldest(pool));
 }
 
+/* Whether it stood every review, this one of it included. */
+static bool connection_stands(struct connection *connection)
+{
+    const struct pool *pool = connection->pool;
+
+    if (connection->review != pool->n_reviews && !pool->stands(pool, connection->channel.fd))
+        return false;
+    connection->review = pool->n_reviews;
+    return true;
+}
+
+static void pool_review_list(const struct list *list)
+{
+    for (struct list *link = list->next, *next; link != list; link = next) {
+        struct connection *connection = CONTAINER_OF(link, struct connection, link);
+
+        next = link->next;
+        if (!connection_stands(connection))
+            pool_drop(connection);
+    }
+}
+
+void pool_review(struct pool *pool, pool_stands_fn *stands)
+{
+    pool->stands = stands;
+    pool->n_reviews++;
+    pool_review_list(&pool->idle);
+    pool_review_list(&pool->personal);
+}
+
 /* Ends a window: half of the surplus goes, rounded up. What is personal nobody else could use. */
 static void pool_shrink(struct pool *pool)
 {
@@ -261,8 +291,8 @@ void pool_give(struct connection *connection, bool reusable)
     connection_use(connection, NULL, NULL);
     /* Looked at before the last bytes were read: it may have been them, or more. */
     connection->channel.maybe_more |= connection->source.pending;
-    if (!reusable || connection->ended || pool->most_idle == 0 || !channel_is_silent(&connection->channel) ||
-        connection_want_write(connection, false) < 0) {
+    if (!reusable || connection->ended || !connection_stands(connection) || pool->most_idle == 0 ||
+        !channel_is_silent(&connection->channel) || connection_want_write(connection, false) < 0) {
         connection_close(connection);
         return;
     }

@@ -41,12 +41,16 @@ struct connection {
     struct instant idle_since;
     bool gone;              /* it has closed both, or the connection broke */
     bool ended;             /* the target has closed its side: edge-triggered, so it is told only once */
+    uint32_t review;        /* the last of the pool's that it has stood; 0 of a new one, which may be late for any */
     uint32_t n_exchanges;   /* carried so far; above 0 the connection may have died idle */
     struct share *share;    /* whose place it takes: the target's, while busy */
     struct personal *owner; /* whose alone it is, borrowed; NULL: anybody's */
     connection_fn *fn;      /* the user's; NULL while idle */
     void *closure;
 };
+
+/* Whether a connection leads to where its pool leads by now. */
+typedef bool pool_stands_fn(const struct pool *pool, int fd);
 
 /* Embedded in its endpoint. */
 struct pool {
@@ -59,6 +63,8 @@ struct pool {
     uint64_t idle_timeout_ms, window_ms;
     struct instant window_end;
     struct timer timer; /* armed while something is idle */
+    pool_stands_fn *stands;
+    uint32_t n_reviews;
 };
 
 /* Keeps nothing until it is told what to. */
@@ -81,6 +87,9 @@ void personal_end(struct personal *personal);
 struct instant pool_idle_since(const struct pool *pool);
 /* Closes the connection that has been idle for longest; harmless when there is none. */
 void pool_drop_oldest(struct pool *pool);
+/* The endpoint leads elsewhere by now: connections that do not stand end, idle ones at once and the others when they
+ * are given back. */
+void pool_review(struct pool *pool, pool_stands_fn *stands);
 /* Who gets the events from now on. */
 void connection_use(struct connection *connection, connection_fn *fn, void *closure);
 /* Asks for (or stops asking for) EPOLLOUT. 0 or a negative errno. */

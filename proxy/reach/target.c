@@ -25,6 +25,7 @@ static int target_take_endpoints(struct target *target, struct endpoints *table)
             return -ENOMEM;
         /* Where several share it, the one that was configured last has the say. */
         pool_configure(&endpoint->pool, config->connections_idle, config->connections_idle_timeout_ms);
+        follow_every(&endpoint->follow, config->resolve_every_ms);
         target->endpoints[target->n_endpoints++] = endpoint;
         if (target->items)
             target->items[i].weight = config->endpoints[i].weight;
@@ -166,6 +167,7 @@ static struct connection *ticket_adopt(struct ticket *ticket, struct channel *ch
     ticket_settle(ticket);
     ticket->endpoint->n_connecting--;
     if (channel) {
+        follow_catch_up(&ticket->endpoint->follow);
         connection = pool_adopt(&ticket->endpoint->pool, channel);
         if (!connection)
             failure_set(ret_failure, OUTCOME_INTERNAL, ENOMEM, NULL);
@@ -235,6 +237,7 @@ static enum connect_result target_reach(struct target *target, struct ticket *ti
 {
     ticket->endpoint = target->endpoints[index];
     ticket->index = index;
+    follow_look(&ticket->endpoint->follow);
     if (!ticket->fresh && (*ret_connection = pool_take(&ticket->endpoint->pool))) {
         if (ticket->state != TICKET_IDLE)
             ticket_settle(ticket);

@@ -33,3 +33,7 @@ in_its_own_world() { # SCENARIO [SECONDS]
 @test "names: a target that has moved in /etc/hosts is found as well" {
     in_its_own_world refused-hosts
 }
+
+@test "names: a target that has moved is found although its old place still answers" {
+    in_its_own_world accepting
+}
