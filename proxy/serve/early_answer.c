@@ -52,11 +52,6 @@ struct buffer_store *early_answer_blocks(const struct client *client)
     return &client->clients->env->tunnels.blocks;
 }
 
-static bool early_answer_send(const struct client *client, const char *data, size_t length)
-{
-    return send(client->fd, data, length, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)length;
-}
-
 void early_answer_end(struct client *client)
 {
     shutdown(client->fd, SHUT_WR);
@@ -93,9 +88,8 @@ void early_answer_tell(struct client *client, const struct answer *answer)
     struct buffer *block = buffer_take(early_answer_blocks(client));
     size_t n = block ? early_answer_write_head(answer, false, block->data, block->size) : 0;
 
-    client->request.told =
-        n > 0 && early_answer_send(client, block->data, n) &&
-        (!early_answer_has_body(answer) || early_answer_send(client, answer->data, (size_t)answer->length));
+    if (n > 0)
+        client->request.told = send(client->fd, block->data, n, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)n;
     buffer_give(early_answer_blocks(client), block);
     early_answer_end(client);
 }

@@ -9,7 +9,7 @@
 
 /* Sends an interim response, unless the client has no room for it. Never ends the exchange. */
 void early_answer_interim(struct client *client, unsigned status, const struct fields *fields);
-/* Sends a whole answer that lies in memory. */
+/* Sends an answer that has no body, unless the client has no room for it, and ends the connection. */
 void early_answer_tell(struct client *client, const struct answer *answer);
 
 /* The head of the last answer on a connection. Returns its length, 0 when it does not fit. */

@@ -74,27 +74,6 @@ void relay_begin(struct client *client, const struct answer *answer)
     relay_wake(client);
 }
 
-static size_t relay_body_and_fields_bytes(const struct answer *answer)
-{
-    size_t bytes = early_answer_has_body(answer) ? (size_t)answer->length : 0;
-
-    for (size_t i = 0; i < answer->n_fields; i++)
-        bytes += answer->fields[i].name.length + answer->fields[i].value.length;
-    return bytes;
-}
-
-void relay_answer(struct client *client)
-{
-    struct answer answer;
-
-    if (!exchange_answer(client->request.exchange, &answer))
-        client_cut(client);
-    else if (answer.body == ANSWER_STREAM || relay_body_and_fields_bytes(&answer) > TOLD_AT_ONCE_BYTES)
-        relay_begin(client, &answer);
-    else
-        early_answer_tell(client, &answer);
-}
-
 /* ---- moving ---- */
 
 void relay_wake(struct client *client)
@@ -227,6 +206,26 @@ static void relay_move(struct relay *relay)
         bytes += buffer_length(relay->block);
     }
     relay_wake(client);
+}
+
+/* Whether it can leave at once, as a rule. If there is no room because the client has not read what came before, the
+ * rest is relayed like any other. */
+static bool relay_is_short(const struct answer *answer)
+{
+    return answer->body != ANSWER_STREAM && (!early_answer_has_body(answer) || answer->length <= TOLD_AT_ONCE_BYTES);
+}
+
+void relay_answer(struct client *client)
+{
+    struct answer answer;
+
+    if (!exchange_answer(client->request.exchange, &answer)) {
+        client_cut(client);
+        return;
+    }
+    relay_begin(client, &answer);
+    if (client->request.relay && relay_is_short(&answer))
+        relay_move(client->request.relay);
 }
 
 void relays_turn(struct clients *clients)

@@ -181,6 +181,22 @@ logged() { # PATTERN
     [[ $status -eq 1 && $output == *'refused: denied, status 422: body.json[0]: /Image is missing' ]]
 }
 
+@test "rules: an answer to an upload that nobody wants arrives whole, however much waits before it and whatever its size" {
+    filler() { # BYTES
+        head -c "$1" /dev/zero | tr '\0' "${2-a}"
+    }
+    filler 921600 >"$dir/large"
+    configure_routes "{ \"match\": { \"path\": \"/small\" }, \"respond\": { \"status\": 200, \"body\": \"$(filler 8000)\" } },
+        { \"match\": { \"path\": \"/large\" }, \"respond\": { \"status\": 200, \"file\": \"$dir/large\" } },
+        { \"deny\": { \"body\": \"$(filler 16000)\" } }"
+    start_porthole run
+    # A socket's buffer is full after some number of these, and then there is no room for a refusal at once.
+    /usr/bin/python3 "$BATS_TEST_DIRNAME/pipeline.py" "$sock" /no {0..60} >"$dir/got"
+    for n in {0..60}; do echo "$n and 16000"; done | diff - "$dir/got"
+    /usr/bin/python3 "$BATS_TEST_DIRNAME/pipeline.py" "$sock" /large 0 24 >"$dir/got"
+    printf '%s and 921600\n' 0 24 | diff - "$dir/got"
+}
+
 @test "rules: a body that is only observed goes on, and is told" {
     configure_routes '{ "name": "create", "match": { "path": "/create" }, "target": "app",
         "body": { "json": [ { "at": "/Image", "in": ["a"] } ] } }' '"observe": "app",'
