@@ -65,7 +65,8 @@ struct target_config {
     struct endpoint_config *endpoints;
     size_t n_endpoints; /* 1 to TARGET_MOST_ENDPOINTS; one has a weight */
     enum target_balance balance;
-    uint32_t connections_max; /* open at once; each worker has its share, rounded up */
+    uint32_t connections_max;   /* open at once */
+    uint32_t connections_queue; /* that wait for one at once */
     uint32_t connections_idle;
     uint64_t connections_idle_timeout_ms;
     uint64_t connect_timeout_ms;

@@ -35,6 +35,7 @@ struct server {
     struct snapshot *snapshot; /* a reference */
     struct loop *loop;         /* the main thread's: signals and the sockets' directories */
     struct listener **listeners;
+    struct commons commons; /* what workers share of targets */
     struct admission_house house;
     struct admission *admissions; /* by listener_config.index */
     struct keeper keeper;
@@ -283,6 +284,7 @@ static int server_make_workers(struct server *server, struct error *error)
 {
     struct worker_setup setup = {.snapshot = server->snapshot,
                                  .listeners = server->listeners,
+                                 .commons = &server->commons,
                                  .admissions = server->admissions,
                                  .resolver = server->resolver,
                                  .drained = server_on_worker_drained,
@@ -361,6 +363,8 @@ static int server_make(struct server *server, bool takeover, struct error *error
         if (admission_init(&server->admissions[i], &server->house, &server->snapshot->listeners[i],
                            server->snapshot->n_workers) < 0)
             return error_set(error, -ENOMEM, "out of memory");
+    if (commons_init(&server->commons, server->snapshot->n_workers) < 0)
+        return error_set(error, -ENOMEM, "out of memory");
     r = server_watch_signals(server, error);
     if (r == 0)
         r = server_make_workers(server, error);
@@ -459,6 +463,7 @@ void server_free(struct server *server)
         worker_join(server->workers[i]);
     for (size_t i = 0; i < server->n_workers; i++)
         worker_free(server->workers[i]);
+    commons_deinit(&server->commons);
     for (size_t i = 0; server->listeners && i < server->snapshot->n_listeners; i++)
         listener_free(server->listeners[i]);
     for (size_t i = 0; server->admissions && i < server->snapshot->n_listeners; i++)

@@ -37,6 +37,7 @@ enum worker_request {
     WORKER_DEADLINE,        /* a stop has another deadline */
     WORKER_CHANGE_LISTENER, /* turn to another descriptor, when the old one's backlog is empty */
     WORKER_LOOK,            /* a listener may have a place, or is to make one */
+    WORKER_ATTEND,          /* there is something in the inbox */
 };
 
 struct worker_message {
@@ -70,6 +71,7 @@ struct worker {
     pthread_t thread;
     bool started;
     struct mailbox mailbox;
+    struct worker_message attend;
     struct worker_message stop, deadline_change; /* a stop must not fail for want of memory */
     bool stop_posted, deadline_posted;           /* the main thread's: each goes once */
 };
@@ -104,6 +106,14 @@ static void worker_on_told(struct admission_desk *desk)
 
     if (!atomic_exchange(&seat->look_posted, true))
         mailbox_post(&seat->worker->mailbox, &seat->look.message);
+}
+
+/* Any thread; the inbox tells it once until it is looked into. */
+static void worker_on_inbox(void *closure)
+{
+    struct worker *worker = closure;
+
+    mailbox_post(&worker->mailbox, &worker->attend.message);
 }
 
 /* ---- stopping ---- */
@@ -161,6 +171,9 @@ static void worker_heed_one(struct worker *worker, struct worker_message *asked)
     case WORKER_LOOK:
         atomic_store(&worker->seats[asked->listener].look_posted, false);
         acceptor_look(&worker->seats[asked->listener].acceptor);
+        break;
+    case WORKER_ATTEND:
+        targets_attend(&worker->setup.commons->inboxes[worker->setup.index]);
         break;
     }
     asked->message.drop(&asked->message);
@@ -328,7 +341,7 @@ static int worker_make_env(struct worker *worker)
     if (!worker->connector)
         return -ENOMEM;
     connector_ask_for_names(worker->connector, &desk);
-    endpoints_init(&worker->endpoints, worker->loop, worker->connector);
+    endpoints_init(&worker->endpoints, worker->loop, worker->connector, worker->setup.commons, worker->setup.index);
     generation = generation_new(worker->snapshot, &worker->endpoints);
     if (!generation)
         return -ENOMEM;
@@ -346,6 +359,8 @@ static int worker_make(struct worker *worker, struct error *error)
     if (!worker->loop)
         return error_set(error, -errno, "cannot make an event loop: %s", strerror(errno));
     mailbox_init(&worker->mailbox, worker->loop);
+    worker->attend = (struct worker_message){.message.drop = worker_message_keep, .request = WORKER_ATTEND, .fd = -1};
+    inbox_listen(&worker->setup.commons->inboxes[worker->setup.index], worker_on_inbox, worker);
     r = worker_make_seats(worker);
     worker->env = (struct exchange_env){.loop = worker->loop, .recorder.metrics = &worker->metrics};
     if (log->access) {

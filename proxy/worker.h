@@ -6,6 +6,7 @@
 #include "proxy/base/error.h"
 #include "proxy/listen/admission.h"
 #include "proxy/listen/listener.h"
+#include "proxy/reach/commons.h"
 #include "proxy/report/metrics.h"
 
 struct worker;
@@ -14,6 +15,7 @@ struct worker;
 struct worker_setup {
     struct snapshot *snapshot;      /* the worker takes a reference */
     struct listener **listeners;    /* borrowed; published by worker_start; n = snapshot->n_listeners */
+    struct commons *commons;        /* shared by all workers */
     struct admission *admissions;   /* by listener_config.index, shared by all workers */
     struct resolver *resolver;      /* borrowed; shared by all workers */
     size_t index;                   /* of the worker: which desk is its */

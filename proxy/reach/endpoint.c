@@ -1,6 +1,7 @@
 #include "proxy/reach/endpoint.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,9 +22,10 @@ static bool endpoints_make_room(void *closure)
     return oldest;
 }
 
-void endpoints_init(struct endpoints *table, struct loop *loop, struct connector *connector)
+void endpoints_init(struct endpoints *table, struct loop *loop, struct connector *connector, struct commons *commons,
+                    size_t worker)
 {
-    *table = (struct endpoints){.loop = loop, .connector = connector};
+    *table = (struct endpoints){.loop = loop, .connector = connector, .commons = commons, .worker = worker};
     list_init(&table->list);
     connector_ask_for_room(connector, endpoints_make_room, table);
 }
@@ -57,6 +59,7 @@ static bool endpoint_is(const struct endpoint *endpoint, enum address_kind kind,
 
 static void endpoint_free(struct endpoint *endpoint)
 {
+    site_unref(endpoint->site);
     address_deinit(&endpoint->address);
     free(endpoint->canonical);
     free(endpoint->tls.ca);
@@ -112,6 +115,27 @@ static void endpoint_follow(struct endpoint *endpoint)
                     endpoint->address.name, endpoint_on_moved);
 }
 
+static const char *endpoint_or_nothing(const char *text)
+{
+    return text ? text : "";
+}
+
+/* By whom and where it is: what endpoint_is compares, in one text. */
+static struct site *endpoint_find_site(const struct endpoint *endpoint)
+{
+    const struct tls_config *tls = &endpoint->tls;
+    struct site *site;
+    char *key;
+
+    if (asprintf(&key, "%d %s\n%d\n%s\n%s\n%s\n%s", (int)endpoint->address.kind, endpoint->canonical, tls->verify,
+                 endpoint_or_nothing(tls->ca), endpoint_or_nothing(tls->cert), endpoint_or_nothing(tls->key),
+                 endpoint_or_nothing(tls->server_name)) < 0)
+        return NULL;
+    site = commons_site(endpoint->table->commons, key);
+    free(key);
+    return site;
+}
+
 /* Takes over `canonical` in any case. */
 static struct endpoint *endpoint_new(struct endpoints *table, const struct address *address, char *canonical,
                                      const struct tls_config *tls)
@@ -124,11 +148,14 @@ static struct endpoint *endpoint_new(struct endpoints *table, const struct addre
     }
     endpoint->canonical = canonical;
     endpoint->table = table;
-    if (!endpoint_copy(endpoint, address, tls)) {
+    endpoint->site = endpoint_copy(endpoint, address, tls) ? endpoint_find_site(endpoint) : NULL;
+    if (!endpoint->site) {
         endpoint_free(endpoint);
         return NULL;
     }
     pool_init(&endpoint->pool, table->loop);
+    endpoint->pool.site = endpoint->site;
+    endpoint->pool.shown = &endpoint->site->parts[table->worker];
     list_init(&endpoint->link);
     list_append(&table->list, &endpoint->link);
     endpoint_follow(endpoint);

@@ -7,6 +7,7 @@
 #define PORTHOLE_REACH_ENDPOINT_H
 
 #include "config/snapshot.h"
+#include "proxy/reach/commons.h"
 #include "proxy/reach/connect.h"
 #include "proxy/reach/follow.h"
 #include "proxy/reach/pool.h"
@@ -15,7 +16,9 @@
 struct endpoints {
     struct loop *loop; /* borrowed, like the next */
     struct connector *connector;
-    struct list list; /* of struct endpoint */
+    struct commons *commons; /* borrowed */
+    size_t worker;           /* which one of the commons' */
+    struct list list;        /* of struct endpoint */
 };
 
 /* One address. Owns copies of what it was found by, since the snapshot that named it may go first. */
@@ -28,10 +31,12 @@ struct endpoint {
     struct tls_config tls;  /* all zero unless https */
     struct pool pool;
     struct follow follow;  /* of its host name */
+    struct site *site;     /* a reference: what all workers have there */
     uint32_t n_connecting; /* attempts under way */
 };
 
-void endpoints_init(struct endpoints *table, struct loop *loop, struct connector *connector);
+void endpoints_init(struct endpoints *table, struct loop *loop, struct connector *connector, struct commons *commons,
+                    size_t worker);
 /* All references must have been given back. */
 void endpoints_deinit(struct endpoints *table);
 

@@ -64,6 +64,7 @@ static bool generation_has_one_user(const struct snapshot *snapshot)
 struct generation *generation_new(struct snapshot *snapshot, struct endpoints *endpoints)
 {
     struct generation *generation = calloc(1, sizeof(*generation));
+    bool one_user = generation_has_one_user(snapshot);
 
     if (!generation)
         return NULL;
@@ -73,10 +74,8 @@ struct generation *generation_new(struct snapshot *snapshot, struct endpoints *e
     if (!generation->targets || !generation_take_listeners(generation) || !generation_take_secrets(generation))
         return generation_unref(generation);
     for (size_t i = 0; i < snapshot->n_targets; i++)
-        if (target_init(&generation->targets[i], &snapshot->targets[i], endpoints, snapshot->n_workers) < 0)
+        if (target_init(&generation->targets[i], &snapshot->targets[i], endpoints, one_user) < 0)
             return generation_unref(generation);
-    for (size_t i = 0; i < snapshot->n_targets && generation_has_one_user(snapshot); i++)
-        generation->targets[i].shares.first_come = true;
     return generation;
 }
 

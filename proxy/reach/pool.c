@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "proxy/reach/commons.h"
+
 #define CONNECTION_EVENTS (EPOLLIN | EPOLLRDHUP | EPOLLET)
 #define WINDOW_MS 5000
 
@@ -14,10 +16,26 @@ static void connection_close(struct connection *connection)
     free(connection);
 }
 
+static void pool_count_idle(struct pool *pool, int more)
+{
+    pool->n_idle += (uint32_t)more;
+    if (pool->shown)
+        atomic_store_explicit(&pool->shown->n_idle, pool->n_idle, memory_order_relaxed);
+}
+
+static void pool_count_busy(struct pool *pool, int more)
+{
+    pool->n_busy += (uint32_t)more;
+    if (pool->n_busy > pool->most_busy)
+        pool->most_busy = pool->n_busy;
+    if (pool->shown)
+        atomic_store_explicit(&pool->shown->n_busy, pool->n_busy, memory_order_relaxed);
+}
+
 static void pool_unlink(struct connection *connection)
 {
     list_remove(&connection->link);
-    connection->pool->n_idle--;
+    pool_count_idle(connection->pool, -1);
     if (connection->owner) {
         connection->owner->connection = NULL;
         connection->pool->n_personal--;
@@ -60,18 +78,19 @@ struct instant pool_idle_since(const struct pool *pool)
     return pool_oldest(pool)->idle_since;
 }
 
-/* One that is idle; or NULL. */
-static void pool_drop(struct connection *connection)
+/* One that is idle. False when it is NULL. */
+static bool pool_drop(struct connection *connection)
 {
     if (!connection)
-        return;
+        return false;
     pool_unlink(connection);
     connection_close(connection);
+    return true;
 }
 
-void pool_drop_oldest(struct pool *pool)
+bool pool_drop_oldest(struct pool *pool)
 {
-    pool_drop(pool_oldest(pool));
+    return pool_drop(pool_oldest(pool));
 }
 
 /* Whether it stood every review, this one of it included. */
@@ -178,12 +197,6 @@ void pool_deinit(struct pool *pool)
     timer_disarm(&pool->timer);
 }
 
-static void pool_count_busy(struct pool *pool)
-{
-    if (++pool->n_busy > pool->most_busy)
-        pool->most_busy = pool->n_busy;
-}
-
 struct connection *pool_adopt(struct pool *pool, struct channel *channel)
 {
     struct connection *connection = calloc(1, sizeof(*connection));
@@ -203,7 +216,7 @@ struct connection *pool_adopt(struct pool *pool, struct channel *channel)
     }
     connection->channel = *channel;
     *channel = (struct channel)CHANNEL_INIT;
-    pool_count_busy(pool);
+    pool_count_busy(pool, 1);
     return connection;
 }
 
@@ -225,7 +238,7 @@ struct connection *pool_take(struct pool *pool)
 
         pool_unlink(connection);
         if (!connection->source.pending && (all_is_known || connection_is_silent(connection))) {
-            pool_count_busy(pool);
+            pool_count_busy(pool, 1);
             return connection;
         }
         connection_close(connection);
@@ -241,7 +254,7 @@ struct connection *personal_take(struct personal *personal)
 
     pool_unlink(connection);
     if (!connection->source.pending && (all_is_known || connection_is_silent(connection))) {
-        pool_count_busy(pool);
+        pool_count_busy(pool, 1);
         return connection;
     }
     connection_close(connection);
@@ -269,25 +282,31 @@ void connection_belong(struct connection *connection, struct personal *owner)
     connection->owner = owner;
 }
 
-/* Takes a connection in that has become idle. */
-static void pool_keep(struct pool *pool, struct connection *connection)
+static uint32_t pool_n_idle_of_all(const struct pool *pool)
 {
-    if (pool->n_idle >= pool->most_idle)
-        pool_drop_oldest(pool);
+    return pool->site ? site_n_idle(pool->site) : pool->n_idle;
+}
+
+/* Takes a connection in that has become idle. False when there is no room for it. */
+static bool pool_keep(struct pool *pool, struct connection *connection)
+{
+    if (pool_n_idle_of_all(pool) >= pool->most_idle && !pool_drop_oldest(pool))
+        return false;
     if (connection->owner) {
         personal_end(connection->owner);
         connection->owner->connection = connection;
         pool->n_personal++;
     }
     list_prepend(connection->owner ? &pool->personal : &pool->idle, &connection->link);
-    pool->n_idle++;
+    pool_count_idle(pool, 1);
+    return true;
 }
 
 void pool_give(struct connection *connection, bool reusable)
 {
     struct pool *pool = connection->pool;
 
-    pool->n_busy--;
+    pool_count_busy(pool, -1);
     connection_use(connection, NULL, NULL);
     /* Looked at before the last bytes were read: it may have been them, or more. */
     connection->channel.maybe_more |= connection->source.pending;
@@ -299,7 +318,10 @@ void pool_give(struct connection *connection, bool reusable)
     loop_forget(&connection->source);
     connection->n_exchanges++;
     connection->idle_since = loop_now(pool->loop);
-    pool_keep(pool, connection);
+    if (!pool_keep(pool, connection)) {
+        connection_close(connection);
+        return;
+    }
     if (!timer_armed(&pool->timer))
         pool_begin_watch(pool);
 }

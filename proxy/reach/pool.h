@@ -22,6 +22,8 @@
 
 struct connection;
 struct share;
+struct site;
+struct site_part;
 
 /* Events of a connection that an exchange holds. */
 typedef void connection_fn(void *closure, uint32_t events);
@@ -58,6 +60,8 @@ struct pool {
     struct list idle;                     /* anybody's; most recently used first, like the next */
     struct list personal;                 /* idle, too */
     uint32_t n_idle, n_personal, n_busy;  /* of those that are idle n_personal are */
+    struct site *site;                    /* borrowed; of all workers; NULL: there is no other */
+    struct site_part *shown;              /* borrowed; where the others see n_idle and n_busy; NULL like that */
     uint32_t most_busy, most_busy_before; /* at once: in this window, in the one before */
     uint32_t most_idle;                   /* a ceiling */
     uint64_t idle_timeout_ms, window_ms;
@@ -69,7 +73,7 @@ struct pool {
 
 /* Keeps nothing until it is told what to. */
 void pool_init(struct pool *pool, struct loop *loop);
-/* What connections given back from now on may count on. */
+/* What connections given back from now on may count on; most_idle is for all workers together. */
 void pool_configure(struct pool *pool, uint32_t most_idle, uint64_t idle_timeout_ms);
 /* Closes everything that is idle; nothing may be busy. */
 void pool_deinit(struct pool *pool);
@@ -85,8 +89,8 @@ struct connection *personal_take(struct personal *personal);
 void personal_end(struct personal *personal);
 /* Since when the one has been that has been idle for longest; there is one. */
 struct instant pool_idle_since(const struct pool *pool);
-/* Closes the connection that has been idle for longest; harmless when there is none. */
-void pool_drop_oldest(struct pool *pool);
+/* Closes the connection that has been idle for longest; false when there is none. */
+bool pool_drop_oldest(struct pool *pool);
 /* The endpoint leads elsewhere by now: connections that do not stand end, idle ones at once and the others when they
  * are given back. */
 void pool_review(struct pool *pool, pool_stands_fn *stands);

@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-static void target_serve_queue(struct target *target);
+static void target_pass_on(struct target *target);
 static enum connect_result target_conclude(struct target *target, struct ticket *ticket, struct connection **connection,
                                            struct failure *failure);
 
@@ -33,15 +33,17 @@ static int target_take_endpoints(struct target *target, struct endpoints *table)
     return 0;
 }
 
-int target_init(struct target *target, const struct target_config *config, struct endpoints *table, uint32_t n_workers)
+int target_init(struct target *target, const struct target_config *config, struct endpoints *table, bool first_come)
 {
-    uint32_t share = (config->connections_max + n_workers - 1) / n_workers;
     int r;
 
-    *target = (struct target){.config = config, .loop = table->loop, .most_open = share};
+    *target = (struct target){.config = config, .loop = table->loop, .worker = table->worker};
+    target->inbox = &table->commons->inboxes[table->worker];
     target->random = instant_now().ns ^ (uintptr_t)target; /* so that workers do not draw alike */
-    shares_init(&target->shares);
-    target->shares.first_come = share < TARGET_LEAST_SHARED;
+    target->commons = commons_target(table->commons, config, first_come);
+    if (!target->commons)
+        return -ENOMEM;
+    commons_join(target->commons, target->worker, &target->desk_link);
     r = target_take_endpoints(target, table);
     if (r < 0)
         target_deinit(target);
@@ -52,10 +54,13 @@ void target_deinit(struct target *target)
 {
     for (size_t i = 0; i < target->n_endpoints; i++)
         endpoint_unref(target->endpoints[i]);
-    if (target->endpoints)
-        shares_deinit(&target->shares);
+    if (target->commons) {
+        commons_leave(target->commons, target->worker, &target->desk_link);
+        commons_target_unref(target->commons);
+    }
     free(target->items);
     free(target->endpoints);
+    target->commons = NULL;
     target->items = NULL;
     target->endpoints = NULL;
     target->n_endpoints = 0;
@@ -63,35 +68,11 @@ void target_deinit(struct target *target)
 
 uint32_t target_n_open(const struct target *target)
 {
-    uint32_t n = target->n_busy;
+    uint32_t n = places_n_held(&target->commons->places);
 
     for (size_t i = 0; i < target->n_endpoints; i++)
-        n += target->endpoints[i]->pool.n_idle;
+        n += site_n_idle(target->endpoints[i]->site);
     return n;
-}
-
-/* ---- places ---- */
-
-static uint32_t target_n_free(const struct target *target)
-{
-    return target->most_open - target->n_busy;
-}
-
-static bool target_has_place(const struct target *target, const struct share *share)
-{
-    return shares_allow(&target->shares, share, target_n_free(target));
-}
-
-static void target_take_place(struct target *target, struct share *share)
-{
-    target->n_busy++;
-    share->n_held++;
-}
-
-static void target_free_place(struct target *target, struct share *share)
-{
-    target->n_busy--;
-    share->n_held--;
 }
 
 /* ---- the choice ---- */
@@ -112,7 +93,7 @@ static size_t target_choose_of_several(struct target *target, const struct ticke
     for (size_t i = 0; i < target->n_endpoints; i++) {
         const struct endpoint *endpoint = target->endpoints[i];
 
-        target->items[i].load = endpoint->pool.n_busy + endpoint->n_connecting;
+        target->items[i].load = site_n_busy(endpoint->site) + endpoint->n_connecting;
         target->items[i].out = ticket->tried >> i & 1;
     }
     return balance_choose(target->config->balance, target->items, target->n_endpoints, target_draw(target));
@@ -153,12 +134,6 @@ static void ticket_settle(struct ticket *ticket)
     ticket->attempt = NULL;
 }
 
-static void ticket_leave_queue(struct ticket *ticket)
-{
-    shares_unwait(&ticket->target->shares, ticket->share, &ticket->link);
-    timer_disarm(&ticket->timer);
-}
-
 /* The attempt is over, well or badly: turns a channel into a connection. The ticket is settled. */
 static struct connection *ticket_adopt(struct ticket *ticket, struct channel *channel, struct failure *ret_failure)
 {
@@ -186,27 +161,42 @@ static void ticket_on_connected(void *closure, struct channel *channel, const st
         return;
     ticket->fn(ticket, connection, &failure);
     if (!connection)
-        target_serve_queue(target);
+        target_pass_on(target);
 }
 
 static void ticket_on_timer(struct timer *timer)
 {
     struct ticket *ticket = CONTAINER_OF(timer, struct ticket, timer);
+    struct target *target = ticket->target;
     struct failure failure;
 
-    ticket_leave_queue(ticket);
+    places_withdraw(&target->commons->places, &ticket->place);
     ticket_settle(ticket);
     failure_set(&failure, OUTCOME_TARGET_BUSY, 0, NULL);
     ticket->fn(ticket, NULL, &failure);
+    target_pass_on(target); /* one may just have been given to it */
 }
 
 /* ---- asking ---- */
 
-/* A new connection, which has its place, needs the room that an idle one may have. */
+/* Closes idle connections of this worker as long as more are open than may be. */
+static void target_shed(struct target *target)
+{
+    for (size_t i = 0; i < target->n_endpoints; i++) {
+        struct pool *pool = &target->endpoints[i]->pool;
+
+        while (pool->n_idle > 0 && target_n_open(target) > places_most(&target->commons->places))
+            pool_drop_oldest(pool);
+    }
+}
+
+/* A new connection, which has its place, needs the room that an idle one may have; one of another worker is closed a
+ * moment later. */
 static void target_make_room(struct target *target)
 {
-    for (size_t i = 0; i < target->n_endpoints && target_n_open(target) > target->most_open; i++)
-        pool_drop_oldest(&target->endpoints[i]->pool);
+    target_shed(target);
+    if (target->commons->places.is_shared && target_n_open(target) > places_most(&target->commons->places))
+        commons_tell(target->commons, target->worker);
 }
 
 /* Seldom, beside taking one that is there: not to be inlined where that is done. */
@@ -269,9 +259,9 @@ static enum connect_result target_conclude(struct target *target, struct ticket 
         result = target_reach(target, ticket, index, connection, failure);
     }
     if (result == CONNECT_DONE)
-        (*connection)->share = ticket->share;
+        (*connection)->share = place_hand_on(&ticket->place);
     else if (result == CONNECT_FAILED)
-        target_free_place(target, ticket->share);
+        places_withdraw(&target->commons->places, &ticket->place);
     return result;
 }
 
@@ -291,14 +281,12 @@ static __attribute__((noinline)) struct connection *target_take_own(struct targe
     }
     if (!own)
         return NULL;
-    target_take_place(target, ticket->share);
-    own->share = ticket->share;
     if (ticket->state != TICKET_IDLE)
         ticket_settle(ticket);
     return own;
 }
 
-/* There is a place. */
+/* The ticket has a place. */
 static enum connect_result target_serve(struct target *target, struct ticket *ticket,
                                         struct connection **ret_connection, struct failure *ret_failure)
 {
@@ -307,14 +295,15 @@ static enum connect_result target_serve(struct target *target, struct ticket *ti
     size_t index;
 
     if (!ticket->fresh && ticket->personal && ticket->personal->connection &&
-        (*ret_connection = target_take_own(target, ticket)))
+        (*ret_connection = target_take_own(target, ticket))) {
+        (*ret_connection)->share = place_hand_on(&ticket->place);
         return CONNECT_DONE;
+    }
     index = target_choose(target, ticket);
     if (index == BALANCE_NOBODY) {
         ticket->tried = 0;
         index = target_choose(target, ticket);
     }
-    target_take_place(target, ticket->share);
     *ret_connection = NULL;
     result = target_reach(target, ticket, index, ret_connection, &failure);
     if (result != CONNECT_WAIT)
@@ -328,12 +317,17 @@ enum connect_result target_ask(struct target *target, struct ticket *ticket, boo
                                struct connection **ret_connection, struct failure *ret_failure)
 {
     ticket->fresh = fresh;
-    ticket->share = shares_find(&target->shares, ticket->uid);
-    if (target_has_place(target, ticket->share))
+    switch (places_ask(&target->commons->places, &ticket->place, ticket->uid, target->inbox)) {
+    case PLACES_HELD:
         return target_serve(target, ticket, ret_connection, ret_failure);
+    case PLACES_FULL:
+        failure_set(ret_failure, OUTCOME_QUEUE_FULL, 0, NULL);
+        return CONNECT_FAILED;
+    case PLACES_WAIT:
+        break;
+    }
     ticket_move(ticket, TICKET_QUEUED);
     ticket->target = target;
-    shares_wait(&target->shares, ticket->share, &ticket->link);
     timer_init(&ticket->timer, ticket_on_timer);
     timer_arm(target->loop, &ticket->timer, target->config->connect_timeout_ms);
     return CONNECT_WAIT;
@@ -343,37 +337,39 @@ void target_withdraw(struct ticket *ticket)
 {
     struct target *target = ticket->target;
 
-    switch (ticket->state) {
-    case TICKET_QUEUED:
-        ticket_leave_queue(ticket);
-        ticket_settle(ticket);
-        break;
-    case TICKET_CONNECTING:
+    if (ticket->state == TICKET_IDLE)
+        return;
+    if (ticket->state == TICKET_QUEUED) {
+        timer_disarm(&ticket->timer);
+    } else {
         connect_cancel(ticket->attempt);
-        ticket_settle(ticket);
         ticket->endpoint->n_connecting--;
-        target_free_place(target, ticket->share);
-        target_serve_queue(target);
-        break;
-    default:
-        break;
     }
+    places_withdraw(&target->commons->places, &ticket->place);
+    ticket_settle(ticket);
+    target_pass_on(target);
 }
 
-/* Of one user, first come, first served. */
-static void target_serve_queue(struct target *target)
+/* ---- the queue ---- */
+
+/* One that was queued has a place now. */
+static void ticket_serve(struct ticket *ticket)
 {
-    struct share *share;
+    struct connection *connection = NULL;
+    struct failure failure;
 
-    while (target->shares.n_waiting > 0 && (share = shares_choose(&target->shares, target_n_free(target)))) {
-        struct ticket *ticket = CONTAINER_OF(share->waiting.next, struct ticket, link);
-        struct connection *connection = NULL;
-        struct failure failure;
+    timer_disarm(&ticket->timer);
+    if (target_serve(ticket->target, ticket, &connection, &failure) != CONNECT_WAIT)
+        ticket->fn(ticket, connection, &failure);
+}
 
-        ticket_leave_queue(ticket);
-        if (target_serve(target, ticket, &connection, &failure) != CONNECT_WAIT)
-            ticket->fn(ticket, connection, &failure);
-    }
+/* A place is free: who waits for one? Of one user, first come, first served. */
+static void target_pass_on(struct target *target)
+{
+    struct place *place;
+
+    while ((place = places_next(&target->commons->places, target->inbox)))
+        ticket_serve(CONTAINER_OF(place, struct ticket, place));
 }
 
 void target_give(struct target *target, struct connection *connection, bool reusable)
@@ -381,7 +377,25 @@ void target_give(struct target *target, struct connection *connection, bool reus
     struct share *share = connection->share;
 
     pool_give(connection, reusable);
-    target_free_place(target, share);
-    if (target->shares.n_waiting > 0)
-        target_serve_queue(target);
+    places_give_back(&target->commons->places, share);
+    target_pass_on(target);
+}
+
+void targets_attend(struct inbox *inbox)
+{
+    struct list *link;
+
+    inbox_open(inbox);
+    while ((link = inbox_take(inbox, INBOX_PLACES))) {
+        struct place *place = CONTAINER_OF(link, struct place, link);
+
+        place_accept(place);
+        ticket_serve(CONTAINER_OF(place, struct ticket, place));
+    }
+    while ((link = inbox_take(inbox, INBOX_TARGETS))) {
+        const struct list *targets = &CONTAINER_OF(link, struct commons_desk, link)->targets;
+
+        for (struct list *at = targets->next; at != targets; at = at->next)
+            target_shed(CONTAINER_OF(at, struct target, desk_link));
+    }
 }

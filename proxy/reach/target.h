@@ -1,33 +1,29 @@
-/* A target in one worker: its endpoints, the choice among them, and those who wait for a connection.
+/* A target in one worker: its endpoints, the choice among them, and those who ask for a connection.
  *
- * Counted are the connections that its exchanges and tunnels hold or wait for. Those that are idle belong to their
- * endpoint; they count against connections.max, too, and give up their place to whoever needs a new one.
- *
- * The places are shared between the users on whose behalf they are taken (shares.h): nobody takes all of them, and each
- * has a queue of its own, so that who waits long is never behind somebody else's crowd. */
+ * How many connections there may be is counted for all workers (places.h): those that exchanges and tunnels hold or
+ * wait for. Those that are idle belong to their endpoint; they count against connections.max, too, and give up their
+ * room to whoever needs a new one, in whichever worker they are. */
 #ifndef PORTHOLE_REACH_TARGET_H
 #define PORTHOLE_REACH_TARGET_H
 
 #include "config/snapshot.h"
 #include "proxy/base/list.h"
 #include "proxy/base/loop.h"
-#include "proxy/base/shares.h"
 #include "proxy/reach/balance.h"
+#include "proxy/reach/commons.h"
 #include "proxy/reach/endpoint.h"
-
-/* A few are not worth keeping any free. */
-#define TARGET_LEAST_SHARED 4
 
 struct target {
     const struct target_config *config; /* borrowed from the generation's snapshot */
     struct loop *loop;                  /* borrowed */
     struct endpoint **endpoints;        /* owned; references; of each config->endpoints */
     size_t n_endpoints;
-    struct balance_item *items; /* owned; the same, as the choice sees them; NULL: there is one endpoint */
-    uint64_t random;            /* the state of its lots */
-    uint32_t n_busy;            /* held, or being made */
-    uint32_t most_open;         /* busy and idle; this worker's share of connections.max */
-    struct shares shares;       /* who holds those that are busy; struct ticket waits in them for n_busy to fall */
+    struct balance_item *items;     /* owned; the same, as the choice sees them; NULL: there is one endpoint */
+    uint64_t random;                /* the state of its lots */
+    struct commons_target *commons; /* a reference */
+    struct inbox *inbox;            /* borrowed; the worker's */
+    struct list desk_link;          /* in the worker's desk of the commons */
+    size_t worker;
 };
 
 /* One request for a connection.
@@ -47,8 +43,7 @@ struct ticket {
     bool fresh;                /* no idle connection will do */
     uid_t uid;                 /* on whose behalf; or SHARES_NOBODY */
     struct personal *personal; /* the connection that may be its alone, borrowed; NULL: it has none ever */
-    struct share *share;       /* that user's, unless IDLE; borrowed from the target */
-    struct list link;          /* in share->waiting while QUEUED */
+    struct place place;        /* unless IDLE */
     struct timer timer;        /* while QUEUED */
     struct target *target;     /* unless IDLE; borrowed */
     uint64_t tried;            /* endpoints that it was not to be had from, by a bit for each */
@@ -59,13 +54,13 @@ struct ticket {
     void (*fn)(struct ticket *ticket, struct connection *connection, const struct failure *failure);
 };
 
-/* 0 or -ENOMEM; then there is nothing to undo. */
+/* 0 or -ENOMEM; then there is nothing to undo. `first_come`: there is nobody with whom a user could have to share. */
 int target_init(struct target *target, const struct target_config *config, struct endpoints *table,
-                uint32_t n_workers) WARN_UNUSED;
+                bool first_come) WARN_UNUSED;
 /* Lets go of its endpoints; nothing may be busy or asked for. Harmless twice, and when all is zero. */
 void target_deinit(struct target *target);
 
-/* Connections open and being made, idle ones included. */
+/* Connections open and being made, idle ones included, of all workers. */
 uint32_t target_n_open(const struct target *target);
 /* Asks for a connection: CONNECT_DONE with *ret_connection, CONNECT_WAIT (ticket->fn will be called), or CONNECT_FAILED
  * with *ret_failure. With `fresh` no idle connection is taken, but one may have to give up its place. An endpoint to
@@ -76,5 +71,8 @@ enum connect_result target_ask(struct target *target, struct ticket *ticket, boo
 void target_withdraw(struct ticket *ticket);
 /* Gives a connection back; somebody who waits may get it at once. */
 void target_give(struct target *target, struct connection *connection, bool reusable);
+
+/* There is something in a worker's inbox: serves whom it is for, and looks at what it is about. */
+void targets_attend(struct inbox *inbox);
 
 #endif

@@ -1,40 +1,55 @@
 """A target on a Unix socket. /slow/MS answers after so long, /held/NAME once there is a file NAME beside the socket, /status/N
-with that status, /fields with the fields of the request, /endless without an end, /rubbish with what is no HTTP; everything else is echoed. Says the path of each
+with that status, /most with how many were under way at once so far, /fields with the fields of the request, /endless without an end, /rubbish with what is no HTTP; everything else is echoed. Says the path of each
 request when it has read its head."""
 
 import os
 import socketserver
 import sys
+import threading
 import time
 from http.server import BaseHTTPRequestHandler
 
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    lock = threading.Lock()
+    running = most = 0
 
     def answer(self):
         print(self.path, flush=True)
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        status = 200
         parts = self.path.split("/")
-        if parts[1] == "slow":
-            time.sleep(int(parts[2]) / 1000)
-        elif parts[1] == "held":
-            while not os.path.exists(os.path.join(os.path.dirname(sys.argv[1]), parts[2])):
-                time.sleep(0.01)
-        elif parts[1] == "status":
-            status = int(parts[2])
-        elif parts[1] in ("endless", "rubbish"):
+        if parts[1] in ("endless", "rubbish"):
             return self.misbehave(parts[1])
-        body = b"%s %s\n" % (self.command.encode(), self.path.encode()) + body
-        if parts[1] == "fields":
-            body = "".join(f"{name.lower()}={value}\n" for name, value in self.headers.items()).encode()
+        # Before the answer is sent: who has it may send the next request.
+        with Handler.lock:
+            Handler.running += 1
+            Handler.most = max(Handler.most, Handler.running)
+        try:
+            status, body = self.think(parts)
+        finally:
+            with Handler.lock:
+                Handler.running -= 1
         self.send_response(status)
         if 300 <= status < 400:
             self.send_header("Location", "http://192.0.2.1/")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+    def think(self, parts):
+        """Status and body."""
+        sent = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if parts[1] == "slow":
+            time.sleep(int(parts[2]) / 1000)
+        elif parts[1] == "held":
+            while not os.path.exists(os.path.join(os.path.dirname(sys.argv[1]), parts[2])):
+                time.sleep(0.01)
+        elif parts[1] == "most":
+            return 200, b"%d\n" % Handler.most
+        elif parts[1] == "fields":
+            return 200, "".join(f"{name.lower()}={value}\n" for name, value in self.headers.items()).encode()
+        status = int(parts[2]) if parts[1] == "status" else 200
+        return status, b"%s %s\n" % (self.command.encode(), self.path.encode()) + sent
 
     def misbehave(self, how):
         self.close_connection = True

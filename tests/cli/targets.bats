@@ -117,3 +117,66 @@ await_request_of() { # NAME PATH
     jq -e --arg dir "unix:$dir/" '.targets.app | .balance == "round_robin" and
         .endpoints == [{address: ($dir + "a.sock"), weight: 1}, {address: ($dir + "b.sock"), weight: 3}]' "$dir/printed.json"
 }
+
+# So many at once, of which each takes so long; what the target saw at once, and how they ended.
+ask_together() { # N MS
+    seq "$1" | xargs -P "$1" -I@ curl --silent --max-time 20 --unix-socket "$sock" --output /dev/null \
+        --write-out '%{http_code}\n' "http://localhost/slow/$2" | sort | uniq -c | sed 's/^ *//'
+}
+
+configure_workers() { # WORKERS CONNECTIONS [CONNECT-TIMEOUT]
+    configure "" "\"workers\": $1, \"targets\": { \"app\": { \"endpoints\": [ \"unix:$dir/target.sock\" ], \"connections\": $2,
+        \"timeouts\": { \"connect\": \"${3-20s}\" } } },"
+    sed -i "s|\"target\": \"unix:$dir/target.sock\"|\"target\": \"app\"|" "$dir/porthole.json"
+}
+
+@test "targets: four workers let one through where connections.max is 1, and four work where it is 4" {
+    local max
+    for max in 1 4; do
+        configure_workers 4 "{ \"max\": $max }"
+        start_target
+        local target=$pid
+        start_porthole run
+        local running=$pid
+        [ "$(ask_together 12 50)" = "12 200" ]
+        [ "$(ask /most)" = "$max" ]
+        kill -TERM "$running"
+        await_end "$running"
+        kill "$target"
+        await_end "$target"
+        rm -f "$dir/target.sock"
+    done
+}
+
+@test "targets: a connection that is idle in one worker makes room for another's" {
+    configure_workers 4 '{ "max": 1 }'
+    background target /usr/bin/python3 "$BATS_TEST_DIRNAME/one_at_a_time.py" "$dir/target.sock"
+    await_socket "$dir/target.sock"
+    start_porthole run
+    # Each client is another connection, which any worker may take; the target reads one connection until its end.
+    for i in $(seq 40); do
+        ask "/$i" --output /dev/null
+    done
+}
+
+@test "targets: connections.queue is how many wait; the next is told at once" {
+    configure_workers 4 '{ "max": 1, "queue": 2 }'
+    start_target
+    start_porthole run
+    background held curl --silent --unix-socket "$sock" http://localhost/held/release
+    await_request /held/release
+    for i in 1 2; do
+        background "waits$i" curl --silent --unix-socket "$sock" "http://localhost/waits$i"
+    done
+    eventually queue_is_full
+    touch "$dir/release"
+    for i in 1 2; do
+        eventually grep -q "GET /waits$i" "$dir/waits$i.out"
+    done
+    [ "$(ask /after)" = "GET /after" ]
+}
+
+queue_is_full() {
+    [ "$(ask /x --max-time 1 --output "$dir/body" --write-out '%{http_code}')" = 503 ] &&
+        jq -e '.outcome == "queue_full"' "$dir/body"
+}

@@ -70,6 +70,7 @@ static struct {
     bool was_open[DESCRIPTORS]; /* when the script began */
     struct loop *loop;
     struct connector *connector;
+    struct commons commons;
     struct endpoints endpoints;
     struct generation *generation; /* a reference */
     struct exchange_env env;
@@ -271,7 +272,9 @@ void world_open(bool small_buffers, bool tcp_peers)
     look_at_descriptors(inside.was_open);
     inside.loop = loop_new();
     inside.connector = connector_new(inside.loop);
-    endpoints_init(&inside.endpoints, inside.loop, inside.connector);
+    if (commons_init(&inside.commons, 1) < 0)
+        world_fail("out of memory");
+    endpoints_init(&inside.endpoints, inside.loop, inside.connector, &inside.commons, 0);
     inside.generation = generation_new(inside.snapshot, &inside.endpoints);
     inside.env = (struct exchange_env){.loop = inside.loop,
                                        .recorder = {.metrics = &world.metrics, .access_log = inside.access_log}};
@@ -480,7 +483,7 @@ void world_leave(struct world_end *end)
 static void check_targets(void)
 {
     for (size_t i = 0; i < inside.snapshot->n_targets; i++)
-        if (inside.generation->targets[i].n_busy != 0)
+        if (places_n_held(&inside.generation->targets[i].commons->places) != 0)
             world_fail("a connection to %s is neither idle nor closed", inside.generation->targets[i].config->name);
 }
 
@@ -512,6 +515,7 @@ static void inside_unmake(void)
         world_fail("somebody has kept the generation");
     inside.generation = generation_unref(inside.generation);
     endpoints_deinit(&inside.endpoints);
+    commons_deinit(&inside.commons);
     connector_free(inside.connector);
     access_log_flush(inside.access_log);
     loop_free(inside.loop);

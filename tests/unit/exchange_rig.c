@@ -61,6 +61,7 @@ static void rig_configure(struct rig *rig)
                                                 .endpoints = &rig->endpoint,
                                                 .n_endpoints = 1,
                                                 .connections_max = 16,
+                                                .connections_queue = 16,
                                                 .connections_idle = 16,
                                                 .connections_idle_timeout_ms = RIG_PATIENCE_MS,
                                                 .connect_timeout_ms = RIG_PATIENCE_MS,
@@ -129,7 +130,8 @@ int rig_setup(void **state)
     rig->connector = connector_new(rig->loop);
     assert_non_null(rig->connector);
     connector_ask_for_names(rig->connector, &(struct resolver_desk){rig->resolver, &rig->mailbox});
-    endpoints_init(&rig->endpoints, rig->loop, rig->connector);
+    assert_int_equal(commons_init(&rig->commons, 1), 0);
+    endpoints_init(&rig->endpoints, rig->loop, rig->connector, &rig->commons, 0);
     rig_make_generation(rig);
     rig->env = (struct exchange_env){.loop = rig->loop, .recorder.metrics = &rig->metrics};
     assert_int_equal(exchange_env_init(&rig->env, rig->generation), 0);
@@ -148,7 +150,8 @@ int rig_teardown(void **state)
 
     exchange_end(rig->exchange, false);
     tunnels_cut_all(&rig->env.tunnels);
-    clean = rig->target->n_busy == 0 && rig->target->shares.n_waiting == 0;
+    clean = !rig->target->commons ||
+            (places_n_held(&rig->target->commons->places) == 0 && !places_any_wait(&rig->target->commons->places));
     clean = clean && rig->admission.n_clients == 0 && rig->admission.n_users == 0;
     admission_deinit(&rig->admission);
     admission_house_deinit(&rig->house);
@@ -157,6 +160,7 @@ int rig_teardown(void **state)
     generation_unref(rig->generation);
     clean = clean && rig->snapshot.references == 1;
     endpoints_deinit(&rig->endpoints);
+    commons_deinit(&rig->commons);
     connector_free(rig->connector);
     resolver_free(rig->resolver);
     mailbox_deinit(&rig->mailbox);
@@ -433,7 +437,7 @@ void rig_stop_listening(struct rig *rig)
 
 uint32_t rig_n_idle(const struct rig *rig)
 {
-    return target_n_open(rig->target) - rig->target->n_busy;
+    return target_n_open(rig->target) - places_n_held(&rig->target->commons->places);
 }
 
 uint64_t rig_count(const struct rig *rig, enum outcome outcome)

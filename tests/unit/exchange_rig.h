@@ -23,6 +23,7 @@ struct rig {
     struct mailbox mailbox;
     struct resolver *resolver; /* asks name_service.h */
     struct connector *connector;
+    struct commons commons;
     struct endpoints endpoints;
     struct endpoint_config endpoint;
     struct target_config target_config;

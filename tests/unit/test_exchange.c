@@ -255,7 +255,7 @@ static void test_exchange_upload_waits_in_the_queue_with_its_body(void **state)
     struct rig *rig = *state;
     struct exchange *held;
 
-    rig->target->most_open = 1;
+    rig->target->commons->places.most = 1;
     held = hold_one(rig);
     assert_int_equal(rig_begin(rig, POST), EXCHANGE_FORWARD);
     rig_turn(rig);
@@ -277,7 +277,7 @@ static void test_exchange_in_the_queue_for_too_long_is_busy(void **state)
     struct rig *rig = *state;
     struct exchange *held;
 
-    rig->target->most_open = 1;
+    rig->target->commons->places.most = 1;
     rig->target_config.connect_timeout_ms = 20;
     held = hold_one(rig);
     assert_int_equal(rig_begin(rig, GET), EXCHANGE_FORWARD);

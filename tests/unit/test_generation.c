@@ -277,7 +277,7 @@ static void test_generation_of_a_tunnel_to_nobody_ends_with_it(void **state)
 
     /* One place, which the first tunnel has: the second waits in the queue. */
     old = serve(front, make_generation(rig, "unix:/front", NULL, 2048));
-    old->targets[0].most_open = 1;
+    old->targets[0].commons->places.most = 1;
     open_on(rig, old);
     rig_turn(rig);
     rig_accept(rig);

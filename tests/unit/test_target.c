@@ -76,7 +76,7 @@ static enum connect_result ask_as(struct rig *rig, struct asker *asker, uid_t ui
 static void reset(struct rig *rig)
 {
     target_deinit(rig->target);
-    assert_int_equal(target_init(rig->target, &rig->target_config, &rig->endpoints, 1), 0);
+    assert_int_equal(target_init(rig->target, &rig->target_config, &rig->endpoints, false), 0);
     n_answers = 0;
 }
 
@@ -84,18 +84,6 @@ static void test_target_ticket_moves_as_its_table_says(void **state)
 {
     (void)state;
     state_walk(&ticket_machine, NULL, "IDLE: QUEUED CONNECTING\nQUEUED: IDLE CONNECTING\nCONNECTING: IDLE\n");
-}
-
-static void test_target_share_of_the_maximum_is_rounded_up(void **state)
-{
-    struct rig *rig = *state;
-
-    for (uint32_t n_workers = 1; n_workers <= 20; n_workers++) {
-        target_deinit(rig->target);
-        assert_int_equal(target_init(rig->target, &rig->target_config, &rig->endpoints, n_workers), 0);
-        assert_true(rig->target->most_open * n_workers >= 16);
-        assert_true((rig->target->most_open - 1) * n_workers < 16);
-    }
 }
 
 static void test_target_idle_connections_are_taken_last_in_first_out(void **state)
@@ -180,7 +168,7 @@ static void test_target_full_for_too_long_is_busy(void **state)
     assert_int_equal(queued.outcome, OUTCOME_TARGET_BUSY);
     assert_null(queued.connection);
     target_withdraw(&queued.ticket);
-    assert_int_equal(rig->target->shares.n_waiting, 0);
+    assert_int_equal(rig->target->commons->places.shares.n_waiting, 0);
     give(rig, &busy, true);
     assert_int_equal(n_answers, 1);
     assert_int_equal(rig_n_idle(rig), 1);
@@ -218,10 +206,10 @@ static void test_target_withdrawn_while_connecting_frees_its_place(void **state)
     assert_int_equal(ask(rig, &connecting, true), CONNECT_WAIT);
     assert_int_equal(target_n_open(rig->target), 2);
     assert_int_equal(ask(rig, &queued, false), CONNECT_WAIT);
-    assert_int_equal(rig->target->shares.n_waiting, 1);
+    assert_int_equal(rig->target->commons->places.shares.n_waiting, 1);
     target_withdraw(&connecting.ticket);
     target_withdraw(&connecting.ticket);
-    assert_int_equal(rig->target->shares.n_waiting, 0); /* it is connecting now, in that place */
+    assert_int_equal(rig->target->commons->places.shares.n_waiting, 0); /* it is connecting now, in that place */
     assert_int_equal(target_n_open(rig->target), 2);
     target_withdraw(&queued.ticket);
     assert_int_equal(target_n_open(rig->target), 1);
@@ -295,7 +283,7 @@ static void test_target_user_that_takes_all_leaves_places_for_others(void **stat
     assert_int_equal(greedy[7].order, 2);
     for (int i = 2; i < 8; i++)
         give(rig, &greedy[i], true);
-    assert_int_equal(rig->target->n_busy, 0);
+    assert_int_equal(places_n_held(&rig->target->commons->places), 0);
 }
 
 /* Nothing is kept free for others where there are none. */
@@ -306,7 +294,7 @@ static void test_target_of_one_user_gives_it_all_places(void **state)
 
     rig->target_config.connections_max = 8;
     reset(rig);
-    rig->target->shares.first_come = true;
+    rig->target->commons->places.shares.first_come = true;
     for (int i = 0; i < 8; i++)
         assert_int_equal(ask_as(rig, &askers[i], 1), CONNECT_DONE);
     assert_int_equal(ask_as(rig, &askers[8], 1), CONNECT_WAIT);
@@ -321,7 +309,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_target_ticket_moves_as_its_table_says),
-        RIG_TEST(test_target_share_of_the_maximum_is_rounded_up),
         RIG_TEST(test_target_idle_connections_are_taken_last_in_first_out),
         RIG_TEST(test_target_fresh_leaves_idle_connections),
         RIG_TEST(test_target_full_serves_its_queue_in_order),

@@ -149,7 +149,7 @@ static int open_behind_another(struct rig *rig)
 {
     int first;
 
-    rig->target->most_open = 1;
+    rig->target->commons->places.most = 1;
     tunnel_begin_open(rig);
     first = fcntl(rig->client_fd, F_DUPFD_CLOEXEC, 0);
     assert_true(first >= 0);
@@ -200,7 +200,7 @@ static void test_tunnel_client_that_leaves_while_waiting_takes_its_place_out_of_
     rig_turn(rig);
     assert_int_equal(rig_count(rig, OUTCOME_CLIENT_GONE), 1);
     assert_int_equal(rig->env.tunnels.n_tunnels, 1);
-    assert_true(rig->target->shares.n_waiting == 0);
+    assert_true(rig->target->commons->places.shares.n_waiting == 0);
     close(first);
     rig_turn(rig);
     end_expect_end(rig->target_fd);
