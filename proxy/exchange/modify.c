@@ -131,10 +131,11 @@ static bool modifier_keep_request(struct modifier *modifier, const struct edits 
     return true;
 }
 
-/* A target that knows TRACE gives the request back to the client, with what a file of ours holds (RFC 9110 9.3.8). */
+/* A target that knows TRACE gives the request back to the client, with what a file of ours holds (RFC 9110 9.3.8). Some
+ * know it as "trace", too. */
 static bool modify_would_be_told(const struct exchange *exchange, const struct edits *edits)
 {
-    return text_equal(exchange->request.method, TEXT_LITERAL("TRACE")) &&
+    return text_equal_nocase(exchange->request.method, TEXT_LITERAL("TRACE")) &&
            edits_kinds(edits) & TEMPLATE_BIT(TEMPLATE_FILE);
 }
 

@@ -124,5 +124,8 @@ has_status() { # STATUS
     start_porthole run
     [ "$(status_of /fields --request TRACE)" = 501 ]
     jq -e '.outcome == "not_supported"' "$dir/body"
+    # Some servers do not care for the case of a method.
+    [ "$(status_of /fields --request Trace)" = 501 ]
+    jq -e '.outcome == "not_supported"' "$dir/body"
     ! grep -q /fields "$dir/target.out"
 }
