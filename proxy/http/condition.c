@@ -168,13 +168,34 @@ static struct text condition_until(struct text s, const char *delimiters)
     return s;
 }
 
-/* "key", where a condition is about it, may be spelt "KEY" or "key[]" as well: some servers take them for the same. */
+static bool condition_is_bracket(char c)
+{
+    return c == '[' || c == ']';
+}
+
+/* Whether some server makes the character of a condition's name of this one: PHP has '_' for what its variables cannot
+ * have. */
+static bool condition_is_taken_for(char c, char wanted)
+{
+    if (wanted == '_' && (c == '.' || c == ' ' || c == '['))
+        return true;
+    return text_equal_nocase((struct text){&c, 1}, (struct text){&wanted, 1});
+}
+
+/* "key", where a condition is about it, may be spelt "KEY", "key[]", "[key]" or " key" as well: some servers take them
+ * for the same. */
 static bool condition_is_alike(struct text name, struct text of)
 {
     if (text_equal_nocase(name, of))
         return true;
-    return name.length > of.length && name.data[of.length] == '[' &&
-           text_equal_nocase((struct text){name.data, of.length}, of);
+    while (name.length > 0 && (condition_is_bracket(name.data[0]) || (name.data[0] >= '\t' && name.data[0] <= ' ')))
+        name = text_skip(name, 1);
+    if (name.length < of.length)
+        return false;
+    for (size_t i = 0; i < of.length; i++)
+        if (!condition_is_taken_for(name.data[i], of.data[i]))
+            return false;
+    return name.length == of.length || condition_is_bracket(name.data[of.length]);
 }
 
 /* One parameter; `split`: for some, where a ";" ends it or does not. */

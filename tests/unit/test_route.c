@@ -345,6 +345,20 @@ static void test_route_by_field_does_not_see_what_is_dropped(void **state)
     template_free(key.value);
 }
 
+/* PHP has "_" in place of what its variables cannot have. */
+static void test_route_by_query_with_underscores(void **state)
+{
+    struct condition key = {.name = "a_b_", .kind = CONDITION_PRESENT};
+    struct route_config routes[] = {{.queries = &key, .n_queries = 1}};
+    static const struct row rows[] = {
+        {"GET", "a", "/?a_b_=1", 0},           {"GET", "a", "/?a.b_=1", UNDECIDED}, {"GET", "a", "/?a+b.=1", UNDECIDED},
+        {"GET", "a", "/?A%20B%20", UNDECIDED}, {"GET", "a", "/?a[b_=1", UNDECIDED}, {"GET", "a", "/?a-b_=1", NONE},
+    };
+
+    (void)state;
+    CHECK(routes, rows);
+}
+
 static void test_route_by_query(void **state)
 {
     struct condition kind = {.name = "a b", .kind = CONDITION_EQUALS, .value = template_of_literal("x&y")};
@@ -373,6 +387,17 @@ static void test_route_by_query(void **state)
         {"GET", "a", "/?x;all", UNDECIDED},
         {"GET", "a", "/?all;x", UNDECIDED},
         {"GET", "a", "/?Force=1", UNDECIDED},
+        {"GET", "a", "/?force]=1", UNDECIDED},
+        {"GET", "a", "/?[force]=1", UNDECIDED},
+        {"GET", "a", "/?%5Bforce%5D=1", UNDECIDED},
+        {"GET", "a", "/?[[FORCE]x]=1", UNDECIDED},
+        {"GET", "a", "/?+force=1", UNDECIDED},
+        {"GET", "a", "/?%20%09force=1", UNDECIDED},
+        {"GET", "a", "/?all=&[all]=1", UNDECIDED},
+        {"GET", "a", "/?[a+b]=1", UNDECIDED},
+        {"GET", "a", "/?xforce=1", 2},
+        {"GET", "a", "/?forced=1", 2},
+        {"GET", "a", "/?[=1&]=1&+=1", 2},
         {"GET", "a", "/?x=%", UNDECIDED},
         {"GET", "a", "/?x=%4", UNDECIDED},
         {"GET", "a", "/?x=%zz", UNDECIDED},
@@ -445,6 +470,7 @@ int main(void)
         cmocka_unit_test(test_route_by_field),
         cmocka_unit_test(test_route_by_field_does_not_see_what_is_dropped),
         cmocka_unit_test(test_route_by_query),
+        cmocka_unit_test(test_route_by_query_with_underscores),
         cmocka_unit_test(test_route_by_peer),
         cmocka_unit_test(test_route_among_many),
     };
