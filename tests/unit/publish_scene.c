@@ -18,8 +18,9 @@
 #define DEPTH 4 /* of directories in each other, at most */
 
 const char *const scene_place_names[] = {"nursery", "inside", "directory", "socket", "lock", "leftover"};
-const char *const scene_thing_names[] = {"nothing", "link",   "link to file", "link to new", "our link",
-                                         "hoard",   "public", "directory",    "private",     "socket"};
+const char *const scene_thing_names[] = {"nothing",       "link",     "link to file", "link to new",
+                                         "link to vault", "our link", "hoard",        "public",
+                                         "directory",     "private",  "socket"};
 
 /* ---- the scene ---- */
 
@@ -34,29 +35,24 @@ static int scene_make_directory(const char *path, mode_t mode)
     return fd;
 }
 
-static void scene_make_file(int directory, const char *name)
+static int scene_make_file(int directory, const char *name)
 {
     int fd = openat(directory, name, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 
     assert_true(fd >= 0);
-    close(fd);
+    return fd;
 }
 
-static void scene_look(const struct scene *scene, struct stat now[4])
-{
-    assert_int_equal(fstat(scene->canary_fd, &now[0]), 0);
-    assert_int_equal(fstat(scene->hoard_fd, &now[1]), 0);
-    assert_int_equal(fstat(scene->public_fd, &now[2]), 0);
-    assert_int_equal(fstatat(scene->canary_fd, "file", &now[3], 0), 0);
-}
-
-static void scene_age(const struct scene *scene)
+/* A directory's time changes with whatever is made, moved or removed in it, and this one is not within a tick of now.
+ */
+static void scene_look_first(struct scene *scene)
 {
     const struct timespec times[2] = {{.tv_sec = 1}, {.tv_sec = 1}};
 
-    assert_int_equal(futimens(scene->canary_fd, times), 0);
-    assert_int_equal(futimens(scene->hoard_fd, times), 0);
-    assert_int_equal(futimens(scene->public_fd, times), 0);
+    for (size_t i = 0; i < N_KEPT; i++) {
+        assert_int_equal(futimens(scene->kept[i], times), 0);
+        assert_int_equal(fstat(scene->kept[i], &scene->before[i]), 0);
+    }
 }
 
 void scene_make(struct scene *scene, const struct fixture *fixture, uid_t attacker, mode_t volume_mode)
@@ -65,37 +61,36 @@ void scene_make(struct scene *scene, const struct fixture *fixture, uid_t attack
 
     *scene = (struct scene){.uid = attacker, .planted = -1};
     snprintf(scene->canary, sizeof(scene->canary), "%s/canary", fixture->directory);
+    snprintf(scene->vault, sizeof(scene->vault), "%s/vault", fixture->directory);
     snprintf(scene->volume, sizeof(scene->volume), "%s/volume", fixture->directory);
-    scene->canary_fd = scene_make_directory(scene->canary, 0777);
-    scene_make_file(scene->canary_fd, "file");
+    scene->kept[KEPT_CANARY] = scene_make_directory(scene->canary, 0777);
+    scene->kept[KEPT_FILE] = scene_make_file(scene->kept[KEPT_CANARY], "file");
+    scene->kept[KEPT_VAULT] = scene_make_directory(scene->vault, 0700);
     scene->volume_fd = scene_make_directory(scene->volume, volume_mode);
     snprintf(path, sizeof(path), "%s/hoard", scene->volume);
-    scene->hoard_fd = scene_make_directory(path, 0700);
-    scene_make_file(scene->hoard_fd, "d");
+    scene->kept[KEPT_HOARD] = scene_make_directory(path, 0700);
+    close(scene_make_file(scene->kept[KEPT_HOARD], "d"));
     snprintf(path, sizeof(path), "%s/public", scene->volume);
-    scene->public_fd = scene_make_directory(path, 0755);
+    scene->kept[KEPT_PUBLIC] = scene_make_directory(path, 0755);
     snprintf(path, sizeof(path), "%s/public/dead", scene->volume);
     fixture_make_stale(path);
     snprintf(path, sizeof(path), "%s/pointer", scene->volume);
     assert_int_equal(symlink(scene->canary, path), 0);
-    scene_age(scene);
-    scene_look(scene, scene->before);
+    scene_look_first(scene);
 }
 
-/* A directory's time changes with whatever is made, moved or removed in it, and is not what it was within a tick. */
 void scene_check(const struct scene *scene)
 {
-    static const char *const names[] = {"canary", "hoard", "public", "canary/file"};
-    struct stat now[4];
+    static const char *const names[N_KEPT] = {"canary", "canary/file", "vault", "hoard", "public"};
 
-    scene_look(scene, now);
-    for (size_t i = 0; i < 4; i++) {
-        const struct stat *was = &scene->before[i], *is = &now[i];
+    for (size_t i = 0; i < N_KEPT; i++) {
+        const struct stat *was = &scene->before[i];
+        struct stat is;
 
-        if (is->st_mode != was->st_mode || is->st_uid != was->st_uid || is->st_gid != was->st_gid ||
-            is->st_size != was->st_size || is->st_mtim.tv_sec != was->st_mtim.tv_sec ||
-            is->st_mtim.tv_nsec != was->st_mtim.tv_nsec)
-            fail_msg("%s was changed: mode %o, now %o, or what is in it", names[i], was->st_mode, is->st_mode);
+        assert_int_equal(fstat(scene->kept[i], &is), 0);
+        if (is.st_mode != was->st_mode || is.st_uid != was->st_uid || is.st_gid != was->st_gid ||
+            is.st_nlink != was->st_nlink || is.st_size != was->st_size || is.st_mtim.tv_sec != was->st_mtim.tv_sec)
+            fail_msg("%s was changed: mode %o, now %o, or what is in it", names[i], was->st_mode, is.st_mode);
     }
 }
 
@@ -112,11 +107,11 @@ void scene_remove(struct scene *scene)
     if (scene->planted >= 0)
         close(scene->planted);
     close(scene->volume_fd);
-    close(scene->canary_fd);
-    close(scene->hoard_fd);
-    close(scene->public_fd);
+    for (size_t i = 0; i < N_KEPT; i++)
+        close(scene->kept[i]);
     nftw(scene->volume, scene_remove_entry, 16, FTW_DEPTH | FTW_PHYS);
     nftw(scene->canary, scene_remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+    rmdir(scene->vault);
 }
 
 /* ---- the attacker ---- */
@@ -224,11 +219,11 @@ static bool attacker_plant(struct scene *scene, int directory, const char *name)
            renameat(AT_FDCWD, address.sun_path, directory, name) == 0;
 }
 
-static bool attacker_put_link(const struct scene *scene, const char *rest, int directory, const char *name)
+static bool attacker_put_link(const char *to, const char *rest, int directory, const char *name)
 {
     char target[128];
 
-    snprintf(target, sizeof(target), "%s%s", scene->canary, rest);
+    snprintf(target, sizeof(target), "%s%s", to, rest);
     return symlinkat(target, directory, name) == 0;
 }
 
@@ -236,11 +231,13 @@ static bool attacker_put(struct scene *scene, enum scene_thing thing, int direct
 {
     switch (thing) {
     case THING_LINK:
-        return attacker_put_link(scene, "", directory, name);
+        return attacker_put_link(scene->canary, "", directory, name);
     case THING_LINK_TO_FILE:
-        return attacker_put_link(scene, "/file", directory, name);
+        return attacker_put_link(scene->canary, "/file", directory, name);
     case THING_LINK_TO_NEW:
-        return attacker_put_link(scene, "/new", directory, name);
+        return attacker_put_link(scene->canary, "/new", directory, name);
+    case THING_LINK_TO_VAULT:
+        return attacker_put_link(scene->vault, "", directory, name);
     case THING_OUR_LINK:
         return renameat(scene->volume_fd, "pointer", directory, name) == 0;
     case THING_HOARD:

@@ -3,6 +3,7 @@
  *
  *   canary/           root's, open to all, outside the volume: links lead here
  *   canary/file
+ *   vault/            ours, private, empty, outside the volume
  *   volume/           where sockets are published; everybody may write it
  *   volume/hoard/     ours, private, with something in it
  *   volume/public/    ours, not private, with the socket of a process that is gone
@@ -12,12 +13,15 @@
 
 #include "tests/unit/publish_fixture.h"
 
+enum scene_kept { KEPT_CANARY, KEPT_FILE, KEPT_VAULT, KEPT_HOARD, KEPT_PUBLIC, N_KEPT };
+
 struct scene {
-    uid_t uid;                                     /* the attacker's, and its gid */
-    char canary[96], volume[96];                   /* paths */
-    int volume_fd, canary_fd, hoard_fd, public_fd; /* owned; directories, wherever they have been moved */
-    struct stat before[4];                         /* of the last three, and of canary/file */
-    int planted;                                   /* owned; the socket that the attacker has put somewhere, -1 */
+    uid_t uid;                              /* the attacker's, and its gid */
+    char canary[96], vault[96], volume[96]; /* paths */
+    int volume_fd;                          /* owned */
+    int kept[N_KEPT];                       /* owned; what must stay as it is, wherever it has been moved */
+    struct stat before[N_KEPT];
+    int planted; /* owned; the socket that the attacker has put somewhere, -1 */
     unsigned n_away;
 };
 
@@ -36,7 +40,8 @@ enum scene_thing {
     THING_LINK,         /* to canary */
     THING_LINK_TO_FILE, /* to canary/file */
     THING_LINK_TO_NEW,  /* to canary/new, which is not there */
-    THING_OUR_LINK,     /* the pointer */
+    THING_LINK_TO_VAULT,
+    THING_OUR_LINK, /* the pointer */
     THING_HOARD,
     THING_PUBLIC,
     THING_DIRECTORY, /* of the attacker's, open to all */

@@ -184,8 +184,8 @@ static void attack_by_one(const struct fixture *fixture, uid_t attacker, mode_t 
             for (enum scene_thing thing = 0; thing < N_THINGS; thing++) {
                 steps.attacks[0] = (struct step_attack){at, place, thing};
                 attack_once(fixture, attacker, volume_mode, in_directory, count);
-                if (steps.done == 0 && thing == THING_NOTHING)
-                    break; /* there is no such place, or it is not the attacker's to change */
+                if (steps.done == 0 && thing == THING_NOTHING && (place == PLACE_NURSERY || place == PLACE_INSIDE))
+                    break; /* there is none, or it is not the attacker's to change */
             }
 }
 
