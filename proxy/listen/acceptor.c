@@ -441,6 +441,15 @@ static void acceptor_on_retry(struct timer *timer)
     acceptor_look_again(CONTAINER_OF(timer, struct acceptor, retry));
 }
 
+/* Who stays in the backlog for want of a descriptor may have one now. */
+static void acceptor_on_guest_left(struct waiting_room *room)
+{
+    struct acceptor *acceptor = CONTAINER_OF(room, struct acceptor, room);
+
+    if (acceptor->state == ACCEPTOR_WAITING)
+        acceptor_look_again(acceptor);
+}
+
 void acceptor_look(struct acceptor *acceptor)
 {
     struct admission_desk *desk = acceptor->desk;
@@ -507,7 +516,7 @@ void acceptor_init(struct acceptor *acceptor, struct acceptor_host *host, const 
 {
     *acceptor = (struct acceptor){
         .host = host, .config = config, .desk = desk, .fd = -1, .source = SOURCE_INIT, .petitioner.fd = -1};
-    waiting_room_init(&acceptor->room, desk->admission, config->backlog);
+    waiting_room_init(&acceptor->room, host->loop, desk->admission, config->backlog, acceptor_on_guest_left);
     timer_init(&acceptor->retry, acceptor_on_retry);
     timer_init(&acceptor->petitioner.patience, acceptor_on_patience);
 }

@@ -4,9 +4,12 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-void waiting_room_init(struct waiting_room *room, struct admission *admission, size_t most)
+#include "proxy/base/log.h"
+
+void waiting_room_init(struct waiting_room *room, struct loop *loop, struct admission *admission, size_t most,
+                       void (*left)(struct waiting_room *room))
 {
-    *room = (struct waiting_room){.admission = admission, .most = most};
+    *room = (struct waiting_room){.loop = loop, .admission = admission, .most = most, .left = left};
     shares_init(&room->shares);
     room->shares.first_come = true; /* admission has the say */
 }
@@ -23,6 +26,19 @@ void waiting_room_deinit(struct waiting_room *room)
     shares_deinit(&room->shares);
 }
 
+/* A hang-up is told without being asked for. With less than that it is only silent, or has sent all of its request. */
+static void waiting_room_on_hang_up(struct source *source, uint32_t events)
+{
+    struct guest *guest = CONTAINER_OF(source, struct guest, source);
+    struct waiting_room *room = guest->room;
+
+    (void)events;
+    waiting_room_take(room, guest);
+    close(guest->fd);
+    free(guest);
+    room->left(room);
+}
+
 int waiting_room_add(struct waiting_room *room, int fd, const struct peer *peer, struct guest **ret_leaver)
 {
     struct guest *guest = malloc(sizeof(*guest));
@@ -30,7 +46,8 @@ int waiting_room_add(struct waiting_room *room, int fd, const struct peer *peer,
 
     if (!guest)
         return -ENOMEM;
-    *guest = (struct guest){.share = shares_find(&room->shares, peer->uid), .fd = fd, .peer = *peer};
+    *guest = (struct guest){
+        .share = shares_find(&room->shares, peer->uid), .fd = fd, .peer = *peer, .room = room, .source = SOURCE_INIT};
     more = admission_lodge(room->admission);
     shares_wait(&room->shares, guest->share, &guest->link);
     *ret_leaver = NULL;
@@ -38,6 +55,8 @@ int waiting_room_add(struct waiting_room *room, int fd, const struct peer *peer,
         *ret_leaver = CONTAINER_OF(shares_crowd(&room->shares)->waiting.previous, struct guest, link);
         waiting_room_take(room, *ret_leaver);
     }
+    if (*ret_leaver != guest && loop_add(room->loop, &guest->source, fd, 0, waiting_room_on_hang_up) < 0)
+        LOG_EVENT(LOG_LEVEL_DEBUG, "somebody who waits for a place cannot be watched, and stays until its turn");
     return more ? WAITING_ROOM_OPEN : WAITING_ROOM_LAST;
 }
 
@@ -64,6 +83,7 @@ struct guest *waiting_room_next(struct waiting_room *room)
 
 void waiting_room_take(struct waiting_room *room, struct guest *guest)
 {
+    loop_remove(&guest->source);
     shares_unwait(&room->shares, guest->share, &guest->link);
     admission_unlodge(room->admission);
 }

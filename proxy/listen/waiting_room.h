@@ -2,10 +2,14 @@
  *
  * Whose a connection is shows only when it has been accepted. So whoever finds no place waits here and not in the
  * backlog, where one user's crowd would stand in front of everybody else. The room is as large as the backlog; when it
- * is full, the last of the user who has the most in it is turned away. */
+ * is full, the last of the user who has the most in it is turned away.
+ *
+ * Who hangs up leaves the room, so that nobody's room and descriptor is kept for somebody who is gone. That can be seen
+ * of Unix sockets only: a TCP client that has closed looks like one that has said all it has to say. */
 #ifndef PORTHOLE_LISTEN_WAITING_ROOM_H
 #define PORTHOLE_LISTEN_WAITING_ROOM_H
 
+#include "proxy/base/loop.h"
 #include "proxy/base/shares.h"
 #include "proxy/listen/admission.h"
 #include "proxy/listen/peer.h"
@@ -16,16 +20,22 @@ struct guest {
     struct share *share; /* its user's; borrowed from the room */
     int fd;              /* owned */
     struct peer peer;
+    struct waiting_room *room; /* borrowed */
+    struct source source;      /* for its hang-up, while it is in the room */
 };
 
 /* Embedded in its acceptor. */
 struct waiting_room {
+    struct loop *loop;           /* borrowed */
     struct admission *admission; /* borrowed; counts their descriptors */
-    struct shares shares;        /* of the listener's places; how many a user has is looked up when it matters */
+    /* Somebody has hung up and left: there is a descriptor for another. */
+    void (*left)(struct waiting_room *room);
+    struct shares shares; /* of the listener's places; how many a user has is looked up when it matters */
     size_t most;
 };
 
-void waiting_room_init(struct waiting_room *room, struct admission *admission, size_t most);
+void waiting_room_init(struct waiting_room *room, struct loop *loop, struct admission *admission, size_t most,
+                       void (*left)(struct waiting_room *room));
 /* Closes those who are still there. */
 void waiting_room_deinit(struct waiting_room *room);
 

@@ -237,6 +237,64 @@ static void test_acceptor_without_descriptors_leaves_who_comes_in_the_backlog(vo
     rig_close(&rig);
 }
 
+/* The one who found out that there are no descriptors hangs up: the next one in the backlog waits in its place. */
+static void test_acceptor_without_descriptors_forgets_who_hangs_up(void **state)
+{
+    struct rig rig;
+    int fds[4];
+
+    (void)state;
+    rig_open(&rig, 16);
+    rig.house.most_clients = 2;
+    for (size_t i = 0; i < 3; i++) {
+        fds[i] = rig_connect(&rig);
+        rig_turn(&rig);
+    }
+    rig_expect(&rig, 2, ACCEPTOR_WAITING);
+    rig_expect_waiting(&rig, 1);
+    close(fds[2]);
+    rig_turn(&rig);
+    rig_expect_waiting(&rig, 0);
+    fds[2] = rig_connect(&rig);
+    fds[3] = rig_connect(&rig);
+    rig_turn(&rig);
+    rig_expect_waiting(&rig, 1);
+    rig_let_go(&rig, 0);
+    for (int n = 0; n < PATIENCE_ROUNDS && rig.n_served < 3; n++)
+        assert_true(loop_run_once(rig.host.loop, 100) >= 0);
+    assert_int_equal(rig.n_served, 3);
+    for (size_t i = 0; i < 4; i++)
+        close(fds[i]);
+    rig_close(&rig);
+}
+
+/* A room that is full of those who are gone turns nobody away. */
+static void test_acceptor_full_keeps_no_place_to_wait_for_who_has_hung_up(void **state)
+{
+    int fds[BACKLOG + 1], late;
+    struct rig rig;
+    char byte;
+
+    (void)state;
+    rig_open(&rig, 1);
+    for (size_t i = 0; i < ARRAY_LENGTH(fds); i++) {
+        fds[i] = rig_connect(&rig);
+        rig_turn(&rig);
+    }
+    rig_expect_waiting(&rig, BACKLOG);
+    for (size_t i = 1; i < ARRAY_LENGTH(fds); i++)
+        close(fds[i]);
+    late = rig_connect(&rig);
+    rig_turn(&rig);
+    rig_expect_waiting(&rig, 1);
+    assert_int_equal(recv(late, &byte, 1, MSG_DONTWAIT), -1);
+    rig_let_go(&rig, 0);
+    rig_expect(&rig, 2, ACCEPTOR_OPEN);
+    close(late);
+    close(fds[0]);
+    rig_close(&rig);
+}
+
 /* An idle client makes room for who may come in, and for nobody else. */
 static void test_acceptor_refused_peer_costs_no_idle_client_its_place(void **state)
 {
@@ -395,6 +453,8 @@ int main(void)
         cmocka_unit_test(test_acceptor_full_waits_until_a_pass_is_given_back),
         cmocka_unit_test(test_acceptor_full_turns_away_who_is_too_many_to_wait),
         cmocka_unit_test(test_acceptor_without_descriptors_leaves_who_comes_in_the_backlog),
+        cmocka_unit_test(test_acceptor_without_descriptors_forgets_who_hangs_up),
+        cmocka_unit_test(test_acceptor_full_keeps_no_place_to_wait_for_who_has_hung_up),
         cmocka_unit_test(test_acceptor_refused_peer_costs_no_idle_client_its_place),
         cmocka_unit_test(test_acceptor_refuses_many_in_a_turn),
         cmocka_unit_test(test_acceptor_that_cannot_be_watched_tries_again),
