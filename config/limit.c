@@ -13,6 +13,7 @@ void limit_store(const struct limit *limit, uint64_t value, void *out)
 {
     switch (limit->unit) {
     case UNIT_COUNT:
+    case UNIT_FRACTION:
         *(uint32_t *)out = (uint32_t)value;
         break;
     case UNIT_MODE:
@@ -29,6 +30,7 @@ uint64_t limit_fetch(const struct limit *limit, const void *field)
 {
     switch (limit->unit) {
     case UNIT_COUNT:
+    case UNIT_FRACTION:
         return *(const uint32_t *)field;
     case UNIT_MODE:
         return *(const mode_t *)field;

@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-enum limit_unit { UNIT_COUNT, UNIT_BYTES, UNIT_MS, UNIT_MODE };
+enum limit_unit { UNIT_COUNT, UNIT_BYTES, UNIT_MS, UNIT_MODE, UNIT_FRACTION };
 
 enum limit_id {
 #define LIMIT(id, unit, fallback, minimum, maximum, sentence) LIMIT_##id,
@@ -22,7 +22,7 @@ struct limit {
 
 extern const struct limit limits[N_LIMITS];
 
-/* Stores `value` in the field at `out`: uint32_t for counts, mode_t for modes, uint64_t for the others. */
+/* Stores `value` in the field at `out`: uint32_t for counts and fractions, mode_t for modes, else uint64_t. */
 void limit_store(const struct limit *limit, uint64_t value, void *out);
 /* The other way. */
 uint64_t limit_fetch(const struct limit *limit, const void *field);

@@ -44,8 +44,10 @@ static json_t *print_number(const struct limit *limit, const void *field)
     uint64_t value = limit_fetch(limit, field);
     char text[VALUE_BYTES];
 
-    return limit->unit == UNIT_COUNT ? json_integer((json_int_t)value)
-                                     : json_string(value_format(value, limit->unit, text));
+    value_format(value, limit->unit, text);
+    if (limit->unit == UNIT_COUNT || limit->unit == UNIT_FRACTION)
+        return json_loads(text, JSON_DECODE_ANY, NULL);
+    return json_string(text);
 }
 
 static json_t *print_texts(struct printer *printer, char *const *texts)
@@ -275,7 +277,7 @@ int config_print(const struct snapshot *snapshot, FILE *to)
 
     if (printer.failed || !document)
         r = -ENOMEM;
-    else if (json_dumpf(document, to, JSON_INDENT(2)) != 0 || fputc('\n', to) == EOF)
+    else if (json_dumpf(document, to, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) != 0 || fputc('\n', to) == EOF)
         r = -EIO;
     json_decref(document);
     return r;

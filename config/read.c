@@ -57,6 +57,12 @@ static json_t *read_integer(const char *text)
     return text[strspn(text, "-0123456789")] == '\0' ? json_loads(text, JSON_DECODE_ANY, NULL) : NULL;
 }
 
+/* Only decimal numbers without an exponent. */
+static json_t *read_decimal(const char *text)
+{
+    return text[strspn(text, "-.0123456789")] == '\0' ? json_loads(text, JSON_DECODE_ANY, NULL) : NULL;
+}
+
 /* What the environment says, as a number or a boolean where the key wants one. A new reference, NULL: out of memory. */
 static json_t *read_in_type(const struct reader *reader, const struct key *key, json_t *value)
 {
@@ -68,6 +74,8 @@ static json_t *read_in_type(const struct reader *reader, const struct key *key, 
         return json_incref(value);
     if ((storage == STORED_NUMBER && key->limit->unit == UNIT_COUNT) || storage == STORED_INTEGER)
         typed = read_integer(text);
+    else if (storage == STORED_NUMBER && key->limit->unit == UNIT_FRACTION)
+        typed = read_decimal(text);
     else if (storage == STORED_BOOL || storage == STORED_SWITCH)
         typed = strcmp(text, "true") == 0 ? json_true() : strcmp(text, "false") == 0 ? json_false() : NULL;
     return typed ? typed : json_incref(value);

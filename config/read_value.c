@@ -39,6 +39,22 @@ static void read_count(struct reader *reader, const struct place *at, const json
     }
 }
 
+/* JSON has decimals; what a double makes of one comes back as it was written when it is not long. */
+static void read_fraction(struct reader *reader, const struct place *at, const json_t *value, const struct limit *limit,
+                          void *out)
+{
+    uint64_t number = 0;
+    char got[VALUE_BYTES];
+
+    snprintf(got, sizeof(got), "%.12g", json_number_value(value));
+    if (!json_is_number(value) || value_parse(got, limit->unit, &number) != VALUE_OK)
+        reader_problem_type(reader, at, value, value_expected(limit->unit));
+    else if (number < limit->minimum || number > limit->maximum)
+        read_out_of_bounds(reader, at, limit, got);
+    else
+        limit_store(limit, number, out);
+}
+
 static void read_with_unit(struct reader *reader, const struct place *at, const json_t *value,
                            const struct limit *limit, void *out)
 {
@@ -74,6 +90,8 @@ void read_limit(struct reader *reader, const struct place *at, const json_t *val
 {
     if (key->limit->unit == UNIT_COUNT)
         read_count(reader, at, value, key->limit, key_field(key, section));
+    else if (key->limit->unit == UNIT_FRACTION)
+        read_fraction(reader, at, value, key->limit, key_field(key, section));
     else
         read_with_unit(reader, at, value, key->limit, key_field(key, section));
 }

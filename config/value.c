@@ -55,6 +55,30 @@ static enum value_verdict value_parse_mode(const char *text, uint64_t *ret_value
     return VALUE_OK;
 }
 
+/* A decimal number with at most three digits behind its point, as JSON writes one. */
+static enum value_verdict value_parse_fraction(const char *text, uint64_t *ret_value)
+{
+    uint64_t whole, part = 0;
+    const char *end, *point;
+    bool fits = value_digits(text, 10, &whole, &end);
+
+    if (end == text || (text[0] == '0' && end > text + 1))
+        return VALUE_MALFORMED;
+    if (*end == '.') {
+        point = end;
+        if (!value_digits(point + 1, 10, &part, &end) || end == point + 1 || end > point + 4)
+            return VALUE_MALFORMED;
+        for (; end < point + 4; point--)
+            part *= 10;
+    }
+    if (*end != '\0')
+        return VALUE_MALFORMED;
+    if (!fits || __builtin_mul_overflow(whole, 1000, &whole) || __builtin_add_overflow(whole, part, &whole))
+        return VALUE_HUGE;
+    *ret_value = whole;
+    return VALUE_OK;
+}
+
 enum value_verdict value_parse(const char *text, enum limit_unit unit, uint64_t *ret_value)
 {
     uint64_t value;
@@ -63,6 +87,8 @@ enum value_verdict value_parse(const char *text, enum limit_unit unit, uint64_t 
 
     if (unit == UNIT_MODE)
         return value_parse_mode(text, ret_value);
+    if (unit == UNIT_FRACTION)
+        return value_parse_fraction(text, ret_value);
     if (unit == UNIT_BYTES && strcmp(text, "unlimited") == 0) {
         *ret_value = UINT64_MAX;
         return VALUE_OK;
@@ -82,12 +108,25 @@ enum value_verdict value_parse(const char *text, enum limit_unit unit, uint64_t 
     return VALUE_MALFORMED;
 }
 
+static void value_format_fraction(uint64_t value, char out[VALUE_BYTES])
+{
+    size_t length = (size_t)snprintf(out, VALUE_BYTES, "%" PRIu64 ".%03" PRIu64, value / 1000, value % 1000);
+
+    while (out[length - 1] == '0')
+        length--;
+    if (out[length - 1] == '.')
+        length--;
+    out[length] = '\0';
+}
+
 const char *value_format(uint64_t value, enum limit_unit unit, char out[VALUE_BYTES])
 {
     const struct value_suffix *best = value_suffixes(unit);
 
     if (unit == UNIT_MODE) {
         snprintf(out, VALUE_BYTES, "0%03" PRIo64, value);
+    } else if (unit == UNIT_FRACTION) {
+        value_format_fraction(value, out);
     } else if (unit == UNIT_BYTES && value == UINT64_MAX) {
         snprintf(out, VALUE_BYTES, "unlimited");
     } else {
@@ -117,6 +156,8 @@ const char *value_expected(enum limit_unit unit)
         return "a size such as \"512B\", \"64KiB\", \"10MiB\" or \"1GiB\"";
     case UNIT_MODE:
         return "an octal string such as \"0660\"";
+    case UNIT_FRACTION:
+        return "a number with at most three decimals, such as 0.25";
     case UNIT_COUNT:
         break;
     }

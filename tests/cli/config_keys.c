@@ -11,8 +11,10 @@ static json_t *number_of(const struct limit *limit, uint64_t value)
 {
     char text[VALUE_BYTES];
 
-    return limit->unit == UNIT_COUNT ? json_integer((json_int_t)value)
-                                     : json_string(value_format(value, limit->unit, text));
+    value_format(value, limit->unit, text);
+    if (limit->unit == UNIT_COUNT || limit->unit == UNIT_FRACTION)
+        return json_loads(text, JSON_DECODE_ANY, NULL);
+    return json_string(text);
 }
 
 static void put_limit(json_t *row, const struct key *key)
@@ -84,7 +86,7 @@ int main(void)
     int r;
 
     put_table(rows, keys_document, "");
-    r = json_dumpf(rows, stdout, JSON_INDENT(1));
+    r = json_dumpf(rows, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
     json_decref(rows);
     return r != 0;
 }

@@ -56,6 +56,21 @@ static const struct {
     {"066", UNIT_MODE, VALUE_MALFORMED, 0},
     {"000660", UNIT_MODE, VALUE_MALFORMED, 0},
     {"0o66", UNIT_MODE, VALUE_MALFORMED, 0},
+    {"0", UNIT_FRACTION, VALUE_OK, 0},
+    {"1", UNIT_FRACTION, VALUE_OK, 1000},
+    {"0.5", UNIT_FRACTION, VALUE_OK, 500},
+    {"0.05", UNIT_FRACTION, VALUE_OK, 50},
+    {"0.250", UNIT_FRACTION, VALUE_OK, 250},
+    {"12.001", UNIT_FRACTION, VALUE_OK, 12001},
+    {"0.0001", UNIT_FRACTION, VALUE_MALFORMED, 0},
+    {"00.5", UNIT_FRACTION, VALUE_MALFORMED, 0},
+    {"0.", UNIT_FRACTION, VALUE_MALFORMED, 0},
+    {".5", UNIT_FRACTION, VALUE_MALFORMED, 0},
+    {"-0.5", UNIT_FRACTION, VALUE_MALFORMED, 0},
+    {"0.5e1", UNIT_FRACTION, VALUE_MALFORMED, 0},
+    {"50%", UNIT_FRACTION, VALUE_MALFORMED, 0},
+    {"18446744073709551616", UNIT_FRACTION, VALUE_HUGE, 0},
+    {"18446744073709551.616", UNIT_FRACTION, VALUE_HUGE, 0},
 };
 
 static void test_value_parse_reads_exactly_one_number_and_unit(void **state UNUSED)
@@ -82,6 +97,10 @@ static void test_value_format_gives_the_shortest_that_parses_back(void **state U
     assert_string_equal(value_format(0, UNIT_MODE, text), "0000");
     assert_string_equal(value_format(02750, UNIT_MODE, text), "02750");
     assert_string_equal(value_format(7, UNIT_COUNT, text), "7");
+    assert_string_equal(value_format(0, UNIT_FRACTION, text), "0");
+    assert_string_equal(value_format(50, UNIT_FRACTION, text), "0.05");
+    assert_string_equal(value_format(1000, UNIT_FRACTION, text), "1");
+    assert_string_equal(value_format(10500, UNIT_FRACTION, text), "10.5");
 }
 
 static void test_limits_have_defaults_within_bounds(void **state UNUSED)

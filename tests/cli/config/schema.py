@@ -66,6 +66,9 @@ SHAPES = {
     "mode": lambda row: {"$ref": "#/$defs/" + ("directoryMode" if row["maximum"] == "07777" else "mode")},
     "boolean": lambda row: {"anyOf": [{"type": "boolean"}, {"$ref": "#/$defs/variable"}]},
     "integer": lambda row: {"anyOf": [integer(row), {"$ref": "#/$defs/variable"}]},
+    "fraction": lambda row: {
+        "anyOf": [{"type": "number", "minimum": row["minimum"], "maximum": row["maximum"]}, {"$ref": "#/$defs/variable"}],
+    },
     'integer or "auto"': lambda row: {
         "anyOf": [integer(row), {"type": "string", "pattern": f"^(?:auto)$|{VARIABLE}"}],
     },
