@@ -134,8 +134,10 @@ void exchange_end(struct exchange *exchange, bool delivered)
     exchange_report(exchange, delivered);
     list_remove(&exchange->ready);
     exchange->source->end(exchange);
-    free(exchange->request_block);
-    free(exchange->answer_block);
+    if (exchange->request_block)
+        exchange_drop_request(exchange);
+    if (exchange->answer_block)
+        exchange_drop_answer(exchange);
     generation_unref(exchange->generation);
     exchange_free(exchange);
 }

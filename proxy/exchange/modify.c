@@ -1,58 +1,48 @@
 #include "proxy/exchange/modify.h"
 
-#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "proxy/exchange/exchange.h"
+#include "proxy/exchange/files.h"
 #include "proxy/exchange/state.h"
 
 /* One expansion, on the stack. */
 struct modifier {
-    struct template_values values;
+    struct files files;
     struct exchange *exchange; /* borrowed */
-    struct secret *failed;     /* which one cannot be used; NULL: all can */
-    size_t secret_bytes;       /* of those that were used */
     struct head_writer writer; /* into the worker's scratch memory */
 };
 
 /* ---- expanding ---- */
 
-static bool modifier_find_file(struct template_values *values, const struct template_piece *piece,
-                               struct text *ret_text)
-{
-    struct modifier *modifier = CONTAINER_OF(values, struct modifier, values);
-    struct exchange *exchange = modifier->exchange;
-    struct secret *secret = &exchange->generation->secrets[piece->file];
-
-    if (!secret_get(secret, loop_now(exchange->env->loop), ret_text)) {
-        modifier->failed = secret;
-        return false;
-    }
-    modifier->secret_bytes += ret_text->length;
-    return true;
-}
-
 static void modifier_init(struct modifier *modifier, struct exchange *exchange, size_t size)
 {
     const struct exchange_client *client = exchange->client;
+    struct template_values *values = &modifier->files.values;
 
-    *modifier = (struct modifier){
-        .exchange = exchange,
-        .writer = {.out = exchange->env->edit_scratch, .size = size},
-        .values = {.uid = client->uid,
-                   .gid = client->gid,
-                   .pid = (uint32_t)client->pid,
-                   .has_peer = client->has_peer,
-                   .request_id = exchange->forward.request_id,
-                   .file = modifier_find_file},
-    };
-    edits_take_request(&modifier->values, &exchange->request);
+    files_init(&modifier->files, exchange);
+    modifier->exchange = exchange;
+    modifier->writer = (struct head_writer){.out = exchange->env->edit_scratch, .size = size};
+    values->uid = client->uid;
+    values->gid = client->gid;
+    values->pid = (uint32_t)client->pid;
+    values->has_peer = client->has_peer;
+    values->request_id = exchange->forward.request_id;
+    edits_take_request(values, &exchange->request);
+}
+
+/* The scratch memory keeps nothing of what a file holds. */
+static void modifier_deinit(struct modifier *modifier)
+{
+    if (modifier->files.bytes > 0)
+        explicit_bzero(modifier->writer.out, modifier->writer.length);
 }
 
 /* What a route adds has no room in the head. */
 static void modifier_fail_full(struct modifier *modifier, enum outcome outcome)
 {
-    if (modifier->secret_bytes > modifier->exchange->client->listener->limit_header_bytes)
+    if (modifier->files.bytes > modifier->exchange->client->listener->limit_header_bytes)
         exchange_refuse(modifier->exchange, OUTCOME_SECRET_UNUSABLE, "a file has more than a head may have");
     else
         exchange_refuse(modifier->exchange, outcome, "no room for what the route adds");
@@ -61,12 +51,9 @@ static void modifier_fail_full(struct modifier *modifier, enum outcome outcome)
 /* The exchange fails as the verdict says; `full` is the outcome where there is no room. */
 static void modifier_fail(struct modifier *modifier, enum template_verdict verdict, enum outcome full)
 {
-    char reason[FAILURE_REASON_BYTES];
-
     switch (verdict) {
     case TEMPLATE_NO_FILE:
-        exchange_refuse(modifier->exchange, OUTCOME_SECRET_UNUSABLE,
-                        secret_reason(modifier->failed, reason, sizeof(reason)));
+        files_refuse(&modifier->files);
         break;
     case TEMPLATE_NO_PEER:
         exchange_refuse(modifier->exchange, OUTCOME_INTERNAL, "the peer's credentials are not known");
@@ -123,7 +110,11 @@ static bool modifier_keep_request(struct modifier *modifier, const struct edits 
     if (length > 0)
         memcpy(texts, modifier->writer.out, length);
     *edit = (struct forward_edit){
-        .edits = edits, .origin = {texts, n_origin}, .lines = {texts + n_origin, length - n_origin}};
+        .edits = edits,
+        .origin = {texts, n_origin},
+        .lines = {texts + n_origin, length - n_origin},
+        .secret = modifier->files.bytes > 0,
+    };
     if (edits->host)
         edit->host = text_of(template_text(edits->host->value));
     exchange->request_block = edit;
@@ -139,25 +130,35 @@ static bool modify_would_be_told(const struct exchange *exchange, const struct e
            edits_kinds(edits) & TEMPLATE_BIT(TEMPLATE_FILE);
 }
 
+static bool modifier_write_request(struct modifier *modifier, const struct route_config *route)
+{
+    const struct edits *edits = &route->request_headers;
+    enum template_verdict verdict;
+    size_t n_origin;
+
+    if (rewrite_is_any(&route->rewrite) && !modifier_rewrite(modifier, &route->rewrite))
+        return false;
+    n_origin = modifier->writer.length;
+    verdict = edits_write(edits, &modifier->files.values, &modifier->writer);
+    if (verdict == TEMPLATE_DONE)
+        return modifier_keep_request(modifier, edits, n_origin);
+    modifier_fail(modifier, verdict, OUTCOME_HEADER_TOO_LARGE);
+    return false;
+}
+
 static __attribute__((noinline)) bool modify_request_by(struct exchange *exchange, const struct route_config *route)
 {
-    enum template_verdict verdict;
     struct modifier modifier;
-    size_t n_origin;
+    bool done;
 
     if (modify_would_be_told(exchange, &route->request_headers)) {
         exchange_refuse(exchange, OUTCOME_NOT_SUPPORTED, "the answer to TRACE would tell what a file holds");
         return false;
     }
     modifier_init(&modifier, exchange, exchange->generation->edit_bytes);
-    if (rewrite_is_any(&route->rewrite) && !modifier_rewrite(&modifier, &route->rewrite))
-        return false;
-    n_origin = modifier.writer.length;
-    verdict = edits_write(&route->request_headers, &modifier.values, &modifier.writer);
-    if (verdict == TEMPLATE_DONE)
-        return modifier_keep_request(&modifier, &route->request_headers, n_origin);
-    modifier_fail(&modifier, verdict, OUTCOME_HEADER_TOO_LARGE);
-    return false;
+    done = modifier_write_request(&modifier, route);
+    modifier_deinit(&modifier);
+    return done;
 }
 
 bool modify_request(struct exchange *exchange)
@@ -205,7 +206,7 @@ static enum template_verdict modifier_add_fields(struct modifier *modifier, cons
         if (!value.data) {
             size_t from = writer->length;
 
-            verdict = template_expand(edit->value, &modifier->values, writer);
+            verdict = template_expand(edit->value, &modifier->files.values, writer);
             value = (struct text){writer->out + from, writer->length - from};
             head_put(writer, (struct text){"", 1});
         }
@@ -263,6 +264,25 @@ static enum template_verdict modifier_make_fields(struct modifier *modifier, con
     return verdict;
 }
 
+/* Copies what was made into a block of the exchange's: `items` has the fields, in a block of `bytes`. */
+static bool modifier_keep_answer(struct modifier *modifier, struct modified_fields *fields, size_t bytes)
+{
+    struct exchange *exchange = modifier->exchange;
+    size_t length = modifier->writer.length;
+    struct field *block = length > 0 ? realloc(fields->items, bytes + length) : fields->items;
+
+    if (!block) {
+        exchange_fail(exchange, OUTCOME_INTERNAL);
+        return false;
+    }
+    fields->items = block;
+    modifier_move_values(modifier, fields, (char *)block + bytes);
+    exchange_drop_answer(exchange);
+    exchange->answer_block = block;
+    exchange->answer_secret_bytes = modifier->files.bytes > 0 ? bytes + length : 0;
+    return true;
+}
+
 /* Not inlined, like modify_request_by: its frame would be paid for where nothing is changed. */
 static __attribute__((noinline)) bool modify_answer_by(struct exchange *exchange, const struct edits *edits,
                                                        struct answer *answer)
@@ -271,27 +291,24 @@ static __attribute__((noinline)) bool modify_answer_by(struct exchange *exchange
     struct modified_fields fields = {.items = malloc(bytes)};
     enum template_verdict verdict;
     struct modifier modifier;
-    struct field *block;
+    bool kept = false;
 
-    modifier_init(&modifier, exchange, exchange->env->edit_scratch_bytes);
-    verdict = fields.items ? modifier_make_fields(&modifier, edits, answer, &fields) : TEMPLATE_DONE;
-    if (verdict != TEMPLATE_DONE) {
-        free(fields.items);
-        modifier_fail(&modifier, verdict, OUTCOME_RESPONSE_HEAD_TOO_LARGE);
-        return false;
-    }
-    block = fields.items && modifier.writer.length > 0 ? realloc(fields.items, bytes + modifier.writer.length)
-                                                       : fields.items;
-    if (!block) {
-        free(fields.items);
+    if (!fields.items) {
         exchange_fail(exchange, OUTCOME_INTERNAL);
         return false;
     }
-    fields.items = block;
-    modifier_move_values(&modifier, &fields, (char *)block + bytes);
-    free(exchange->answer_block);
-    exchange->answer_block = block;
-    answer->fields = block;
+    modifier_init(&modifier, exchange, exchange->env->edit_scratch_bytes);
+    verdict = modifier_make_fields(&modifier, edits, answer, &fields);
+    if (verdict == TEMPLATE_DONE)
+        kept = modifier_keep_answer(&modifier, &fields, bytes);
+    else
+        modifier_fail(&modifier, verdict, OUTCOME_RESPONSE_HEAD_TOO_LARGE);
+    modifier_deinit(&modifier);
+    if (!kept) {
+        free(fields.items);
+        return false;
+    }
+    answer->fields = fields.items;
     answer->n_fields = fields.n;
     return true;
 }

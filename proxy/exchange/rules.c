@@ -3,6 +3,7 @@
 #include "proxy/exchange/denial.h"
 #include "proxy/exchange/exchange.h"
 #include "proxy/exchange/fetch.h"
+#include "proxy/exchange/files.h"
 #include "proxy/exchange/judge.h"
 #include "proxy/exchange/redirect.h"
 #include "proxy/exchange/respond.h"
@@ -53,31 +54,11 @@ static bool exchange_peer_fits(void *closure, const struct peer_rule *rules, siz
     return client->peer_fits(client, rules, n_rules, unknown_fits);
 }
 
-/* What files hold that conditions refer to, on the stack. */
-struct rules_files {
-    struct template_values values;
-    struct exchange *exchange;
-    const struct secret *failed; /* which one cannot be used; NULL: all can */
-};
-
-static bool rules_file(struct template_values *values, const struct template_piece *piece, struct text *ret_text)
-{
-    struct rules_files *files = CONTAINER_OF(values, struct rules_files, values);
-    struct secret *secret = &files->exchange->generation->secrets[piece->file];
-
-    if (secret_get(secret, loop_now(files->exchange->env->loop), ret_text))
-        return true;
-    files->failed = secret;
-    return false;
-}
-
 /* A condition that cannot be told is the client's fault, unless it is about a file. */
-static void exchange_refuse_undecided(struct exchange *exchange, const char *why, const struct secret *failed)
+static void exchange_refuse_undecided(struct exchange *exchange, const char *why, const struct files *files)
 {
-    char reason[FAILURE_REASON_BYTES];
-
-    if (failed)
-        exchange_refuse(exchange, OUTCOME_SECRET_UNUSABLE, secret_reason(failed, reason, sizeof(reason)));
+    if (files->failed)
+        files_refuse(files);
     else
         exchange_refuse(exchange, OUTCOME_UNDECIDED, why);
 }
@@ -86,7 +67,7 @@ static void exchange_refuse_undecided(struct exchange *exchange, const char *why
 static void exchange_find_route(struct exchange *exchange)
 {
     struct exchange_env *env = exchange->env;
-    struct rules_files files = {.values = {.file = rules_file}, .exchange = exchange};
+    struct files files;
     const struct route_question question = {.listener = exchange->client->listener,
                                             .request = &exchange->request,
                                             .means = {env->patterns, &files.values},
@@ -96,6 +77,7 @@ static void exchange_find_route(struct exchange *exchange)
                                             .closure = exchange->client};
     struct route_found found;
 
+    files_init(&files, exchange);
     switch (route_find(&question, &found)) {
     case ROUTE_FOUND:
         exchange_take_route(exchange, found.route);
@@ -108,7 +90,7 @@ static void exchange_find_route(struct exchange *exchange)
         break;
     case ROUTE_UNDECIDED:
         exchange->route = found.route;
-        exchange_refuse_undecided(exchange, found.why, files.failed);
+        exchange_refuse_undecided(exchange, found.why, &files);
         break;
     case ROUTE_NONE:
         if (exchange_observe(exchange, "no route matches"))

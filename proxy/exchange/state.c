@@ -1,5 +1,8 @@
 #include "proxy/exchange/state.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 const struct state_machine exchange_machine = {
     .name = "exchange",
     .n_states = N_EXCHANGE_STATES,
@@ -17,6 +20,26 @@ void exchange_move(struct exchange *exchange, enum exchange_state to)
 {
     state_check(&exchange_machine, exchange->state, to);
     exchange->state = to;
+}
+
+void exchange_drop_request(struct exchange *exchange)
+{
+    const struct forward_edit *edit = exchange->forward.edit;
+
+    if (edit && edit->secret)
+        explicit_bzero(exchange->request_block, sizeof(*edit) + edit->origin.length + edit->lines.length);
+    exchange->forward.edit = NULL;
+    free(exchange->request_block);
+    exchange->request_block = NULL;
+}
+
+void exchange_drop_answer(struct exchange *exchange)
+{
+    if (exchange->answer_secret_bytes > 0)
+        explicit_bzero(exchange->answer_block, exchange->answer_secret_bytes);
+    free(exchange->answer_block);
+    exchange->answer_block = NULL;
+    exchange->answer_secret_bytes = 0;
 }
 
 void exchange_need_id(struct exchange *exchange)

@@ -58,6 +58,7 @@ struct exchange {
     void *request_block; /* owned; what the route makes of the request, or a Location; NULL: nothing, like the next */
     struct held *held;   /* owned; a body that rules judge, until the target has it; NULL: none */
     struct field *answer_block; /* owned; and of the answer's fields */
+    size_t answer_secret_bytes; /* of answer_block, to be wiped; 0: it has nothing that a file holds */
     char id[ID_BYTES];          /* up to here, all is zero at first */
     struct failure failure;
     struct request request;
@@ -71,6 +72,9 @@ struct exchange {
 
 /* Goes on to another state. */
 void exchange_move(struct exchange *exchange, enum exchange_state to);
+/* Frees what a route has made of the request and of the answer; what files hold is wiped. */
+void exchange_drop_request(struct exchange *exchange);
+void exchange_drop_answer(struct exchange *exchange);
 /* Gives it an id of our own, unless it has one. */
 void exchange_need_id(struct exchange *exchange);
 

@@ -12,6 +12,7 @@ struct forward_edit {
     struct text lines;         /* what they set and add, written out: whole lines */
     struct text host;          /* instead of the authority; empty: that stays */
     struct text origin;        /* path and query instead of request.origin; empty: that stays */
+    bool secret;               /* lines have what a file holds: whoever copied them wipes the copy */
 };
 
 /* What we say about the client in the forwarded head. */

@@ -34,10 +34,20 @@ static enum half_result request_half_fail(struct request_half *half, enum outcom
     return HALF_FAILED;
 }
 
+/* A head that has what a file holds leaves nothing of it behind. */
+static void request_half_give(struct request_half *half)
+{
+    const struct forward_edit *edit = half->forward->edit;
+
+    if (edit && edit->secret)
+        explicit_bzero(half->out->data, half->out->end);
+    buffer_give(half->store, half->out);
+}
+
 void request_half_drop(struct request_half *half)
 {
     if (half->out)
-        buffer_give(half->store, half->out);
+        request_half_give(half);
     half->out = NULL;
     half->chunk_bytes = 0;
     half->full = false;

@@ -117,6 +117,21 @@ has_status() { # STATUS
     ! grep -q the-token "$dir/run.err" "$dir/run.out" "$dir/access.log" "$dir/printed" "$dir/explained" "$dir/body"
 }
 
+@test "secret: of what a file holds there is one copy in memory, however many requests have had it" {
+    configure
+    echo the-token-itself >"$dir/token"
+    start_target
+    start_porthole run
+    /usr/bin/python3 "$BATS_TEST_DIRNAME/memory.py" "$pid" none || skip "the memory of other processes cannot be read here"
+    ask '/x?[1-20]' --output /dev/null # whose answers do not repeat it
+    ask '/slow/1000' --max-time 0.2 --output /dev/null || true
+    # A request that is on its way has copies of its own.
+    one_is_left() {
+        [ "$(/usr/bin/python3 "$BATS_TEST_DIRNAME/memory.py" "$pid" the-token-itself)" -eq 1 ]
+    }
+    eventually one_is_left
+}
+
 @test "secret: TRACE, whose answer would give it back, is not forwarded with it" {
     configure
     echo the-token >"$dir/token"
