@@ -18,6 +18,7 @@
 #define NURSERY_MOST_READ 4096
 #define NURSERY_MOST_LOOKED_AT 64
 #define NURSERY_MOST_ENTRIES 4
+#define NURSERY_MOST_REMEMBERED 16 /* directories that were looked through */
 
 static void nursery_close(int *fd)
 {
@@ -191,9 +192,29 @@ static bool nursery_is_name(const char *name)
     return strlen(name) == NURSERY_NAME_BYTES - 1 && strncmp(name, NURSERY_PREFIX, sizeof(NURSERY_PREFIX) - 1) == 0;
 }
 
+/* Whether this process has looked through the directory already: what lies there from an earlier crash is gone, and of
+ * many listeners in one directory each would read the names of all the others. A directory's birth tells it from one
+ * that has its inode number later. */
+static bool nursery_has_looked(int parent_fd)
+{
+    static struct statx looked[NURSERY_MOST_REMEMBERED];
+    static unsigned next;
+    struct statx now;
+
+    if (statx(parent_fd, "", AT_EMPTY_PATH, STATX_INO | STATX_BTIME, &now) < 0 || !(now.stx_mask & STATX_BTIME))
+        return false;
+    for (size_t i = 0; i < ARRAY_LENGTH(looked); i++)
+        if (looked[i].stx_ino == now.stx_ino && looked[i].stx_dev_major == now.stx_dev_major &&
+            looked[i].stx_dev_minor == now.stx_dev_minor && looked[i].stx_btime.tv_sec == now.stx_btime.tv_sec &&
+            looked[i].stx_btime.tv_nsec == now.stx_btime.tv_nsec)
+            return true;
+    looked[next++ % ARRAY_LENGTH(looked)] = now;
+    return false;
+}
+
 void nursery_remove_leftovers(int parent_fd)
 {
-    _cleanup_(nursery_close_listing) DIR *listing = nursery_list(parent_fd, ".");
+    _cleanup_(nursery_close_listing) DIR *listing = nursery_has_looked(parent_fd) ? NULL : nursery_list(parent_fd, ".");
     const struct dirent *entry;
     int n_looked_at = 0;
 

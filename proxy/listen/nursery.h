@@ -36,7 +36,7 @@ void nursery_remove(struct nursery *nursery, const char *file);
 
 /* Takes away those that a crash left in the directory: private directories of ours with nothing but a socket that
  * nobody serves. However many names there are, only so many are looked at: failing to remove one is no reason not to
- * serve. */
+ * serve. Looks into a directory once in the life of the process; of the main thread. */
 void nursery_remove_leftovers(int parent_fd);
 
 #endif
