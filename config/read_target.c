@@ -79,7 +79,8 @@ void read_endpoints(struct reader *reader, const struct place *at, const json_t 
             read_section(reader, &place, element, key->keys, endpoint);
         else
             read_endpoint(reader, &place, element, &key->keys[0], endpoint);
-        read_check_twice(reader, &place, seen, &endpoint->address);
+        if (target->n_endpoints > 1)
+            read_check_twice(reader, &place, seen, &endpoint->address);
         weights += endpoint->weight;
     }
     json_decref(seen);

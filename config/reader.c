@@ -15,40 +15,40 @@ void *reader_memory(struct reader *reader, void *pointer)
     return pointer;
 }
 
-static void reader_pointer_write(const struct place *at, FILE *to)
+/* Writes it to the end that is in `out`, unless that is NULL. Returns its length. */
+static size_t reader_pointer_write(const struct place *at, char *out)
 {
-    if (!at)
-        return;
-    reader_pointer_write(at->parent, to);
-    fputc('/', to);
-    if (!at->key) {
-        fprintf(to, "%zu", at->index);
-        return;
+    size_t n = at->parent ? reader_pointer_write(at->parent, out) : 0;
+    char index[24];
+
+    if (!at->key)
+        snprintf(index, sizeof(index), "%zu", at->index);
+    if (out)
+        out[n] = '/';
+    n++;
+    for (const char *c = at->key ? at->key : index; *c; c++) {
+        bool escaped = *c == '~' || *c == '/';
+
+        if (out && escaped)
+            memcpy(out + n, *c == '~' ? "~0" : "~1", 2);
+        else if (out)
+            out[n] = *c;
+        n += escaped ? 2 : 1;
     }
-    for (const char *c = at->key; *c; c++) {
-        if (*c == '~' || *c == '/')
-            fputs(*c == '~' ? "~0" : "~1", to);
-        else
-            fputc(*c, to);
-    }
+    return n;
 }
 
 char *reader_pointer(struct reader *reader, const struct place *at)
 {
-    char *pointer = NULL;
-    size_t length;
-    FILE *to = open_memstream(&pointer, &length);
-    bool complete;
+    size_t length = at ? reader_pointer_write(at, NULL) : 0;
+    char *pointer = reader_memory(reader, malloc(length + 1));
 
-    if (!to)
-        return reader_memory(reader, NULL);
-    reader_pointer_write(at, to);
-    complete = !ferror(to);
-    if (fclose(to) != 0 || !complete) {
-        free(pointer);
-        pointer = NULL;
-    }
-    return reader_memory(reader, pointer);
+    if (!pointer)
+        return NULL;
+    if (at)
+        reader_pointer_write(at, pointer);
+    pointer[length] = '\0';
+    return pointer;
 }
 
 PRINTF_LIKE(4, 0)

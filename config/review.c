@@ -74,14 +74,25 @@ static void review_value(struct review *review, const struct template *value, co
             review_file(review, value->pieces[i].text.data, pointer);
 }
 
-static void review_edits(struct review *review, const struct edit_list *list, const char *pointer)
+static void review_edits(struct review *review, const struct listener_config *listener,
+                         const struct route_config *route, const struct edit_list *list, const char *key)
 {
+    char pointer[REVIEW_POINTER_BYTES];
+
+    if (list->n_items > 0)
+        review_pointer(pointer, listener, route, key);
     for (size_t i = 0; i < list->n_items; i++)
         review_value(review, list->items[i].value, pointer);
 }
 
-static void review_conditions(struct review *review, const struct condition *conditions, size_t n, const char *pointer)
+static void review_conditions(struct review *review, const struct listener_config *listener,
+                              const struct route_config *route, const struct condition *conditions, size_t n,
+                              const char *key)
 {
+    char pointer[REVIEW_POINTER_BYTES];
+
+    if (n > 0)
+        review_pointer(pointer, listener, route, key);
     for (size_t i = 0; i < n; i++)
         review_value(review, conditions[i].value, pointer);
 }
@@ -89,18 +100,12 @@ static void review_conditions(struct review *review, const struct condition *con
 static void review_fields(struct review *review, const struct listener_config *listener,
                           const struct route_config *route)
 {
-    char pointer[REVIEW_POINTER_BYTES];
-
-    review_conditions(review, route->headers, route->n_headers,
-                      review_pointer(pointer, listener, route, "/match/headers"));
-    review_conditions(review, route->queries, route->n_queries,
-                      review_pointer(pointer, listener, route, "/match/query"));
-    review_edits(review, &route->request_headers.set, review_pointer(pointer, listener, route, "/request_headers/set"));
-    review_edits(review, &route->request_headers.add, review_pointer(pointer, listener, route, "/request_headers/add"));
-    review_edits(review, &route->response_headers.set,
-                 review_pointer(pointer, listener, route, "/response_headers/set"));
-    review_edits(review, &route->response_headers.add,
-                 review_pointer(pointer, listener, route, "/response_headers/add"));
+    review_conditions(review, listener, route, route->headers, route->n_headers, "/match/headers");
+    review_conditions(review, listener, route, route->queries, route->n_queries, "/match/query");
+    review_edits(review, listener, route, &route->request_headers.set, "/request_headers/set");
+    review_edits(review, listener, route, &route->request_headers.add, "/request_headers/add");
+    review_edits(review, listener, route, &route->response_headers.set, "/response_headers/set");
+    review_edits(review, listener, route, &route->response_headers.add, "/response_headers/add");
 }
 
 /* ---- routes ---- */
