@@ -440,6 +440,7 @@ static const struct key keys_target_connections[] = {
     KEY_LIMIT("idle", COUNT, TARGET_IDLE, struct target_config, connections_idle),
     KEY_LIMIT("queue", COUNT, TARGET_QUEUE, struct target_config, connections_queue),
     KEY_LIMIT("idle_timeout", DURATION, TARGET_IDLE_TIMEOUT, struct target_config, connections_idle_timeout_ms),
+    KEY_LIMIT("max_age", DURATION, TARGET_MAX_AGE, struct target_config, connections_max_age_ms),
     KEYS_END,
 };
 

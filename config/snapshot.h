@@ -69,6 +69,7 @@ struct target_config {
     uint32_t connections_queue; /* that wait for one at once */
     uint32_t connections_idle;
     uint64_t connections_idle_timeout_ms;
+    uint64_t connections_max_age_ms;
     uint64_t connect_timeout_ms;
     struct target_times times;
     uint64_t resolve_every_ms; /* how old may be what is known of a host name */

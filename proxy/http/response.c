@@ -86,12 +86,13 @@ static enum response_result response_find_end(struct text data, size_t status_li
     return RESPONSE_MORE;
 }
 
-/* Collects Content-Length and Transfer-Encoding, and looks at challenges on the way. */
+/* Collects Content-Length and Transfer-Encoding, and on the way what is said about the connection. */
 static const char *response_read_fields(struct response *response, bool *ret_chunked)
 {
     response->has_content_length = false;
     response->content_length = 0;
     response->personal = false;
+    response->keep_ms = KEEP_ALIVE_SILENT;
     *ret_chunked = false;
     for (size_t i = 0; i < response->fields.n_items; i++) {
         const struct field *field = &response->fields.items[i];
@@ -112,6 +113,10 @@ static const char *response_read_fields(struct response *response, bool *ret_chu
             *ret_chunked = true;
         } else if (field->id == FIELD_WWW_AUTHENTICATE || field->id == FIELD_PROXY_AUTHENTICATE) {
             response->personal = response->personal || authentication_is_personal(field->value);
+        } else if (field->id == FIELD_KEEP_ALIVE) {
+            uint64_t ms = keep_alive_ms(field->value);
+
+            response->keep_ms = ms < response->keep_ms ? ms : response->keep_ms;
         }
     }
     if (*ret_chunked && response->has_content_length)
@@ -138,7 +143,7 @@ static bool response_is_reusable(const struct response *response, bool chunked,
 {
     bool never_content = response->status < 200 || response->status == 204;
 
-    if (options->close || response->status == 101 || response->body == BODY_UNTIL_CLOSE)
+    if (options->close || response->status == 101 || response->body == BODY_UNTIL_CLOSE || response->keep_ms == 0)
         return false;
     if (never_content && (chunked || response->content_length > 0))
         return false;

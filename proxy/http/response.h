@@ -3,6 +3,7 @@
 #ifndef PORTHOLE_HTTP_RESPONSE_H
 #define PORTHOLE_HTTP_RESPONSE_H
 
+#include "proxy/http/keep_alive.h"
 #include "proxy/http/request.h"
 
 /* A response head; every text is borrowed from the buffer that was parsed. */
@@ -16,6 +17,8 @@ struct response {
     enum body_kind body;
     uint64_t content_length; /* BODY_LENGTH; for HEAD and 304 the length the field names */
     bool has_content_length; /* the field was there (where there is no body, too) */
+    uint64_t keep_ms;        /* for how long the target says it keeps the connection; KEEP_ALIVE_SILENT, never 0 where
+                                it is reusable */
     bool reusable;           /* the connection may carry another exchange after a clean end */
     bool personal;           /* the connection has to do with one client alone (authentication.h) */
     bool upgrade;            /* Connection: upgrade with an Upgrade field, as a 101 must have them (RFC 9110 7.8) */
@@ -31,7 +34,8 @@ enum response_result { RESPONSE_DONE, RESPONSE_MORE, RESPONSE_BAD };
  * Line ends are CRLF; a bare LF or CR, obs-fold, space before the colon, control bytes, an empty name,
  * differing or malformed lengths, Content-Length beside Transfer-Encoding, any coding but one "chunked",
  * a version other than 1.0 or 1.1, a status line above 1 KiB, and more fields than there is room for are
- * RESPONSE_BAD. Repeated equal Content-Length fields are one. A 1xx or 204 that announces content is not reusable. */
+ * RESPONSE_BAD. Repeated equal Content-Length fields are one. A 1xx or 204 that announces content is not reusable,
+ * nor is what "Keep-Alive: max=0" or "timeout=0" says is the last. */
 enum response_result response_parse(const char *data, size_t length, size_t *scanned, bool to_head,
                                     struct response *response, size_t *ret_used, const char **ret_why);
 

@@ -8,6 +8,8 @@
 
 #define CONNECTION_EVENTS (EPOLLIN | EPOLLRDHUP | EPOLLET)
 #define WINDOW_MS 5000
+#define MOST_MARGIN_MS 1000
+#define LAST_MS UINT64_C(31536000000) /* a year is for ever */
 
 static void connection_close(struct connection *connection)
 {
@@ -123,6 +125,18 @@ void pool_review(struct pool *pool, pool_stands_fn *stands)
     pool_review_list(&pool->personal);
 }
 
+/* What is not used any more need not be kept until somebody asks. */
+static void pool_drop_outdated(struct list *list, struct instant now)
+{
+    for (struct list *link = list->next, *next; link != list; link = next) {
+        struct connection *connection = CONTAINER_OF(link, struct connection, link);
+
+        next = link->next;
+        if (!instant_before(now, connection->good_until))
+            pool_drop(connection);
+    }
+}
+
 /* Ends a window: half of the surplus goes, rounded up. What is personal nobody else could use. */
 static void pool_shrink(struct pool *pool)
 {
@@ -152,6 +166,8 @@ static void pool_on_timer(struct timer *timer)
 
     if (!instant_before(now, pool->window_end)) {
         pool->window_end = instant_add_ms(now, pool->window_ms);
+        pool_drop_outdated(&pool->idle, now);
+        pool_drop_outdated(&pool->personal, now);
         pool_shrink(pool);
     }
     while ((oldest = pool_oldest(pool))) {
@@ -177,14 +193,15 @@ static void pool_begin_watch(struct pool *pool)
 
 void pool_init(struct pool *pool, struct loop *loop)
 {
-    *pool = (struct pool){.loop = loop, .window_ms = WINDOW_MS};
+    *pool = (struct pool){.loop = loop, .max_age_ms = LAST_MS, .window_ms = WINDOW_MS};
     list_init(&pool->idle);
     list_init(&pool->personal);
     timer_init(&pool->timer, pool_on_timer);
 }
 
-void pool_configure(struct pool *pool, uint32_t most_idle, uint64_t idle_timeout_ms)
+void pool_configure(struct pool *pool, uint32_t most_idle, uint64_t idle_timeout_ms, uint64_t max_age_ms)
 {
+    pool->max_age_ms = max_age_ms;
     pool->most_idle = most_idle;
     pool->idle_timeout_ms = idle_timeout_ms;
 }
@@ -197,12 +214,21 @@ void pool_deinit(struct pool *pool)
     timer_disarm(&pool->timer);
 }
 
+/* Spreads the ages of connections that were made at once. */
+static unsigned pool_draw(const struct connection *connection)
+{
+    return (unsigned)(((instant_now().ns ^ (uintptr_t)connection) * UINT64_C(0x9e3779b97f4a7c15)) >> 54);
+}
+
 struct connection *pool_adopt(struct pool *pool, struct channel *channel)
 {
     struct connection *connection = calloc(1, sizeof(*connection));
 
     if (connection) {
         connection->pool = pool;
+        connection->begun = loop_now(pool->loop);
+        connection->keep_ms = KEEP_ALIVE_SILENT;
+        connection->early = pool_draw(connection);
         connection->source = (struct source)SOURCE_INIT;
         list_init(&connection->link);
         if (loop_add(pool->loop, &connection->source, channel->fd, CONNECTION_EVENTS, connection_on_event) < 0) {
@@ -227,6 +253,13 @@ static bool connection_is_silent(struct connection *connection)
     return channel_is_silent(&connection->channel);
 }
 
+/* Whether it can carry another exchange: it is young enough, and its target has not said anything, not even an end. */
+static bool connection_is_good(struct connection *connection, bool all_is_known)
+{
+    return !connection->source.pending && instant_before(loop_now(connection->pool->loop), connection->good_until) &&
+           (all_is_known || connection_is_silent(connection));
+}
+
 /* A request may have come later than the loop has looked: what its target had said by then is no answer to it. So the
  * loop looks again, once for all that are taken after that. */
 struct connection *pool_take(struct pool *pool)
@@ -237,7 +270,7 @@ struct connection *pool_take(struct pool *pool)
         struct connection *connection = CONTAINER_OF(pool->idle.next, struct connection, link);
 
         pool_unlink(connection);
-        if (!connection->source.pending && (all_is_known || connection_is_silent(connection))) {
+        if (connection_is_good(connection, all_is_known)) {
             pool_count_busy(pool, 1);
             return connection;
         }
@@ -253,7 +286,7 @@ struct connection *personal_take(struct personal *personal)
     bool all_is_known = loop_look(pool->loop);
 
     pool_unlink(connection);
-    if (!connection->source.pending && (all_is_known || connection_is_silent(connection))) {
+    if (connection_is_good(connection, all_is_known)) {
         pool_count_busy(pool, 1);
         return connection;
     }
@@ -280,6 +313,22 @@ int connection_want_write(struct connection *connection, bool want)
 void connection_belong(struct connection *connection, struct personal *owner)
 {
     connection->owner = owner;
+}
+
+/* Until when a connection that has become idle is good. A target counts its time from when it sent the answer, and a
+ * request takes time as well: so less than it says, a second at most. */
+static struct instant connection_good_until(const struct connection *connection)
+{
+    const struct pool *pool = connection->pool;
+    uint64_t margin_ms = connection->keep_ms / 2 < MOST_MARGIN_MS ? connection->keep_ms / 2 : MOST_MARGIN_MS;
+    struct instant old =
+        instant_add_ms(connection->begun, pool->max_age_ms - pool->max_age_ms * connection->early / 10240);
+    struct instant closed;
+
+    if (connection->keep_ms == KEEP_ALIVE_SILENT)
+        return old;
+    closed = instant_add_ms(connection->idle_since, connection->keep_ms - margin_ms);
+    return instant_before(closed, old) ? closed : old;
 }
 
 static uint32_t pool_n_idle_of_all(const struct pool *pool)
@@ -310,14 +359,16 @@ void pool_give(struct connection *connection, bool reusable)
     connection_use(connection, NULL, NULL);
     /* Looked at before the last bytes were read: it may have been them, or more. */
     connection->channel.maybe_more |= connection->source.pending;
-    if (!reusable || connection->ended || !connection_stands(connection) || pool->most_idle == 0 ||
-        !channel_is_silent(&connection->channel) || connection_want_write(connection, false) < 0) {
+    connection->idle_since = loop_now(pool->loop);
+    connection->good_until = connection_good_until(connection);
+    if (!reusable || connection->ended || !instant_before(connection->idle_since, connection->good_until) ||
+        !connection_stands(connection) || pool->most_idle == 0 || !channel_is_silent(&connection->channel) ||
+        connection_want_write(connection, false) < 0) {
         connection_close(connection);
         return;
     }
     loop_forget(&connection->source);
     connection->n_exchanges++;
-    connection->idle_since = loop_now(pool->loop);
     if (!pool_keep(pool, connection)) {
         connection_close(connection);
         return;

@@ -18,6 +18,7 @@
 
 #include "proxy/base/list.h"
 #include "proxy/base/loop.h"
+#include "proxy/http/keep_alive.h"
 #include "proxy/reach/channel.h"
 
 struct connection;
@@ -40,14 +41,17 @@ struct connection {
     struct pool *pool; /* borrowed */
     struct channel channel;
     struct source source; /* registered once, edge-triggered: EPOLLIN | EPOLLRDHUP, EPOLLOUT only on demand */
-    struct instant idle_since;
-    bool gone;              /* it has closed both, or the connection broke */
-    bool ended;             /* the target has closed its side: edge-triggered, so it is told only once */
-    uint32_t review;        /* the last of the pool's that it has stood; 0 of a new one, which may be late for any */
-    uint32_t n_exchanges;   /* carried so far; above 0 the connection may have died idle */
-    struct share *share;    /* whose place it takes: the target's, while busy */
-    struct personal *owner; /* whose alone it is, borrowed; NULL: anybody's */
-    connection_fn *fn;      /* the user's; NULL while idle */
+    struct instant begun, idle_since;
+    struct instant good_until; /* while idle: then it is not used any more */
+    uint64_t keep_ms;          /* what its target has said last about how long it keeps it, or KEEP_ALIVE_SILENT */
+    unsigned early;            /* so much of max_age it loses, so that not all end at once: in 10240ths, below 1024 */
+    bool gone;                 /* it has closed both, or the connection broke */
+    bool ended;                /* the target has closed its side: edge-triggered, so it is told only once */
+    uint32_t review;           /* the last of the pool's that it has stood; 0 of a new one, which may be late for any */
+    uint32_t n_exchanges;      /* carried so far; above 0 the connection may have died idle */
+    struct share *share;       /* whose place it takes: the target's, while busy */
+    struct personal *owner;    /* whose alone it is, borrowed; NULL: anybody's */
+    connection_fn *fn;         /* the user's; NULL while idle */
     void *closure;
 };
 
@@ -64,7 +68,7 @@ struct pool {
     struct site_part *shown;              /* borrowed; where the others see n_idle and n_busy; NULL like that */
     uint32_t most_busy, most_busy_before; /* at once: in this window, in the one before */
     uint32_t most_idle;                   /* a ceiling */
-    uint64_t idle_timeout_ms, window_ms;
+    uint64_t idle_timeout_ms, max_age_ms, window_ms;
     struct instant window_end;
     struct timer timer; /* armed while something is idle */
     pool_stands_fn *stands;
@@ -74,7 +78,7 @@ struct pool {
 /* Keeps nothing until it is told what to. */
 void pool_init(struct pool *pool, struct loop *loop);
 /* What connections given back from now on may count on; most_idle is for all workers together. */
-void pool_configure(struct pool *pool, uint32_t most_idle, uint64_t idle_timeout_ms);
+void pool_configure(struct pool *pool, uint32_t most_idle, uint64_t idle_timeout_ms, uint64_t max_age_ms);
 /* Closes everything that is idle; nothing may be busy. */
 void pool_deinit(struct pool *pool);
 

@@ -24,7 +24,8 @@ static int target_take_endpoints(struct target *target, struct endpoints *table)
         if (!endpoint)
             return -ENOMEM;
         /* Where several share it, the one that was configured last has the say. */
-        pool_configure(&endpoint->pool, config->connections_idle, config->connections_idle_timeout_ms);
+        pool_configure(&endpoint->pool, config->connections_idle, config->connections_idle_timeout_ms,
+                       config->connections_max_age_ms);
         follow_every(&endpoint->follow, config->resolve_every_ms);
         target->endpoints[target->n_endpoints++] = endpoint;
         if (target->items)

@@ -121,6 +121,8 @@ static void upstream_finish(struct upstream *upstream)
     bool clean = upstream->request_half.state == REQUEST_HALF_SENT && upstream->response_half.response.reusable;
 
     timer_disarm(&upstream->timer);
+    if (upstream->connection)
+        upstream->connection->keep_ms = upstream->response_half.response.keep_ms;
     upstream_drop_connection(upstream, clean);
     if (upstream->request_half.state != REQUEST_HALF_SENT)
         request_half_abandon(&upstream->request_half);

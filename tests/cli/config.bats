@@ -74,7 +74,7 @@ as_nobody() {
 @test "--print shows what is in effect for addresses that routes spell, once for each, and it stays in effect" {
     "$porthole" check -c "$here/good/target-named-by-its-address.json" --print >printed.json
     jq -e '.targets | keys == ["tcp:[::1]:9", "unix:/run/b.sock", "unix:/run/c~/o.sock"]' printed.json
-    jq -e '.targets["unix:/run/b.sock"] | .connections == {"max": 3, "idle": 3, "queue": 1024, "idle_timeout": "1m"} and .timeouts.idle == "7s"' printed.json
+    jq -e '.targets["unix:/run/b.sock"] | .connections == {"max": 3, "idle": 3, "queue": 1024, "idle_timeout": "1m", "max_age": "1h"} and .timeouts.idle == "7s"' printed.json
     jq -e '.targets["unix:/run/c~/o.sock"].timeouts == {"connect": "2s", "response": "1m", "idle": "5m", "tunnel": "1h"}' printed.json
     jq -e '.listeners[0] | .observe == "unix:/run/c~/o.sock" and ([.routes[].target] | unique == ["unix:/run/b.sock"])' printed.json
     jq '.targets["tcp:[::1]:9"].timeouts.tunnel = "3s"' printed.json >changed.json

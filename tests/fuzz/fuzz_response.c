@@ -11,7 +11,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 
 static void check_good(const struct response *response, struct text head, bool to_head)
 {
-    size_t n_chunked = 0, n_connection = 0, n_upgrade = 0;
+    size_t n_chunked = 0, n_connection = 0, n_upgrade = 0, n_keep_alive = 0, n_challenges = 0;
 
     assert(response->status >= 100 && response->status <= 999 && response->minor <= 1);
     assert(text_is_field_value(response->reason));
@@ -25,6 +25,8 @@ static void check_good(const struct response *response, struct text head, bool t
         n_chunked += field->id == FIELD_TRANSFER_ENCODING;
         n_connection += field->id == FIELD_CONNECTION;
         n_upgrade += field->id == FIELD_UPGRADE;
+        n_keep_alive += field->id == FIELD_KEEP_ALIVE;
+        n_challenges += field->id == FIELD_WWW_AUTHENTICATE || field->id == FIELD_PROXY_AUTHENTICATE;
     }
     assert(n_chunked + response->has_content_length <= 1);
     if (to_head || response->status < 200 || response->status == 204 || response->status == 304)
@@ -36,6 +38,9 @@ static void check_good(const struct response *response, struct text head, bool t
     assert(!response->upgrade || (n_connection > 0 && n_upgrade > 0));
     assert(!response->reusable || response->status != 101);
     assert(!response->reusable || response->body != BODY_UNTIL_CLOSE);
+    assert(!response->reusable || response->keep_ms > 0);
+    assert(n_keep_alive > 0 || response->keep_ms == KEEP_ALIVE_SILENT);
+    assert(n_challenges > 0 || !response->personal);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)

@@ -64,6 +64,7 @@ static void rig_configure(struct rig *rig)
                                                 .connections_queue = 16,
                                                 .connections_idle = 16,
                                                 .connections_idle_timeout_ms = RIG_PATIENCE_MS,
+                                                .connections_max_age_ms = RIG_PATIENCE_MS,
                                                 .connect_timeout_ms = RIG_PATIENCE_MS,
                                                 .resolve_every_ms = RIG_PATIENCE_MS,
                                                 .times.response_ms = RIG_PATIENCE_MS,

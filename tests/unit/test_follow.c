@@ -50,7 +50,7 @@ static void bench_open(struct bench *bench, struct rig *rig)
     address.port = (uint16_t)bench->port;
     bench->endpoint = endpoints_find(&rig->endpoints, &address, &none);
     assert_non_null(bench->endpoint);
-    pool_configure(&bench->endpoint->pool, 8, RIG_PATIENCE_MS);
+    pool_configure(&bench->endpoint->pool, 8, RIG_PATIENCE_MS, RIG_PATIENCE_MS);
 }
 
 static void bench_close(struct bench *bench)

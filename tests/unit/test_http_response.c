@@ -32,13 +32,15 @@ static void format_meaning(const struct response *response, char *out, size_t si
 {
     static const char *const bodies[] = {
         [BODY_NONE] = "none", [BODY_LENGTH] = "length", [BODY_CHUNKED] = "chunked", [BODY_UNTIL_CLOSE] = "close"};
-    char length[32] = "";
+    char length[32] = "", keep[32] = "";
 
+    if (response->keep_ms != KEEP_ALIVE_SILENT)
+        snprintf(keep, sizeof(keep), " keep=%" PRIu64, response->keep_ms);
     if (response->has_content_length)
         snprintf(length, sizeof(length), "=%" PRIu64, response->content_length);
-    snprintf(out, size, "%u 1.%u %s%s%s%s%s", response->status, response->minor, bodies[response->body], length,
+    snprintf(out, size, "%u 1.%u %s%s%s%s%s%s", response->status, response->minor, bodies[response->body], length,
              response->reusable ? " reusable" : "", response->upgrade ? " upgrade" : "",
-             response->personal ? " personal" : "");
+             response->personal ? " personal" : "", keep);
 }
 
 /* The head's lines are given without the empty one. A leading "HEAD " says what it answers to. */
@@ -85,6 +87,13 @@ static const struct {
      "407 1.1 length=0 reusable personal"},
     {"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nWWW-Authenticate: Negotiate oYG2\r\n",
      "200 1.1 length=0 reusable personal"},
+    {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nKeep-Alive: timeout=5, max=100\r\n",
+     "200 1.1 length=5 reusable keep=5000"},
+    {"HTTP/1.0 200 OK\r\nContent-Length: 5\r\nConnection: keep-alive\r\nKeep-Alive: timeout=5\r\nKeep-Alive: "
+     "timeout=4\r\n",
+     "200 1.0 length=5 reusable keep=4000"},
+    {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nKeep-Alive: timeout=5, max=0\r\n", "200 1.1 length=5 keep=0"},
+    {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nkeep-alive: timeout=0\r\n", "200 1.1 length=5 keep=0"},
     {"HTTP/1.1 100 Continue\r\n", "100 1.1 none reusable"},
     {"HTTP/1.1 100 Continue\r\nContent-Length: 5\r\n", "100 1.1 none=5"},
     {"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n", "103 1.1 none reusable"},

@@ -54,7 +54,7 @@ static int bench_teardown(void **state)
 static void bench_fill(struct bench *bench, int n, uint32_t most_idle, uint64_t idle_timeout_ms)
 {
     pool_init(&bench->pool, bench->loop);
-    pool_configure(&bench->pool, most_idle, idle_timeout_ms);
+    pool_configure(&bench->pool, most_idle, idle_timeout_ms, 3600000);
     for (int i = 0; i < n; i++) {
         struct channel channel = CHANNEL_INIT;
         int ends[2];
@@ -259,6 +259,78 @@ static void test_pool_left_alone_shrinks_by_its_timer(void **state)
     assert_false(timer_armed(&bench->pool.timer));
 }
 
+/* ---- how old ---- */
+
+/* Milliseconds for which a connection that has become idle is good. */
+static uint64_t bench_good_ms(struct bench *bench, int i)
+{
+    return (bench->connections[i]->good_until.ns - loop_now(bench->loop).ns) / 1000000u;
+}
+
+static void test_pool_max_age_counts_less_up_to_a_tenth(void **state)
+{
+    struct bench *bench = *state;
+    uint64_t least = UINT64_MAX, most = 0;
+
+    bench_fill(bench, 8, 8, 100000);
+    pool_configure(&bench->pool, 8, 100000, 1000000);
+    for (int i = 0; i < 8; i++) {
+        uint64_t ms;
+
+        pool_give(bench->connections[i], true);
+        ms = bench_good_ms(bench, i);
+        assert_in_range(ms, 900000, 1000000);
+        least = ms < least ? ms : least;
+        most = ms > most ? ms : most;
+    }
+    assert_true(most > least);
+}
+
+static void test_pool_targets_own_time_counts_less_a_margin(void **state)
+{
+    static const struct {
+        uint64_t keep_ms, good_ms;
+    } rows[] = {{1000, 500}, {2000, 1000}, {5000, 4000}, {60000, 59000}, {86400000, 86399000}};
+    struct bench *bench = *state;
+
+    bench_fill(bench, 1, 8, 100000);
+    pool_configure(&bench->pool, 8, 100000, 1000000000);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        bench->connections[0]->keep_ms = rows[i].keep_ms;
+        pool_give(bench->connections[0], true);
+        assert_int_equal(bench_good_ms(bench, 0), rows[i].good_ms);
+        assert_ptr_equal(pool_take(&bench->pool), bench->connections[0]);
+    }
+    pool_configure(&bench->pool, 8, 100000, 20000);
+    pool_give(bench->connections[0], true); /* it will be too old before that */
+    assert_in_range(bench_good_ms(bench, 0), 18000, 20000);
+}
+
+static void test_pool_what_is_too_old_is_not_used_again(void **state)
+{
+    struct bench *bench = *state;
+    struct personal mine = {NULL};
+
+    bench_fill(bench, 4, 8, 100000);
+    connection_belong(bench->connections[2], &mine);
+    for (int i = 0; i < 3; i++)
+        pool_give(bench->connections[i], true);
+    bench->connections[1]->good_until = loop_now(bench->loop);
+    bench->connections[2]->good_until = loop_now(bench->loop);
+    assert_null(personal_take(&mine));
+    assert_ptr_equal(pool_take(&bench->pool), bench->connections[0]);
+    assert_int_equal(bench_n_closed(bench), 2);
+    bench->connections[0]->begun = (struct instant){0};
+    pool_configure(&bench->pool, 8, 100000, 1);
+    pool_give(bench->connections[0], true); /* at once */
+    assert_int_equal(bench_n_closed(bench), 3);
+    pool_configure(&bench->pool, 8, 100000, 1000000);
+    pool_give(bench->connections[3], true);
+    bench->connections[3]->good_until = loop_now(bench->loop);
+    bench_end_window(bench); /* though nobody asks */
+    assert_int_equal(bench_n_closed(bench), 4);
+}
+
 /* ---- connections of one client ---- */
 
 static void test_pool_personal_connection_is_its_clients_alone(void **state)
@@ -426,6 +498,9 @@ int main(void)
         BENCH_TEST(test_pool_of_a_steady_crowd_closes_nothing),
         BENCH_TEST(test_pool_counts_busy_connections_as_needed),
         BENCH_TEST(test_pool_left_alone_shrinks_by_its_timer),
+        BENCH_TEST(test_pool_max_age_counts_less_up_to_a_tenth),
+        BENCH_TEST(test_pool_targets_own_time_counts_less_a_margin),
+        BENCH_TEST(test_pool_what_is_too_old_is_not_used_again),
         BENCH_TEST(test_pool_personal_connection_is_its_clients_alone),
         BENCH_TEST(test_pool_client_keeps_its_last_personal_connection),
         BENCH_TEST(test_pool_personal_connection_that_ends_is_forgotten),
