@@ -147,10 +147,12 @@ void exchange_body_end(struct exchange *exchange, struct fields *trailers)
     if (exchange->state == EXCHANGE_RECEIVING)
         exchange_move(exchange, EXCHANGE_WAITING);
     wrong = trailers ? trailers_check(trailers) : NULL;
-    if (wrong)
+    if (wrong) {
         exchange_refuse(exchange, OUTCOME_MALFORMED, wrong);
-    else if (trailers)
+    } else if (trailers) {
+        exchange_rule_trailers(exchange, trailers);
         modify_request_trailers(exchange, trailers);
+    }
     exchange->source->end_of_body(exchange, trailers);
 }
 

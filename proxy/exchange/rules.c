@@ -110,3 +110,19 @@ void exchange_rule(struct exchange *exchange)
     else
         exchange_find_route(exchange);
 }
+
+static bool rules_look_at_field(const struct listener_config *listener, struct text name)
+{
+    for (size_t i = 0; i < listener->n_routes; i++)
+        for (size_t j = 0; j < listener->routes[i].n_headers; j++)
+            if (field_is_spelling_of(name, text_of(listener->routes[i].headers[j].name)))
+                return true;
+    return false;
+}
+
+void exchange_rule_trailers(const struct exchange *exchange, struct fields *trailers)
+{
+    for (size_t i = 0; i < trailers->n_items; i++)
+        if (rules_look_at_field(exchange->client->listener, trailers->items[i].name))
+            trailers->items[i].drop = true;
+}
