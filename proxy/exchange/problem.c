@@ -67,17 +67,9 @@ static bool problem_is_there(const struct exchange *exchange)
 
 const struct exchange_source problem_source = {
     .outcome = OUTCOME_PENDING,
-    .is_ready = true,
+    SOURCE_OF_READY_ANSWER,
     .begin = source_nothing,
-    .expectation = source_refuse_body,
-    .takes_body = source_always,
-    .body = source_discard_body,
-    .end_of_body = source_ignore_end,
-    .turn = source_nothing,
     .has_answer = problem_is_there,
     .is_whole = problem_is_there,
     .answer = problem_answer,
-    .read = source_cut,
-    .trailers = source_no_trailers,
-    .end = source_nothing,
 };

@@ -33,7 +33,6 @@ static void redirect_refuse(struct exchange *exchange, enum location_verdict ver
     }
 }
 
-/* The body is taken as long as it is short, and read by nobody. */
 static void redirect_begin(struct exchange *exchange)
 {
     struct template_values values = {0};
@@ -72,17 +71,9 @@ static bool redirect_answer(struct exchange *exchange, struct answer *answer)
 
 const struct exchange_source redirect_source = {
     .outcome = OUTCOME_RESPONDED,
-    .is_ready = true,
+    SOURCE_OF_READY_ANSWER,
     .begin = redirect_begin,
-    .expectation = source_refuse_body,
-    .takes_body = source_always,
-    .body = source_discard_body,
-    .end_of_body = source_ignore_end,
-    .turn = source_nothing,
     .has_answer = source_always,
     .is_whole = source_always,
     .answer = redirect_answer,
-    .read = source_cut,
-    .trailers = source_no_trailers,
-    .end = source_nothing,
 };

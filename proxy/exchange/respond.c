@@ -3,7 +3,6 @@
 #include "proxy/exchange/exchange.h"
 #include "proxy/exchange/state.h"
 
-/* The body is taken as long as it is short, and read by nobody. */
 static void respond_begin(struct exchange *exchange)
 {
     exchange_move(exchange, EXCHANGE_WAITING);
@@ -51,34 +50,18 @@ static bool deny_answer(struct exchange *exchange, struct answer *answer)
 
 const struct exchange_source respond_source = {
     .outcome = OUTCOME_RESPONDED,
-    .is_ready = true,
+    SOURCE_OF_READY_ANSWER,
     .begin = respond_begin,
-    .expectation = source_refuse_body,
-    .takes_body = source_always,
-    .body = source_discard_body,
-    .end_of_body = source_ignore_end,
-    .turn = source_nothing,
     .has_answer = source_always,
     .is_whole = source_always,
     .answer = respond_answer,
-    .read = source_cut,
-    .trailers = source_no_trailers,
-    .end = source_nothing,
 };
 
 const struct exchange_source deny_source = {
     .outcome = OUTCOME_DENIED,
-    .is_ready = true,
+    SOURCE_OF_READY_ANSWER,
     .begin = deny_begin,
-    .expectation = source_refuse_body,
-    .takes_body = source_always,
-    .body = source_discard_body,
-    .end_of_body = source_ignore_end,
-    .turn = source_nothing,
     .has_answer = source_always,
     .is_whole = source_always,
     .answer = deny_answer,
-    .read = source_cut,
-    .trailers = source_no_trailers,
-    .end = source_nothing,
 };

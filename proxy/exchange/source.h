@@ -86,4 +86,11 @@ void source_ignore_end(struct exchange *exchange, const struct fields *trailers)
 ssize_t source_cut(struct exchange *exchange, char *data, size_t size);
 const struct fields *source_no_trailers(struct exchange *exchange);
 
+/* Members of those that have their answer from the beginning, in memory: the body is taken as long as it is short, and
+ * read by nobody. */
+#define SOURCE_OF_READY_ANSWER                                                                                     \
+    .is_ready = true, .expectation = source_refuse_body, .takes_body = source_always, .body = source_discard_body, \
+    .end_of_body = source_ignore_end, .turn = source_nothing, .read = source_cut, .trailers = source_no_trailers,  \
+    .end = source_nothing
+
 #endif
