@@ -4,26 +4,15 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "config/position.h"
+
 /* As deep as jansson goes. */
 #define DUPLICATE_MOST_DEPTH 2048
-
-size_t duplicate_key_length(const char *text, size_t length, size_t offset)
-{
-    if (offset >= length || text[offset] != '"')
-        return 0;
-    for (size_t i = offset + 1; i < length; i++) {
-        if (text[i] == '"')
-            return i + 1 - offset;
-        if (text[i] == '\\')
-            i++;
-    }
-    return 0;
-}
 
 /* How far to go on from `i`: behind a string, or by one byte. */
 static size_t duplicate_step(const char *text, size_t length, size_t i)
 {
-    size_t n = duplicate_key_length(text, length, i);
+    size_t n = position_string_length(text, length, i);
 
     return n > 0 ? n : 1;
 }
@@ -54,14 +43,14 @@ static bool duplicate_is_key(const char *text, size_t length, size_t behind)
 
 size_t duplicate_find(const char *text, size_t length, size_t second)
 {
-    size_t object = duplicate_object(text, length, second), n = duplicate_key_length(text, length, second), depth = 0;
+    size_t object = duplicate_object(text, length, second), n = position_string_length(text, length, second), depth = 0;
 
     for (size_t i = object == DUPLICATE_NONE ? second : object + 1; i < second; i += duplicate_step(text, length, i)) {
         if (text[i] == '{' || text[i] == '[')
             depth++;
         else if (text[i] == '}' || text[i] == ']')
             depth--;
-        else if (depth == 0 && duplicate_key_length(text, length, i) == n && n > 0 &&
+        else if (depth == 0 && position_string_length(text, length, i) == n && n > 0 &&
                  memcmp(text + i, text + second, n) == 0 && duplicate_is_key(text, length, i + n))
             return i;
     }

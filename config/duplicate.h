@@ -10,7 +10,5 @@
 /* The offset of the first key in the object around `second` that is written like the key which begins there, with its
  * quote. DUPLICATE_NONE when there is none, as where one of them is written with escapes. */
 size_t duplicate_find(const char *text, size_t length, size_t second);
-/* The length of the string at `offset`, quotes included; 0 when there is none. */
-size_t duplicate_key_length(const char *text, size_t length, size_t offset);
 
 #endif

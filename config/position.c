@@ -47,14 +47,25 @@ static bool position_take(struct position_walk *walk, char separator)
     return taken;
 }
 
+size_t position_string_length(const char *text, size_t length, size_t offset)
+{
+    if (offset >= length || text[offset] != '"')
+        return 0;
+    for (size_t i = offset + 1; i < length; i++) {
+        if (text[i] == '"')
+            return i + 1 - offset;
+        if (text[i] == '\\')
+            i++;
+    }
+    return 0;
+}
+
+/* Behind the string that begins here; to the end when it has none. */
 static void position_skip_string(struct position_walk *walk)
 {
-    for (walk->at++; walk->at < walk->end && *walk->at != '"'; walk->at++) {
-        if (*walk->at == '\\' && walk->at + 1 < walk->end)
-            walk->at++;
-    }
-    if (walk->at < walk->end)
-        walk->at++;
+    size_t n = position_string_length(walk->at, (size_t)(walk->end - walk->at), 0);
+
+    walk->at = n > 0 ? walk->at + n : walk->end;
 }
 
 /* Goes behind one value; iterative, for values can be nested as deep as the parser allows. */

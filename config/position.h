@@ -13,6 +13,9 @@ struct position {
 /* The position of the byte at `offset` (at most `length`) of a UTF-8 text. */
 struct position position_of_offset(const char *text, size_t length, size_t offset);
 
+/* The length of the string that begins at `offset`, quotes included; 0 when none does, or it has no end. */
+size_t position_string_length(const char *text, size_t length, size_t offset);
+
 /* The position of what an RFC 6901 pointer names in a text that jansson has accepted: of the value, or with
  * `key` of the key before it. A pointer that leads nowhere gives the deepest value that exists. */
 struct position position_of_pointer(const char *text, size_t length, const char *pointer, bool key);

@@ -132,7 +132,7 @@ static int syntax_report_duplicate(struct syntax_error *error, struct problems *
 {
     struct position position = position_of_offset(error->text, error->length, error->offset), at;
     size_t first = duplicate_find(error->text, error->length, error->offset);
-    int n = (int)duplicate_key_length(error->text, error->length, error->offset);
+    int n = (int)position_string_length(error->text, error->length, error->offset);
     int r;
 
     if (first == DUPLICATE_NONE) {
