@@ -36,6 +36,19 @@ struct pattern *read_compile(struct reader *reader, const struct place *at, cons
 /* ASCII. */
 void read_to_lower_case(char *text);
 
+/* What the elements of an array of texts are. */
+struct read_texts_kind {
+    const char *array, *element;            /* what is expected: "an array of methods such as [\"GET\"]", "a method" */
+    const char *what;                       /* that may not be there twice: "method" */
+    const char *(*check)(const char *text); /* NULL, or what is wrong: reads behind the text */
+    bool may_be_empty;
+    bool to_lower_case; /* before they are compared, and kept */
+};
+
+/* Reads an array into a list of its own that ends with NULL, which the section owns. */
+void read_texts(struct reader *reader, const struct place *at, const json_t *value, const struct key *key,
+                void *section, const struct read_texts_kind *kind);
+
 /* Who sends to a target: routes speak HTTP to it, streams carry bytes. */
 enum target_use { TARGET_FOR_ROUTE, TARGET_FOR_STREAM };
 

@@ -71,28 +71,6 @@ void read_json_values(struct reader *reader, const struct place *at, const json_
     }
 }
 
-/* A list of texts that ends with NULL, each of which `check` finds nothing wrong with. */
-static void read_texts(struct reader *reader, const struct place *at, const json_t *value, const struct key *key,
-                       void *section, const char *(*check)(const char *text), const char *what)
-{
-    char **texts = reader_memory(reader, calloc(json_array_size(value) + 1, sizeof(*texts)));
-    json_t *seen = json_object(), *member;
-    struct place place = {.parent = at};
-
-    *(char ***)key_field(key, section) = texts;
-    json_array_foreach(texts ? value : NULL, place.index, member)
-    {
-        const char *text = read_element(reader, &place, member, "a string");
-        const char *wrong = text ? check(text) : NULL;
-
-        if (wrong)
-            reader_problem(reader, &place, "\"%s\" %s", WORDS_SHOW(text), wrong);
-        else if (text && reader_unique(reader, &place, seen, text, what))
-            reader_copy(reader, text, texts++);
-    }
-    json_decref(seen);
-}
-
 static const char *read_check_prefix(const char *text)
 {
     return file_path_check_prefix(text_of(text));
@@ -101,20 +79,24 @@ static const char *read_check_prefix(const char *text)
 void read_prefixes(struct reader *reader, const struct place *at, const json_t *value, const struct key *key,
                    void *section)
 {
-    if (json_array_size(value) == 0)
-        reader_problem_type(reader, at, value, "an array of paths such as [\"/srv/ci/\"]");
-    else
-        read_texts(reader, at, value, key, section, read_check_prefix, "path");
+    static const struct read_texts_kind paths = {
+        "an array of paths such as [\"/srv/ci/\"]", "a string", "path", read_check_prefix, false, false};
+
+    read_texts(reader, at, value, key, section, &paths);
 }
 
 /* An empty array is something to say: an object without keys. */
 void read_json_keys(struct reader *reader, const struct place *at, const json_t *value, const struct key *key,
                     void *section)
 {
-    if (!json_is_array(value))
-        reader_problem_type(reader, at, value, "an array of keys such as [\"Image\", \"Cmd\"], or an empty one");
-    else
-        read_texts(reader, at, value, key, section, json_rule_check_key, "key");
+    static const struct read_texts_kind keys = {"an array of keys such as [\"Image\", \"Cmd\"], or an empty one",
+                                                "a string",
+                                                "key",
+                                                json_rule_check_key,
+                                                true,
+                                                false};
+
+    read_texts(reader, at, value, key, section, &keys);
 }
 
 void read_pattern(struct reader *reader, const struct place *at, const json_t *value, const struct key *key,

@@ -97,29 +97,10 @@ static const char *read_check_method(const char *method)
 void read_methods(struct reader *reader, const struct place *at, const json_t *value, const struct key *key,
                   void *section)
 {
-    struct place place = {.parent = at};
-    json_t *seen = json_object();
-    char **methods;
-    json_t *member;
-    size_t n = 0;
+    static const struct read_texts_kind methods = {
+        "an array of methods such as [\"GET\"]", "a method such as \"GET\"", "method", read_check_method, false, false};
 
-    /* One more than there are: the NULL at the end. */
-    methods = reader_array(reader, at, value, sizeof(*methods), "an array of methods such as [\"GET\"]", &n);
-    if (methods)
-        methods = reader_memory(reader, reallocarray(methods, n + 1, sizeof(*methods)));
-    if (methods)
-        memset(methods, 0, (n + 1) * sizeof(*methods));
-    *(char ***)key_field(key, section) = methods;
-    json_array_foreach(methods ? value : NULL, place.index, member)
-    {
-        const char *method = read_element(reader, &place, member, "a method such as \"GET\"");
-        const char *wrong = method ? read_check_method(method) : NULL;
-        if (wrong)
-            reader_problem(reader, &place, "\"%s\" %s", WORDS_SHOW(method), wrong);
-        else if (method && reader_unique(reader, &place, seen, method, "method"))
-            reader_copy(reader, method, methods++);
-    }
-    json_decref(seen);
+    read_texts(reader, at, value, key, section, &methods);
 }
 
 /* NULL when it is the name of a protocol; else a sentence. RFC 9110 7.8: protocol-name ["/" protocol-version]. */
@@ -136,33 +117,14 @@ static const char *read_check_protocol(const char *protocol)
 void read_protocols(struct reader *reader, const struct place *at, const json_t *value, const struct key *key,
                     void *section)
 {
-    struct place place = {.parent = at};
-    json_t *seen, *member;
-    char **protocol;
+    static const struct read_texts_kind protocols = {"an array of protocols such as [\"websocket\"], or an empty one",
+                                                     "a protocol such as \"websocket\"",
+                                                     "protocol",
+                                                     read_check_protocol,
+                                                     true,
+                                                     true};
 
-    if (!json_is_array(value)) {
-        reader_problem_type(reader, at, value, "an array of protocols such as [\"websocket\"], or an empty one");
-        return;
-    }
-    protocol = reader_memory(reader, calloc(json_array_size(value) + 1, sizeof(*protocol)));
-    *(char ***)key_field(key, section) = protocol;
-    seen = json_object();
-    json_array_foreach(protocol ? value : NULL, place.index, member)
-    {
-        const char *text = read_element(reader, &place, member, "a protocol such as \"websocket\"");
-        const char *wrong = text ? read_check_protocol(text) : NULL;
-        if (wrong)
-            reader_problem(reader, &place, "\"%s\" %s", WORDS_SHOW(text), wrong);
-        if (!text || wrong)
-            continue;
-        reader_copy(reader, text, protocol);
-        if (!*protocol)
-            break;
-        read_to_lower_case(*protocol);
-        if (reader_unique(reader, &place, seen, *protocol, "protocol"))
-            protocol++;
-    }
-    json_decref(seen);
+    read_texts(reader, at, value, key, section, &protocols);
 }
 
 void read_route_target(struct reader *reader, const struct place *at, const json_t *value, const struct key *key,

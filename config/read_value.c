@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -203,4 +204,48 @@ void read_log_place(struct reader *reader, const struct place *at, const json_t 
         reader_problem_type(reader, at, value, expected);
     else if (text)
         reader_copy(reader, text, key_field(key, section));
+}
+
+/* NULL unless it is one for this list. The caller owns it. */
+static char *read_one_text(struct reader *reader, const struct place *at, const json_t *value, json_t *seen,
+                           const struct read_texts_kind *kind)
+{
+    const char *text = read_element(reader, at, value, kind->element);
+    const char *wrong = text ? kind->check(text) : NULL;
+    char *copy = NULL;
+
+    if (wrong)
+        reader_problem(reader, at, "\"%s\" %s", WORDS_SHOW(text), wrong);
+    else if (text)
+        reader_copy(reader, text, &copy);
+    if (copy && kind->to_lower_case)
+        read_to_lower_case(copy);
+    if (copy && reader_unique(reader, at, seen, copy, kind->what))
+        return copy;
+    free(copy);
+    return NULL;
+}
+
+void read_texts(struct reader *reader, const struct place *at, const json_t *value, const struct key *key,
+                void *section, const struct read_texts_kind *kind)
+{
+    struct place place = {.parent = at};
+    json_t *seen, *member;
+    char **texts;
+
+    if (!json_is_array(value)) {
+        reader_problem_type(reader, at, value, kind->array);
+        return;
+    }
+    if (json_array_size(value) == 0 && !kind->may_be_empty)
+        reader_problem(reader, at, "expected %s, got an empty array", kind->array);
+    texts = reader_memory(reader, calloc(json_array_size(value) + 1, sizeof(*texts)));
+    *(char ***)key_field(key, section) = texts;
+    seen = reader_memory(reader, json_object());
+    json_array_foreach(texts ? value : NULL, place.index, member)
+    {
+        *texts = read_one_text(reader, &place, member, seen, kind);
+        texts += *texts != NULL;
+    }
+    json_decref(seen);
 }
