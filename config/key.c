@@ -42,6 +42,18 @@ static unsigned key_word_index(const struct key *key)
     return i;
 }
 
+static unsigned key_word_set(const struct key *key)
+{
+    unsigned set = 0;
+
+    for (unsigned i = 0; key->words[i]; i++) {
+        const char *at = strstr(key->fallback, key->words[i]);
+
+        set |= at ? 1u << i : 0;
+    }
+    return set;
+}
+
 /* 0 or -ENOMEM. */
 static int key_set_default(const struct key *key, void *section)
 {
@@ -56,6 +68,9 @@ static int key_set_default(const struct key *key, void *section)
         return 0;
     case STORED_WORD:
         *(unsigned *)field = key_word_index(key);
+        return 0;
+    case STORED_WORD_SET:
+        *(unsigned *)field = key->fallback ? key_word_set(key) : 0;
         return 0;
     case STORED_CHOICE:
         *(unsigned *)field = key_word_index(key);

@@ -17,6 +17,7 @@ enum key_storage {
     STORED_NUMBER, /* as limit_store has it */
     STORED_BOOL,
     STORED_WORD,       /* an enum, whose value is the index into key->words */
+    STORED_WORD_SET,   /* unsigned, with a bit for each of key->words; the fallback has blanks between them */
     STORED_NAME,       /* char *; one that was made up is not a valid name */
     STORED_TEXT,       /* char *, NULL: not given */
     STORED_TEXTS,      /* char **, ends with NULL; NULL: not given */
@@ -62,8 +63,8 @@ struct key {
     size_t size;                   /* ARRAY, MAP: of an element */
     const struct key *keys;        /* SECTION, SWITCH, CHOICE, ARRAY, MAP: of the inner object or of each element */
     const struct limit *limit;     /* NUMBER: default and bounds */
-    const char *const *words;      /* WORD, CHOICE: ends with NULL */
-    const char *fallback;          /* BOOL, WORD, CHOICE, TEXT: the default; NULL: none */
+    const char *const *words;      /* WORD, WORD_SET, CHOICE: ends with NULL */
+    const char *fallback;          /* BOOL, WORD, WORD_SET, CHOICE, TEXT: the default; NULL: none */
     const struct key_scope *scope; /* NULL: everywhere */
     bool inherited;                /* NUMBER: its default is that of another key, whose row of limits.def it shares */
     bool has_flag;

@@ -343,6 +343,26 @@ static const struct key keys_body[] = {
 static const char *const keys_ambiguity_words[] = {
     [ROUTE_AMBIGUITY_REFUSE] = "refuse", [ROUTE_AMBIGUITY_ALLOW] = "allow", NULL};
 
+static const char *const keys_retry_words[] = {[RETRY_CONNECT] = "connect", [RETRY_REUSED] = "reused_connection",
+                                               [RETRY_502] = "502",         [RETRY_503] = "503",
+                                               [RETRY_504] = "504",         NULL};
+
+#define KEYS_RETRY_SENTENCE                                                                                         \
+    "when: an endpoint cannot be connected to, a kept connection turns out dead, or an idempotent request without " \
+    "a body would be answered so"
+
+static const struct key keys_route_retries[] = {
+    KEY_LIMIT("attempts", COUNT, RETRY_ATTEMPTS, struct route_config, retries.attempts, .inherited = true,
+              .has_flag = true, .flag = offsetof(struct route_config, has_attempts)),
+    KEY("on", WORD_SET, struct route_config, retries.on, .words = keys_retry_words, .has_flag = true,
+        .flag = offsetof(struct route_config, has_retry_on), .sentence = KEYS_RETRY_SENTENCE),
+    KEY_LIMIT("budget", FRACTION, RETRY_BUDGET, struct route_config, retries.budget_milli, .inherited = true,
+              .has_flag = true, .flag = offsetof(struct route_config, has_budget)),
+    KEY_LIMIT("per_try", DURATION, RETRY_PER_TRY, struct route_config, retries.per_try_ms, .inherited = true,
+              .has_flag = true, .flag = offsetof(struct route_config, retries.has_per_try)),
+    KEYS_END,
+};
+
 static const struct key keys_route[] = {
     KEY("name", NAME, struct route_config, name, .sentence = "in logs; default: LISTENER#N"),
     KEY_INNER("match", keys_match, .sentence = "every condition that is given must hold"),
@@ -384,10 +404,11 @@ static const struct key keys_route[] = {
      .type = KEY_RESPONSE_HEADERS,
      .keys = keys_response_headers,
      .sentence = "what is changed about the fields of an answer"},
+    KEY_INNER("retries", keys_route_retries, .scope = &keys_scope_forwards,
+              .sentence = "what is not given here is as the target has it"),
     KEY_INNER("timeouts", keys_route_timeouts, .scope = &keys_scope_forwards,
               .sentence = "how long the target may take, where it is not as long as the target says"),
     KEY_INNER("limits", keys_route_limits, .sentence = "what one request may use"),
-    KEY_LATER_ROW("retries"),
     {.name = "rate",
      .type = KEY_RATE,
      .keys = keys_rate,
@@ -457,6 +478,16 @@ static const struct key keys_resolve[] = {
     KEYS_END,
 };
 
+static const struct key keys_target_retries[] = {
+    KEY_LIMIT("attempts", COUNT, RETRY_ATTEMPTS, struct target_config, retries.attempts),
+    KEY("on", WORD_SET, struct target_config, retries.on, .words = keys_retry_words,
+        .fallback = "connect reused_connection", .sentence = KEYS_RETRY_SENTENCE),
+    KEY_LIMIT("budget", FRACTION, RETRY_BUDGET, struct target_config, retries.budget_milli),
+    KEY_LIMIT("per_try", DURATION, RETRY_PER_TRY, struct target_config, retries.per_try_ms, .inherited = true,
+              .has_flag = true, .flag = offsetof(struct target_config, retries.has_per_try)),
+    KEYS_END,
+};
+
 static const struct key keys_tls[] = {
     KEY("ca", FILE, struct target_config, tls.ca,
         .sentence = "certificates of the authorities that are trusted; default: the system's"),
@@ -491,10 +522,10 @@ const struct key keys_target[] = {
                     "better of two that are drawn, or the first that works"),
     KEY_INNER("connections", keys_target_connections, .sentence = "the pool of connections"),
     KEY_INNER("timeouts", keys_target_timeouts, .sentence = "how long the target may take"),
+    KEY_INNER("retries", keys_target_retries, .sentence = "when a request is sent again"),
     KEY_INNER("resolve", keys_resolve, .sentence = "the host names of endpoints"),
     KEY_INNER("tls", keys_tls, .scope = &keys_scope_tls, .sentence = "for https endpoints only"),
     KEY_LATER_ROW("hold"),
-    KEY_LATER_ROW("retries"),
     KEY_LATER_ROW("health"),
     KEY_LATER_ROW("eject"),
     KEYS_END,

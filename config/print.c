@@ -59,6 +59,16 @@ static json_t *print_texts(struct printer *printer, char *const *texts)
     return array;
 }
 
+static json_t *print_word_set(struct printer *printer, const char *const *words, unsigned set)
+{
+    json_t *array = json_array();
+
+    for (unsigned i = 0; words[i]; i++)
+        if (set >> i & 1)
+            print_append(printer, array, json_string(words[i]));
+    return array;
+}
+
 static json_t *print_template(const struct template *template)
 {
     char *spelt = template_spell(template);
@@ -207,6 +217,8 @@ static json_t *print_key(struct printer *printer, const struct key *key, void *s
         return json_boolean(*(bool *)field);
     case STORED_WORD:
         return json_string(key->words[*(unsigned *)field]);
+    case STORED_WORD_SET:
+        return print_word_set(printer, key->words, *(unsigned *)field);
     case STORED_NAME:
     case STORED_TEXT:
         return print_text(*(char **)field);

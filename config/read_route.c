@@ -286,6 +286,24 @@ static void read_complete_times(struct route_config *route)
         route->times.tunnel_ms = times->tunnel_ms;
 }
 
+/* What the route does not say of retries is the target's. */
+static void read_complete_retries(struct route_config *route)
+{
+    const struct retry_config *retries = route->target ? &route->target->retries : NULL;
+
+    route->has_retries = route->has_attempts || route->has_retry_on || route->has_budget || route->retries.has_per_try;
+    if (!retries || !route->has_retries)
+        return;
+    if (!route->has_attempts)
+        route->retries.attempts = retries->attempts;
+    if (!route->has_retry_on)
+        route->retries.on = retries->on;
+    if (!route->has_budget)
+        route->retries.budget_milli = retries->budget_milli;
+    if (!route->retries.has_per_try)
+        route->retries.per_try_ms = retries->has_per_try ? retries->per_try_ms : UINT64_MAX;
+}
+
 /* One route, whose section has its place in the listener. */
 static void read_route(struct reader *reader, const struct place *at, const json_t *value, const struct key *keys,
                        struct listener_config *listener, json_t *names)
@@ -296,6 +314,7 @@ static void read_route(struct reader *reader, const struct place *at, const json
     read_section(reader, at, value, keys, route);
     read_check_route(reader, at, value, route, at->index + 1 == listener->n_routes);
     read_complete_times(route);
+    read_complete_retries(route);
     read_complete_body(reader, at, route);
     read_complete_modifiers(reader, at, route, listener);
     if (route->name)

@@ -101,6 +101,7 @@ static struct target_config *read_append_target(struct reader *reader, const str
     reader->target_pointers[target->index] = reader_pointer(reader, at);
     if (keys_set_defaults(keys_target, target) < 0)
         reader->failure = -ENOMEM;
+    target->retries.per_try_ms = UINT64_MAX;
     return target;
 }
 

@@ -149,6 +149,30 @@ void read_word(struct reader *reader, const struct place *at, const json_t *valu
         reader_problem_type(reader, at, value, expected);
 }
 
+void read_word_set(struct reader *reader, const struct place *at, const json_t *value, const struct key *key,
+                   void *section)
+{
+    struct place place = {.parent = at};
+    json_t *seen = json_object(), *member;
+    char expected[128];
+    unsigned set = 0, word = 0;
+
+    read_list_words(key, expected, sizeof(expected));
+    if (!json_is_array(value))
+        reader_problem(reader, at, "expected an array of %s", expected);
+    json_array_foreach(value, place.index, member)
+    {
+        const struct key one = {.words = key->words};
+        const char *text = json_is_string(member) ? read_element(reader, &place, member, expected) : NULL;
+
+        read_word(reader, &place, member, &one, &word);
+        if (text && reader_unique(reader, &place, seen, text, "word"))
+            set |= 1u << word;
+    }
+    json_decref(seen);
+    *(unsigned *)key_field(key, section) = set;
+}
+
 void read_ignored(struct reader *reader, const struct place *at, const json_t *value, const struct key *key UNUSED,
                   void *section UNUSED)
 {

@@ -53,6 +53,21 @@ struct endpoint_config {
     uint32_t weight; /* its part of what goes to the target, beside those of the others; 0: none */
 };
 
+/* When a request may be sent once more: no connection could be made; one that was kept turned out dead; the answer
+ * would be one of these, be it the target's or ours. */
+enum retry_cause { RETRY_CONNECT, RETRY_REUSED, RETRY_502, RETRY_503, RETRY_504, RETRY_NEVER };
+
+#define RETRY_ON_ANSWERS (1u << RETRY_502 | 1u << RETRY_503 | 1u << RETRY_504)
+
+/* How often, and when, a request is sent again. */
+struct retry_config {
+    uint32_t attempts;     /* after the first; connections that could not be made are none */
+    unsigned on;           /* a bit for each enum retry_cause */
+    uint32_t budget_milli; /* of requests, how many thousandths may be sent again upon an answer */
+    bool has_per_try;
+    uint64_t per_try_ms; /* of times.response_ms, for each; UINT64_MAX where it is not given */
+};
+
 #define TARGET_MOST_ENDPOINTS 64
 
 /* Which endpoint is next. */
@@ -72,6 +87,7 @@ struct target_config {
     uint64_t connections_max_age_ms;
     uint64_t connect_timeout_ms;
     struct target_times times;
+    struct retry_config retries;
     uint64_t resolve_every_ms; /* how old may be what is known of a host name */
     struct tls_config tls;
 };
@@ -116,6 +132,9 @@ struct route_config {
     bool has_response_time, has_idle_time, has_tunnel_time;
     bool has_times;            /* any of these: the target's others have been filled in */
     struct target_times times; /* instead of the target's */
+    bool has_attempts, has_retry_on, has_budget;
+    bool has_retries;            /* any of these, or retries.has_per_try: the same */
+    struct retry_config retries; /* instead of the target's */
     bool has_limit_body;
     uint64_t limit_body_bytes; /* instead of the listener's */
     bool has_rate;

@@ -409,6 +409,16 @@ static void server_sum_up(const struct server *server)
     }
 }
 
+static void server_tell_retries(const struct server *server)
+{
+    uint64_t n = 0;
+
+    for (size_t i = 0; i < server->n_workers; i++)
+        n += counter_read(&worker_metrics(server->workers[i])->retries);
+    if (n > 0)
+        LOG_EVENT(LOG_LEVEL_INFO, "connections and requests tried again since the start", LOG_NUMBER("count", n));
+}
+
 /* How it ended. */
 static void server_tell_end(const struct server *server)
 {
@@ -417,6 +427,7 @@ static void server_tell_end(const struct server *server)
     for (size_t i = 0; i < server->n_workers; i++)
         n_cut += counter_read(&worker_metrics(server->workers[i])->outcomes[OUTCOME_STOPPED]);
     server_sum_up(server);
+    server_tell_retries(server);
     LOG_EVENT(LOG_LEVEL_INFO, "stopped",
               LOG_NUMBER("after_ms", instant_elapsed_us(server->stop_begun, instant_now()) / 1000),
               LOG_NUMBER("cut", n_cut));

@@ -16,6 +16,7 @@ bool exchange_observe(struct exchange *exchange, const char *reason)
     exchange->observed = true;
     exchange->target_config = target;
     exchange->times = &target->times;
+    exchange->retries = &target->retries;
     if (recorder_has_room_for_rules(&exchange->env->recorder)) {
         record = exchange_describe(exchange, OUTCOME_OBSERVED, false);
         record.reason = reason;

@@ -93,8 +93,8 @@ static void fetch_begin(struct exchange *exchange)
     /* One that cannot be written is refused: what is still to come of it is read over. */
     if (!modify_request(exchange))
         return;
-    upstream_start(upstream, generation_target(exchange->generation, exchange->target_config), exchange->times, request,
-                   &exchange->forward);
+    upstream_start(upstream, generation_target(exchange->generation, exchange->target_config), exchange->times,
+                   exchange->retries, request, &exchange->forward);
     if (request->body == BODY_NONE)
         exchange_move(exchange, EXCHANGE_WAITING);
     else if (request->expect_continue)

@@ -48,6 +48,7 @@ struct record exchange_describe(struct exchange *exchange, enum outcome outcome,
         .received_bytes = exchange->received_bytes,
         .sent_bytes = exchange_sent_bytes(exchange, delivered),
         .begun = exchange->begun,
+        .n_retries = upstream_n_retries(upstream),
         .connect_us = exchange_span_us(upstream->started, upstream->connected),
         .first_byte_us = exchange_span_us(upstream->started, upstream->answered),
     };
@@ -58,6 +59,8 @@ void exchange_report(struct exchange *exchange, bool delivered)
     struct recorder *recorder = &exchange->env->recorder;
     enum outcome outcome = exchange_outcome(exchange, delivered);
 
+    if (upstream_n_retries(&exchange->upstream) > 0)
+        counter_add(&recorder->metrics->retries, upstream_n_retries(&exchange->upstream));
     if (!exchange->tunneled &&
         recorder_count(recorder, outcome, exchange->received_bytes, exchange_sent_bytes(exchange, delivered))) {
         struct record record = exchange_describe(exchange, outcome, delivered);

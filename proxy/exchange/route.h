@@ -67,4 +67,12 @@ static inline const struct target_times *route_times(const struct route_config *
     return route->has_times ? &route->times : &route->target->times;
 }
 
+/* When its target is asked again; NULL like that. */
+static inline const struct retry_config *route_retries(const struct route_config *route)
+{
+    if (!route->target)
+        return NULL;
+    return route->has_retries ? &route->retries : &route->target->retries;
+}
+
 #endif

@@ -42,6 +42,7 @@ static void exchange_take_route(struct exchange *exchange, const struct route_co
         return;
     exchange->target_config = route->target;
     exchange->times = route_times(route);
+    exchange->retries = route_retries(route);
     exchange->source = route->has_body ? &judge_source : sources[route->action];
     if (route->action == ROUTE_DENY && exchange_observe(exchange, NULL))
         exchange->source = &fetch_source;

@@ -36,6 +36,7 @@ struct exchange {
     const struct route_config *route; /* NULL until one is found, and where none is but the listener only observes */
     const struct target_config *target_config; /* where it goes; NULL: nowhere */
     const struct target_times *times;          /* how long that may take */
+    const struct retry_config *retries;        /* when it is asked again */
     uint64_t limit_body_bytes;                 /* of the route, once it is known */
     uint64_t retry_after_s;                    /* told with a refusal; 0: nothing is */
     const struct exchange_source

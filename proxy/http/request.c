@@ -197,6 +197,8 @@ static const char *request_check_method(struct request *request, unsigned *statu
     request->is_safe = false;
     for (size_t i = 0; i < sizeof(safe) / sizeof(safe[0]); i++)
         request->is_safe = request->is_safe || text_equal(request->method, safe[i]);
+    request->is_idempotent = request->is_safe || text_equal(request->method, TEXT_LITERAL("PUT")) ||
+                             text_equal(request->method, TEXT_LITERAL("DELETE"));
     request->is_head = text_equal(request->method, TEXT_LITERAL("HEAD"));
     return NULL;
 }

@@ -32,6 +32,7 @@ struct request {
     uint64_t content_length;
     bool is_head;         /* method is HEAD */
     bool is_safe;         /* GET, HEAD, OPTIONS, TRACE (RFC 9110 9.2.1) */
+    bool is_idempotent;   /* these, PUT and DELETE (RFC 9110 9.2.2) */
     bool expect_continue; /* and there is a body to wait with */
     bool close;           /* the client asked for Connection: close, or is HTTP/1.0 without keep-alive */
     bool upgrade;         /* Connection: upgrade with an Upgrade field, in HTTP/1.1 */

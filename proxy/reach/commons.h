@@ -1,7 +1,7 @@
 /* The commons: what all workers share of targets and endpoints. One for the process.
  *
  *   commons            what there is, by name; changed with a lock held, when generations come and go
- *     commons_target   one target: its places
+ *     commons_target   one target: its places, its budget of retries
  *       commons_desk   one worker's part: the struct targets of its generations
  *     site             one endpoint: how much each worker has open
  *
@@ -19,6 +19,7 @@
 #include "proxy/base/list.h"
 #include "proxy/reach/inbox.h"
 #include "proxy/reach/places.h"
+#include "proxy/reach/retry.h"
 
 struct commons {
     size_t n_workers;
@@ -39,6 +40,7 @@ struct commons_target {
     struct commons *commons;
     unsigned n_references;
     struct places places;
+    struct retry_budget budget;
     struct commons_desk *desks; /* owned; by worker */
 };
 

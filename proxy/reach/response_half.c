@@ -17,8 +17,8 @@ const struct state_machine response_half_machine = {
             [RESPONSE_HALF_IDLE] = {"IDLE", STATE_BIT(RESPONSE_HALF_AWAITED)},
             [RESPONSE_HALF_AWAITED] = {"AWAITED", STATE_BIT(RESPONSE_HALF_IDLE) | STATE_BIT(RESPONSE_HALF_BODY) |
                                                       STATE_BIT(RESPONSE_HALF_SWITCHED)},
-            [RESPONSE_HALF_BODY] = {"BODY", STATE_BIT(RESPONSE_HALF_COMPLETE)},
-            [RESPONSE_HALF_COMPLETE] = {"COMPLETE", 0},
+            [RESPONSE_HALF_BODY] = {"BODY", STATE_BIT(RESPONSE_HALF_IDLE) | STATE_BIT(RESPONSE_HALF_COMPLETE)},
+            [RESPONSE_HALF_COMPLETE] = {"COMPLETE", STATE_BIT(RESPONSE_HALF_IDLE)},
             [RESPONSE_HALF_SWITCHED] = {"SWITCHED", 0},
         },
 };
@@ -36,6 +36,18 @@ void response_half_drop(struct response_half *half)
     if (half->trailers)
         buffer_give(half->store, half->trailers);
     half->trailers = NULL;
+}
+
+void response_half_leave(struct response_half *half)
+{
+    response_half_move(half, RESPONSE_HALF_IDLE);
+    if (half->in)
+        response_half_drop(half);
+    half->unparsed = half->more = half->body_in_buffer = half->got_bytes = false;
+    half->scanned = half->head_bytes = half->receive_bytes = 0;
+    half->remaining_bytes = 0;
+    half->error_number = 0;
+    half->chunked = (struct chunked){0};
 }
 
 /* ---- the body ---- */

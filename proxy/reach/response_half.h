@@ -1,9 +1,9 @@
 /* The response half of an upstream: strict parsing of heads, and a body that is pulled.
  *
  *   IDLE ---> AWAITED ---> BODY ---> COMPLETE   a final head is there, bytes of its body may be to come
- *     ^          | |
- *     +----------+ +-----> SWITCHED             101: what follows is not HTTP
- *     once more over a fresh connection
+ *     ^          | |         |          |
+ *     +----------+-|---------+----------+       once more over another connection
+ *                  +-----> SWITCHED             101: what follows is not HTTP
  *
  * It knows nothing of requests under way and of deadlines: its owner acts on what its steps return. */
 #ifndef PORTHOLE_REACH_RESPONSE_HALF_H
@@ -80,11 +80,8 @@ static inline void response_half_await(struct response_half *half)
 {
     response_half_move(half, RESPONSE_HALF_AWAITED);
 }
-/* It will come on another connection, if on any. */
-static inline void response_half_leave(struct response_half *half)
-{
-    response_half_move(half, RESPONSE_HALF_IDLE);
-}
+/* It will come on another connection, if on any: what came is forgotten, but for `personal`. */
+void response_half_leave(struct response_half *half);
 /* Gives its memory back. Harmless twice. */
 void response_half_drop(struct response_half *half);
 

@@ -238,9 +238,10 @@ static enum connect_result target_reach(struct target *target, struct ticket *ti
 }
 
 /* Whether another endpoint may do better: it is not for want of something of ours. */
-static bool target_may_go_on(const struct failure *failure)
+static bool target_may_go_on(const struct target *target, const struct failure *failure)
 {
-    return outcome_info(failure->outcome)->fault == FAULT_TARGET;
+    return retry_is_wanted(&target->config->retries, RETRY_CONNECT) &&
+           outcome_info(failure->outcome)->fault == FAULT_TARGET;
 }
 
 /* There is a connection, which has the ticket's place from now on; or there was none to be had, and another endpoint is
@@ -250,13 +251,14 @@ static enum connect_result target_conclude(struct target *target, struct ticket 
 {
     enum connect_result result = *connection ? CONNECT_DONE : CONNECT_FAILED;
 
-    while (result == CONNECT_FAILED && target_may_go_on(failure)) {
+    while (result == CONNECT_FAILED && target_may_go_on(target, failure)) {
         size_t index;
 
-        ticket->tried |= UINT64_C(1) << ticket->index;
+        ticket_avoid(ticket);
         index = target_choose(target, ticket);
         if (index == BALANCE_NOBODY)
             break;
+        ticket->n_passed++;
         result = target_reach(target, ticket, index, connection, failure);
     }
     if (result == CONNECT_DONE)

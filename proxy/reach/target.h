@@ -46,6 +46,7 @@ struct ticket {
     struct place place;        /* unless IDLE */
     struct timer timer;        /* while QUEUED */
     struct target *target;     /* unless IDLE; borrowed */
+    uint32_t n_passed;         /* endpoints that could not be connected to, beside the last */
     uint64_t tried;            /* endpoints that it was not to be had from, by a bit for each */
     size_t index;              /* of the next in the target's */
     struct endpoint *endpoint; /* the one that was chosen last, or NULL; borrowed from the target */
@@ -67,6 +68,12 @@ uint32_t target_n_open(const struct target *target);
  * which no connection could be made is not asked again for this ticket while there is another. */
 enum connect_result target_ask(struct target *target, struct ticket *ticket, bool fresh,
                                struct connection **ret_connection, struct failure *ret_failure) WARN_UNUSED;
+/* The endpoint that it was given last is not to be asked again while there is another. */
+static inline void ticket_avoid(struct ticket *ticket)
+{
+    ticket->tried |= UINT64_C(1) << ticket->index;
+}
+
 /* Withdraws a question; harmless when nothing is asked. */
 void target_withdraw(struct ticket *ticket);
 /* Gives a connection back; somebody who waits may get it at once. */

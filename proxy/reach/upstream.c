@@ -82,12 +82,16 @@ static void upstream_fail(struct upstream *upstream, enum outcome outcome, int e
     upstream_give_up(upstream);
 }
 
+static bool upstream_asks_again(struct upstream *upstream, enum retry_cause cause, bool reusable);
+
 static void upstream_on_timer(struct timer *timer)
 {
     struct upstream *upstream = CONTAINER_OF(timer, struct upstream, timer);
-    bool in_body = upstream->response_half.state == RESPONSE_HALF_BODY;
 
-    upstream_fail(upstream, in_body ? OUTCOME_TARGET_STALLED : OUTCOME_RESPONSE_TIMEOUT, 0, NULL);
+    if (upstream->response_half.state == RESPONSE_HALF_BODY)
+        upstream_fail(upstream, OUTCOME_TARGET_STALLED, 0, NULL);
+    else if (!upstream_asks_again(upstream, RETRY_504, false))
+        upstream_fail(upstream, OUTCOME_RESPONSE_TIMEOUT, 0, NULL);
     upstream->changed(upstream);
 }
 
@@ -132,16 +136,30 @@ static void upstream_finish(struct upstream *upstream)
 
 static void upstream_open(struct upstream *upstream, bool fresh);
 
+/* How long a response may still take: what is left for all tries together, and not more than one may take. */
+static uint64_t upstream_response_ms(const struct upstream *upstream)
+{
+    const struct retry_config *retries = upstream->retries;
+    uint64_t left_ms = upstream->times->response_ms;
+
+    if (upstream->n_retries > 0 && upstream->asked.ns > 0) {
+        uint64_t gone_ms = instant_elapsed_us(upstream->asked, loop_now(upstream->loop)) / 1000;
+
+        left_ms = gone_ms < left_ms ? left_ms - gone_ms : 0;
+    }
+    return retries->per_try_ms < left_ms ? retries->per_try_ms : left_ms;
+}
+
 /* Whether the target cannot have acted on what was sent over a kept-alive connection that turned out dead.
  *
  * No head was sent whole: no. The head went out but no body is part of it: a Unix socket tells by ECONNRESET that its
  * owner closed it with the request unread (unix(7) gives a plain end of file when it was read); on TCP only a
  * safe method (RFC 9110 9.2.1) may be sent again. */
-static bool upstream_may_retry(const struct upstream *upstream, int error_number)
+static bool upstream_is_unheard(const struct upstream *upstream, int error_number)
 {
     const struct request_half *half = &upstream->request_half;
 
-    if (!upstream->reused || upstream->retried || upstream->response_half.got_bytes)
+    if (!upstream->reused || upstream->response_half.got_bytes)
         return false;
     if (request_half_is_unsent(half))
         return !request_half_is_abandoned(half);
@@ -152,23 +170,59 @@ static bool upstream_may_retry(const struct upstream *upstream, int error_number
     return half->request->is_safe;
 }
 
-/* The connection broke before any byte of a response: tries once more on a fresh one where nothing of the request can
- * have been processed, else fails. */
+/* Leaves the connection, forgets what came over it, and sends the request again. */
+static void upstream_once_more(struct upstream *upstream, bool fresh, bool reusable)
+{
+    upstream->n_retries++;
+    timer_disarm(&upstream->timer);
+    response_half_leave(&upstream->response_half);
+    upstream_drop_connection(upstream, reusable);
+    upstream_open(upstream, fresh);
+}
+
+/* Instead of an answer that would be 502, 503 or 504: sends an idempotent request again, to another endpoint if there
+ * is one. Nothing but its head has been sent. */
+static bool upstream_asks_again(struct upstream *upstream, enum retry_cause cause, bool reusable)
+{
+    const struct request_half *half = &upstream->request_half;
+
+    if (!retry_is_wanted(upstream->retries, cause) || upstream->n_retries >= upstream->retries->attempts)
+        return false;
+    if (!half->request->is_idempotent || half->request->body != BODY_NONE || request_half_is_abandoned(half))
+        return false;
+    if (upstream_response_ms(upstream) == 0 || !retry_budget_spend(&upstream->target->commons->budget))
+        return false;
+    failure_init(&upstream->failure);
+    ticket_avoid(&upstream->ticket);
+    upstream_once_more(upstream, false, reusable);
+    return true;
+}
+
+/* The connection broke before any byte of a response: tries again on a fresh one where nothing of the request can
+ * have been processed, or where it does no harm; else fails. */
 static void upstream_lost(struct upstream *upstream, int error_number)
 {
-    if (upstream_may_retry(upstream, error_number)) {
-        upstream->retried = true;
-        timer_disarm(&upstream->timer);
-        response_half_leave(&upstream->response_half);
-        upstream_drop_connection(upstream, false);
-        upstream_open(upstream, true);
-        return;
-    }
-    upstream_fail(upstream, error_number == 0 || error_number == EPIPE ? OUTCOME_TARGET_CLOSED : OUTCOME_TARGET_RESET,
-                  error_number, channel_reason(&upstream->connection->channel));
+    enum outcome outcome = error_number == 0 || error_number == EPIPE ? OUTCOME_TARGET_CLOSED : OUTCOME_TARGET_RESET;
+
+    if (retry_is_wanted(upstream->retries, RETRY_REUSED) && upstream->n_retries < upstream->retries->attempts &&
+        upstream_is_unheard(upstream, error_number))
+        upstream_once_more(upstream, true, false);
+    else if (!upstream_asks_again(upstream, retry_cause_of_outcome(outcome), false))
+        upstream_fail(upstream, outcome, error_number, channel_reason(&upstream->connection->channel));
 }
 
 /* ---- receiving a head ---- */
+
+/* Whether the final head is one that another try may better, which begins then. */
+static bool upstream_passes_over(struct upstream *upstream)
+{
+    const struct response_half *half = &upstream->response_half;
+    enum retry_cause cause = retry_cause_of_status(half->response.status);
+    bool clean = half->state == RESPONSE_HALF_COMPLETE && half->response.reusable &&
+                 upstream->request_half.state == REQUEST_HALF_SENT;
+
+    return cause != RETRY_NEVER && half->state != RESPONSE_HALF_SWITCHED && upstream_asks_again(upstream, cause, clean);
+}
 
 /* The final head is there. An early answer of a target that has stopped reading: its deadline goes on, or nothing would
  * end the exchange; the same holds for a request of which something is still to be sent, after a 101. */
@@ -197,12 +251,15 @@ static void upstream_receive_head(struct upstream *upstream)
             return;
     }
     if (result == HALF_DONE) {
-        upstream_answered(upstream);
+        if (!upstream_passes_over(upstream))
+            upstream_answered(upstream);
     } else if (result == HALF_LOST) {
         upstream_lost(upstream, half->error_number);
     } else if (result == HALF_FAILED) {
         if (half->state == RESPONSE_HALF_BODY)
             upstream->answered = loop_now(upstream->loop);
+        else if (upstream_asks_again(upstream, retry_cause_of_outcome(upstream->failure.outcome), false))
+            return;
         upstream_give_up(upstream);
     }
 }
@@ -212,11 +269,11 @@ static void upstream_receive_head(struct upstream *upstream)
 /* The target stopped reading. If it said why, that answer counts and what is left of the request is discarded. */
 static void upstream_send_failed(struct upstream *upstream, int error_number)
 {
-    bool retried = upstream->retried;
+    uint32_t n_retries = upstream->n_retries;
 
     if (upstream->response_half.state == RESPONSE_HALF_AWAITED) {
         upstream_receive_head(upstream);
-        if (upstream->retried != retried || failure_is_set(&upstream->failure))
+        if (upstream->n_retries != n_retries || failure_is_set(&upstream->failure))
             return;
     }
     /* Without an answer, or with a 101 to a request that it does not want any more. */
@@ -237,8 +294,10 @@ static void upstream_sent(struct upstream *upstream, enum half_result result)
         upstream_watch(upstream, upstream->times->idle_ms);
         break;
     case HALF_DONE:
+        if (upstream->asked.ns == 0)
+            upstream->asked = loop_now(upstream->loop);
         if (upstream->response_half.state == RESPONSE_HALF_AWAITED)
-            upstream_watch(upstream, upstream->times->response_ms);
+            upstream_watch(upstream, upstream_response_ms(upstream));
         else
             upstream_unwatch(upstream);
         break;
@@ -351,7 +410,7 @@ static void upstream_open(struct upstream *upstream, bool fresh)
     case CONNECT_DONE:
         upstream_connected(upstream, connection);
         /* A head with a body travels with its first piece; upstream_flush comes soon in any case. */
-        if (upstream->request_half.ended || upstream->retried)
+        if (upstream->request_half.ended || upstream->n_retries > 0)
             upstream_flush(upstream);
         break;
     case CONNECT_WAIT:
@@ -363,10 +422,13 @@ static void upstream_open(struct upstream *upstream, bool fresh)
 }
 
 void upstream_start(struct upstream *upstream, struct target *target, const struct target_times *times,
-                    const struct request *request, const struct forward *forward)
+                    const struct retry_config *retries, const struct request *request, const struct forward *forward)
 {
     upstream->target = target;
     upstream->times = times;
+    upstream->retries = retries;
+    if (retry_is_budgeted(retries))
+        retry_budget_earn(&target->commons->budget, retries->budget_milli);
     upstream->started = loop_now(upstream->loop);
     upstream->personal =
         request->personal || (forward->edit && authentication_lines_are_personal(forward->edit->lines));

@@ -1,8 +1,8 @@
 /* Upstream: one exchange's other half. Gets a connection, writes the request, reads the response.
  *
  * Each direction is a half of its own (request_half.h, response_half.h), which knows of nothing but its messages. The
- * upstream owns both, the connection and the deadline: it acts on what their steps return, repeats a request that
- * cannot have been processed over a fresh connection, and ends both when one has failed.
+ * upstream owns both, the connection and the deadline: it acts on what their steps return, sends a request again
+ * where that does no harm (retry.h), and ends both when one has failed.
  *
  * The connection goes back to its pool the moment both halves have ended cleanly, which may be long before the client
  * has taken the response. */
@@ -29,9 +29,12 @@ struct upstream {
     struct ticket ticket;
     struct connection *connection; /* held; NULL before, and after it went back */
     struct timer timer;            /* the target's: response, idle */
-    bool reused, retried;
-    bool personal;     /* the request says who asks for the whole connection */
-    bool body_awaited; /* somebody waits for the next piece of the response's body */
+    bool reused;
+    const struct retry_config *retries; /* borrowed */
+    uint32_t n_retries;
+    struct instant asked; /* when the request was first sent whole; 0 before */
+    bool personal;        /* the request says who asks for the whole connection */
+    bool body_awaited;    /* somebody waits for the next piece of the response's body */
 
     struct instant started, connected, answered; /* for the log; 0 when not reached */
 
@@ -54,10 +57,10 @@ void upstream_init(struct upstream *upstream, struct loop *loop, struct upstream
 /* Lets go of everything; a connection that is not cleanly at its end is closed. Harmless twice. */
 void upstream_deinit(struct upstream *upstream);
 
-/* Asks the target for a connection and prepares the head; `times` is borrowed, and says how long it may take. What goes
- * wrong is in `failure`. */
+/* Asks the target for a connection and prepares the head; `times` and `retries` are borrowed, and say how long it may
+ * take and when it is sent again. What goes wrong is in `failure`. */
 void upstream_start(struct upstream *upstream, struct target *target, const struct target_times *times,
-                    const struct request *request, const struct forward *forward);
+                    const struct retry_config *retries, const struct request *request, const struct forward *forward);
 /* Takes a piece of the body, all of it; call only while upstream_takes_body(). */
 void upstream_send_body(struct upstream *upstream, const char *data, size_t length);
 /* No more body; in the chunked coding it ends with these trailers (NULL: none). */
@@ -81,6 +84,11 @@ static inline bool upstream_discards(const struct upstream *upstream)
 static inline bool upstream_is_expecting(const struct upstream *upstream)
 {
     return upstream->response_half.continue_seen || upstream->response_half.state == RESPONSE_HALF_SWITCHED;
+}
+/* How often a connection or the request was tried again. */
+static inline uint32_t upstream_n_retries(const struct upstream *upstream)
+{
+    return upstream->n_retries + upstream->ticket.n_passed;
 }
 /* The response's head: the final one, or during `interim` that. Its texts lie in the upstream's memory, each followed
  * by a byte that is of no more use. */

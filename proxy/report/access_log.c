@@ -38,6 +38,8 @@ static void record_put(struct line *line, const struct record *record)
     line_put_number(line, "bytes_in", record->received_bytes);
     line_put_number(line, "bytes_out", record->sent_bytes);
     line_put_number(line, "total_us", record->total_us);
+    if (record->n_retries > 0)
+        line_put_number(line, "retries", record->n_retries);
     if (record->connect_us >= 0)
         line_put_number(line, "connect_us", (uint64_t)record->connect_us);
     if (record->first_byte_us >= 0)

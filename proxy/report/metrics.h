@@ -30,6 +30,7 @@ struct metrics {
     struct counter peers_refused;  /* closed at once: no peer rule matched, or too many of one user */
     struct counter received_bytes; /* request bodies */
     struct counter sent_bytes;     /* response bodies */
+    struct counter retries;        /* connections and requests that were tried again */
     struct counter tunnels;        /* begun */
     struct counter tunnel_received_bytes, tunnel_sent_bytes;
 };

@@ -20,6 +20,7 @@ struct record {
     uint64_t tunnel_received_bytes, tunnel_sent_bytes; /* of these, through the tunnel */
     struct instant begun;
     int64_t connect_us, first_byte_us; /* -1: not reached */
+    uint32_t n_retries;                /* connections and requests that were tried again */
     uint64_t untold;                   /* how many like it the error log was spared since the last */
     struct wall_time time;             /* of the end; this and the next are the recorder's to fill in */
     uint64_t total_us;

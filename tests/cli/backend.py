@@ -1,5 +1,5 @@
 """A target on a Unix socket. /slow/MS answers after so long, /held/NAME once there is a file NAME beside the socket, /status/N
-with that status, /most with how many were under way at once so far, /fields with the fields of the request, /endless without an end, /rubbish with what is no HTTP; everything else is echoed. Says the path of each
+with that status, /most with how many were under way at once so far, /fields with the fields of the request, /endless without an end, /rubbish with what is no HTTP; everything else is echoed, with the status of the second argument. Says the path of each
 request when it has read its head."""
 
 import os
@@ -48,7 +48,7 @@ class Handler(BaseHTTPRequestHandler):
             return 200, b"%d\n" % Handler.most
         elif parts[1] == "fields":
             return 200, "".join(f"{name.lower()}={value}\n" for name, value in self.headers.items()).encode()
-        status = int(parts[2]) if parts[1] == "status" else 200
+        status = int(parts[2]) if parts[1] == "status" else int(sys.argv[2]) if len(sys.argv) > 2 else 200
         return status, b"%s %s\n" % (self.command.encode(), self.path.encode()) + sent
 
     def misbehave(self, how):

@@ -25,12 +25,24 @@ static void put_limit(json_t *row, const struct key *key)
     json_object_set_new(row, "maximum", number_of(key->limit, key->limit->maximum));
 }
 
+static json_t *words_in(const struct key *key)
+{
+    json_t *array = json_array();
+
+    for (const char *const *word = key->words; *word; word++)
+        if (strstr(key->fallback, *word))
+            json_array_append_new(array, json_string(*word));
+    return array;
+}
+
 static void put_default(json_t *row, const struct key *key)
 {
     enum key_storage storage = key_storage(key);
 
     if (storage == STORED_BOOL || storage == STORED_SWITCH)
         json_object_set_new(row, "default", json_boolean(strcmp(key->fallback, "true") == 0));
+    else if (storage == STORED_WORD_SET)
+        json_object_set_new(row, "default", words_in(key));
     else
         json_object_set_new(row, "default", json_string(key->fallback));
 }

@@ -13,9 +13,9 @@ endpoint() { # NAME [WEIGHT]
     printf '{ "address": "unix:%s.sock", "weight": %s }' "$dir/$1" "${2-1}"
 }
 
-start_endpoint() { # NAME
-    background "$1" /usr/bin/python3 "$BATS_TEST_DIRNAME/backend.py" "$dir/$1.sock"
-    await_socket "$dir/$1.sock"
+start_endpoint() { # NAME [STATUS]
+    background "$1" /usr/bin/python3 "$BATS_TEST_DIRNAME/backend.py" "$dir/$1.sock" "${2-200}"
+    eventually curl --silent --output /dev/null --unix-socket "$dir/$1.sock" http://localhost/ready
 }
 
 # How many requests each has had, with a space between.
@@ -179,4 +179,37 @@ configure_workers() { # WORKERS CONNECTIONS [CONNECT-TIMEOUT]
 queue_is_full() {
     [ "$(ask /x --max-time 1 --output "$dir/body" --write-out '%{http_code}')" = 503 ] &&
         jq -e '.outcome == "queue_full"' "$dir/body"
+}
+
+@test "targets: a request is sent again to another endpoint when the answer is 503, and both logs say how often" {
+    configure_target "\"endpoints\": [ $(endpoint a), $(endpoint b) ], \"retries\": { \"on\": [ \"503\" ], \"budget\": 1 }"
+    sed -i "s|^{|{ \"log\": { \"access\": { \"to\": \"$dir/access.log\" } },|" "$dir/porthole.json"
+    start_endpoint a 503
+    start_endpoint b
+    start_porthole run
+    [[ "$(ask_often 20)" =~ ^\ *20\ 200$ ]]
+    [ "$(shares_of a b)" = "10 20" ]
+    eventually grep -q 'status=200 outcome="forwarded" .*retries=1 ' "$dir/access.log"
+    # What may do harm twice is not sent twice.
+    [ "$(for i in 1 2; do ask /x --data body --output /dev/null --write-out '%{http_code} '; done)" != "200 200 " ]
+    kill -TERM "$pid"
+    await_end "$pid"
+    grep -q 'tried again since the start count=10' "$dir/run.err"
+}
+
+@test "targets: a route says how often its requests are sent again" {
+    configure_target "\"endpoints\": [ $(endpoint a), $(endpoint b) ], \"retries\": { \"on\": [ \"503\" ] }" '"routes": [
+        { "match": { "path": "/x" }, "target": "app", "retries": { "attempts": 0 } }, { "target": "app" } ]'
+    start_endpoint a 503
+    start_endpoint b
+    start_porthole run
+    [ "$(for i in 1 2; do ask /x --output /dev/null --write-out '%{http_code}\n'; done | sort | paste -sd' ')" = "200 503" ]
+    [ "$(for i in 1 2; do ask /y --output /dev/null --write-out '%{http_code} '; done)" = "200 200 " ]
+}
+
+@test "targets: what passes over an endpoint can be turned off" {
+    configure_target "\"endpoints\": [ $(endpoint gone), $(endpoint a) ], \"retries\": { \"on\": [] }"
+    start_endpoint a
+    start_porthole run
+    [ "$(for i in 1 2; do ask /x --output /dev/null --write-out '%{http_code} '; done)" = "503 200 " ]
 }

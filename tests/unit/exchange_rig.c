@@ -69,7 +69,11 @@ static void rig_configure(struct rig *rig)
                                                 .resolve_every_ms = RIG_PATIENCE_MS,
                                                 .times.response_ms = RIG_PATIENCE_MS,
                                                 .times.idle_ms = RIG_PATIENCE_MS,
-                                                .times.tunnel_ms = RIG_PATIENCE_MS};
+                                                .times.tunnel_ms = RIG_PATIENCE_MS,
+                                                .retries = {.attempts = 1,
+                                                            .on = 1u << RETRY_CONNECT | 1u << RETRY_REUSED,
+                                                            .budget_milli = 200,
+                                                            .per_try_ms = UINT64_MAX}};
     rig->route = (struct route_config){.name = "front#1",
                                        .action = ROUTE_TARGET,
                                        .target = &rig->target_config,

@@ -104,7 +104,8 @@ static void test_half_machines_move_as_their_tables_say(void **state)
     (void)state;
     state_walk(&request_half_machine, NULL,
                "IDLE: HEAD\nHEAD: HEAD BODY ABANDONED\nBODY: HEAD SENT ABANDONED\nSENT: HEAD\n");
-    state_walk(&response_half_machine, NULL, "IDLE: AWAITED\nAWAITED: IDLE BODY SWITCHED\nBODY: COMPLETE\n");
+    state_walk(&response_half_machine, NULL,
+               "IDLE: AWAITED\nAWAITED: IDLE BODY SWITCHED\nBODY: IDLE COMPLETE\nCOMPLETE: IDLE\n");
 }
 
 /* ---- requests ---- */
