@@ -123,6 +123,12 @@ JSON
     [ "$status" -eq 1 ]
     [[ $output == *"others may write its directory"* ]]
     rm "$dir/volume/access"
+    setpriv --reuid 1234 --regid 1234 --clear-groups touch "$dir/volume/access"
+    run timeout 10 "$porthole" run -c "$dir/porthole.json"
+    [ "$status" -eq 1 ]
+    [[ $output == *"others may write its directory"* ]]
+    [ ! -s "$dir/volume/access" ]
+    rm "$dir/volume/access"
     start_porthole run
     mv "$dir/volume/access" "$dir/volume/access.1"
     ln -s "$dir/canary" "$dir/volume/access"
