@@ -175,7 +175,7 @@ $(HELPER_SOURCES:%.c=$(BUILD)/%): $(BUILD)/%: $(BUILD)/obj/%.o $(LIBRARY)
 
 # Something happens before each of these calls.
 $(BUILD)/tests/unit/test_publish_steps: ALL_LDFLAGS += $(patsubst %,-Wl$(comma)--wrap=%,open openat mkdirat chmod fchmodat \
-	chown fchownat unlinkat stat lstat fstatat bind connect renameat renameat2)
+	chown fchownat unlinkat stat lstat fstatat bind connect renameat renameat2 readdir)
 
 # The whole program, with another library's version.
 $(BUILD)/tests/cli/old_library: | $(BUILD)/obj/cmd/main.o

@@ -4,6 +4,7 @@
  *
  * The Makefile puts the calls below in front of libc's (--wrap). Environment: ATTACK_TRIES  with two attacks at random
  * (default: 300), ATTACK_SEED  of these */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -94,6 +95,18 @@ int __wrap_renameat(int from_fd, const char *from, int to_fd, const char *to)
     if (steps.on && strcmp(to, SOCKET_NAME) == 0)
         steps.shown = steps.n_steps;
     return __real_renameat(from_fd, from, to_fd, to);
+}
+
+/* ---- how much is read of a directory ---- */
+
+static unsigned n_names_read;
+
+struct dirent *__real_readdir(DIR *listing);
+struct dirent *__wrap_readdir(DIR *listing);
+struct dirent *__wrap_readdir(DIR *listing)
+{
+    n_names_read++;
+    return __real_readdir(listing);
 }
 
 /* ---- a publication ---- */
@@ -250,6 +263,58 @@ static void test_publish_under_each_attack_of_our_own_user_changes_nothing_else(
     attack(*state, geteuid(), 0777);
 }
 
+/* Whoever may write there can leave as many names as there is room for. */
+static void test_publish_among_many_names_reads_a_part_of_them(void **state)
+{
+    enum { N_FILES = 5000, MOST_READ = 4500 };
+    struct fixture *fixture = *state;
+    char name[32];
+
+    close(open(fixture_path(fixture, "file0"), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+    for (int i = 1; i < N_FILES; i++) {
+        snprintf(name, sizeof(name), "file%d", i);
+        assert_int_equal(link(fixture_path(fixture, "file0"), fixture_path(fixture, name)), 0);
+    }
+    n_names_read = 0;
+    listener_free(fixture_publish(&fixture->config, false));
+    print_message("%u names were read\n", n_names_read);
+    assert_true(n_names_read <= MOST_READ);
+}
+
+static void test_publish_among_many_leftovers_looks_into_a_few(void **state)
+{
+    enum { N_LEFTOVERS = 200, MOST_REMOVED = 64 };
+    struct fixture *fixture = *state;
+    char name[32];
+
+    for (int i = 0; i < N_LEFTOVERS; i++) {
+        snprintf(name, sizeof(name), ".porthole-left%04d", i);
+        assert_int_equal(mkdir(fixture_path(fixture, name), 0700), 0);
+    }
+    listener_free(fixture_publish(&fixture->config, false));
+    assert_int_equal(fixture_count_entries(fixture->directory), N_LEFTOVERS - MOST_REMOVED);
+}
+
+static void test_publish_of_many_listeners_looks_for_leftovers_once(void **state)
+{
+    enum { N_LISTENERS = 20 };
+    struct listener *listeners[N_LISTENERS];
+    struct fixture *fixture = *state;
+    char names[N_LISTENERS][96];
+    struct listener_config configs[N_LISTENERS];
+
+    n_names_read = 0;
+    for (int i = 0; i < N_LISTENERS; i++) {
+        snprintf(names[i], sizeof(names[i]), "%s/%d.sock", fixture->directory, i);
+        configs[i] = fixture_config(names[i]);
+        listeners[i] = fixture_publish(&configs[i], false);
+    }
+    print_message("%u names were read\n", n_names_read);
+    assert_true(n_names_read < 5 * N_LISTENERS); /* "." and ".." of the new nurseries, and their ends */
+    for (int i = 0; i < N_LISTENERS; i++)
+        listener_free(listeners[i]);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, fixture_setup_in_memory, teardown)
 
 int main(void)
@@ -258,6 +323,9 @@ int main(void)
         T(test_publish_under_each_attack_of_another_user_changes_nothing_else),
         T(test_publish_under_each_attack_where_names_are_sticky_changes_nothing_else),
         T(test_publish_under_each_attack_of_our_own_user_changes_nothing_else),
+        T(test_publish_among_many_names_reads_a_part_of_them),
+        T(test_publish_among_many_leftovers_looks_into_a_few),
+        T(test_publish_of_many_listeners_looks_for_leftovers_once),
     };
 
     return cmocka_run_group_tests_name("publish_steps", tests, NULL, NULL);
