@@ -313,6 +313,7 @@ lint-cppcheck:
 
 lint-shell:
 	@shellcheck --external-sources --severity=warning $(SCRIPTS)
+	@shellcheck --shell=bats --severity=error tests/cli/*.bats
 
 format: ## Format the C sources
 	clang-format -i $(FORMATTED)

@@ -39,6 +39,21 @@ eventually() { # COMMAND...
     done
 }
 
+# "!" fails a test only in its last line. These do everywhere.
+fails() { # COMMAND...
+    if "$@"; then
+        echo "has not failed: $*"
+        return 1
+    fi
+}
+
+# No line fits, of files that are there.
+lacks() { # GREP-ARGUMENT...
+    local status=0
+    grep "$@" || status=$?
+    [ "$status" -eq 1 ]
+}
+
 is_over() { # PID
     ! kill -0 "$1" 2>/dev/null
 }

@@ -33,7 +33,7 @@ answers() { # NAME
 
 lives() { # PID NAME: it is there, and never thought that it has a successor
     kill -0 "$1"
-    ! grep -q -e 'taken over' -e 'stopping' "$dir/$2.err"
+    lacks -q -e 'taken over' -e 'stopping' "$dir/$2.err"
 }
 
 # How many lines about the place of a socket there are.

@@ -59,5 +59,5 @@ ask_for_long() { # FILE: until $dir/enough is there
     rm "$dir/token"
     is_refused() { [ "$(ask /fields --output /dev/null --write-out '%{http_code}')" = 500 ]; }
     eventually is_refused
-    ! grep -qE 'one|two' "$dir/run.err"
+    lacks -qE 'one|two' "$dir/run.err"
 }

@@ -165,8 +165,8 @@ JSON
     patient_probe "unix:$sock"
     [ "$(grep -c 'no descriptors are left for clients' "$dir/run.err")" -ge 1 ]
     [ "$(grep -c 'descriptors' "$dir/run.err")" -le 6 ]
-    ! grep -q 'cannot accept' "$dir/run.err"
-    ! grep -q internal "$dir/run.err"
+    lacks -q 'cannot accept' "$dir/run.err"
+    lacks -q internal "$dir/run.err"
 }
 
 @test "run: signals that mean nothing leave it serving, SIGQUIT stops it like SIGTERM" {
@@ -200,7 +200,7 @@ JSON
     [ "$(cat "$dir/slow.out")" = 'GET /slow/2500' ]
     await_end "$proxy"
     [ "$status" -eq 0 ]
-    ! grep -q 'at once' "$dir/run.err"
+    lacks 'stopping at once' "$dir/run.err"
 
     start_porthole again
     proxy=$pid
@@ -263,7 +263,7 @@ JSON
     configure '"peers": { "allow": [ { "uid": 4321, "gid": 1 } ] },' '"workers": 1, "log": { "format": "json" },'
     background run "$porthole" run -c "$dir/porthole.json"
     eventually grep -q '"listening"' "$dir/run.err"
-    ! ask /refused
+    fails ask /refused
     eventually grep -q 'is not allowed' "$dir/run.err"
     rm "$sock"
     eventually grep -q 'published again' "$dir/run.err"
@@ -308,7 +308,7 @@ JSON
     done
     eventually grep -q /after4 "$dir/access.log"
     [ "$(grep -c /after "$dir/access.log")" -eq 4 ]
-    ! grep -q /after "$dir/access.log.1"
+    lacks -q /after "$dir/access.log.1"
     # What cannot be opened stays as it was.
     rm "$dir/access.log"
     mkdir "$dir/access.log"

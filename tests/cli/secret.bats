@@ -35,7 +35,7 @@ has_status() { # STATUS
     [ "$(status_of /fields)" = 500 ]
     jq -e '.outcome == "secret_unusable" and .status == 500' "$dir/body"
     grep -q "error .*outcome=\"secret_unusable\" reason=\"$dir/token: No such file or directory\" route=\"r\"" "$dir/run.err"
-    ! grep -q /fields "$dir/target.out"
+    lacks -q /fields "$dir/target.out"
     echo the-token >"$dir/token"
     eventually is_sent "Bearer the-token"
     run "$porthole" check -c "$dir/porthole.json"
@@ -83,7 +83,7 @@ has_status() { # STATUS
     grep -q 'outcome="secret_unusable" reason="[^"]*/token is empty"' "$dir/run.err"
     grep -q 'outcome="secret_unusable" reason="[^"]*/token has a control character' "$dir/run.err"
     grep -q 'outcome="secret_unusable" reason="[^"]*/token is no regular file"' "$dir/run.err"
-    ! grep -qi evil "$dir/target.out"
+    lacks -qi evil "$dir/target.out"
 }
 
 @test "secret: a file that is larger than any head is refused, and one that is larger than this one" {
@@ -98,7 +98,7 @@ has_status() { # STATUS
     sleep 1.1
     has_status 500
     grep -q 'reason="[^"]*/token has more than 64 KiB"' "$dir/run.err"
-    ! grep -q /fields "$dir/target.out"
+    lacks -q /fields "$dir/target.out"
 }
 
 @test "secret: what a file holds is in no log, no printed configuration and no explanation" {
@@ -114,7 +114,7 @@ has_status() { # STATUS
     echo the-token >"$dir/token"
     "$porthole" check -c "$dir/porthole.json" --explain 'GET /' >"$dir/explained"
     grep -qF "Bearer (what the file holds)" "$dir/explained"
-    ! grep -q the-token "$dir/run.err" "$dir/run.out" "$dir/access.log" "$dir/printed" "$dir/explained" "$dir/body"
+    lacks -q the-token "$dir/run.err" "$dir/run.out" "$dir/access.log" "$dir/printed" "$dir/explained" "$dir/body"
 }
 
 @test "secret: of what a file holds there is one copy in memory, however many requests have had it" {
@@ -142,5 +142,5 @@ has_status() { # STATUS
     # Some servers do not care for the case of a method.
     [ "$(status_of /fields --request Trace)" = 501 ]
     jq -e '.outcome == "not_supported"' "$dir/body"
-    ! grep -q /fields "$dir/target.out"
+    lacks -q /fields "$dir/target.out"
 }

@@ -141,7 +141,7 @@ END
     done
     pid=$(cat "$LOG_DIR/pid")
     kill "$runner"
-    ! wait "$runner"
+    if wait "$runner"; then false; fi
     for ((i = 0; i < 300; i++)); do
         kill -0 "$pid" 2>/dev/null || return 0
         sleep 0.1

@@ -185,7 +185,7 @@ libjansson Petri Lehtinen
 libpcre2-8 Philip Hazel
 END
     # libcurl has OpenSSL with it, wherever it is.
-    ! grep -q ' libcurl\.a' "$dir/licenses" || grep -qE '^=+ .* linked into this program: libcrypto\.a libssl\.a' "$dir/licenses"
+    lacks -q ' libcurl\.a' "$dir/licenses" || grep -qE '^=+ .* linked into this program: libcrypto\.a libssl\.a' "$dir/licenses"
     # Whoever receives the program may have the library's source, and link it anew with another.
     [ "$n_inside" -eq 0 ] || grep -qE '^Source: .*[0-9]' "$dir/licenses"
     is_loaded libmicrohttpd || grep -qF 'linked anew' "$dir/licenses"
