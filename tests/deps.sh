@@ -61,6 +61,7 @@ need_test() {
     need netavark test -x /usr/lib/podman/netavark
     need aardvark-dns test -x /usr/lib/podman/aardvark-dns
     need 'docker-cli|docker.io' program docker
+    need docker-compose program docker-compose
     need golang-go program go
     need busybox-static test -x /bin/busybox -o -x /usr/bin/busybox
     need nodejs program node
