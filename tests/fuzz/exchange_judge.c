@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "tests/fuzz/exchange_rules.h"
 #include "tests/fuzz/exchange_wire.h"
 #include "tests/fuzz/exchange_world.h"
 
@@ -312,7 +313,9 @@ static bool target_comes_from(struct text target, struct text sent)
     return wire_equal(target, sent);
 }
 
-static bool request_comes_from(const struct wire_message *request, const struct wire_message *sent)
+/* One that a client of the listener sent. */
+static bool request_comes_from(const struct wire_message *request, const struct listener_config *listener,
+                               const struct wire_message *sent)
 {
     static const char *const ours[] = {"host",           "via",
                                        "forwarded",      "x-forwarded-for",
@@ -321,10 +324,21 @@ static bool request_comes_from(const struct wire_message *request, const struct 
                                        "x-request-id",   "transfer-encoding",
                                        "connection",     "te",
                                        "upgrade",        NULL};
+    static const char *const rules[] = {"host",           "via",
+                                        "forwarded",      "x-forwarded-for",
+                                        "content-length", "x-forwarded-host",
+                                        "expect",         "x-forwarded-proto",
+                                        "x-request-id",   "transfer-encoding",
+                                        "connection",     "te",
+                                        "upgrade",        "x-route",
+                                        "x-id",           "x-path",
+                                        "x-sent-host",    NULL};
 
-    return sent->has_head && wire_equal(request->method, sent->method) &&
-           target_comes_from(request->target, sent->target) && all_lines_known(request, sent, ours) &&
-           body_comes_from(request, sent);
+    if (!sent->has_head || !wire_equal(request->method, sent->method) || !body_comes_from(request, sent))
+        return false;
+    if (rules_are_of(listener))
+        return rules_request_comes_from(request, sent) && all_lines_known(request, sent, rules);
+    return target_comes_from(request->target, sent->target) && all_lines_known(request, sent, ours);
 }
 
 /* The exchange that a request at a target belongs to, as some client sees it; NULL when nobody sent it. */
@@ -332,7 +346,7 @@ static const struct pair *find_sender(const struct pair *at_target, size_t *ret_
 {
     for (size_t i = 0; i < world.n_clients; i++)
         for (size_t k = 0; k < clients[i].n_pairs; k++)
-            if (request_comes_from(&at_target->request, &clients[i].pairs[k].request)) {
+            if (request_comes_from(&at_target->request, world.clients[i].listener, &clients[i].pairs[k].request)) {
                 *ret_client = i;
                 return &clients[i].pairs[k];
             }
@@ -348,7 +362,7 @@ static void check_tunnel_at_target(size_t target, const struct pair *last)
         for (size_t k = 0; k < clients[i].n_pairs; k++) {
             const struct wire_message *sent = &clients[i].pairs[k].request;
 
-            if (request_comes_from(&last->request, sent) &&
+            if (request_comes_from(&last->request, world.clients[i].listener, sent) &&
                 begins_with(stream_rest(&world.clients[i].said, sent->end), heard))
                 return;
         }
@@ -404,7 +418,7 @@ static void check_sent_once(size_t target, size_t k)
 
 static bool response_comes_from(const struct pair *heard, const struct wire_message *said)
 {
-    static const char *const ours[] = {"date", "connection", "content-length", "transfer-encoding", NULL};
+    static const char *const ours[] = {"date", "connection", "content-length", "transfer-encoding", "x-answer", NULL};
     const struct wire_message *response = &heard->response;
 
     if (!said->has_head || said->status != response->status || !all_lines_known(response, said, ours))
@@ -430,8 +444,11 @@ static bool was_forwarded(size_t client, const struct pair *heard)
             const struct pair *said = &targets[i].pairs[k];
 
             /* A target may answer before it has the whole head. */
-            if ((!said->request.has_head || request_comes_from(&said->request, &heard->request)) &&
+            if ((!said->request.has_head ||
+                 request_comes_from(&said->request, world.clients[client].listener, &heard->request)) &&
                 response_comes_from(heard, &said->response) &&
+                (heard->response.status == 101 || !rules_are_of(world.clients[client].listener) ||
+                 rules_answer_is_edited(&said->request, &heard->response)) &&
                 (heard->response.status != 101 || tunnel_comes_from(client, heard, i, said)))
                 return true;
         }
@@ -459,6 +476,8 @@ static bool is_ours(const struct wire_message *response)
     for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++)
         if (response->status == routes[i].status && begins_with(text_of(routes[i].body), response->body))
             return true;
+    if (rules_answer_by_themselves(response))
+        return true;
     return response->status >= 400 &&
            begins_with(TEXT_LITERAL("<html>"),
                        (struct text){response->body.data, response->body.length < 6 ? response->body.length : 6});

@@ -34,8 +34,8 @@
 /* A client that has gone is noticed at once, or when its silence is looked into. */
 #define LEAVE_BEATS 8
 
-/* What can be different about a listener, one of each. ' stands for ", $L and $T for what all listeners and all targets
- * have. */
+/* What can be different about a listener, one of each. ' stands for ", $L, $T and $R for what all listeners, all
+ * targets and some routes have. */
 static const char configuration[] =
     "{'listeners':["
     "{'name':'plain','bind':'unix:/0',$L,'routes':[{'target':'app'}]},"
@@ -51,11 +51,28 @@ static const char configuration[] =
     "{'name':'silent','bind':'unix:/5',$L,'routes':["
     "{'match':{'host':'h'},'respond':{'status':200,'body':'here\\n'}}]},"
     "{'name':'stream','bind':'unix:/6','stream':{'target':'app'}},"
-    "{'name':'single-stream','bind':'unix:/7','stream':{'target':'single'}}"
+    "{'name':'single-stream','bind':'unix:/7','stream':{'target':'single'}},"
+    /* Whoever lets something through says so in X-Route, and the judge (exchange_rules.c) knows what each does. */
+    "{'name':'rules','bind':'unix:/8',$L,'routes':["
+    "{'match':{'path':'/c','headers':{'X-Key':'k'},'query':{'q':{'regex':'[0-9]'}}},$R'cond'}},'target':'single'},"
+    "{'match':{'path_prefix':'/w'},'rewrite':{'strip_prefix':'/w','add_prefix':'/n'},$R'strip'}},'target':'app'},"
+    "{'match':{'path_prefix':'/u'},'rewrite':{'regex':'/u/([^/]+)(/.*)?','to':'/to$2/$1'},$R'regex'}},'target':'app'},"
+    "{'match':{'path_regex':'/e|/edit/.*'},$R'edit','X-Id':'${request.id}','X-Path':'${request.path}'},"
+    "'add':{'X-Sent-Host':'h=${request.host}'},'remove':['Cookie','Forwarded']},"
+    "'response_headers':{'set':{'X-Answer':'${request.query}'},'remove':['Server']},'target':'app'},"
+    "{'match':{'path_prefix':'/r'},'redirect':{'location':'/x${request.path}?${request.query}'}},"
+    "{'match':{'path':'/d'},'deny':{'status':451,'body':'denied\\n'}},"
+    "{'match':{'path':'/"
+    "s'},'respond':{'status':200,'body':'said\\n'},'response_headers':{'set':{'X-Answer':'${request.id}'}}},"
+    "{'match':{'path':'/b','methods':['POST']},$R'body'}},'target':'app','limits':{'body':'1KiB'},'body':{'max':'256B',"
+    "'json':[{'at':'','keys':['a','b']},{'at':'/"
+    "a','in':[null,'ok'],'optional':true}],'deny':{'status':422,'body':'unfit\\n'}}},"
+    "{'deny':{}}]}"
     "],'targets':{"
     "'app':{$T},"
     "'single':{$T,'connections':{'max':1,'idle':1,'idle_timeout':'2s'}},"
     "'fresh':{$T,'connections':{'max':3,'idle':0}}}}";
+static const char of_routes[] = "'request_headers':{'set':{'X-Route':";
 static const char of_listeners[] = "'timeouts':{'head':'3s','body':'3s','idle':'4s'}";
 static const char of_targets[] =
     "'endpoints':['unix:@%s'],'timeouts':{'connect':'1s','response':'3s','idle':'3s','tunnel':'4s'}";
@@ -160,12 +177,12 @@ static size_t write_configuration(char *text, size_t size)
     FILE *to = fmemopen(text, size, "w");
 
     for (const char *c = configuration; *c; c++) {
-        if (*c != '$')
+        if (*c != '$' || !strchr("LTR", c[1]))
             fputc(*c, to);
-        else if (*++c == 'L')
-            fputs(of_listeners, to);
-        else
+        else if (*++c == 'T')
             fprintf(to, of_targets, inside.address);
+        else
+            fputs(*c == 'L' ? of_listeners : of_routes, to);
     }
     fclose(to);
     for (char *c = strchr(text, '\''); c; c = strchr(c, '\''))
@@ -176,7 +193,7 @@ static size_t write_configuration(char *text, size_t size)
 static void inside_configure(void)
 {
     struct problems problems = PROBLEMS_INIT;
-    char text[4096] = "";
+    char text[8192] = "";
 
     snprintf(inside.address, sizeof(inside.address), "porthole-fuzz-%d", (int)getpid());
     if (config_parse(text, write_configuration(text, sizeof(text)), "fuzz", &inside.snapshot, &problems) != 0) {

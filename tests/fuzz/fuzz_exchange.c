@@ -1,10 +1,10 @@
 /* Whole exchanges: clients, the proxy, and a target, from a script.
  *
- * The first byte picks a listener (exchange_world.c), the second has flags: 1 sockets that take little at a time, 2
- * clients over TCP, 4 at the end everybody waits for the deadlines instead of leaving, 8 clients of several listeners.
- * Then come steps of a byte each, some with an operand. After each the proxy does all it has to do, or nothing when ','
- * follows, or a round when '.' follows. Texts end at 0xff; each '~' in them becomes another character, so that messages
- * can be told apart. */
+ * The first byte picks a listener (exchange_world.c; '8' the one with rules), the second has flags: 1 sockets that take
+ * little at a time, 2 clients over TCP, 4 at the end everybody waits for the deadlines instead of leaving, 8 clients of
+ * several listeners. Then come steps of a byte each, some with an operand. After each the proxy does all it has to do,
+ * or nothing when ',' follows, or a round when '.' follows. Texts end at 0xff; each '~' in them becomes another
+ * character, so that messages can be told apart. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,6 +13,8 @@
 
 #define SLOTS 3
 #define SPREAD 4 /* so that an HTTP and a stream listener of one target come together */
+#define SPREAD_OVER 8
+#define LISTENER_OF_RULES 8
 #define STEPS_MOST 96
 #define TEXT_END 0xff
 #define FILLER_KIB_MOST 48
@@ -38,13 +40,20 @@ static uint8_t script_byte(void)
 
 /* ---- ends ---- */
 
+static size_t listener_now(void)
+{
+    if (!script.spread || script.listener == LISTENER_OF_RULES)
+        return script.listener;
+    return (script.listener + SPREAD * script.slot) % SPREAD_OVER;
+}
+
 /* Whoever has left comes again. */
 static struct world_end *client_now(void)
 {
     struct world_end **slot = &script.slots[script.slot];
 
     if (!*slot || (*slot)->fd < 0) {
-        struct world_end *client = world_connect(script.listener + (script.spread ? SPREAD * script.slot : 0));
+        struct world_end *client = world_connect(listener_now());
 
         if (client)
             *slot = client;
@@ -225,7 +234,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     if (size < 3)
         return 0;
     memset(&script, 0, sizeof(script));
-    script.listener = bytes[0] % 8;
+    script.listener = bytes[0] == '8' ? LISTENER_OF_RULES : bytes[0] % SPREAD_OVER;
     script.spread = bytes[1] & 8;
     script.at = bytes + 2;
     script.end = bytes + size;
