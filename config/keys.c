@@ -475,6 +475,8 @@ static const struct key keys_target_timeouts[] = {
 
 static const struct key keys_resolve[] = {
     KEY_LIMIT("every", DURATION, RESOLVE_EVERY, struct target_config, resolve_every_ms),
+    KEY("all", BOOL, struct target_config, resolve_all, .fallback = "false",
+        .sentence = "each address of a host name is an endpoint of its own, with the weight of the name"),
     KEYS_END,
 };
 

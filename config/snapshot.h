@@ -89,6 +89,7 @@ struct target_config {
     struct target_times times;
     struct retry_config retries;
     uint64_t resolve_every_ms; /* how old may be what is known of a host name */
+    bool resolve_all;          /* each of its addresses is an endpoint */
     struct tls_config tls;
 };
 

@@ -81,7 +81,7 @@ struct exchange *exchange_new(struct exchange_env *env, struct exchange_client *
     memset(&exchange->request, 0, sizeof(exchange->request));
     exchange->request.fields = (struct fields){exchange->field_items, 0, UPSTREAM_MOST_FIELDS};
     exchange->upstream.started = exchange->upstream.connected = exchange->upstream.answered = (struct instant){0};
-    exchange->upstream.ticket.endpoint = NULL;
+    exchange->upstream.ticket.endpoint = exchange->upstream.ticket.held = NULL;
     exchange->generation = generation_ref(client->generation);
     return exchange;
 }
@@ -134,6 +134,7 @@ void exchange_end(struct exchange *exchange, bool delivered)
     exchange_report(exchange, delivered);
     list_remove(&exchange->ready);
     exchange->source->end(exchange);
+    target_forget(&exchange->upstream.ticket);
     if (exchange->request_block)
         exchange_drop_request(exchange);
     if (exchange->answer_block)

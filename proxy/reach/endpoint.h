@@ -43,6 +43,12 @@ void endpoints_deinit(struct endpoints *table);
 /* A reference to the endpoint of this address, made if need be; NULL when out of memory. */
 struct endpoint *endpoints_find(struct endpoints *table, const struct address *address,
                                 const struct tls_config *tls) WARN_UNUSED;
+/* Another one; returns the same pointer. */
+static inline struct endpoint *endpoint_ref(struct endpoint *endpoint)
+{
+    endpoint->n_references++;
+    return endpoint;
+}
 /* Gives one back; the last one closes what is idle. Takes NULL. */
 void endpoint_unref(struct endpoint *endpoint);
 

@@ -9,43 +9,17 @@ static enum connect_result target_conclude(struct target *target, struct ticket 
 
 /* ---- life ---- */
 
-/* A reference to each endpoint, and what the choice needs to know if there are several. */
-static int target_take_endpoints(struct target *target, struct endpoints *table)
-{
-    const struct target_config *config = target->config;
-
-    target->endpoints = calloc(config->n_endpoints, sizeof(struct endpoint *));
-    target->items = config->n_endpoints > 1 ? calloc(config->n_endpoints, sizeof(*target->items)) : NULL;
-    if (!target->endpoints || (config->n_endpoints > 1 && !target->items))
-        return -ENOMEM;
-    for (size_t i = 0; i < config->n_endpoints; i++) {
-        struct endpoint *endpoint = endpoints_find(table, &config->endpoints[i].address, &config->tls);
-
-        if (!endpoint)
-            return -ENOMEM;
-        /* Where several share it, the one that was configured last has the say. */
-        pool_configure(&endpoint->pool, config->connections_idle, config->connections_idle_timeout_ms,
-                       config->connections_max_age_ms);
-        follow_every(&endpoint->follow, config->resolve_every_ms);
-        target->endpoints[target->n_endpoints++] = endpoint;
-        if (target->items)
-            target->items[i].weight = config->endpoints[i].weight;
-    }
-    return 0;
-}
-
 int target_init(struct target *target, const struct target_config *config, struct endpoints *table, bool first_come)
 {
     int r;
 
     *target = (struct target){.config = config, .loop = table->loop, .worker = table->worker};
     target->inbox = &table->commons->inboxes[table->worker];
-    target->random = instant_now().ns ^ (uintptr_t)target; /* so that workers do not draw alike */
     target->commons = commons_target(table->commons, config, first_come);
     if (!target->commons)
         return -ENOMEM;
     commons_join(target->commons, target->worker, &target->desk_link);
-    r = target_take_endpoints(target, table);
+    r = roster_init(&target->roster, config, table);
     if (r < 0)
         target_deinit(target);
     return r;
@@ -53,59 +27,21 @@ int target_init(struct target *target, const struct target_config *config, struc
 
 void target_deinit(struct target *target)
 {
-    for (size_t i = 0; i < target->n_endpoints; i++)
-        endpoint_unref(target->endpoints[i]);
     if (target->commons) {
         commons_leave(target->commons, target->worker, &target->desk_link);
         commons_target_unref(target->commons);
     }
-    free(target->items);
-    free(target->endpoints);
+    roster_deinit(&target->roster);
     target->commons = NULL;
-    target->items = NULL;
-    target->endpoints = NULL;
-    target->n_endpoints = 0;
 }
 
 uint32_t target_n_open(const struct target *target)
 {
     uint32_t n = places_n_held(&target->commons->places);
 
-    for (size_t i = 0; i < target->n_endpoints; i++)
-        n += site_n_idle(target->endpoints[i]->site);
+    for (size_t i = 0; i < target->roster.n; i++)
+        n += target->roster.endpoints[i] ? site_n_idle(target->roster.endpoints[i]->site) : 0;
     return n;
-}
-
-/* ---- the choice ---- */
-
-/* xorshift64 (Marsaglia, "Xorshift RNGs", 2003): even enough to spread load. */
-static uint64_t target_draw(struct target *target)
-{
-    uint64_t x = target->random | 1;
-
-    x ^= x << 13;
-    x ^= x >> 7;
-    x ^= x << 17;
-    return target->random = x;
-}
-
-static size_t target_choose_of_several(struct target *target, const struct ticket *ticket)
-{
-    for (size_t i = 0; i < target->n_endpoints; i++) {
-        const struct endpoint *endpoint = target->endpoints[i];
-
-        target->items[i].load = site_n_busy(endpoint->site) + endpoint->n_connecting;
-        target->items[i].out = ticket->tried >> i & 1;
-    }
-    return balance_choose(target->config->balance, target->items, target->n_endpoints, target_draw(target));
-}
-
-/* Where the ticket goes next; BALANCE_NOBODY when it has been everywhere. */
-static size_t target_choose(struct target *target, const struct ticket *ticket)
-{
-    if (target->n_endpoints > 1)
-        return target_choose_of_several(target, ticket);
-    return ticket->tried & 1 ? BALANCE_NOBODY : 0;
 }
 
 /* ---- tickets ---- */
@@ -183,10 +119,11 @@ static void ticket_on_timer(struct timer *timer)
 /* Closes idle connections of this worker as long as more are open than may be. */
 static void target_shed(struct target *target)
 {
-    for (size_t i = 0; i < target->n_endpoints; i++) {
-        struct pool *pool = &target->endpoints[i]->pool;
+    for (size_t i = 0; i < target->roster.n; i++) {
+        struct endpoint *endpoint = target->roster.endpoints[i];
+        struct pool *pool = endpoint ? &endpoint->pool : NULL;
 
-        while (pool->n_idle > 0 && target_n_open(target) > places_most(&target->commons->places))
+        while (pool && pool->n_idle > 0 && target_n_open(target) > places_most(&target->commons->places))
             pool_drop_oldest(pool);
     }
 }
@@ -222,12 +159,30 @@ static __attribute__((noinline)) enum connect_result target_connect(struct targe
     return *ret_connection ? CONNECT_DONE : CONNECT_FAILED;
 }
 
+/* This endpoint is next. */
+static void ticket_choose(struct ticket *ticket, struct target *target, size_t index)
+{
+    struct endpoint *endpoint = target->roster.endpoints[index];
+
+    if (ticket->held)
+        target_forget(ticket);
+    ticket->endpoint = endpoint;
+    ticket->index = index;
+    if (target->roster.n_names > 0)
+        ticket->held = endpoint_ref(endpoint);
+}
+
+void target_forget(struct ticket *ticket)
+{
+    endpoint_unref(ticket->held);
+    ticket->held = ticket->endpoint = NULL;
+}
+
 /* An idle connection to the endpoint, or one to be made. Settles a ticket that was queued. */
 static enum connect_result target_reach(struct target *target, struct ticket *ticket, size_t index,
                                         struct connection **ret_connection, struct failure *ret_failure)
 {
-    ticket->endpoint = target->endpoints[index];
-    ticket->index = index;
+    ticket_choose(ticket, target, index);
     follow_look(&ticket->endpoint->follow);
     if (!ticket->fresh && (*ret_connection = pool_take(&ticket->endpoint->pool))) {
         if (ticket->state != TICKET_IDLE)
@@ -251,12 +206,15 @@ static enum connect_result target_conclude(struct target *target, struct ticket 
 {
     enum connect_result result = *connection ? CONNECT_DONE : CONNECT_FAILED;
 
-    while (result == CONNECT_FAILED && target_may_go_on(target, failure)) {
+    while (result == CONNECT_FAILED) {
         size_t index;
 
+        roster_doubt(&target->roster, ticket->index);
+        if (!target_may_go_on(target, failure))
+            break;
         ticket_avoid(ticket);
-        index = target_choose(target, ticket);
-        if (index == BALANCE_NOBODY)
+        index = roster_choose(&target->roster, ticket->tried);
+        if (index == ROSTER_NOBODY)
             break;
         ticket->n_passed++;
         result = target_reach(target, ticket, index, connection, failure);
@@ -274,12 +232,11 @@ static __attribute__((noinline)) struct connection *target_take_own(struct targe
     const struct pool *pool = ticket->personal->connection->pool;
     struct connection *own = NULL;
 
-    for (size_t i = 0; i < target->n_endpoints; i++) {
-        if (pool != &target->endpoints[i]->pool)
+    for (size_t i = 0; i < target->roster.n; i++) {
+        if (!target->roster.endpoints[i] || pool != &target->roster.endpoints[i]->pool)
             continue;
         own = personal_take(ticket->personal);
-        ticket->endpoint = target->endpoints[i];
-        ticket->index = i;
+        ticket_choose(ticket, target, i);
         break;
     }
     if (!own)
@@ -302,10 +259,11 @@ static enum connect_result target_serve(struct target *target, struct ticket *ti
         (*ret_connection)->share = place_hand_on(&ticket->place);
         return CONNECT_DONE;
     }
-    index = target_choose(target, ticket);
-    if (index == BALANCE_NOBODY) {
+    roster_look(&target->roster);
+    index = roster_choose(&target->roster, ticket->tried);
+    if (index == ROSTER_NOBODY) {
         ticket->tried = 0;
-        index = target_choose(target, ticket);
+        index = roster_choose(&target->roster, 0);
     }
     *ret_connection = NULL;
     result = target_reach(target, ticket, index, ret_connection, &failure);

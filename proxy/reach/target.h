@@ -1,4 +1,4 @@
-/* A target in one worker: its endpoints, the choice among them, and those who ask for a connection.
+/* A target in one worker: whom it may ask (roster.h), and those who ask for a connection.
  *
  * How many connections there may be is counted for all workers (places.h): those that exchanges and tunnels hold or
  * wait for. Those that are idle belong to their endpoint; they count against connections.max, too, and give up their
@@ -9,20 +9,16 @@
 #include "config/snapshot.h"
 #include "proxy/base/list.h"
 #include "proxy/base/loop.h"
-#include "proxy/reach/balance.h"
 #include "proxy/reach/commons.h"
-#include "proxy/reach/endpoint.h"
+#include "proxy/reach/roster.h"
 
 struct target {
     const struct target_config *config; /* borrowed from the generation's snapshot */
     struct loop *loop;                  /* borrowed */
-    struct endpoint **endpoints;        /* owned; references; of each config->endpoints */
-    size_t n_endpoints;
-    struct balance_item *items;     /* owned; the same, as the choice sees them; NULL: there is one endpoint */
-    uint64_t random;                /* the state of its lots */
-    struct commons_target *commons; /* a reference */
-    struct inbox *inbox;            /* borrowed; the worker's */
-    struct list desk_link;          /* in the worker's desk of the commons */
+    struct roster roster;               /* its endpoints */
+    struct commons_target *commons;     /* a reference */
+    struct inbox *inbox;                /* borrowed; the worker's */
+    struct list desk_link;              /* in the worker's desk of the commons */
     size_t worker;
 };
 
@@ -50,6 +46,7 @@ struct ticket {
     uint64_t tried;            /* endpoints that it was not to be had from, by a bit for each */
     size_t index;              /* of the next in the target's */
     struct endpoint *endpoint; /* the one that was chosen last, or NULL; borrowed from the target */
+    struct endpoint *held;     /* the same, a reference: one that may leave before its user does; or NULL */
     struct attempt *attempt;   /* while CONNECTING, once connect_start has returned */
     /* Called once when the answer was not immediate. connection is the owner's now, or NULL and *failure says why. */
     void (*fn)(struct ticket *ticket, struct connection *connection, const struct failure *failure);
@@ -76,6 +73,8 @@ static inline void ticket_avoid(struct ticket *ticket)
 
 /* Withdraws a question; harmless when nothing is asked. */
 void target_withdraw(struct ticket *ticket);
+/* The endpoint that was chosen last is of no interest any more; nothing is asked, and no connection of it is held. */
+void target_forget(struct ticket *ticket);
 /* Gives a connection back; somebody who waits may get it at once. */
 void target_give(struct target *target, struct connection *connection, bool reusable);
 

@@ -110,6 +110,7 @@ static void tunnel_free(struct tunnel *tunnel)
         half_drop(&tunnel->pair, side);
     if (tunnel->pair.connection)
         target_give(tunnel->target, tunnel->pair.connection, false);
+    target_forget(&tunnel->ticket);
     loop_remove(&tunnel->source);
     tunnel_client_drop(&tunnel->client);
     list_remove(&tunnel->link);
@@ -336,6 +337,8 @@ int tunnel_join(struct tunnels *tunnels, struct tunnel_client *client, struct ta
         return -ENOMEM;
     }
     tunnel->most_idle_ms = most_idle_ms;
+    /* The record has its text. */
+    tunnel->ticket.endpoint = tunnel->ticket.held = endpoint_ref(endpoint_of(connection));
     tunnel_connected(tunnel, connection);
     r = half_keep(&tunnel->pair, TUNNEL_CLIENT, from_client);
     if (r == 0)

@@ -37,3 +37,7 @@ in_its_own_world() { # SCENARIO [SECONDS]
 @test "names: a target that has moved is found although its old place still answers" {
     in_its_own_world accepting
 }
+
+@test "names: with resolve.all each address is an endpoint, which comes and goes" {
+    in_its_own_world each-address
+}

@@ -212,6 +212,7 @@ void rig_pass_ms(struct rig *rig, unsigned ms)
 
     while (instant_before(instant_now(), end))
         rig_round(rig, 1);
+    rig_round(rig, 0); /* the loop knows that it has passed */
 }
 
 void rig_await_wake(struct rig *rig)

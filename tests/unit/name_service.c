@@ -12,20 +12,22 @@
 
 #include <cmocka.h>
 
-#define MOST 8
+#define MOST 128
 
 struct name_service name_service = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
 struct addresses *name_service_addresses(const char *text)
 {
-    struct addrinfo info[MOST] = {0};
-    union address_of address[MOST] = {0};
-    char copy[256], *rest = copy, *one;
+    static _Thread_local struct addrinfo info[MOST];
+    static _Thread_local union address_of address[MOST];
+    char copy[2048], *rest = copy, *one;
 
     snprintf(copy, sizeof(copy), "%s", text);
     for (size_t i = 0; i < MOST && (one = strsep(&rest, ",")); i++) {
         bool is_six = strchr(one, ':');
 
+        address[i] = (union address_of){.any.sa_family = AF_UNSPEC};
+        info[i] = (struct addrinfo){.ai_next = NULL};
         address[i].any.sa_family = is_six ? AF_INET6 : AF_INET;
         assert_int_equal(inet_pton(address[i].any.sa_family, one,
                                    is_six ? (void *)&address[i].six.sin6_addr : (void *)&address[i].four.sin_addr),

@@ -1,0 +1,56 @@
+/* Whom a target may ask: its endpoints in one worker, and the choice among them.
+ *
+ * What is configured has a place each, in its order. A host name whose addresses are to be endpoints of their own
+ * (resolve.all) has more: the first is the name itself, which is asked while no address is known, and when none of
+ * those that are known could be connected to; the others are its addresses, which come and go. Whoever uses one that
+ * has gone holds a reference to it. */
+#ifndef PORTHOLE_REACH_ROSTER_H
+#define PORTHOLE_REACH_ROSTER_H
+
+#include "config/snapshot.h"
+#include "proxy/reach/balance.h"
+#include "proxy/reach/endpoint.h"
+
+#define ROSTER_NOBODY BALANCE_NOBODY
+
+struct roster;
+
+/* The places of a name with its addresses. */
+struct roster_name {
+    struct follow follow;
+    struct roster *roster;
+    const struct endpoint_config *config; /* borrowed */
+    size_t first, n;                      /* the name's place, and how many there are with it */
+    bool is_known;                        /* some address is */
+};
+
+/* Embedded in its target, where it stays: it is called back. */
+struct roster {
+    const struct target_config *config; /* borrowed, like the next */
+    struct endpoints *table;
+    struct endpoint **endpoints; /* owned; references; NULL where a place is free */
+    struct balance_item *items;  /* owned; the same, as the choice sees them; NULL: there is one and always will be */
+    size_t n;
+    struct roster_name *names; /* owned; those of resolve.all */
+    size_t n_names;
+    uint64_t random; /* the state of its lots */
+};
+
+/* 0 or -ENOMEM; then there is nothing to undo. */
+int roster_init(struct roster *roster, const struct target_config *config, struct endpoints *table) WARN_UNUSED;
+/* Harmless twice, and when all is zero. */
+void roster_deinit(struct roster *roster);
+
+/* Somebody is about to choose: looks whether names lead elsewhere by now. */
+static inline void roster_look(struct roster *roster)
+{
+    for (size_t i = 0; i < roster->n_names; i++)
+        follow_look(&roster->names[i].follow);
+}
+
+/* Who is next, but for those that were `tried` (by a bit for each); ROSTER_NOBODY when there is no other. */
+size_t roster_choose(struct roster *roster, uint64_t tried);
+/* No connection could be made there. */
+void roster_doubt(struct roster *roster, size_t index);
+
+#endif
