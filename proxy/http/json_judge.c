@@ -298,6 +298,11 @@ bool json_judge(const struct json_rules *rules, struct text body, void *memory, 
                                .patterns = patterns,
                                .finding = ret_finding};
 
+    bool good;
+
     memset(found, 0, n_found * sizeof(*found));
-    return json_judge_reading(&judge, judge.where + rules->n_nodes) && json_judge_node(&judge, rules->nodes, 0);
+    pattern_memory_share(patterns, true);
+    good = json_judge_reading(&judge, judge.where + rules->n_nodes) && json_judge_node(&judge, rules->nodes, 0);
+    pattern_memory_share(patterns, false);
+    return good;
 }

@@ -12,11 +12,17 @@
 /* Of JIT: from the first to the last byte. */
 #define PATTERN_STACK_BYTES ((size_t)32 << 10)
 #define PATTERN_STACK_MOST_BYTES ((size_t)512 << 10)
+/* Of work, where it is measured: a step is a byte that the match has gone on or back by. */
+#define PATTERN_WORK_LIMIT UINT64_C(2000000)
+#define PATTERN_WORK_OF_MATCH 256u /* may cost as much more, and each byte of the text */
+#define PATTERN_WORK_OF_BYTE 16u
+#define PATTERN_WORK_OF_CALLOUT 8u
 /* More groups than anybody reads. */
 #define PATTERN_MOST_GROUPS 31u
 
 struct pattern {
     pcre2_code *code;
+    pcre2_code *measured; /* the same, with callouts in front of each item */
     char *text;
     uint32_t n_groups;
 };
@@ -25,6 +31,9 @@ struct pattern_memory {
     pcre2_match_data *data;
     pcre2_match_context *context;
     pcre2_jit_stack *stack;
+    bool shares;
+    uint64_t work, allowed; /* of those that are measured */
+    size_t at;              /* where the match was when it was last looked at */
 };
 
 static int pattern_refuse(struct pattern_error *error, size_t at, const char *message)
@@ -46,22 +55,30 @@ static int pattern_refuse_code(struct pattern_error *error, int code, size_t at)
     return pattern_refuse(error, at, (const char *)sentence);
 }
 
-static int pattern_compile_code(struct pattern *pattern, size_t length, struct pattern_error *error)
+static int pattern_compile_code(const char *text, uint32_t more, pcre2_code **ret_code, struct pattern_error *error)
 {
     const uint32_t options = PCRE2_ANCHORED | PCRE2_ENDANCHORED | PCRE2_DOLLAR_ENDONLY | PCRE2_UTF |
                              PCRE2_NEVER_BACKSLASH_C | PCRE2_DUPNAMES;
     PCRE2_SIZE at = 0;
     int code = 0;
 
-    pattern->code = pcre2_compile((PCRE2_SPTR)pattern->text, length, options, &code, &at, NULL);
-    if (!pattern->code)
+    *ret_code = pcre2_compile((PCRE2_SPTR)text, strlen(text), options | more, &code, &at, NULL);
+    if (!*ret_code)
         return pattern_refuse_code(error, code, at);
-    if (pcre2_pattern_info(pattern->code, PCRE2_INFO_CAPTURECOUNT, &pattern->n_groups) != 0 ||
-        pattern->n_groups > PATTERN_MOST_GROUPS)
-        return pattern_refuse(error, length, "more than 31 groups; write (?:...) where nobody needs what it caught");
     /* Without it (no memory may be made executable) the interpreter matches. */
-    (void)pcre2_jit_compile(pattern->code, PCRE2_JIT_COMPLETE);
+    (void)pcre2_jit_compile(*ret_code, PCRE2_JIT_COMPLETE);
     return 0;
+}
+
+static int pattern_compile_both(struct pattern *pattern, struct pattern_error *error)
+{
+    int r = pattern_compile_code(pattern->text, 0, &pattern->code, error);
+
+    if (r == 0 && (pcre2_pattern_info(pattern->code, PCRE2_INFO_CAPTURECOUNT, &pattern->n_groups) != 0 ||
+                   pattern->n_groups > PATTERN_MOST_GROUPS))
+        r = pattern_refuse(error, strlen(pattern->text),
+                           "more than 31 groups; write (?:...) where nobody needs what it caught");
+    return r < 0 ? r : pattern_compile_code(pattern->text, PCRE2_AUTO_CALLOUT, &pattern->measured, error);
 }
 
 int pattern_compile(const char *text, struct pattern **ret_pattern, struct pattern_error *ret_error)
@@ -76,7 +93,7 @@ int pattern_compile(const char *text, struct pattern **ret_pattern, struct patte
     if (!pattern)
         return -ENOMEM;
     pattern->text = strdup(text);
-    r = pattern->text ? pattern_compile_code(pattern, length, ret_error) : -ENOMEM;
+    r = pattern->text ? pattern_compile_both(pattern, ret_error) : -ENOMEM;
     if (r < 0)
         pattern_free(pattern);
     else
@@ -89,6 +106,7 @@ void pattern_free(struct pattern *pattern)
     if (!pattern)
         return;
     pcre2_code_free(pattern->code);
+    pcre2_code_free(pattern->measured);
     free(pattern->text);
     free(pattern);
 }
@@ -101,6 +119,18 @@ const char *pattern_text(const struct pattern *pattern)
 unsigned pattern_groups(const struct pattern *pattern)
 {
     return pattern->n_groups;
+}
+
+/* The limit of PCRE2 does not count how far a repeat of one character goes, so that two of them next to each other
+ * (".*a.*b") cost the square of the text. In front of each item of the pattern we are told where the match is. */
+static int pattern_on_callout(pcre2_callout_block *block, void *closure)
+{
+    struct pattern_memory *memory = closure;
+    size_t at = block->current_position;
+
+    memory->work += PATTERN_WORK_OF_CALLOUT + (at > memory->at ? at - memory->at : memory->at - at);
+    memory->at = at;
+    return memory->work > memory->allowed ? PCRE2_ERROR_CALLOUT : 0;
 }
 
 struct pattern_memory *pattern_memory_new(void)
@@ -118,6 +148,7 @@ struct pattern_memory *pattern_memory_new(void)
     pcre2_set_match_limit(memory->context, PATTERN_MATCH_LIMIT);
     pcre2_set_depth_limit(memory->context, PATTERN_DEPTH_LIMIT);
     pcre2_set_heap_limit(memory->context, PATTERN_HEAP_LIMIT_KIB);
+    pcre2_set_callout(memory->context, pattern_on_callout, memory);
     /* NULL where there is no JIT; with it, matching would otherwise have 32 KiB of the thread's stack. */
     memory->stack = pcre2_jit_stack_create(PATTERN_STACK_BYTES, PATTERN_STACK_MOST_BYTES, NULL);
     if (memory->stack)
@@ -136,11 +167,37 @@ void pattern_memory_free(struct pattern_memory *memory)
     free(memory);
 }
 
+static void pattern_memory_reset(struct pattern_memory *memory)
+{
+    memory->work = 0;
+    memory->allowed = PATTERN_WORK_LIMIT;
+}
+
+void pattern_memory_share(struct pattern_memory *memory, bool share)
+{
+    memory->shares = share;
+    pattern_memory_reset(memory);
+}
+
+/* Before a match whose work is measured. */
+static void pattern_memory_allow(struct pattern_memory *memory, size_t length)
+{
+    if (!memory->shares)
+        pattern_memory_reset(memory);
+    memory->allowed += PATTERN_WORK_OF_MATCH + PATTERN_WORK_OF_BYTE * (uint64_t)length;
+    memory->at = 0;
+}
+
 enum pattern_verdict pattern_match(const struct pattern *pattern, struct text text, struct pattern_memory *memory)
 {
+    bool measured = memory->shares || text.length > PATTERN_SHORT_BYTES;
     const char *data = text.length > 0 ? text.data : "";
-    int r = pcre2_match(pattern->code, (PCRE2_SPTR)data, text.length, 0, 0, memory->data, memory->context);
+    int r;
 
+    if (measured)
+        pattern_memory_allow(memory, text.length);
+    r = pcre2_match(measured ? pattern->measured : pattern->code, (PCRE2_SPTR)data, text.length, 0, 0, memory->data,
+                    memory->context);
     if (r == PCRE2_ERROR_NOMATCH)
         return PATTERN_DOES_NOT;
     return r > 0 ? PATTERN_FITS : PATTERN_UNDECIDED;

@@ -12,8 +12,11 @@
 #include "proxy/base/text.h"
 
 #define PATTERN_MOST_BYTES 4096
-/* How far a match may go before it is given up: about a millisecond. */
+/* How far a match may go before it is given up, as PCRE2 counts it: a repeat of one character costs it the same however
+ * far it goes. */
 #define PATTERN_MATCH_LIMIT 100000u
+/* Up to which length of a text that is enough, a few milliseconds at most; of longer ones the work is measured. */
+#define PATTERN_SHORT_BYTES 512u
 /* pattern_compile's sentence, terminated. */
 #define PATTERN_ERROR_BYTES 160
 
@@ -41,6 +44,11 @@ unsigned pattern_groups(const struct pattern *pattern);
 struct pattern_memory *pattern_memory_new(void) WARN_UNUSED;
 /* Takes NULL. */
 void pattern_memory_free(struct pattern_memory *memory);
+
+/* What matches may cost together. While they share, they are all measured, whatever the length of their texts, and
+ * given up when they have used up what is allowed for all of these: a few milliseconds, and some 20 more for each MiB.
+ */
+void pattern_memory_share(struct pattern_memory *memory, bool share);
 
 enum pattern_verdict {
     PATTERN_FITS,

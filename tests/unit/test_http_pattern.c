@@ -106,6 +106,74 @@ static void test_pattern_gives_up_at_a_limit(void **state)
     assert_int_equal(match("(?:a|(b))*", many), PATTERN_FITS);
 }
 
+/* PCRE2 itself does not count how far these go. */
+static void test_pattern_is_given_up_when_its_work_is_the_square(void **state)
+{
+    static const char *const patterns[] = {
+        "[a-z]*[a-z]*:x",      "a*a*b",       ".*a.*b",          "[^:]*[^;]*!", ".*.*;", "\\w+\\w+;", "a*?a*?b",
+        "(?:x|[a-z]*[a-z])*!", ".*?[a-z]*+!", "\\p{L}*\\p{L}*1",
+    };
+    char text[16384];
+
+    (void)state;
+    memset(text, 'a', sizeof(text));
+    /* Whatever character a pattern must have is there. */
+    memcpy(text + sizeof(text) - 20, "Z;Z:ZxZbZcZ!Z1Z;ZxZn", 20);
+    for (size_t i = 0; i < sizeof(patterns) / sizeof(patterns[0]); i++)
+        if (match(patterns[i], (struct text){text, sizeof(text)}) != PATTERN_UNDECIDED)
+            fail_msg("%s", patterns[i]);
+}
+
+/* Long texts are no hindrance by themselves. */
+static void test_pattern_fits_long_texts(void **state)
+{
+    static const char *const patterns[] = {".*",        "a+(?:!x)?",           "[^ ]*[!x]", ".*!.*",
+                                           "[a-z]*!?x", "(?:a{7}b?)*a{0,6}!x", "a.*(?:x|y)"};
+    size_t length = (size_t)1 << 20;
+    char *text = malloc(length);
+
+    (void)state;
+    assert_non_null(text);
+    memset(text, 'a', length);
+    memcpy(text + length - 2, "!x", 2);
+    for (size_t i = 0; i < sizeof(patterns) / sizeof(patterns[0]); i++) {
+        /* The one with a group that repeats has limits of its own. */
+        size_t from = strchr(patterns[i], '{') ? length - 16384 : 0;
+
+        if (match(patterns[i], (struct text){text + from, length - from}) != PATTERN_FITS)
+            fail_msg("%s", patterns[i]);
+    }
+    free(text);
+}
+
+static void test_pattern_shares_what_matches_may_cost(void **state)
+{
+    struct pattern *pattern = compiled(".*foo.*bar.*");
+    struct pattern_memory *memory = pattern_memory_new();
+    char text[400] = "foo bar ";
+    struct text many = {text, sizeof(text)};
+    unsigned n = 0;
+
+    (void)state;
+    assert_non_null(memory);
+    for (size_t i = 8; i + 3 <= sizeof(text); i += 3)
+        memcpy(text + i, "foo", 3);
+    text[sizeof(text) - 1] = text[sizeof(text) - 2] = '.';
+    for (int i = 0; i < 2000; i++)
+        assert_int_equal(pattern_match(pattern, many, memory), PATTERN_FITS);
+    pattern_memory_share(memory, true);
+    while (n < 2000 && pattern_match(pattern, many, memory) == PATTERN_FITS)
+        n++;
+    assert_in_range(n, 1, 100);
+    pattern_memory_share(memory, true);
+    assert_int_equal(pattern_match(pattern, many, memory), PATTERN_FITS);
+    pattern_memory_share(memory, false);
+    for (int i = 0; i < 2000; i++)
+        assert_int_equal(pattern_match(pattern, many, memory), PATTERN_FITS);
+    pattern_memory_free(memory);
+    pattern_free(pattern);
+}
+
 static void test_pattern_tells_what_groups_caught(void **state)
 {
     struct pattern *pattern = compiled("/(a+)/(b)?(c*)");
@@ -168,6 +236,9 @@ int main(void)
         cmocka_unit_test(test_pattern_takes_no_text_for_an_empty_one),
         cmocka_unit_test(test_pattern_does_not_judge_what_is_no_utf8),
         cmocka_unit_test(test_pattern_gives_up_at_a_limit),
+        cmocka_unit_test(test_pattern_is_given_up_when_its_work_is_the_square),
+        cmocka_unit_test(test_pattern_fits_long_texts),
+        cmocka_unit_test(test_pattern_shares_what_matches_may_cost),
         cmocka_unit_test(test_pattern_tells_what_groups_caught),
         cmocka_unit_test(test_pattern_says_what_is_wrong),
     };

@@ -376,6 +376,31 @@ static void test_json_judge_patterns(void **state)
     pattern_free(pattern);
 }
 
+/* Each string fits, at a cost. */
+static void test_json_judge_patterns_have_a_limit_together(void **state)
+{
+    static const char costly[] =
+        "\"foo bar foofoofoofoofoofoofoofoofoofoofoofoofoofoofoofoofoofoofoofoofoofoofoofoo\",";
+    struct pattern *pattern = compiled(".*foo.*bar.*");
+    const struct json_rule rule = RULE("/*", JSON_RULE_REGEX, .regex = pattern);
+    struct json_finding finding;
+    size_t n = 4000, length = sizeof(costly) - 1;
+    char *text = malloc(1 + n * length);
+
+    (void)state;
+    assert_non_null(text);
+    text[0] = '[';
+    for (size_t i = 0; i < n; i++)
+        memcpy(text + 1 + i * length, costly, length);
+    text[20 * length] = text[n * length] = ']';
+    assert_null(judge(&rule, 1, (struct text){text, 20 * length + 1}, &finding));
+    text[20 * length] = ',';
+    assert_string_equal(judge(&rule, 1, (struct text){text, n * length + 1}, &finding),
+                        "cannot be judged: the pattern was given up at its limit");
+    free(text);
+    pattern_free(pattern);
+}
+
 static void test_json_judge_strings_too_long_are_refused(void **state)
 {
     static char body[2 * JSON_RULE_STRING_MOST_BYTES];
@@ -458,6 +483,7 @@ int main(void)
         cmocka_unit_test(test_json_judge_objects_in_arrays),
         cmocka_unit_test(test_json_judge_keys_and_what_is_absent),
         cmocka_unit_test(test_json_judge_patterns),
+        cmocka_unit_test(test_json_judge_patterns_have_a_limit_together),
         cmocka_unit_test(test_json_judge_strings_too_long_are_refused),
         cmocka_unit_test(test_json_judge_many_keys_are_told_apart),
         cmocka_unit_test(test_json_rules_that_contradict_are_refused),
