@@ -82,6 +82,8 @@ static int key_set_default(const struct key *key, void *section)
         *(uint32_t *)field = OWNER_UNCHANGED;
         return 0;
     case STORED_SWITCH:
+        *(bool *)field = strcmp(key->fallback, "true") == 0;
+        return keys_set_defaults(key->keys, section);
     case STORED_SECTION:
         return keys_set_defaults(key->keys, section);
     default:

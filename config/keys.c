@@ -516,6 +516,15 @@ static const char *const keys_balance_words[] = {
     NULL,
 };
 
+static const struct key keys_eject[] = {
+    KEY_LIMIT("failures", COUNT, EJECT_FAILURES, struct target_config, eject.failures),
+    KEY_LIMIT("for", DURATION, EJECT_FOR, struct target_config, eject.for_ms),
+    KEY_LIMIT("most", FRACTION, EJECT_MOST, struct target_config, eject.most),
+    KEY("server_errors", BOOL, struct target_config, eject.server_errors, .fallback = "false",
+        .sentence = "whether an answer with a status of 500 to 599 is a failure, too"),
+    KEYS_END,
+};
+
 const struct key keys_target[] = {
     KEY_ELEMENTS("endpoints", ENDPOINTS, struct target_config, endpoints, n_endpoints, keys_endpoint, .required = true,
                  .sentence = "where it can be reached: addresses, or objects with an address and a weight"),
@@ -529,7 +538,8 @@ const struct key keys_target[] = {
     KEY_INNER("tls", keys_tls, .scope = &keys_scope_tls, .sentence = "for https endpoints only"),
     KEY_LATER_ROW("hold"),
     KEY_LATER_ROW("health"),
-    KEY_LATER_ROW("eject"),
+    KEY("eject", SWITCH, struct target_config, ejects, .keys = keys_eject, .fallback = "true",
+        .sentence = "whether an endpoint that fails again and again is left out for a time, where there are several"),
     KEYS_END,
 };
 

@@ -47,6 +47,14 @@ struct target_times {
     uint64_t tunnel_ms;   /* between two pieces through a tunnel, either way */
 };
 
+/* When an endpoint is left out for a time, of several. */
+struct eject_config {
+    uint32_t failures;  /* in a row */
+    uint64_t for_ms;    /* the first time */
+    uint32_t most;      /* of all endpoints at once, in thousandths */
+    bool server_errors; /* an answer with 500 to 599 is a failure */
+};
+
 /* One of a target's addresses. */
 struct endpoint_config {
     struct address address;
@@ -91,6 +99,8 @@ struct target_config {
     uint64_t resolve_every_ms; /* how old may be what is known of a host name */
     bool resolve_all;          /* each of its addresses is an endpoint */
     struct tls_config tls;
+    bool ejects;
+    struct eject_config eject;
 };
 
 /* What becomes of paths that could mean another one to the target. */

@@ -52,6 +52,7 @@ static struct commons_target *commons_target_new(struct commons *commons, const 
     }
     target->commons = commons;
     places_init(&target->places, commons->n_workers > 1);
+    standings_init(&target->standings, target->name);
     for (size_t i = 0; i < commons->n_workers; i++) {
         list_init(&target->desks[i].link);
         list_init(&target->desks[i].targets);
@@ -71,6 +72,7 @@ struct commons_target *commons_target(struct commons *commons, const struct targ
     if (target) {
         target->n_references++;
         places_configure(&target->places, config->connections_max, config->connections_queue, first_come);
+        standings_configure(&target->standings, config->ejects, &config->eject);
     }
     pthread_mutex_unlock(&commons->lock);
     return target;
@@ -82,6 +84,7 @@ static void commons_target_free(struct commons_target *target)
     for (size_t i = 0; i < target->commons->n_workers; i++)
         assert(list_empty(&target->desks[i].targets));
     places_deinit(&target->places);
+    standings_deinit(&target->standings);
     free(target->desks);
     free(target->name);
     free(target);

@@ -1,7 +1,7 @@
 /* The commons: what all workers share of targets and endpoints. One for the process.
  *
  *   commons            what there is, by name; changed with a lock held, when generations come and go
- *     commons_target   one target: its places, its budget of retries
+ *     commons_target   one target: its places, its budget of retries, and how its endpoints do
  *       commons_desk   one worker's part: the struct targets of its generations
  *     site             one endpoint: how much each worker has open
  *
@@ -20,6 +20,7 @@
 #include "proxy/reach/inbox.h"
 #include "proxy/reach/places.h"
 #include "proxy/reach/retry.h"
+#include "proxy/reach/standing.h"
 
 struct commons {
     size_t n_workers;
@@ -41,6 +42,7 @@ struct commons_target {
     unsigned n_references;
     struct places places;
     struct retry_budget budget;
+    struct standings standings; /* of its endpoints, where there are several or they are checked */
     struct commons_desk *desks; /* owned; by worker */
 };
 

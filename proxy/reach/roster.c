@@ -52,6 +52,16 @@ static struct endpoint *roster_find(struct roster_name *name, const char *text)
     return endpoint;
 }
 
+/* Where another endpoint may be better it matters how each does. One of which that is not known, for want of memory, is
+ * taken for a good one. */
+static void roster_ask_about(struct roster *roster, size_t index, uint32_t weight)
+{
+    const struct endpoint *endpoint = roster->endpoints[index];
+
+    if (roster->standings)
+        roster->standings[index] = standing_find(roster->all, endpoint->canonical, endpoint->address.text, weight > 0);
+}
+
 static bool roster_has(const struct addresses *known, const char *text)
 {
     char one[INET6_ADDRSTRLEN];
@@ -64,6 +74,9 @@ static bool roster_has(const struct addresses *known, const char *text)
 
 static void roster_dismiss(struct roster *roster, size_t index)
 {
+    standing_unref(roster_standing(roster, index));
+    if (roster->standings)
+        roster->standings[index] = NULL;
     endpoint_unref(roster->endpoints[index]);
     roster->endpoints[index] = NULL;
 }
@@ -82,8 +95,10 @@ static void roster_admit(struct roster_name *name, const char *text)
             return;
     }
     endpoint = place == ROSTER_NOBODY ? NULL : roster_find(name, text);
-    if (endpoint)
-        roster_seat(roster, place, endpoint, name->config->weight);
+    if (!endpoint)
+        return;
+    roster_seat(roster, place, endpoint, name->config->weight);
+    roster_ask_about(roster, place, name->config->weight);
 }
 
 static void roster_on_moved(struct follow *follow)
@@ -124,7 +139,9 @@ static int roster_make_places(struct roster *roster)
     roster->endpoints = calloc(roster->n, sizeof(struct endpoint *));
     roster->items = roster->n > 1 ? calloc(roster->n, sizeof(*roster->items)) : NULL;
     roster->names = n_names > 0 ? calloc(n_names, sizeof(*roster->names)) : NULL;
-    if (!roster->endpoints || (roster->n > 1 && !roster->items) || (n_names > 0 && !roster->names))
+    roster->standings = roster->n > 1 && config->ejects ? calloc(roster->n, sizeof(struct standing *)) : NULL;
+    if (!roster->endpoints || (roster->n > 1 && !roster->items) ||
+        (roster->n > 1 && config->ejects && !roster->standings) || (n_names > 0 && !roster->names))
         return -ENOMEM;
     roster->n_names = n_names;
     return 0;
@@ -151,8 +168,10 @@ static int roster_fill(struct roster *roster)
         if (!endpoint)
             return -ENOMEM;
         roster_seat(roster, place, endpoint, one->weight);
-        if (!roster_spreads(config, one))
+        if (!roster_spreads(config, one)) {
+            roster_ask_about(roster, place, one->weight);
             continue;
+        }
         assert(n_names < roster->n_names);
         roster_spread(&roster->names[n_names++], roster, one, place, 1 + n_more);
         place += n_more;
@@ -163,11 +182,12 @@ static int roster_fill(struct roster *roster)
     return 0;
 }
 
-int roster_init(struct roster *roster, const struct target_config *config, struct endpoints *table)
+int roster_init(struct roster *roster, const struct target_config *config, struct endpoints *table,
+                struct standings *standings)
 {
     int r;
 
-    *roster = (struct roster){.config = config, .table = table};
+    *roster = (struct roster){.config = config, .table = table, .all = standings};
     roster->random = instant_now().ns ^ (uintptr_t)roster; /* so that workers do not draw alike */
     r = roster_make_places(roster);
     if (r == 0)
@@ -182,7 +202,8 @@ void roster_deinit(struct roster *roster)
     for (size_t i = 0; i < roster->n_names; i++)
         follow_deinit(&roster->names[i].follow);
     for (size_t i = 0; roster->endpoints && i < roster->n; i++)
-        endpoint_unref(roster->endpoints[i]);
+        roster_dismiss(roster, i);
+    free(roster->standings);
     free(roster->names);
     free(roster->items);
     free(roster->endpoints);
@@ -207,6 +228,31 @@ static size_t roster_balance(struct roster *roster)
     return balance_choose(roster->config->balance, roster->items, roster->n, roster_draw(roster));
 }
 
+/* While some endpoints are out: those that are good first, the others for want of better ones. */
+static __attribute__((noinline)) size_t roster_choose_by_standing(struct roster *roster)
+{
+    struct instant now = loop_now(roster->table->loop);
+    int worst = STANDING_GOOD;
+    uint64_t never = 0;
+
+    for (size_t i = 0; i < roster->n; i++)
+        never |= (uint64_t)roster->items[i].out << i;
+    while (worst < N_STANDING_RANKS) {
+        size_t index;
+
+        for (size_t i = 0; i < roster->n; i++)
+            roster->items[i].out =
+                (never >> i & 1) || (roster->standings[i] && (int)standing_rank(roster->standings[i], now) > worst);
+        index = roster_balance(roster);
+        if (index == ROSTER_NOBODY)
+            worst++;
+        else if (worst > STANDING_GOOD || !roster->standings[index] || standing_claim(roster->standings[index], now))
+            return index;
+        /* Else somebody else has become its probe in this moment, and it is not a good one now. */
+    }
+    return ROSTER_NOBODY;
+}
+
 static size_t roster_choose_of_several(struct roster *roster, uint64_t tried)
 {
     size_t index;
@@ -220,7 +266,8 @@ static size_t roster_choose_of_several(struct roster *roster, uint64_t tried)
     }
     for (size_t i = 0; i < roster->n_names; i++)
         roster->items[roster->names[i].first].out |= roster->names[i].is_known;
-    index = roster_balance(roster);
+    index = roster->standings && !standings_are_good(roster->all) ? roster_choose_by_standing(roster)
+                                                                  : roster_balance(roster);
     if (index != ROSTER_NOBODY || roster->n_names == 0)
         return index;
     for (size_t i = 0; i < roster->n_names; i++)

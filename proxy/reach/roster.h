@@ -10,6 +10,7 @@
 #include "config/snapshot.h"
 #include "proxy/reach/balance.h"
 #include "proxy/reach/endpoint.h"
+#include "proxy/reach/standing.h"
 
 #define ROSTER_NOBODY BALANCE_NOBODY
 
@@ -30,14 +31,17 @@ struct roster {
     struct endpoints *table;
     struct endpoint **endpoints; /* owned; references; NULL where a place is free */
     struct balance_item *items;  /* owned; the same, as the choice sees them; NULL: there is one and always will be */
+    struct standings *all;       /* borrowed; of all workers; NULL: nobody asks how endpoints do */
+    struct standing **standings; /* owned; references; by endpoint, NULL where it is of no interest; NULL as `all` */
     size_t n;
     struct roster_name *names; /* owned; those of resolve.all */
     size_t n_names;
     uint64_t random; /* the state of its lots */
 };
 
-/* 0 or -ENOMEM; then there is nothing to undo. */
-int roster_init(struct roster *roster, const struct target_config *config, struct endpoints *table) WARN_UNUSED;
+/* 0 or -ENOMEM; then there is nothing to undo. The standings are the target's. */
+int roster_init(struct roster *roster, const struct target_config *config, struct endpoints *table,
+                struct standings *standings) WARN_UNUSED;
 /* Harmless twice, and when all is zero. */
 void roster_deinit(struct roster *roster);
 
@@ -50,6 +54,11 @@ static inline void roster_look(struct roster *roster)
 
 /* Who is next, but for those that were `tried` (by a bit for each); ROSTER_NOBODY when there is no other. */
 size_t roster_choose(struct roster *roster, uint64_t tried);
+/* How the endpoint does; NULL: nobody asks. */
+static inline struct standing *roster_standing(const struct roster *roster, size_t index)
+{
+    return roster->standings ? roster->standings[index] : NULL;
+}
 /* No connection could be made there. */
 void roster_doubt(struct roster *roster, size_t index);
 

@@ -19,7 +19,7 @@ int target_init(struct target *target, const struct target_config *config, struc
     if (!target->commons)
         return -ENOMEM;
     commons_join(target->commons, target->worker, &target->desk_link);
-    r = roster_init(&target->roster, config, table);
+    r = roster_init(&target->roster, config, table, &target->commons->standings);
     if (r < 0)
         target_deinit(target);
     return r;
@@ -27,11 +27,11 @@ int target_init(struct target *target, const struct target_config *config, struc
 
 void target_deinit(struct target *target)
 {
+    roster_deinit(&target->roster);
     if (target->commons) {
         commons_leave(target->commons, target->worker, &target->desk_link);
         commons_target_unref(target->commons);
     }
-    roster_deinit(&target->roster);
     target->commons = NULL;
 }
 
@@ -71,6 +71,17 @@ static void ticket_settle(struct ticket *ticket)
     ticket->attempt = NULL;
 }
 
+/* There was no connection to be had; for a stream, that there is one is all that is heard of an endpoint. */
+static void ticket_tell_failure(const struct ticket *ticket, const struct failure *failure)
+{
+    const struct outcome_info *outcome = outcome_info(failure->outcome);
+    const char *why = failure_reason(failure);
+
+    if (ticket->standing && outcome->fault == FAULT_TARGET)
+        standing_fail(ticket->standing, STANDING_BY_CONNECT, why ? why : outcome->sentence, ticket->chosen,
+                      loop_now(ticket->endpoint->table->loop));
+}
+
 /* The attempt is over, well or badly: turns a channel into a connection. The ticket is settled. */
 static struct connection *ticket_adopt(struct ticket *ticket, struct channel *channel, struct failure *ret_failure)
 {
@@ -83,6 +94,8 @@ static struct connection *ticket_adopt(struct ticket *ticket, struct channel *ch
         connection = pool_adopt(&ticket->endpoint->pool, channel);
         if (!connection)
             failure_set(ret_failure, OUTCOME_INTERNAL, ENOMEM, NULL);
+    } else {
+        ticket_tell_failure(ticket, ret_failure);
     }
     return connection;
 }
@@ -168,14 +181,21 @@ static void ticket_choose(struct ticket *ticket, struct target *target, size_t i
         target_forget(ticket);
     ticket->endpoint = endpoint;
     ticket->index = index;
-    if (target->roster.n_names > 0)
+    ticket->standing = roster_standing(&target->roster, index);
+    ticket->chosen = loop_now(target->loop);
+    if (target->roster.n_names > 0) {
         ticket->held = endpoint_ref(endpoint);
+        standing_ref(ticket->standing);
+    }
 }
 
 void target_forget(struct ticket *ticket)
 {
+    if (ticket->held)
+        standing_unref(ticket->standing);
     endpoint_unref(ticket->held);
     ticket->held = ticket->endpoint = NULL;
+    ticket->standing = NULL;
 }
 
 /* An idle connection to the endpoint, or one to be made. Settles a ticket that was queued. */

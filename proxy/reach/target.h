@@ -47,6 +47,8 @@ struct ticket {
     size_t index;              /* of the next in the target's */
     struct endpoint *endpoint; /* the one that was chosen last, or NULL; borrowed from the target */
     struct endpoint *held;     /* the same, a reference: one that may leave before its user does; or NULL */
+    struct standing *standing; /* of that endpoint, or NULL; a reference where that is held, else borrowed */
+    struct instant chosen;     /* since when it is that one; with a standing */
     struct attempt *attempt;   /* while CONNECTING, once connect_start has returned */
     /* Called once when the answer was not immediate. connection is the owner's now, or NULL and *failure says why. */
     void (*fn)(struct ticket *ticket, struct connection *connection, const struct failure *failure);

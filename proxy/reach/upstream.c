@@ -68,6 +68,26 @@ static void upstream_drop_connection(struct upstream *upstream, bool reusable)
     target_give(upstream->target, connection, reusable);
 }
 
+/* How the endpoint does, which is nobody's business unless there are others. That there was no connection is told by
+ * the target. */
+static void upstream_tell_failure(const struct upstream *upstream, enum standing_cause cause, const char *why)
+{
+    if (upstream->ticket.standing)
+        standing_fail(upstream->ticket.standing, cause, why, upstream->connected, loop_now(upstream->loop));
+}
+
+static void upstream_tell_answer(const struct upstream *upstream)
+{
+    struct standing *standing = upstream->ticket.standing;
+
+    if (!standing)
+        return;
+    if (upstream->response_half.response.status >= 500 && upstream->target->config->eject.server_errors)
+        upstream_tell_failure(upstream, STANDING_BY_STATUS, "answers with 500 to 599");
+    else
+        standing_succeed(standing, upstream->connected, loop_now(upstream->loop));
+}
+
 /* Ends both halves after a failure: the first one counts. */
 static void upstream_give_up(struct upstream *upstream)
 {
@@ -88,6 +108,8 @@ static void upstream_on_timer(struct timer *timer)
 {
     struct upstream *upstream = CONTAINER_OF(timer, struct upstream, timer);
 
+    if (upstream->response_half.state != RESPONSE_HALF_BODY)
+        upstream_tell_failure(upstream, STANDING_BY_SILENCE, outcome_info(OUTCOME_RESPONSE_TIMEOUT)->sentence);
     if (upstream->response_half.state == RESPONSE_HALF_BODY)
         upstream_fail(upstream, OUTCOME_TARGET_STALLED, 0, NULL);
     else if (!upstream_asks_again(upstream, RETRY_504, false))
@@ -205,9 +227,14 @@ static void upstream_lost(struct upstream *upstream, int error_number)
     enum outcome outcome = error_number == 0 || error_number == EPIPE ? OUTCOME_TARGET_CLOSED : OUTCOME_TARGET_RESET;
 
     if (retry_is_wanted(upstream->retries, RETRY_REUSED) && upstream->n_retries < upstream->retries->attempts &&
-        upstream_is_unheard(upstream, error_number))
+        upstream_is_unheard(upstream, error_number)) {
+        if (upstream->ticket.standing)
+            standing_unclaim(upstream->ticket.standing);
         upstream_once_more(upstream, true, false);
-    else if (!upstream_asks_again(upstream, retry_cause_of_outcome(outcome), false))
+        return;
+    }
+    upstream_tell_failure(upstream, STANDING_BY_SILENCE, outcome_info(outcome)->sentence);
+    if (!upstream_asks_again(upstream, retry_cause_of_outcome(outcome), false))
         upstream_fail(upstream, outcome, error_number, channel_reason(&upstream->connection->channel));
 }
 
@@ -237,6 +264,16 @@ static void upstream_answered(struct upstream *upstream)
         upstream_await_body(upstream);
 }
 
+/* What came is no answer. True when another try has begun. */
+static bool upstream_goes_elsewhere(struct upstream *upstream)
+{
+    const struct outcome_info *outcome = outcome_info(upstream->failure.outcome);
+
+    if (outcome->fault == FAULT_TARGET)
+        upstream_tell_failure(upstream, STANDING_BY_SILENCE, outcome->sentence);
+    return upstream_asks_again(upstream, retry_cause_of_outcome(upstream->failure.outcome), false);
+}
+
 static void upstream_receive_head(struct upstream *upstream)
 {
     struct response_half *half = &upstream->response_half;
@@ -251,6 +288,7 @@ static void upstream_receive_head(struct upstream *upstream)
             return;
     }
     if (result == HALF_DONE) {
+        upstream_tell_answer(upstream);
         if (!upstream_passes_over(upstream))
             upstream_answered(upstream);
     } else if (result == HALF_LOST) {
@@ -258,7 +296,7 @@ static void upstream_receive_head(struct upstream *upstream)
     } else if (result == HALF_FAILED) {
         if (half->state == RESPONSE_HALF_BODY)
             upstream->answered = loop_now(upstream->loop);
-        else if (upstream_asks_again(upstream, retry_cause_of_outcome(upstream->failure.outcome), false))
+        else if (upstream_goes_elsewhere(upstream))
             return;
         upstream_give_up(upstream);
     }

@@ -357,6 +357,8 @@ static void tunnel_on_ticket(struct ticket *ticket, struct connection *connectio
     struct tunnel *tunnel = CONTAINER_OF(ticket, struct tunnel, ticket);
 
     if (connection) {
+        if (tunnel->ticket.standing)
+            standing_succeed(tunnel->ticket.standing, tunnel->ticket.chosen, loop_now(tunnel->tunnels->loop));
         tunnel->record.connect_us = (int64_t)instant_elapsed_us(tunnel->record.begun, loop_now(tunnel->tunnels->loop));
         tunnel_connected(tunnel, connection);
         return;

@@ -42,7 +42,7 @@ ask_often() { # N
 }
 
 @test "targets: failover asks the first that can be connected to" {
-    configure_target "\"balance\": \"failover\", \"endpoints\": [ $(endpoint a), $(endpoint b), $(endpoint c) ]"
+    configure_target "\"balance\": \"failover\", \"eject\": false, \"endpoints\": [ $(endpoint a), $(endpoint b), $(endpoint c) ]"
     start_endpoint b
     start_endpoint c
     start_porthole run

@@ -42,7 +42,7 @@ static void bench_open(struct bench *bench, struct rig *rig, bool all)
     bench->config.connections_idle = 8;
     bench->config.connections_idle_timeout_ms = RIG_PATIENCE_MS;
     bench->config.connections_max_age_ms = RIG_PATIENCE_MS;
-    assert_int_equal(roster_init(&bench->roster, &bench->config, &rig->endpoints), 0);
+    assert_int_equal(roster_init(&bench->roster, &bench->config, &rig->endpoints, NULL), 0);
 }
 
 /* Who is chosen in n turns, none of which has failed: "a b a". */
