@@ -490,6 +490,8 @@ static const struct key keys_target_retries[] = {
     KEYS_END,
 };
 
+static const char *const keys_tls_versions[] = {[TLS_VERSION_1_2] = "1.2", [TLS_VERSION_1_3] = "1.3", NULL};
+
 static const struct key keys_tls[] = {
     KEY("ca", FILE, struct target_config, tls.ca,
         .sentence = "certificates of the authorities that are trusted; default: the system's"),
@@ -497,6 +499,8 @@ static const struct key keys_tls[] = {
     KEY("key", FILE, struct target_config, tls.key, .sentence = "the private key of cert"),
     KEY("server_name", HOST_NAME, struct target_config, tls.server_name,
         .sentence = "the name that the certificate must be for; default: the endpoint's host"),
+    KEY("min_version", WORD, struct target_config, tls.min_version, .words = keys_tls_versions, .fallback = "1.2",
+        .sentence = "the oldest version of TLS that is spoken"),
     KEY("verify", BOOL, struct target_config, tls.verify, .fallback = "true",
         .sentence = "false accepts every certificate"),
     KEYS_END,

@@ -34,10 +34,13 @@ struct peer_rule {
     gid_t gid; /* matches the peer's primary or any supplementary group */
 };
 
+enum tls_version { TLS_VERSION_1_2, TLS_VERSION_1_3 };
+
 /* Whom an https endpoint is taken for, and what we show it. */
 struct tls_config {
     char *ca, *cert, *key, *server_name; /* NULL when not given */
     bool verify;
+    enum tls_version min_version;
 };
 
 /* How long a target may take. */

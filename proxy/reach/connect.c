@@ -18,6 +18,7 @@
 
 #define BACKOFF_FIRST_MS 2
 #define BACKOFF_MOST_MS 100
+#define MOST_UNREAD 5    /* 62 ms */
 #define OVERSLEPT_MS 250 /* later than this a deadline is not noticed by a process that runs */
 
 const struct state_machine attempt_machine = {
@@ -52,7 +53,8 @@ struct attempt {
     struct timer backoff;        /* armed while BACKING_OFF */
     struct instant deadline;
     uint64_t timeout_ms;
-    bool overslept; /* the deadline was put off, which happens once */
+    unsigned n_unread; /* times that the files of its certificate could not be used */
+    bool overslept;    /* the deadline was put off, which happens once */
     uint64_t backoff_ms;
     struct channel channel; /* OVER: the connection, or closed and `failure` says why */
     struct failure failure;
@@ -261,6 +263,13 @@ static bool attempt_puts_off(struct attempt *attempt, CURLcode code)
     return true;
 }
 
+/* Files of a certificate that are replaced one after the other, or written in place, do not fit for a moment. They are
+ * read before a byte is sent. */
+static bool attempt_reads_again(struct attempt *attempt, CURLcode code)
+{
+    return (code == CURLE_SSL_CERTPROBLEM || code == CURLE_SSL_CACERT_BADFILE) && attempt->n_unread++ < MOST_UNREAD;
+}
+
 /* Whether another try may succeed: the backlog may be shorter, a descriptor may be free that an idle connection had. */
 static bool attempt_may_wait(struct attempt *attempt, CURLcode code, int error_number)
 {
@@ -268,7 +277,7 @@ static bool attempt_may_wait(struct attempt *attempt, CURLcode code, int error_n
         return true;
     if (!instant_before(loop_now(attempt->loop), attempt->deadline))
         return false;
-    return error_number == EAGAIN ||
+    return error_number == EAGAIN || attempt_reads_again(attempt, code) ||
            ((error_number == EMFILE || error_number == ENFILE) && connector_make_room(attempt->connector));
 }
 
@@ -413,6 +422,7 @@ static struct attempt *attempt_new(struct connector *connector, const struct des
     attempt->deadline = instant_add_ms(loop_now(attempt->loop), timeout_ms);
     attempt->timeout_ms = timeout_ms;
     attempt->overslept = false;
+    attempt->n_unread = 0;
     attempt->backoff_ms = BACKOFF_FIRST_MS;
     attempt->channel = (struct channel)CHANNEL_INIT;
     connect_socket_init(&attempt->socket, to->address);

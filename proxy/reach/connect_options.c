@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "proxy/reach/connect_socket.h"
+#include "proxy/reach/trust.h"
 
 /* How long one family of addresses has before the other one is tried beside it (RFC 8305 5 recommends 250 ms, libcurl
  * takes 200). */
@@ -34,13 +35,23 @@ static void connect_options_set_address(void *easy, const struct address *addres
 
 static void connect_options_set_tls(void *easy, const struct tls_config *tls)
 {
+    static const long versions[] = {
+        [TLS_VERSION_1_2] = CURL_SSLVERSION_TLSv1_2, [TLS_VERSION_1_3] = CURL_SSLVERSION_TLSv1_3};
+    const char *ca = trust_ca_file(tls), *directory = trust_ca_directory(tls);
+
     curl_easy_setopt(easy, CURLOPT_SSL_ENABLE_ALPN, 0L);
     curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, tls->verify ? 1L : 0L);
     curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, tls->verify ? 2L : 0L);
-    if (tls->ca) {
-        curl_easy_setopt(easy, CURLOPT_CAINFO, tls->ca);
+    curl_easy_setopt(easy, CURLOPT_SSLVERSION, versions[tls->min_version]);
+    if (tls->ca)
         curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
-    }
+    if (ca)
+        curl_easy_setopt(easy, CURLOPT_CAINFO, ca);
+    if (directory)
+        curl_easy_setopt(easy, CURLOPT_CAPATH, directory);
+    /* What was read once says nothing of what is believed now; and who resumes a session does not look at all. */
+    curl_easy_setopt(easy, CURLOPT_CA_CACHE_TIMEOUT, 0L);
+    curl_easy_setopt(easy, CURLOPT_SSL_SESSIONID_CACHE, 0L);
     if (tls->cert)
         curl_easy_setopt(easy, CURLOPT_SSLCERT, tls->cert);
     if (tls->key)

@@ -52,7 +52,7 @@ static bool endpoint_is(const struct endpoint *endpoint, enum address_kind kind,
         return false;
     if (kind != ADDRESS_HTTPS)
         return true;
-    return own->verify == tls->verify && endpoint_same_text(own->ca, tls->ca) &&
+    return own->verify == tls->verify && own->min_version == tls->min_version && endpoint_same_text(own->ca, tls->ca) &&
            endpoint_same_text(own->cert, tls->cert) && endpoint_same_text(own->key, tls->key) &&
            endpoint_same_text(own->server_name, tls->server_name);
 }
@@ -87,6 +87,7 @@ static bool endpoint_copy(struct endpoint *endpoint, const struct address *addre
     if (address->kind != ADDRESS_HTTPS)
         return true;
     endpoint->tls.verify = tls->verify;
+    endpoint->tls.min_version = tls->min_version;
     return endpoint_copy_text(&endpoint->tls.ca, tls->ca) && endpoint_copy_text(&endpoint->tls.cert, tls->cert) &&
            endpoint_copy_text(&endpoint->tls.key, tls->key) &&
            endpoint_copy_text(&endpoint->tls.server_name, tls->server_name);

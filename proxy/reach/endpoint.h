@@ -11,6 +11,7 @@
 #include "proxy/reach/connect.h"
 #include "proxy/reach/follow.h"
 #include "proxy/reach/pool.h"
+#include "proxy/reach/trust.h"
 
 /* A worker's endpoints. Embedded in their owner; outlives all generations. */
 struct endpoints {
@@ -29,6 +30,7 @@ struct endpoint {
     char *canonical;        /* owned */
     struct address address; /* owned, like the next */
     struct tls_config tls;  /* all zero unless https */
+    struct trust trust;     /* of https: the files of `tls` */
     struct pool pool;
     struct follow follow;  /* of its host name */
     struct site *site;     /* a reference: what all workers have there */
@@ -51,6 +53,15 @@ static inline struct endpoint *endpoint_ref(struct endpoint *endpoint)
 }
 /* Gives one back; the last one closes what is idle. Takes NULL. */
 void endpoint_unref(struct endpoint *endpoint);
+
+/* Before one of its connections is used or made: those are not used any more that were made with other files than there
+ * are now (trust.h). */
+static inline void endpoint_look(struct endpoint *endpoint)
+{
+    if (endpoint->address.kind == ADDRESS_HTTPS &&
+        trust_has_changed(&endpoint->trust, &endpoint->tls, loop_now(endpoint->table->loop)))
+        pool_renew(&endpoint->pool);
+}
 
 /* Where a connection leads to. */
 static inline struct endpoint *endpoint_of(const struct connection *connection)

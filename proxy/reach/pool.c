@@ -137,6 +137,13 @@ static void pool_drop_outdated(struct list *list, struct instant now)
     }
 }
 
+void pool_renew(struct pool *pool)
+{
+    pool->epoch++;
+    while (pool->n_idle > 0)
+        pool_drop(pool_oldest(pool));
+}
+
 /* Ends a window: half of the surplus goes, rounded up. What is personal nobody else could use. */
 static void pool_shrink(struct pool *pool)
 {
@@ -226,6 +233,7 @@ struct connection *pool_adopt(struct pool *pool, struct channel *channel)
 
     if (connection) {
         connection->pool = pool;
+        connection->epoch = pool->epoch;
         connection->begun = loop_now(pool->loop);
         connection->keep_ms = KEEP_ALIVE_SILENT;
         connection->early = pool_draw(connection);
@@ -362,8 +370,8 @@ void pool_give(struct connection *connection, bool reusable)
     connection->idle_since = loop_now(pool->loop);
     connection->good_until = connection_good_until(connection);
     if (!reusable || connection->ended || !instant_before(connection->idle_since, connection->good_until) ||
-        !connection_stands(connection) || pool->most_idle == 0 || !channel_is_silent(&connection->channel) ||
-        connection_want_write(connection, false) < 0) {
+        connection->epoch != pool->epoch || !connection_stands(connection) || pool->most_idle == 0 ||
+        !channel_is_silent(&connection->channel) || connection_want_write(connection, false) < 0) {
         connection_close(connection);
         return;
     }

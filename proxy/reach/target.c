@@ -92,7 +92,9 @@ static struct connection *ticket_adopt(struct ticket *ticket, struct channel *ch
     if (channel) {
         follow_catch_up(&ticket->endpoint->follow);
         connection = pool_adopt(&ticket->endpoint->pool, channel);
-        if (!connection)
+        if (connection)
+            connection->epoch = ticket->epoch;
+        else
             failure_set(ret_failure, OUTCOME_INTERNAL, ENOMEM, NULL);
     } else {
         ticket_tell_failure(ticket, ret_failure);
@@ -162,6 +164,7 @@ static __attribute__((noinline)) enum connect_result target_connect(struct targe
 
     target_make_room(target);
     endpoint->n_connecting++;
+    ticket->epoch = endpoint->pool.epoch;
     ticket_move(ticket, TICKET_CONNECTING);
     ticket->target = target;
     result = connect_start(endpoint->table->connector, &to, target->config->connect_timeout_ms, ticket_on_connected,
@@ -204,6 +207,7 @@ static enum connect_result target_reach(struct target *target, struct ticket *ti
 {
     ticket_choose(ticket, target, index);
     follow_look(&ticket->endpoint->follow);
+    endpoint_look(ticket->endpoint);
     if (!ticket->fresh && (*ret_connection = pool_take(&ticket->endpoint->pool))) {
         if (ticket->state != TICKET_IDLE)
             ticket_settle(ticket);
@@ -255,7 +259,8 @@ static __attribute__((noinline)) struct connection *target_take_own(struct targe
     for (size_t i = 0; i < target->roster.n; i++) {
         if (!target->roster.endpoints[i] || pool != &target->roster.endpoints[i]->pool)
             continue;
-        own = personal_take(ticket->personal);
+        endpoint_look(target->roster.endpoints[i]);
+        own = ticket->personal->connection ? personal_take(ticket->personal) : NULL;
         ticket_choose(ticket, target, i);
         break;
     }

@@ -44,6 +44,7 @@ struct ticket {
     struct target *target;     /* unless IDLE; borrowed */
     uint32_t n_passed;         /* endpoints that could not be connected to, beside the last */
     uint64_t tried;            /* endpoints that it was not to be had from, by a bit for each */
+    uint32_t epoch;            /* of the endpoint's pool, when an attempt began */
     size_t index;              /* of the next in the target's */
     struct endpoint *endpoint; /* the one that was chosen last, or NULL; borrowed from the target */
     struct endpoint *held;     /* the same, a reference: one that may leave before its user does; or NULL */

@@ -72,7 +72,7 @@ SHAPES = {
     'integer or "auto"': lambda row: {
         "anyOf": [integer(row), {"type": "string", "pattern": f"^(?:auto)$|{VARIABLE}"}],
     },
-    "word": lambda row: {"type": "string", "pattern": f"^(?:{'|'.join(row['words'])})$|{VARIABLE}"},
+    "word": lambda row: {"type": "string", "pattern": f"^(?:{'|'.join(map(re.escape, row['words']))})$|{VARIABLE}"},
 }
 
 
