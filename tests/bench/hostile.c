@@ -27,24 +27,27 @@ struct client_kind {
     size_t piece;      /* bytes of units with each send; 0: as many as there is room for */
     unsigned pause_us; /* after each round of all connections */
     bool reconnects;   /* after each round */
+    size_t most_taken; /* bytes of answers in each round; 0: whatever comes */
 };
 
 static const struct client_kind client_kinds[] = {
-    {"chunks1", POST("/hostile"), "1\r\nx\r\n", 0, 0, false},
-    {"chunks64", POST("/hostile"), "40\r\n" X64 "\r\n", 0, 0, false},
-    {"chunk-by-chunk", POST("/hostile"), "1\r\nx\r\n", 6, 0, false},
-    {"drip-body", "POST /hostile HTTP/1.1\r\nHost: hostile\r\nContent-Length: 9999999\r\n\r\n", "x", 1, 2000, false},
-    {"drip-head", "GET /hostile HTTP/1.1\r\nHost: hostile\r\nX: ", "x", 1, 2000, false},
-    {"bulk-body", "POST /hostile HTTP/1.1\r\nHost: hostile\r\nContent-Length: 999999999999\r\n\r\n", "x", 0, 0, false},
-    {"trailers", "", POST("/hostile") "1\r\nx\r\n0\r\n" FIELDS FIELDS FIELDS FIELDS FIELDS "\r\n", 7, 0, false},
-    {"pipelined", "", GET("/fixed"), 0, 0, false},
-    {"connect", "", "", 0, 0, true},
-    {"answer1", GET("/hostile"), "", 0, 0, false},
-    {"bulk-answer", GET("/hostile"), "", 0, 0, false},
-    {"interim", "", GET("/hostile"), 0, 0, false},
-    {"tunnel-stalled", "", "x", 0, 0, false},
-    {"tunnel1", "", "x", 1, 0, false},
-    {"tunnel-bulk", "", "x", 0, 0, false},
+    {"chunks1", POST("/hostile"), "1\r\nx\r\n", 0, 0, false, 0},
+    {"chunks64", POST("/hostile"), "40\r\n" X64 "\r\n", 0, 0, false, 0},
+    {"chunk-by-chunk", POST("/hostile"), "1\r\nx\r\n", 6, 0, false, 0},
+    {"drip-body", "POST /hostile HTTP/1.1\r\nHost: hostile\r\nContent-Length: 9999999\r\n\r\n", "x", 1, 2000, false, 0},
+    {"drip-head", "GET /hostile HTTP/1.1\r\nHost: hostile\r\nX: ", "x", 1, 2000, false, 0},
+    {"bulk-body", "POST /hostile HTTP/1.1\r\nHost: hostile\r\nContent-Length: 999999999999\r\n\r\n", "x", 0, 0, false,
+     0},
+    {"trailers", "", POST("/hostile") "1\r\nx\r\n0\r\n" FIELDS FIELDS FIELDS FIELDS FIELDS "\r\n", 7, 0, false, 0},
+    {"pipelined", "", GET("/fixed"), 0, 0, false, 0},
+    {"connect", "", "", 0, 0, true, 0},
+    {"answer1", GET("/hostile"), "", 0, 0, false, 0},
+    {"bulk-answer", GET("/hostile"), "", 0, 0, false, 0},
+    {"read1", GET("/hostile"), "", 0, 0, false, 1},
+    {"interim", "", GET("/hostile"), 0, 0, false, 0},
+    {"tunnel-stalled", "", "x", 0, 0, false, 0},
+    {"tunnel1", "", "x", 1, 0, false, 0},
+    {"tunnel-bulk", "", "x", 0, 0, false, 0},
 };
 
 struct client {
@@ -112,9 +115,9 @@ static bool client_say(struct client *client, const struct client_kind *kind)
     return true;
 }
 
-static bool client_take(struct client *client)
+static bool client_take(struct client *client, const struct client_kind *kind)
 {
-    ssize_t n = recv(client->fd, taken, sizeof(taken), 0);
+    ssize_t n = recv(client->fd, taken, kind->most_taken > 0 ? kind->most_taken : sizeof(taken), 0);
 
     return n > 0 || (n < 0 && errno == EAGAIN);
 }
@@ -135,7 +138,7 @@ static _Noreturn void run_clients(const char *path, size_t n_clients, const stru
 
             if (client->fd < 0)
                 client_connect(client, &address);
-            if (client->fd >= 0 && (!client_say(client, kind) || !client_take(client) || kind->reconnects)) {
+            if (client->fd >= 0 && (!client_say(client, kind) || !client_take(client, kind) || kind->reconnects)) {
                 close(client->fd);
                 client->fd = -1;
             }

@@ -52,6 +52,7 @@ KINDS = {kind.name: kind for kind in [
     Kind("connect", "connections made and closed"),
     Kind("answer1", "answers in chunks of 1 byte, without end", "answer1"),
     Kind("bulk-answer", "answers without end, as much as fits", "bulk-answer"),
+    Kind("read1", "answers without end, taken byte by byte", "bulk-answer"),
     Kind("interim", "60 interim heads before each answer", "interim"),
     Kind("tunnel-stalled", "tunnels whose target does not read", "stall", True),
     Kind("tunnel1", "tunnels, a byte with each send", "sink", True),
