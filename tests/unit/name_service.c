@@ -77,8 +77,13 @@ void name_service_set(const char *addresses, int code, bool silent)
 void name_service_reset(const char *addresses)
 {
     name_service_set(addresses, 0, false);
+    pthread_mutex_lock(&name_service.lock);
+    /* What a test before has left. */
+    while (name_service.n_inside > 0)
+        pthread_cond_wait(&name_service.changed, &name_service.lock);
     name_service.n_begun = name_service.n_ended = name_service.n_most_inside = 0;
     name_service.error_number = 0;
+    pthread_mutex_unlock(&name_service.lock);
 }
 
 void name_service_await(const unsigned *counter, unsigned n)

@@ -21,7 +21,7 @@ extern struct name_service name_service;
 
 /* A resolver_look_up_fn. */
 int name_service_look_up(const char *host, struct addresses **ret_addresses);
-/* These addresses, nothing silent, nothing counted; nobody may be asking. */
+/* These addresses, nothing silent, nothing counted. Waits for lookups under way. */
 void name_service_reset(const char *addresses);
 void name_service_set(const char *addresses, int code, bool silent);
 /* Waits until one of its counters is n. */
