@@ -324,15 +324,25 @@ static bool request_comes_from(const struct wire_message *request, const struct 
                                        "x-request-id",   "transfer-encoding",
                                        "connection",     "te",
                                        "upgrade",        NULL};
-    static const char *const rules[] = {"host",           "via",
-                                        "forwarded",      "x-forwarded-for",
-                                        "content-length", "x-forwarded-host",
-                                        "expect",         "x-forwarded-proto",
-                                        "x-request-id",   "transfer-encoding",
-                                        "connection",     "te",
-                                        "upgrade",        "x-route",
-                                        "x-id",           "x-path",
-                                        "x-sent-host",    NULL};
+    static const char *const rules[] = {"host",
+                                        "via",
+                                        "forwarded",
+                                        "x-forwarded-for",
+                                        "content-length",
+                                        "x-forwarded-host",
+                                        "expect",
+                                        "x-forwarded-proto",
+                                        "x-request-id",
+                                        "transfer-encoding",
+                                        "connection",
+                                        "te",
+                                        "upgrade",
+                                        "x-route",
+                                        "x-id",
+                                        "x-path",
+                                        "x-file",
+                                        "x-sent-host",
+                                        NULL};
 
     if (!sent->has_head || !wire_equal(request->method, sent->method) || !body_comes_from(request, sent))
         return false;

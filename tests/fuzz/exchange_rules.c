@@ -76,6 +76,7 @@ static bool is_edited(const struct wire_message *request, const struct wire_mess
     return is_same_target(request, sent) && !wire_find(request, "cookie", 0) && !wire_find(request, "forwarded", 0) &&
            has_one(request, "x-id") && has_one(request, "x-request-id") &&
            wire_equal(wire_find(request, "x-id", 0)->value, wire_find(request, "x-request-id", 0)->value) &&
+           has_one(request, "x-file") && begins_with(wire_find(request, "x-file", 0)->value, "f=") &&
            has_one(request, "x-path") && host && begins_with(host->value, "h=");
 }
 
