@@ -23,8 +23,9 @@ class Project:
         os.mkdir(self.directory)
         service = {"image": IMAGE, "network_mode": "none", "command": ["sh", "-c", "echo up; sleep 1000"], "stop_grace_period": "0s", **service}
         with open(os.path.join(self.directory, "docker-compose.yml"), "w", encoding="ascii") as f:
-            json.dump({"version": "2.4", "services": {"job": service}, "volumes": {"cache": {}}}, f)
-        self.environment = {**os.environ, "DOCKER_HOST": f"unix://{socket}", "COMPOSE_PROJECT_NAME": name, "HOME": self.directory}
+            json.dump({"version": "2.4", "services": {"job": service}, "volumes": {"cache": {}} if "volumes" in service else {}}, f)
+        self.environment = {**os.environ, "DOCKER_HOST": f"unix://{socket}", "COMPOSE_PROJECT_NAME": name, "HOME": self.directory,
+                            "COMPOSE_API_VERSION": "1.41"}  # not to be asked for: podman takes a second to tell it
         context.callback(self._remove)
 
     def run(self, *arguments):
@@ -51,11 +52,11 @@ def up_and_down(context):
     project.good("down", "-t", "0")
 
 
-@tap.test("docker-compose with docker-ci: privileges and the host's files are refused, and it says so", 240)
+@tap.test("docker-compose with docker-ci: privileges and the host's network are refused, and it says so", 240)
 def refused(context):
     policy_client("docker-ci")
     before = n_containers()
-    for i, service in enumerate(({"privileged": True}, {"volumes": ["/:/h"]}, {"network_mode": "host"})):
+    for i, service in enumerate(({"privileged": True}, {"network_mode": "host"})):
         got = Project(context, socket_of("docker-ci"), f"phbad{i}", **service).run("up", "-d")
         assert got.returncode != 0 and "not allowed by the policy docker-ci of this socket (porthole)" in got.stderr, f"{service}: {got}"
     assert n_containers() == before
