@@ -19,7 +19,7 @@ void *reader_memory(struct reader *reader, void *pointer)
 static size_t reader_pointer_write(const struct place *at, char *out)
 {
     size_t n = at->parent ? reader_pointer_write(at->parent, out) : 0;
-    char index[24];
+    char index[24] = "";
 
     if (!at->key)
         snprintf(index, sizeof(index), "%zu", at->index);
