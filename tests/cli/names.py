@@ -273,12 +273,14 @@ def silent():
         alone, beside = porthole.times(name, begun, loaded), porthole.times(name, loaded, "9")
         print(f"{name}: {len(alone)} answers, p99 {p99(alone):.2f} ms; beside the load {len(beside)}, {p99(beside):.2f} ms")
         assert p99(beside) < max(100, 3 * p99(alone))  # a machine may be slow by itself
+    sanitized = porthole.status("VmSize") > 1 << 30
     took_ms = porthole.end()
     print(f"stop: {took_ms:.0f} ms")
     assert set(statuses(lost + lost2)) <= {504, 502} and statuses(near) == [200] and statuses(known) == [200]
     assert max(one["threads"] for one in samples) <= before["threads"] + 1, samples
     assert max(one["descriptors"] for one in samples) <= before["descriptors"] + 90, samples
-    assert last["kB"] < first["kB"] + 1024, samples
+    # A sanitizer reserves terabytes, and keeps what was freed.
+    assert last["kB"] < first["kB"] + 1024 or sanitized, samples
     assert server.n_asked <= 4 + 4 * seconds / 30, server.n_asked
     assert took_ms < 5000
 
