@@ -265,16 +265,29 @@ static bool attacker_move_away(struct scene *scene, int directory, const char *n
            unlinkat(directory, name, AT_REMOVEDIR) == 0;
 }
 
+/* What must stay as it is must do so for the attacker, too, who may have moved it to where something is to be done. */
+static bool attacker_must_leave(const struct scene *scene, int directory)
+{
+    struct stat st;
+
+    for (size_t i = 0; i < N_KEPT; i++)
+        if (fstat(directory, &st) < 0 || st.st_ino == scene->before[i].st_ino)
+            return true;
+    return false;
+}
+
 static bool attacker_do(struct scene *scene, enum scene_place place, enum scene_thing thing)
 {
     char name[NAME_MAX + 1];
     int directory = attacker_find(scene, place, name);
-    bool moved, put;
+    bool moved = false, put = false;
 
     if (directory < 0)
         return false;
-    moved = attacker_move_away(scene, directory, name);
-    put = thing != THING_NOTHING && attacker_put(scene, thing, directory, name);
+    if (!attacker_must_leave(scene, directory)) {
+        moved = attacker_move_away(scene, directory, name);
+        put = attacker_put(scene, thing, directory, name);
+    }
     close(directory);
     return moved || put;
 }

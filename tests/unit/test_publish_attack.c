@@ -259,8 +259,11 @@ static void publish_under_attack(struct fixture *fixture, uid_t attacker, mode_t
         listener_free(listener);
     }
     for (size_t i = 0; i < ARRAY_LENGTH(pids); i++) {
+        int status;
+
         kill(pids[i], SIGKILL);
-        assert_int_equal(waitpid(pids[i], NULL, 0), pids[i]);
+        assert_int_equal(waitpid(pids[i], &status, 0), pids[i]);
+        assert_true(WIFSIGNALED(status)); /* it was at it until now */
     }
     canary_check(fixture, &canary);
     print_message("%u tries, %u published, %u with their directory, refused at last: %s\n", n_tries, n_published[0],
