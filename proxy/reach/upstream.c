@@ -4,11 +4,14 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "proxy/base/unread.h"
 #include "proxy/http/authentication.h"
 
 #define IN_BYTES 16384u /* holds most heads; the others are given more */
 #define MOST_SPARE 64
 #define INTERIM_PER_TURN 8
+#define SLOW_LOOKS 4      /* the second look at a target that takes nothing comes after so much of its time */
+#define SLOW_LOOK_MS 1000 /* or this */
 
 void upstream_store_init(struct upstream_store *store, size_t out_bytes, size_t answer_head_bytes)
 {
@@ -35,6 +38,7 @@ void upstream_store_deinit(struct upstream_store *store)
 /* (Re)arms the target's deadline after progress: while a body is sent, a response awaited or a body read. */
 static void upstream_watch(struct upstream *upstream, uint64_t ms)
 {
+    upstream->unread = 0;
     timer_arm(upstream->loop, &upstream->timer, ms);
 }
 
@@ -104,10 +108,29 @@ static void upstream_fail(struct upstream *upstream, enum outcome outcome, int e
 
 static bool upstream_asks_again(struct upstream *upstream, enum retry_cause cause, bool reusable);
 
+/* Whether a target that makes no room in its socket may be a slow reader: there is room only when a whole piece has
+ * been read. The first time it is only noted how much is unread; then that must have changed. */
+static bool upstream_may_be_slow(struct upstream *upstream)
+{
+    uint64_t before = upstream->unread, ms = upstream->times->idle_ms;
+
+    if (!upstream->connection || !upstream->request_half.full)
+        return false;
+    upstream->unread = 1 + (uint64_t)unread_look(upstream->connection->channel.fd);
+    if (upstream->unread == before)
+        return false;
+    if (before == 0)
+        ms = ms / SLOW_LOOKS < SLOW_LOOK_MS ? ms / SLOW_LOOKS : SLOW_LOOK_MS;
+    timer_arm(upstream->loop, &upstream->timer, ms);
+    return true;
+}
+
 static void upstream_on_timer(struct timer *timer)
 {
     struct upstream *upstream = CONTAINER_OF(timer, struct upstream, timer);
 
+    if (upstream_may_be_slow(upstream))
+        return;
     if (upstream->response_half.state != RESPONSE_HALF_BODY)
         upstream_tell_failure(upstream, STANDING_BY_SILENCE, outcome_info(OUTCOME_RESPONSE_TIMEOUT)->sentence);
     if (upstream->response_half.state == RESPONSE_HALF_BODY)

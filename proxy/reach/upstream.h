@@ -34,7 +34,8 @@ struct upstream {
     uint32_t n_retries;
     struct instant asked; /* when the request was first sent whole; 0 before */
     bool personal;        /* the request says who asks for the whole connection */
-    bool body_awaited;    /* somebody waits for the next piece of the response's body */
+    uint64_t unread;   /* 1 and unread_look, when the target was found not to take more; 0 before, and since it has */
+    bool body_awaited; /* somebody waits for the next piece of the response's body */
 
     struct instant started, connected, answered; /* for the log; 0 when not reached */
 

@@ -101,7 +101,7 @@ void client_arm(struct client *client, enum client_phase phase)
     else
         admission_busy(&client->pass);
     client->silent = !client_is_to_send(phase) || ms <= CLIENT_SILENCE_MS;
-    client->unsent_bytes = -1;
+    client->unread = -1;
     client->stalled_looks = 0;
     if (ms == 0)
         timer_disarm(&client->timer);

@@ -124,8 +124,8 @@ struct client {
     unsigned turn;     /* clients.turn of its last piece of work (turns.h) */
     unsigned n_pieces; /* in that turn */
     bool suspended;
-    bool served;      /* has had an exchange */
-    int unsent_bytes; /* at the last look at a slow reader, -1 before */
+    bool served;    /* has had an exchange */
+    int64_t unread; /* unread_look at a slow reader, -1 before */
     int stalled_looks;
     bool silent;  /* the timer stands for the deadline, not for a first look */
     bool looked;  /* the library looks at the connection in every run */

@@ -4,11 +4,10 @@
  * after a while. One that is suspended is watched from the start, since the library does not see it leave. */
 #include "proxy/serve/client_events.h"
 
-#include <linux/sockios.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "proxy/base/give_back.h"
+#include "proxy/base/unread.h"
 #include "proxy/exchange/answer.h"
 #include "proxy/exchange/report.h"
 #include "proxy/exchange/request.h"
@@ -164,11 +163,11 @@ static void client_on_silence(struct client *client)
  * longer for than its deadline. So it is the kernel that is asked whether anything has been taken. */
 static void client_on_slow_reader(struct client *client)
 {
-    int unsent_bytes = 0;
+    int64_t unread = unread_look(client->fd);
 
-    if (ioctl(client->fd, SIOCOUTQ, &unsent_bytes) == 0 && unsent_bytes != client->unsent_bytes)
+    if (unread != client->unread)
         client->stalled_looks = 0;
-    client->unsent_bytes = unsent_bytes;
+    client->unread = unread;
     if (++client->stalled_looks < CLIENT_RESPONSE_LOOKS) {
         timer_arm(client->clients->env->loop, &client->timer, client_deadline_ms(client, CLIENT_RESPONSE));
         return;

@@ -10,14 +10,14 @@
 #include "proxy/tunnel/tunnel.h"
 
 #include <errno.h>
-#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include "proxy/base/unread.h"
 
 #define MOST_SPARE_BLOCKS 4
 #define LINGER_MS 5000u /* between two looks at what the target has taken since its client has gone */
@@ -130,16 +130,14 @@ static void tunnel_end(struct tunnel *tunnel, enum outcome outcome)
     tunnel_free(tunnel);
 }
 
-/* Whether the target has taken anything since the last look. It may be slow: the kernel counts what has left its
- * socket, of a Unix socket in the pieces that were sent. */
+/* Whether the target has taken anything since the last look, however slow it is. */
 static bool tunnel_is_taken(struct tunnel *tunnel)
 {
     struct tunnel_taken before = tunnel->lingered, *now = &tunnel->lingered;
 
     now->sent_bytes = tunnel->pair.halves[TUNNEL_CLIENT].bytes;
-    if (ioctl(tunnel->pair.connection->channel.fd, SIOCOUTQ, &now->unread_bytes) < 0)
-        now->unread_bytes = 0;
-    return now->sent_bytes != before.sent_bytes || now->unread_bytes != before.unread_bytes;
+    now->unread = unread_look(tunnel->pair.connection->channel.fd);
+    return now->sent_bytes != before.sent_bytes || now->unread != before.unread;
 }
 
 /* Until nothing has moved for timeouts.tunnel; 0: that is now. */

@@ -42,7 +42,7 @@ struct tunnel_client {
 /* How much of what the client said the target has taken. */
 struct tunnel_taken {
     uint64_t sent_bytes; /* to the target's socket */
-    int unread_bytes;    /* of these, as the kernel counts them */
+    int64_t unread;      /* of these, unread_look */
 };
 
 /* All tunnels of one worker, and what they share. Embedded in the exchange_env. */
