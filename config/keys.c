@@ -520,6 +520,20 @@ static const char *const keys_balance_words[] = {
     NULL,
 };
 
+static const struct key keys_health[] = {
+    KEY("path", ORIGIN_FORM, struct target_config, health.path,
+        .sentence = "what is asked for, with GET; default: nothing, a connection will do"),
+    KEY("host", HOST_NAME, struct target_config, health.host,
+        .sentence = "the Host of that request; default: the endpoint's"),
+    KEY("status", STATUSES, struct target_config, health.status, .fallback = "2xx",
+        .sentence = "the statuses of a good answer: one (204), a class (2xx) or a range (200-399)"),
+    KEY_LIMIT("interval", DURATION, HEALTH_INTERVAL, struct target_config, health.interval_ms),
+    KEY_LIMIT("timeout", DURATION, HEALTH_TIMEOUT, struct target_config, health.timeout_ms),
+    KEY_LIMIT("rise", COUNT, HEALTH_RISE, struct target_config, health.rise),
+    KEY_LIMIT("fall", COUNT, HEALTH_FALL, struct target_config, health.fall),
+    KEYS_END,
+};
+
 static const struct key keys_eject[] = {
     KEY_LIMIT("failures", COUNT, EJECT_FAILURES, struct target_config, eject.failures),
     KEY_LIMIT("for", DURATION, EJECT_FOR, struct target_config, eject.for_ms),
@@ -541,7 +555,12 @@ const struct key keys_target[] = {
     KEY_INNER("resolve", keys_resolve, .sentence = "the host names of endpoints"),
     KEY_INNER("tls", keys_tls, .scope = &keys_scope_tls, .sentence = "for https endpoints only"),
     KEY_LATER_ROW("hold"),
-    KEY_LATER_ROW("health"),
+    {.name = "health",
+     .type = KEY_HEALTH,
+     .keys = keys_health,
+     .has_flag = true,
+     .flag = offsetof(struct target_config, has_health),
+     .sentence = "endpoints are checked, used or not"},
     KEY("eject", SWITCH, struct target_config, ejects, .keys = keys_eject, .fallback = "true",
         .sentence = "whether an endpoint that fails again and again is left out for a time, where there are several"),
     KEYS_END,

@@ -9,6 +9,8 @@
 #include "config/value.h"
 #include "proxy/base/words.h"
 
+#define READ_MOST_PATH_BYTES 2048
+
 void read_host_name(struct reader *reader, const struct place *at, const json_t *value, const struct key *key,
                     void *section)
 {
@@ -18,6 +20,55 @@ void read_host_name(struct reader *reader, const struct place *at, const json_t 
         reader_problem_type(reader, at, value, "a host name");
     else if (name)
         reader_copy(reader, name, key_field(key, section));
+}
+
+/* RFC 9112 3.2.1, as far as a check needs it. */
+void read_origin_form(struct reader *reader, const struct place *at, const json_t *value, const struct key *key,
+                      void *section)
+{
+    static const char expected[] = "a path that begins with \"/\", of printable ASCII without a space or \"#\"";
+    const char *path = reader_text(reader, at, value, expected);
+
+    if (!path)
+        return;
+    for (const char *at_byte = path; *at_byte; at_byte++) {
+        if (*at_byte <= ' ' || *at_byte > '~' || *at_byte == '#') {
+            reader_problem_type(reader, at, value, expected);
+            return;
+        }
+    }
+    if (path[0] != '/' || strlen(path) > READ_MOST_PATH_BYTES)
+        reader_problem_type(reader, at, value, expected);
+    else
+        reader_copy(reader, path, key_field(key, section));
+}
+
+void read_statuses(struct reader *reader, const struct place *at, const json_t *value, const struct key *key,
+                   void *section)
+{
+    static const char expected[] = "statuses such as \"2xx\", \"204\" or \"200-399\", from 200 to 599";
+    const char *text = reader_text(reader, at, value, expected);
+    unsigned least, most;
+
+    if (!text)
+        return;
+    if (!value_parse_statuses(text, &least, &most)) {
+        reader_problem_type(reader, at, value, expected);
+        return;
+    }
+    free(*(char **)key_field(key, section)); /* the default */
+    *(char **)key_field(key, section) = NULL;
+    reader_copy(reader, text, key_field(key, section));
+}
+
+void read_health(struct reader *reader, const struct place *at, const json_t *value, const struct key *key,
+                 void *section)
+{
+    const struct place host = {at, "host", 0};
+
+    read_inner(reader, at, value, key, section);
+    if (json_object_get(value, "host") && !json_object_get(value, "path"))
+        reader_problem_key(reader, &host, "\"host\" needs \"path\": without one nothing is asked");
 }
 
 /* Reads an address that is to be reached into one of zeros. */
@@ -118,6 +169,22 @@ static void read_check_idle(struct reader *reader, const struct place *at, const
                        target->connections_max);
 }
 
+/* Streams have nobody to ask. */
+static void read_check_health(struct reader *reader, const struct place *at, const struct target_config *target)
+{
+    const struct place health = {at, "health", 0}, path = {&health, "path", 0};
+
+    for (size_t i = 0; target->health.path && i < target->n_endpoints; i++) {
+        const struct address *address = &target->endpoints[i].address;
+
+        if (!address->text || address->kind != ADDRESS_TCP)
+            continue;
+        reader_problem_key(reader, &path, "\"path\" is for HTTP; the endpoint %s is for streams",
+                           WORDS_SHOW(address->text));
+        return;
+    }
+}
+
 /* What the keys of one target must be together. */
 static void read_check_target(struct reader *reader, const struct place *at, const json_t *value,
                               struct target_config *target)
@@ -130,6 +197,7 @@ static void read_check_target(struct reader *reader, const struct place *at, con
     if (cert != key)
         reader_problem(reader, &place, "\"%s\" needs \"%s\" beside it", cert ? "cert" : "key", cert ? "key" : "cert");
     read_check_idle(reader, at, json_object_get(value, "connections"), target);
+    read_check_health(reader, at, target);
 }
 
 /* A target may be named by its only address: routes that spell that get it, as they do where it has all defaults. */

@@ -50,6 +50,15 @@ struct target_times {
     uint64_t tunnel_ms;   /* between two pieces through a tunnel, either way */
 };
 
+/* How endpoints are checked. */
+struct health_config {
+    char *path;   /* what is asked for, with a query if need be; NULL: a connection will do */
+    char *host;   /* NULL: the endpoint's own */
+    char *status; /* which are good: "2xx", "204", "200-399" */
+    uint64_t interval_ms, timeout_ms;
+    uint32_t rise, fall; /* checks in a row after which it is up, down */
+};
+
 /* When an endpoint is left out for a time, of several. */
 struct eject_config {
     uint32_t failures;  /* in a row */
@@ -102,6 +111,8 @@ struct target_config {
     uint64_t resolve_every_ms; /* how old may be what is known of a host name */
     bool resolve_all;          /* each of its addresses is an endpoint */
     struct tls_config tls;
+    bool has_health;
+    struct health_config health;
     bool ejects;
     struct eject_config eject;
 };

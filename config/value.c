@@ -139,6 +139,38 @@ const char *value_format(uint64_t value, enum limit_unit unit, char out[VALUE_BY
     return out;
 }
 
+static bool value_parse_status(const char *text, unsigned *ret_status)
+{
+    *ret_status = 0;
+    for (size_t i = 0; i < 3; i++) {
+        if (text[i] < '0' || text[i] > '9')
+            return false;
+        *ret_status = *ret_status * 10 + (unsigned)(text[i] - '0');
+    }
+    return *ret_status >= 200 && *ret_status <= 599;
+}
+
+bool value_parse_statuses(const char *text, unsigned *ret_least, unsigned *ret_most)
+{
+    unsigned least, most;
+
+    if (text[0] >= '2' && text[0] <= '5' && strcmp(text + 1, "xx") == 0) {
+        least = (unsigned)(text[0] - '0') * 100;
+        most = least + 99;
+    } else {
+        if (!value_parse_status(text, &least))
+            return false;
+        most = least;
+        if (text[3] != '\0' && (text[3] != '-' || !value_parse_status(text + 4, &most) || text[7] != '\0'))
+            return false;
+    }
+    if (most < least)
+        return false;
+    *ret_least = least;
+    *ret_most = most;
+    return true;
+}
+
 bool value_is_name(const char *name)
 {
     size_t length = strlen(name);

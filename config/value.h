@@ -24,6 +24,9 @@ enum value_verdict value_parse(const char *text, enum limit_unit unit, uint64_t 
 /* The shortest spelling that value_parse reads as the same number. Returns out. */
 const char *value_format(uint64_t value, enum limit_unit unit, char out[VALUE_BYTES]);
 
+/* "200", "2xx" or "200-399", of final statuses (200 to 599). Stores only if it is one of these. */
+bool value_parse_statuses(const char *text, unsigned *ret_least, unsigned *ret_most);
+
 /* Whether it may be a name: [A-Za-z0-9_.-]{1,64}. */
 bool value_is_name(const char *name);
 

@@ -24,6 +24,7 @@
 #include "proxy/base/output.h"
 #include "proxy/listen/keeper.h"
 #include "proxy/listen/listener.h"
+#include "proxy/reach/checks.h"
 #include "proxy/reach/connect.h"
 #include "proxy/worker.h"
 
@@ -36,6 +37,7 @@ struct server {
     struct loop *loop;         /* the main thread's: signals and the sockets' directories */
     struct listener **listeners;
     struct commons commons; /* what workers share of targets */
+    struct checks *checks;  /* owned; of their endpoints; NULL: none are checked */
     struct admission_house house;
     struct admission *admissions; /* by listener_config.index */
     struct keeper keeper;
@@ -330,7 +332,8 @@ static void server_raise_descriptor_limit(const struct server *server)
 static uint32_t server_count_places(const struct server *server)
 {
     int next = fcntl(server->signal_fd, F_DUPFD_CLOEXEC, 0); /* the lowest that is free */
-    uint64_t used = (next < 0 ? 0 : (uint64_t)next) + SPARE_DESCRIPTORS, for_targets = 0, left;
+    uint64_t used = (next < 0 ? 0 : (uint64_t)next) + SPARE_DESCRIPTORS + checks_n_descriptors(server->checks),
+             for_targets = 0, left;
     struct rlimit limit;
 
     if (next >= 0)
@@ -368,6 +371,10 @@ static int server_make(struct server *server, bool takeover, struct error *error
     r = server_watch_signals(server, error);
     if (r == 0)
         r = server_make_workers(server, error);
+    if (r == 0)
+        r = checks_new(server->loop, &server->commons, server->resolver, server->snapshot, &server->checks);
+    if (r == -ENOMEM)
+        return error_set(error, r, "out of memory");
     if (r == 0)
         r = server_publish(server, takeover, error);
     return r;
@@ -453,10 +460,12 @@ int server_run(struct server *server)
         (struct keeper){.loop = server->loop, .republished = server_on_republished, .succeeded = server_on_succeeded};
     if (keeper_start(&server->keeper, server->listeners, server->snapshot->n_listeners) < 0)
         log_error("our sockets are not looked after: out of memory");
+    checks_start(server->checks);
     while (atomic_load(&server->n_stopped) < server->n_workers) {
         r = loop_run_once(server->loop, -1);
         if (r < 0)
             return r;
+        checks_attend(server->checks);
         if (atomic_load(&server->stop_asked))
             server_begin_stop(server, "asked to");
         if (atomic_load(&server->n_drained) == server->n_workers)
@@ -474,6 +483,7 @@ void server_free(struct server *server)
         worker_join(server->workers[i]);
     for (size_t i = 0; i < server->n_workers; i++)
         worker_free(server->workers[i]);
+    checks_free(server->checks);
     commons_deinit(&server->commons);
     for (size_t i = 0; server->listeners && i < server->snapshot->n_listeners; i++)
         listener_free(server->listeners[i]);

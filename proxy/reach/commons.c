@@ -78,6 +78,21 @@ struct commons_target *commons_target(struct commons *commons, const struct targ
     return target;
 }
 
+struct commons_target *commons_find_target(struct commons *commons, const char *name)
+{
+    const struct commons_target like = {.name = (char *)(uintptr_t)name};
+    struct commons_target *target;
+    void **node;
+
+    pthread_mutex_lock(&commons->lock);
+    node = tfind(&like, &commons->targets, commons_compare_targets);
+    target = node ? *node : NULL;
+    if (target)
+        target->n_references++;
+    pthread_mutex_unlock(&commons->lock);
+    return target;
+}
+
 static void commons_target_free(struct commons_target *target)
 {
     tdelete(target, &target->commons->targets, commons_compare_targets);

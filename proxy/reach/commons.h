@@ -67,6 +67,8 @@ void commons_deinit(struct commons *commons);
 /* A reference to what is shared of this target, with the limits it has now. NULL when out of memory. Any thread. */
 struct commons_target *commons_target(struct commons *commons, const struct target_config *config,
                                       bool first_come) WARN_UNUSED;
+/* The same of one that is there, by its name, as it is; NULL when it is not. */
+struct commons_target *commons_find_target(struct commons *commons, const char *name) WARN_UNUSED;
 /* Takes NULL. */
 void commons_target_unref(struct commons_target *target);
 /* A struct target of a worker comes, whose thread this is, and goes. */

@@ -130,18 +130,20 @@ static bool roster_spreads(const struct target_config *config, const struct endp
 static int roster_make_places(struct roster *roster)
 {
     const struct target_config *config = roster->config;
+    bool wants_standings;
     size_t n_names = 0;
 
     assert(config->n_endpoints > 0);
     for (size_t i = 0; i < config->n_endpoints; i++)
         n_names += roster_spreads(config, &config->endpoints[i]);
     roster->n = n_names > 0 ? TARGET_MOST_ENDPOINTS : config->n_endpoints;
+    wants_standings = roster->n > 1 && (config->ejects || config->has_health);
     roster->endpoints = calloc(roster->n, sizeof(struct endpoint *));
     roster->items = roster->n > 1 ? calloc(roster->n, sizeof(*roster->items)) : NULL;
     roster->names = n_names > 0 ? calloc(n_names, sizeof(*roster->names)) : NULL;
-    roster->standings = roster->n > 1 && config->ejects ? calloc(roster->n, sizeof(struct standing *)) : NULL;
-    if (!roster->endpoints || (roster->n > 1 && !roster->items) ||
-        (roster->n > 1 && config->ejects && !roster->standings) || (n_names > 0 && !roster->names))
+    roster->standings = wants_standings ? calloc(roster->n, sizeof(struct standing *)) : NULL;
+    if (!roster->endpoints || (roster->n > 1 && !roster->items) || (wants_standings && !roster->standings) ||
+        (n_names > 0 && !roster->names))
         return -ENOMEM;
     roster->n_names = n_names;
     return 0;

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# How endpoints do: those that fail are left out for a time.
+# How endpoints do: those that fail are left out for a time, and those whose checks fail.
 
 load helper
 
@@ -217,4 +217,174 @@ gets_something() { # NAME
         [ "$(ask /x)" = well ]
     done
     said 1 'an endpoint is not ejected any more'
+}
+
+# ---- checks ----
+
+ups() { # N
+    said "$1" 'an endpoint is up'
+}
+
+downs() { # N
+    said "$1" 'an endpoint is down'
+}
+
+checks='"health": { "path": "/_ping", "interval": "100ms", "timeout": "300ms", "rise": 2, "fall": 3 }'
+health="$checks, \"eject\": false"
+
+@test "health: an endpoint whose path answers 500 goes out and comes back, and is told of once" {
+    configure_target "$(endpoints a b), $health"
+    start_endpoint a
+    start_endpoint b
+    start_porthole run
+    [ "$(ask_often 10)" = "10 200" ]
+    be a 500 500
+    eventually downs 1
+    grep 'an endpoint is down' "$dir/run.err" | grep -q 'warn .*target="app" endpoint="unix:.*/a.sock" why="status 500" checks=3'
+    [ "$(ask_often 20)" = "20 200" ]
+    be a 200
+    eventually ups 1
+    local before
+    before=$(n_asked a)
+    [ "$(ask_often 20)" = "20 200" ]
+    [ "$(n_asked a)" -eq $((before + 10)) ]
+    downs 1
+}
+
+@test "health: a killed endpoint goes out, and one that was started again is found in interval times rise" {
+    configure_target "$(endpoints a b), \"balance\": \"failover\", $health"
+    start_endpoint a
+    local a=$pid
+    start_endpoint b
+    start_porthole run
+    kill -9 "$a"
+    await_end "$a"
+    eventually downs 1
+    [ "$(ask_often 5)" = "5 200" ]
+    start_endpoint a
+    local began
+    began=$(ms_now)
+    eventually ups 1
+    # 200 ms, give or take a tenth, and what a busy machine needs.
+    [ "$(($(ms_now) - began))" -lt 3000 ]
+    [ "$(ask_often 5)" = "5 200" ]
+    [ "$(n_asked a)" -eq 5 ]
+}
+
+@test "health: a frozen endpoint goes out after fall checks, and comes back" {
+    configure_target "$(endpoints a b), $health"
+    start_endpoint a
+    local a=$pid
+    start_endpoint b
+    start_porthole run
+    kill -STOP "$a"
+    eventually downs 1
+    grep -q 'an endpoint is down.*why="no answer in 300ms"' "$dir/run.err"
+    [ "$(ask_often 20)" = "20 200" ]
+    kill -CONT "$a"
+    eventually ups 1
+    eventually_back a
+}
+
+@test "health: without a path a connection will do, of streams, too" {
+    configure_target "$(endpoints a b), \"health\": { \"interval\": \"100ms\" }, \"eject\": false" '' '"stream": { "target": "app" }'
+    be a 200 500
+    start_endpoint a
+    start_endpoint b
+    start_porthole run
+    sleep 1
+    downs 0
+    kill -9 "${pids[0]}"
+    await_end "${pids[0]}"
+    eventually downs 1
+    grep -q 'an endpoint is down.*why="Connection refused"' "$dir/run.err"
+    [ "$(ask /x)" = well ]
+}
+
+free_port() {
+    /usr/bin/python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
+
+@test "health: TCP and https are checked like sockets, with the host that is said" {
+    openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=good.test -addext subjectAltName=DNS:good.test \
+        -keyout "$dir/key" -out "$dir/ca" 2>/dev/null
+    cat "$dir/key" "$dir/ca" >"$dir/both"
+    local tcp https
+    tcp=$(free_port)
+    https=$(free_port)
+    be tcp 200
+    be https 200
+    background tcp /usr/bin/python3 "$BATS_TEST_DIRNAME/unwell.py" "$tcp" "$dir/tcp.mode"
+    background https /usr/bin/python3 "$BATS_TEST_DIRNAME/unwell.py" "$https" "$dir/https.mode" "$dir/both"
+    configure_target "\"endpoints\": [ \"http://localhost:$tcp\", \"https://127.0.0.1:$https\" ], \"health\": { \"path\": \"/_ping?full\", \"host\": \"said.test\", \"interval\": \"100ms\" }, \"eject\": false,
+        \"tls\": { \"ca\": \"$dir/ca\", \"server_name\": \"good.test\" }"
+    start_porthole run
+    eventually grep -qx '/_ping?full said.test' "$dir/tcp.out"
+    eventually grep -qx '/_ping?full said.test' "$dir/https.out"
+    be tcp 200 503
+    be https 200 503
+    eventually downs 2
+    be tcp 200
+    be https 200
+    eventually ups 2
+    [ "$(ask_often 10)" = "10 200" ]
+    # A certificate for another name is as bad as no answer.
+    kill -TERM "$pid"
+    await_end "$pid"
+    sed -i 's/"server_name": "good.test"/"server_name": "bad.test"/' "$dir/porthole.json"
+    start_porthole run
+    eventually downs 1
+    grep -q "an endpoint is down.*endpoint=\"https://127.0.0.1:$https\"" "$dir/run.err"
+    [ "$(ask_often 10)" = "10 200" ]
+}
+
+@test "health: when all are down each is tried as if none was" {
+    configure_target "$(endpoints a b), $health" '"workers": 4,'
+    be a 200 500
+    be b 200 close
+    start_endpoint a
+    start_endpoint b
+    start_porthole run
+    eventually downs 2
+    grep -q 'an endpoint is down.*why="closed without an answer"' "$dir/run.err"
+    [ "$(ask_often 10)" = "10 200" ]
+    [ "$(n_asked a)" -gt 0 ]
+    [ "$(n_asked b)" -gt 0 ]
+}
+
+@test "health: checks end an ejection that they see the cause of" {
+    configure_target "$(endpoints a b), $checks, \"eject\": { \"failures\": 1, \"for\": \"1h\" }"
+    start_endpoint a
+    local a=$pid
+    start_endpoint b
+    start_porthole run
+    kill -9 "$a"
+    await_end "$a"
+    [ "$(ask_often 10)" = "10 200" ]
+    said 1 'an endpoint is ejected'
+    start_endpoint a
+    eventually said 1 'an endpoint is not ejected any more.*why="checks went well"'
+    eventually_back a
+}
+
+@test "health: a thousand endpoints are checked, and a few descriptors do" {
+    local i list=
+    for i in $(seq 16); do
+        list+="${list:+, }\"t$i\": { \"endpoints\": [ $(seq -s, -f "\"unix:$dir/$i-%g.sock\"" 62), \"unix:$dir/a.sock\" ], $health }"
+    done
+    start_endpoint a
+    cat >"$dir/porthole.json" <<JSON
+{ "listeners": [ { "bind": "unix:$sock", "routes": [ { "target": "t1" } ] } ], "targets": { $list } }
+JSON
+    start_porthole run
+    local most=0 n
+    for _ in {1..20}; do
+        n=$(find "/proc/$pid/fd" -type l 2>/dev/null | wc -l)
+        [ "$n" -le "$most" ] || most=$n
+        sleep 0.05
+    done
+    echo "$most descriptors"
+    [ "$most" -le 120 ]
+    eventually downs $((16 * 62))
+    [ "$(ask_often 20)" = "20 200" ]
 }

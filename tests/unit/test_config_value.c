@@ -103,6 +103,28 @@ static void test_value_format_gives_the_shortest_that_parses_back(void **state U
     assert_string_equal(value_format(10500, UNIT_FRACTION, text), "10.5");
 }
 
+static void test_value_parse_statuses_knows_one_a_class_and_a_range(void **state UNUSED)
+{
+    static const struct {
+        const char *text;
+        unsigned least, most; /* 0: refused */
+    } rows[] = {
+        {"2xx", 200, 299}, {"5xx", 500, 599}, {"204", 204, 204},  {"200-399", 200, 399}, {"599-599", 599, 599},
+        {"1xx", 0, 0},     {"6xx", 0, 0},     {"199", 0, 0},      {"600", 0, 0},         {"399-200", 0, 0},
+        {"200-", 0, 0},    {"200-39", 0, 0},  {"200-3999", 0, 0}, {"2x", 0, 0},          {"2xxx", 0, 0},
+        {"200,204", 0, 0}, {"", 0, 0},        {"2", 0, 0},        {"20", 0, 0},          {"-200", 0, 0},
+    };
+
+    for (size_t i = 0; i < ARRAY_LENGTH(rows); i++) {
+        unsigned least = 0, most = 0;
+
+        print_message("%s\n", rows[i].text);
+        assert_int_equal(value_parse_statuses(rows[i].text, &least, &most), rows[i].least > 0);
+        assert_int_equal(least, rows[i].least);
+        assert_int_equal(most, rows[i].most);
+    }
+}
+
 static void test_limits_have_defaults_within_bounds(void **state UNUSED)
 {
     for (size_t i = 0; i < N_LIMITS; i++) {
@@ -188,6 +210,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_value_parse_reads_exactly_one_number_and_unit),
         cmocka_unit_test(test_value_format_gives_the_shortest_that_parses_back),
+        cmocka_unit_test(test_value_parse_statuses_knows_one_a_class_and_a_range),
         cmocka_unit_test(test_limits_have_defaults_within_bounds),
         cmocka_unit_test(test_position_of_pointer_finds_values_and_keys),
         cmocka_unit_test(test_position_of_pointer_in_cut_text_stays_inside),
