@@ -42,6 +42,32 @@ ask_for_long() { # FILE: until $dir/enough is there
     [ "$(grep . "$dir/asked" | uniq)" = $'blue\ngreen' ]
 }
 
+@test "policy: failover goes to the second while the first is not well, and back, and no request is lost" {
+    export FIRST_SOCKET=$dir/first.sock SECOND_SOCKET=$dir/second.sock
+    write_policy failover
+    jq '.targets.app.health.interval = "100ms"' "$dir/porthole.json" >"$dir/new.json"
+    mv "$dir/new.json" "$dir/porthole.json"
+    local name
+    for name in first second; do
+        echo 200 >"$dir/$name.mode"
+        background $name /usr/bin/python3 "$BATS_TEST_DIRNAME/unwell.py" "$dir/$name.sock" "$dir/$name.mode"
+        eventually test -S "$dir/$name.sock"
+    done
+    start_porthole run
+    background asking ask_for_long "$dir/asked"
+    eventually grep -q '^/ ' "$dir/first.out"
+    kill -9 "${pids[0]}"
+    await_end "${pids[0]}"
+    eventually grep -q '^/ ' "$dir/second.out"
+    eventually grep -q 'an endpoint is down' "$dir/run.err"
+    rm "$dir/first.sock"
+    background first /usr/bin/python3 "$BATS_TEST_DIRNAME/unwell.py" "$dir/first.sock" "$dir/first.mode"
+    eventually grep -q 'an endpoint is up' "$dir/run.err"
+    eventually grep -q '^/ ' "$dir/first.out"
+    touch "$dir/enough"
+    [ "$(grep . "$dir/asked" | sort | uniq)" = well ]
+}
+
 @test "policy: credential-token says the token, the one of the moment, and what cannot be said is not asked" {
     write_policy credential-token
     jq --arg target "unix:$dir/target.sock" '.targets.api.endpoints = [$target]' "$dir/porthole.json" >"$dir/new.json"
