@@ -106,6 +106,7 @@ struct target_config {
     uint64_t connections_idle_timeout_ms;
     uint64_t connections_max_age_ms;
     uint64_t connect_timeout_ms;
+    uint64_t hold_ms; /* waits so long for an endpoint to appear; 0: not at all */
     struct target_times times;
     struct retry_config retries;
     uint64_t resolve_every_ms; /* how old may be what is known of a host name */

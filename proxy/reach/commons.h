@@ -43,6 +43,7 @@ struct commons_target {
     struct places places;
     struct retry_budget budget;
     struct standings standings; /* of its endpoints, where there are several or they are checked */
+    atomic_uint n_held;         /* who wait for an endpoint to appear */
     struct commons_desk *desks; /* owned; by worker */
 };
 

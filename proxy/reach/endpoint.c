@@ -27,12 +27,14 @@ void endpoints_init(struct endpoints *table, struct loop *loop, struct connector
 {
     *table = (struct endpoints){.loop = loop, .connector = connector, .commons = commons, .worker = worker};
     list_init(&table->list);
+    lookout_init(&table->lookout, loop);
     connector_ask_for_room(connector, endpoints_make_room, table);
 }
 
 void endpoints_deinit(struct endpoints *table)
 {
     assert(list_empty(&table->list));
+    lookout_deinit(&table->lookout);
     connector_ask_for_room(table->connector, NULL, NULL);
     table->connector = NULL;
 }
@@ -116,6 +118,12 @@ static void endpoint_follow(struct endpoint *endpoint)
                     endpoint->address.name, endpoint_on_moved);
 }
 
+bool endpoint_has_changed(struct endpoint *endpoint, struct instant now)
+{
+    return endpoint->address.kind == ADDRESS_HTTPS ? trust_has_changed(&endpoint->trust, &endpoint->tls, now)
+                                                   : incarnation_look(&endpoint->incarnation, now);
+}
+
 static const char *endpoint_or_nothing(const char *text)
 {
     return text ? text : "";
@@ -160,6 +168,8 @@ static struct endpoint *endpoint_new(struct endpoints *table, const struct addre
     list_init(&endpoint->link);
     list_append(&table->list, &endpoint->link);
     endpoint_follow(endpoint);
+    if (endpoint->address.kind == ADDRESS_UNIX)
+        endpoint->incarnation.path = endpoint->address.name;
     return endpoint;
 }
 

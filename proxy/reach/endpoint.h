@@ -10,6 +10,8 @@
 #include "proxy/reach/commons.h"
 #include "proxy/reach/connect.h"
 #include "proxy/reach/follow.h"
+#include "proxy/reach/incarnation.h"
+#include "proxy/reach/lookout.h"
 #include "proxy/reach/pool.h"
 #include "proxy/reach/trust.h"
 
@@ -18,8 +20,9 @@ struct endpoints {
     struct loop *loop; /* borrowed, like the next */
     struct connector *connector;
     struct commons *commons; /* borrowed */
-    size_t worker;           /* which one of the commons' */
-    struct list list;        /* of struct endpoint */
+    struct lookout lookout;
+    size_t worker;    /* which one of the commons' */
+    struct list list; /* of struct endpoint */
 };
 
 /* One address. Owns copies of what it was found by, since the snapshot that named it may go first. */
@@ -32,9 +35,10 @@ struct endpoint {
     struct tls_config tls;  /* all zero unless https */
     struct trust trust;     /* of https: the files of `tls` */
     struct pool pool;
-    struct follow follow;  /* of its host name */
-    struct site *site;     /* a reference: what all workers have there */
-    uint32_t n_connecting; /* attempts under way */
+    struct follow follow;           /* of its host name */
+    struct incarnation incarnation; /* of its socket file */
+    struct site *site;              /* a reference: what all workers have there */
+    uint32_t n_connecting;          /* attempts under way */
 };
 
 void endpoints_init(struct endpoints *table, struct loop *loop, struct connector *connector, struct commons *commons,
@@ -54,12 +58,17 @@ static inline struct endpoint *endpoint_ref(struct endpoint *endpoint)
 /* Gives one back; the last one closes what is idle. Takes NULL. */
 void endpoint_unref(struct endpoint *endpoint);
 
-/* Before one of its connections is used or made: those are not used any more that were made with other files than there
- * are now (trust.h). */
+/* Whether connections to where it led before are still to be used: those are not that were made to another socket at
+ * the path (incarnation.h), or with other files of TLS than there are now (trust.h). */
+bool endpoint_has_changed(struct endpoint *endpoint, struct instant now);
+
+/* Before one of its connections is used or made. */
 static inline void endpoint_look(struct endpoint *endpoint)
 {
-    if (endpoint->address.kind == ADDRESS_HTTPS &&
-        trust_has_changed(&endpoint->trust, &endpoint->tls, loop_now(endpoint->table->loop)))
+    struct instant now = loop_now(endpoint->table->loop);
+
+    if ((endpoint->address.kind == ADDRESS_HTTPS || incarnation_is_due(&endpoint->incarnation, now)) &&
+        endpoint_has_changed(endpoint, now))
         pool_renew(&endpoint->pool);
 }
 

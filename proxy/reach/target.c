@@ -9,6 +9,16 @@ static enum connect_result target_conclude(struct target *target, struct ticket 
 
 /* ---- life ---- */
 
+static void target_on_again(struct hold_guest *guest);
+static void target_on_over(struct hold_guest *guest, const struct failure *why);
+
+static int target_prepare_hold(struct target *target, struct lookout *lookout)
+{
+    const struct hold_config config = {target->loop, lookout, target_on_again, target_on_over};
+
+    return hold_init(&target->hold, &config, target->config->endpoints, target->config->n_endpoints);
+}
+
 int target_init(struct target *target, const struct target_config *config, struct endpoints *table, bool first_come)
 {
     int r;
@@ -20,6 +30,8 @@ int target_init(struct target *target, const struct target_config *config, struc
         return -ENOMEM;
     commons_join(target->commons, target->worker, &target->desk_link);
     r = roster_init(&target->roster, config, table, &target->commons->standings);
+    if (r == 0 && config->hold_ms > 0)
+        r = target_prepare_hold(target, &table->lookout);
     if (r < 0)
         target_deinit(target);
     return r;
@@ -27,6 +39,7 @@ int target_init(struct target *target, const struct target_config *config, struc
 
 void target_deinit(struct target *target)
 {
+    hold_deinit(&target->hold);
     roster_deinit(&target->roster);
     if (target->commons) {
         commons_leave(target->commons, target->worker, &target->desk_link);
@@ -51,9 +64,10 @@ const struct state_machine ticket_machine = {
     .n_states = N_TICKET_STATES,
     .states =
         {
-            [TICKET_IDLE] = {"IDLE", STATE_BIT(TICKET_QUEUED) | STATE_BIT(TICKET_CONNECTING)},
+            [TICKET_IDLE] = {"IDLE", STATE_BIT(TICKET_QUEUED) | STATE_BIT(TICKET_CONNECTING) | STATE_BIT(TICKET_HELD)},
             [TICKET_QUEUED] = {"QUEUED", STATE_BIT(TICKET_IDLE) | STATE_BIT(TICKET_CONNECTING)},
             [TICKET_CONNECTING] = {"CONNECTING", STATE_BIT(TICKET_IDLE)},
+            [TICKET_HELD] = {"HELD", STATE_BIT(TICKET_IDLE)},
         },
 };
 
@@ -109,16 +123,15 @@ static void ticket_on_connected(void *closure, struct channel *channel, const st
     struct failure failure = *why;
     struct connection *connection = ticket_adopt(ticket, channel, &failure);
 
-    if (target_conclude(target, ticket, &connection, &failure) == CONNECT_WAIT)
-        return;
-    ticket->fn(ticket, connection, &failure);
+    if (target_conclude(target, ticket, &connection, &failure) != CONNECT_WAIT)
+        ticket->fn(ticket, connection, &failure);
     if (!connection)
         target_pass_on(target);
 }
 
 static void ticket_on_timer(struct timer *timer)
 {
-    struct ticket *ticket = CONTAINER_OF(timer, struct ticket, timer);
+    struct ticket *ticket = CONTAINER_OF(timer, struct ticket, guest.timer);
     struct target *target = ticket->target;
     struct failure failure;
 
@@ -223,6 +236,30 @@ static bool target_may_go_on(const struct target *target, const struct failure *
            outcome_info(failure->outcome)->fault == FAULT_TARGET;
 }
 
+/* Whether this may mean that it is only not there yet. */
+static bool target_may_appear(enum outcome outcome)
+{
+    return outcome == OUTCOME_TARGET_ABSENT || outcome == OUTCOME_TARGET_REFUSED || outcome == OUTCOME_TARGET_DENIED ||
+           outcome == OUTCOME_CONNECT_FAILED || outcome == OUTCOME_CONNECT_TIMEOUT;
+}
+
+/* Whether the ticket waits for an endpoint to appear. It may be gone when another thread has just filled the last place
+ * for those who do, which is no harm. */
+static bool target_holds(struct target *target, struct ticket *ticket, const struct failure *failure)
+{
+    atomic_uint *n_held = &target->commons->n_held;
+
+    if (target->config->hold_ms == 0 || !target_may_appear(failure->outcome) ||
+        atomic_load_explicit(n_held, memory_order_relaxed) >= target->config->connections_queue ||
+        !hold_receive(&target->hold, &ticket->guest, target->config->hold_ms, failure))
+        return false;
+    atomic_fetch_add_explicit(n_held, 1, memory_order_relaxed);
+    ticket_move(ticket, TICKET_HELD);
+    ticket->target = target;
+    ticket->tried = 0;
+    return true;
+}
+
 /* There is a connection, which has the ticket's place from now on; or there was none to be had, and another endpoint is
  * tried until there is no other. Then the place is free again. */
 static enum connect_result target_conclude(struct target *target, struct ticket *ticket, struct connection **connection,
@@ -243,10 +280,14 @@ static enum connect_result target_conclude(struct target *target, struct ticket 
         ticket->n_passed++;
         result = target_reach(target, ticket, index, connection, failure);
     }
-    if (result == CONNECT_DONE)
+    if (result == CONNECT_DONE) {
         (*connection)->share = place_hand_on(&ticket->place);
-    else if (result == CONNECT_FAILED)
+        hold_open(&target->hold);
+    } else if (result == CONNECT_FAILED) {
         places_withdraw(&target->commons->places, &ticket->place);
+        if (target_holds(target, ticket, failure))
+            return CONNECT_WAIT;
+    }
     return result;
 }
 
@@ -314,9 +355,37 @@ enum connect_result target_ask(struct target *target, struct ticket *ticket, boo
     }
     ticket_move(ticket, TICKET_QUEUED);
     ticket->target = target;
-    timer_init(&ticket->timer, ticket_on_timer);
-    timer_arm(target->loop, &ticket->timer, target->config->connect_timeout_ms);
+    timer_init(&ticket->guest.timer, ticket_on_timer);
+    timer_arm(target->loop, &ticket->guest.timer, target->config->connect_timeout_ms);
     return CONNECT_WAIT;
+}
+
+/* It is held no more. */
+static void ticket_leave_hold(struct ticket *ticket)
+{
+    atomic_fetch_sub_explicit(&ticket->target->commons->n_held, 1, memory_order_relaxed);
+    hold_dismiss(&ticket->guest);
+    ticket_settle(ticket);
+}
+
+static void target_on_again(struct hold_guest *guest)
+{
+    struct ticket *ticket = CONTAINER_OF(guest, struct ticket, guest);
+    struct target *target = ticket->target;
+    struct connection *connection = NULL;
+    struct failure failure;
+
+    ticket_leave_hold(ticket);
+    if (target_ask(target, ticket, ticket->fresh, &connection, &failure) != CONNECT_WAIT)
+        ticket->fn(ticket, connection, &failure);
+}
+
+static void target_on_over(struct hold_guest *guest, const struct failure *why)
+{
+    struct ticket *ticket = CONTAINER_OF(guest, struct ticket, guest);
+
+    ticket_leave_hold(ticket);
+    ticket->fn(ticket, NULL, why);
 }
 
 void target_withdraw(struct ticket *ticket)
@@ -325,8 +394,12 @@ void target_withdraw(struct ticket *ticket)
 
     if (ticket->state == TICKET_IDLE)
         return;
+    if (ticket->state == TICKET_HELD) {
+        ticket_leave_hold(ticket);
+        return;
+    }
     if (ticket->state == TICKET_QUEUED) {
-        timer_disarm(&ticket->timer);
+        timer_disarm(&ticket->guest.timer);
     } else {
         connect_cancel(ticket->attempt);
         ticket->endpoint->n_connecting--;
@@ -344,7 +417,7 @@ static void ticket_serve(struct ticket *ticket)
     struct connection *connection = NULL;
     struct failure failure;
 
-    timer_disarm(&ticket->timer);
+    timer_disarm(&ticket->guest.timer);
     if (target_serve(ticket->target, ticket, &connection, &failure) != CONNECT_WAIT)
         ticket->fn(ticket, connection, &failure);
 }

@@ -10,12 +10,14 @@
 #include "proxy/base/list.h"
 #include "proxy/base/loop.h"
 #include "proxy/reach/commons.h"
+#include "proxy/reach/hold.h"
 #include "proxy/reach/roster.h"
 
 struct target {
     const struct target_config *config; /* borrowed from the generation's snapshot */
     struct loop *loop;                  /* borrowed */
     struct roster roster;               /* its endpoints */
+    struct hold hold;                   /* with config->hold_ms only */
     struct commons_target *commons;     /* a reference */
     struct inbox *inbox;                /* borrowed; the worker's */
     struct list desk_link;              /* in the worker's desk of the commons */
@@ -25,11 +27,13 @@ struct target {
 /* One request for a connection.
  *
  *   IDLE ---> QUEUED ---> CONNECTING   connections.max is reached; a place is free
- *    ^ |        |         ^     |
- *    | +--------|---------+     |
- *    +----------+---------------+      answered, or withdrawn
+ *   ^  ^ |      |         ^     |
+ *   |  | +------|---------+     |
+ *   |  +--------+---------------+      answered, or withdrawn
+ *   v
+ *   HELD                               no endpoint is there: waits for one, and asks anew
  */
-enum ticket_state { TICKET_IDLE, TICKET_QUEUED, TICKET_CONNECTING, N_TICKET_STATES };
+enum ticket_state { TICKET_IDLE, TICKET_QUEUED, TICKET_CONNECTING, TICKET_HELD, N_TICKET_STATES };
 
 extern const struct state_machine ticket_machine;
 
@@ -37,15 +41,15 @@ extern const struct state_machine ticket_machine;
 struct ticket {
     enum ticket_state state;
     bool fresh;                /* no idle connection will do */
+    uint8_t index;             /* of the endpoint that was chosen last, below TARGET_MOST_ENDPOINTS */
+    uint8_t n_passed;          /* endpoints that could not be connected to, beside the last; the same */
     uid_t uid;                 /* on whose behalf; or SHARES_NOBODY */
+    uint32_t epoch;            /* of the endpoint's pool, when an attempt began */
     struct personal *personal; /* the connection that may be its alone, borrowed; NULL: it has none ever */
     struct place place;        /* unless IDLE */
-    struct timer timer;        /* while QUEUED */
+    struct hold_guest guest;   /* while HELD; its timer while QUEUED, too */
     struct target *target;     /* unless IDLE; borrowed */
-    uint32_t n_passed;         /* endpoints that could not be connected to, beside the last */
     uint64_t tried;            /* endpoints that it was not to be had from, by a bit for each */
-    uint32_t epoch;            /* of the endpoint's pool, when an attempt began */
-    size_t index;              /* of the next in the target's */
     struct endpoint *endpoint; /* the one that was chosen last, or NULL; borrowed from the target */
     struct endpoint *held;     /* the same, a reference: one that may leave before its user does; or NULL */
     struct standing *standing; /* of that endpoint, or NULL; a reference where that is held, else borrowed */
@@ -65,7 +69,8 @@ void target_deinit(struct target *target);
 uint32_t target_n_open(const struct target *target);
 /* Asks for a connection: CONNECT_DONE with *ret_connection, CONNECT_WAIT (ticket->fn will be called), or CONNECT_FAILED
  * with *ret_failure. With `fresh` no idle connection is taken, but one may have to give up its place. An endpoint to
- * which no connection could be made is not asked again for this ticket while there is another. */
+ * which no connection could be made is not asked again for this ticket while there is another; when there is none, the
+ * ticket is held, if the target holds. */
 enum connect_result target_ask(struct target *target, struct ticket *ticket, bool fresh,
                                struct connection **ret_connection, struct failure *ret_failure) WARN_UNUSED;
 /* The endpoint that it was given last is not to be asked again while there is another. */

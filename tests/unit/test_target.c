@@ -83,7 +83,8 @@ static void reset(struct rig *rig)
 static void test_target_ticket_moves_as_its_table_says(void **state)
 {
     (void)state;
-    state_walk(&ticket_machine, NULL, "IDLE: QUEUED CONNECTING\nQUEUED: IDLE CONNECTING\nCONNECTING: IDLE\n");
+    state_walk(&ticket_machine, NULL,
+               "IDLE: QUEUED CONNECTING HELD\nQUEUED: IDLE CONNECTING\nCONNECTING: IDLE\nHELD: IDLE\n");
 }
 
 static void test_target_idle_connections_are_taken_last_in_first_out(void **state)
