@@ -16,7 +16,8 @@ class Handler(BaseHTTPRequestHandler):
     running = most = 0
 
     def answer(self):
-        print(self.path, flush=True)
+        sys.stdout.write(self.path + "\n")  # in one piece: there are several threads
+        sys.stdout.flush()
         parts = self.path.split("/")
         if parts[1] in ("endless", "rubbish"):
             return self.misbehave(parts[1])
