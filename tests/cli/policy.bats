@@ -87,3 +87,42 @@ ask_for_long() { # FILE: until $dir/enough is there
     eventually is_refused
     lacks -qE 'one|two' "$dir/run.err"
 }
+
+# A target whose answers say who it is.
+start_colored() { # COLOR
+    printf '{ "listeners": [ { "bind": "unix:%s/%s.sock", "routes": [ { "respond": { "status": 200, "body": "%s\\n" } } ] } ] }' \
+        "$dir" "$1" "$1" >"$dir/$1.json"
+    background "$1" "$porthole" run -c "$dir/$1.json"
+    await_socket "$dir/$1.sock"
+}
+
+@test "policy: blue-green-weight gives each release its part, and one with weight 0 nothing" {
+    write_policy blue-green-weight
+    export BLUE_SOCKET=$dir/blue.sock GREEN_SOCKET=$dir/green.sock BLUE_WEIGHT=3 GREEN_WEIGHT=1
+    start_colored blue
+    start_colored green
+    start_porthole run
+    [ "$(ask '/[1-20]' | sort | uniq -c | sed 's/^ *//')" = $'15 blue\n5 green' ]
+    kill "$pid"
+    await_end "$pid"
+    BLUE_WEIGHT=0 start_porthole run
+    [ "$(ask '/[1-20]' | uniq)" = green ]
+}
+
+@test "policy: hold waits for the application, and for the next when it was killed" {
+    write_policy hold
+    export APP_SOCKET=$dir/target.sock
+    start_porthole run
+    background asking curl --silent --max-time 20 --unix-socket "$sock" http://localhost/early
+    sleep 0.2
+    start_target
+    eventually grep -qx 'GET /early' "$dir/asking.out"
+    background asking curl --silent --max-time 20 --unix-socket "$sock" http://localhost/held/release
+    await_request /held/release
+    kill -9 "${pids[2]}"
+    await_end "${pids[2]}"
+    rm "$dir/target.sock"
+    start_target
+    touch "$dir/release"
+    eventually grep -qx 'GET /held/release' "$dir/asking.out"
+}
