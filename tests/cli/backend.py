@@ -47,9 +47,9 @@ class Handler(BaseHTTPRequestHandler):
                 time.sleep(0.01)
         elif parts[1] == "most":
             return 200, b"%d\n" % Handler.most
-        elif parts[1] == "fields":
-            return 200, "".join(f"{name.lower()}={value}\n" for name, value in self.headers.items()).encode()
         status = int(parts[2]) if parts[1] == "status" else int(sys.argv[2]) if len(sys.argv) > 2 else 200
+        if parts[1] == "fields":
+            return status, "".join(f"{name.lower()}={value}\n" for name, value in self.headers.items()).encode()
         return status, b"%s %s\n" % (self.command.encode(), self.path.encode()) + sent
 
     def misbehave(self, how):

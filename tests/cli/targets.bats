@@ -213,3 +213,17 @@ queue_is_full() {
     start_porthole run
     [ "$(for i in 1 2; do ask /x --output /dev/null --write-out '%{http_code} '; done)" = "503 200 " ]
 }
+
+@test "targets: a request that is sent again is edited and rewritten as the first time" {
+    printf 'secret\n' >"$dir/token"
+    configure_target "\"endpoints\": [ $(endpoint a), $(endpoint b) ], \"retries\": { \"on\": [ \"503\" ], \"budget\": 1 }" "\"routes\": [
+        { \"target\": \"app\", \"rewrite\": { \"add_prefix\": \"/fields\" }, \"request_headers\": { \"set\": { \"X-Token\": \"\${file:$dir/token}\", \"X-Id\": \"\${request.id}\" } } } ]"
+    start_endpoint a 503
+    start_endpoint b
+    start_porthole run
+    for i in 1 2; do
+        ask "/$i" -H 'X-Request-Id: mine' >"$dir/fields"
+        [ "$(grep -E '^x-(token|id)=' "$dir/fields" | sort)" = $'x-id=mine\nx-token=secret' ]
+    done
+    [ "$(grep -cx '/fields/[12]' "$dir/b.out")" = 2 ]
+}

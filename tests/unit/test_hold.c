@@ -1,0 +1,209 @@
+/* Who waits for a target to appear: when it goes to see, when it gives up, and what a lookout tells it. */
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "proxy/reach/hold.h"
+
+#define HOLD_MS 10000
+
+struct waiter {
+    struct hold_guest guest;
+    unsigned n_again;
+    enum outcome outcome; /* of the end; OUTCOME_PENDING before */
+    bool satisfied;       /* goes to see and does not come back */
+};
+
+struct bench {
+    char directory[64], path[128];
+    struct loop *loop;
+    struct lookout lookout;
+    struct endpoint_config endpoint;
+    struct hold hold;
+    struct failure why;
+    uint64_t hold_ms;
+};
+
+static struct bench *bench;
+
+static bool come(struct waiter *waiter)
+{
+    return hold_receive(&bench->hold, &waiter->guest, bench->hold_ms, &bench->why);
+}
+
+static void on_again(struct hold_guest *guest)
+{
+    struct waiter *waiter = CONTAINER_OF(guest, struct waiter, guest);
+
+    waiter->n_again++;
+    if (!waiter->satisfied)
+        come(waiter);
+}
+
+static void on_over(struct hold_guest *guest, const struct failure *why)
+{
+    CONTAINER_OF(guest, struct waiter, guest)->outcome = why->outcome;
+}
+
+static void begin(struct waiter *waiter)
+{
+    *waiter = (struct waiter){.outcome = OUTCOME_PENDING};
+    assert_true(come(waiter));
+}
+
+static void pass_ms(uint64_t ms)
+{
+    struct instant end = instant_add_ms(instant_now(), ms);
+
+    while (instant_before(instant_now(), end))
+        assert_true(loop_run_once(bench->loop, 1) >= 0);
+}
+
+/* An event, and the timer that it sets: however slow the machine is, a few rounds do. */
+static void look(void)
+{
+    for (int i = 0; i < 5; i++)
+        assert_true(loop_run_once(bench->loop, 1) >= 0);
+}
+
+static int setup(void **state)
+{
+    struct hold_config config;
+
+    bench = calloc(1, sizeof(*bench));
+    assert_non_null(bench);
+    snprintf(bench->directory, sizeof(bench->directory), "/tmp/porthole-unit-XXXXXX");
+    assert_non_null(mkdtemp(bench->directory));
+    snprintf(bench->path, sizeof(bench->path), "%s/run/app.sock", bench->directory);
+    bench->loop = loop_new();
+    bench->hold_ms = HOLD_MS;
+    lookout_init(&bench->lookout, bench->loop);
+    bench->endpoint.address = (struct address){.kind = ADDRESS_UNIX, .name = bench->path, .text = bench->path};
+    config = (struct hold_config){bench->loop, &bench->lookout, on_again, on_over};
+    assert_int_equal(hold_init(&bench->hold, &config, &bench->endpoint, 1), 0);
+    failure_set(&bench->why, OUTCOME_TARGET_ABSENT, 0, NULL);
+    *state = bench;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    char directory[96];
+
+    (void)state;
+    assert_false(hold_has_guests(&bench->hold));
+    assert_int_equal(bench->lookout.fd, -1); /* nobody looks out */
+    hold_deinit(&bench->hold);
+    lookout_deinit(&bench->lookout);
+    loop_free(bench->loop);
+    unlink(bench->path);
+    snprintf(directory, sizeof(directory), "%s/run", bench->directory);
+    rmdir(directory);
+    assert_int_equal(rmdir(bench->directory), 0);
+    free(bench);
+    return 0;
+}
+
+/* After 1, 2, 4 and so on milliseconds: ten times or so in a second, not a thousand. */
+static void test_hold_goes_to_see_less_and_less_often(void **state)
+{
+    struct waiter waiter;
+
+    (void)state;
+    begin(&waiter);
+    pass_ms(500);
+    assert_in_range(waiter.n_again, 2, 14);
+    hold_dismiss(&waiter.guest);
+}
+
+static void test_hold_sends_one_of_many(void **state)
+{
+    struct waiter waiters[50];
+    unsigned n = 0;
+
+    (void)state;
+    for (int i = 0; i < 50; i++)
+        begin(&waiters[i]);
+    pass_ms(200);
+    for (int i = 0; i < 50; i++) {
+        n += waiters[i].n_again;
+        hold_dismiss(&waiters[i].guest);
+    }
+    assert_in_range(n, 2, 14);
+}
+
+static void test_hold_lets_all_go_when_one_has_found_it(void **state)
+{
+    struct waiter waiters[50];
+
+    (void)state;
+    for (int i = 0; i < 50; i++) {
+        begin(&waiters[i]);
+        waiters[i].satisfied = true;
+    }
+    hold_open(&bench->hold);
+    look();
+    for (int i = 0; i < 50; i++)
+        assert_int_equal(waiters[i].n_again, 1);
+}
+
+static void test_hold_ends_with_what_was_found_last(void **state)
+{
+    struct waiter waiter;
+
+    (void)state;
+    bench->hold_ms = 50;
+    begin(&waiter);
+    failure_set(&bench->why, OUTCOME_TARGET_REFUSED, 0, NULL);
+    pass_ms(20);
+    assert_int_equal(waiter.outcome, OUTCOME_PENDING);
+    pass_ms(100);
+    assert_int_equal(waiter.outcome, OUTCOME_TARGET_REFUSED);
+    assert_false(come(&waiter)); /* its time is over, once for all */
+}
+
+static void test_hold_is_told_of_what_appears(void **state)
+{
+    struct waiter waiter;
+    char directory[96];
+    unsigned before;
+    int fd;
+
+    (void)state;
+    begin(&waiter);
+    pass_ms(400); /* the pauses are long by now */
+    before = waiter.n_again;
+    snprintf(directory, sizeof(directory), "%s/run", bench->directory);
+    assert_int_equal(mkdir(directory, 0755), 0);
+    look();
+    assert_true(waiter.n_again > before);
+    pass_ms(400);
+    before = waiter.n_again;
+    fd = open(bench->path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    close(fd);
+    look();
+    assert_true(waiter.n_again > before);
+    hold_dismiss(&waiter.guest);
+}
+
+#define BENCH_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        BENCH_TEST(test_hold_goes_to_see_less_and_less_often),   BENCH_TEST(test_hold_sends_one_of_many),
+        BENCH_TEST(test_hold_lets_all_go_when_one_has_found_it), BENCH_TEST(test_hold_ends_with_what_was_found_last),
+        BENCH_TEST(test_hold_is_told_of_what_appears),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
