@@ -136,10 +136,11 @@ begin_asking() { # NAME PATH [CURL-OPTION...]
         await_end "${pids[0]}"
         rm -f "$dir/target.sock"
         sleep 0.1
-        background target /usr/bin/python3 "$BATS_TEST_DIRNAME/backend.py" "$dir/target.sock"
+        start_target
         pids[0]=$pid
     done
     await_end "$asking"
+    cat "$dir/run.err"
     [ "$(sort "$dir/asking.out" | uniq -c | sed 's/^ *//')" = "400 200" ]
 }
 
