@@ -39,26 +39,6 @@ void endpoints_deinit(struct endpoints *table)
     table->connector = NULL;
 }
 
-static bool endpoint_same_text(const char *a, const char *b)
-{
-    return a && b ? strcmp(a, b) == 0 : a == b;
-}
-
-/* Two who show different certificates, or believe different authorities, never share a connection. */
-static bool endpoint_is(const struct endpoint *endpoint, enum address_kind kind, const char *canonical,
-                        const struct tls_config *tls)
-{
-    const struct tls_config *own = &endpoint->tls;
-
-    if (endpoint->address.kind != kind || strcmp(endpoint->canonical, canonical) != 0)
-        return false;
-    if (kind != ADDRESS_HTTPS)
-        return true;
-    return own->verify == tls->verify && own->min_version == tls->min_version && endpoint_same_text(own->ca, tls->ca) &&
-           endpoint_same_text(own->cert, tls->cert) && endpoint_same_text(own->key, tls->key) &&
-           endpoint_same_text(own->server_name, tls->server_name);
-}
-
 static void endpoint_free(struct endpoint *endpoint)
 {
     site_unref(endpoint->site);
@@ -129,42 +109,47 @@ static const char *endpoint_or_nothing(const char *text)
     return text ? text : "";
 }
 
-/* By whom and where it is: what endpoint_is compares, in one text. */
-static struct site *endpoint_find_site(const struct endpoint *endpoint)
+/* A reference to what all workers have there. It is found by where it is and whom it is taken for: two who show
+ * different certificates, or believe different authorities, never share a connection. */
+static struct site *endpoint_find_site(struct commons *commons, enum address_kind kind, const char *canonical,
+                                       const struct tls_config *tls)
 {
-    const struct tls_config *tls = &endpoint->tls;
+    static const struct tls_config none = {.verify = false};
     struct site *site;
     char *key;
 
-    if (asprintf(&key, "%d %s\n%d\n%s\n%s\n%s\n%s", (int)endpoint->address.kind, endpoint->canonical, tls->verify,
+    if (kind != ADDRESS_HTTPS)
+        tls = &none;
+    if (asprintf(&key, "%d %s\n%d %d\n%s\n%s\n%s\n%s", (int)kind, canonical, tls->verify, (int)tls->min_version,
                  endpoint_or_nothing(tls->ca), endpoint_or_nothing(tls->cert), endpoint_or_nothing(tls->key),
                  endpoint_or_nothing(tls->server_name)) < 0)
         return NULL;
-    site = commons_site(endpoint->table->commons, key);
+    site = commons_site(commons, key);
     free(key);
     return site;
 }
 
-/* Takes over `canonical` in any case. */
+/* Takes over `canonical` and the reference to the site in any case. */
 static struct endpoint *endpoint_new(struct endpoints *table, const struct address *address, char *canonical,
-                                     const struct tls_config *tls)
+                                     const struct tls_config *tls, struct site *site)
 {
     struct endpoint *endpoint = calloc(1, sizeof(*endpoint));
 
     if (!endpoint) {
+        site_unref(site);
         free(canonical);
         return NULL;
     }
     endpoint->canonical = canonical;
     endpoint->table = table;
-    endpoint->site = endpoint_copy(endpoint, address, tls) ? endpoint_find_site(endpoint) : NULL;
-    if (!endpoint->site) {
+    endpoint->site = site;
+    if (!endpoint_copy(endpoint, address, tls)) {
         endpoint_free(endpoint);
         return NULL;
     }
     pool_init(&endpoint->pool, table->loop);
-    endpoint->pool.site = endpoint->site;
-    endpoint->pool.shown = &endpoint->site->parts[table->worker];
+    endpoint->pool.site = site;
+    endpoint->pool.shown = &site->parts[table->worker];
     list_init(&endpoint->link);
     list_append(&table->list, &endpoint->link);
     endpoint_follow(endpoint);
@@ -173,23 +158,26 @@ static struct endpoint *endpoint_new(struct endpoints *table, const struct addre
     return endpoint;
 }
 
+static struct endpoint *endpoints_at(const struct endpoints *table, const struct site *site)
+{
+    for (struct list *link = table->list.next; link != &table->list; link = link->next)
+        if (CONTAINER_OF(link, struct endpoint, link)->site == site)
+            return CONTAINER_OF(link, struct endpoint, link);
+    return NULL;
+}
+
 struct endpoint *endpoints_find(struct endpoints *table, const struct address *address, const struct tls_config *tls)
 {
     char *canonical = address_canonical(address);
-    struct endpoint *found = NULL;
+    struct site *site = canonical ? endpoint_find_site(table->commons, address->kind, canonical, tls) : NULL;
+    struct endpoint *found = site ? endpoints_at(table, site) : NULL;
 
-    if (!canonical)
-        return NULL;
-    for (struct list *link = table->list.next; !found && link != &table->list; link = link->next) {
-        struct endpoint *endpoint = CONTAINER_OF(link, struct endpoint, link);
-
-        if (endpoint_is(endpoint, address->kind, canonical, tls))
-            found = endpoint;
-    }
-    if (found)
+    if (found || !site) {
+        site_unref(site);
         free(canonical);
-    else
-        found = endpoint_new(table, address, canonical, tls);
+    } else {
+        found = endpoint_new(table, address, canonical, tls, site);
+    }
     if (found)
         found->n_references++;
     return found;
