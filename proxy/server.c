@@ -402,14 +402,28 @@ int server_new(struct snapshot *snapshot, const struct server_options *options, 
     return 0;
 }
 
+/* A counter of all workers together, by where it is in struct metrics. */
+static uint64_t server_sum(const struct server *server, size_t offset)
+{
+    uint64_t n = 0;
+
+    for (size_t i = 0; i < server->n_workers; i++)
+        n += counter_read(
+            (const struct counter *)(const void *)((const char *)worker_metrics(server->workers[i]) + offset));
+    return n;
+}
+
+static uint64_t server_sum_outcome(const struct server *server, enum outcome outcome)
+{
+    return server_sum(server, offsetof(struct metrics, outcomes) + (size_t)outcome * sizeof(struct counter));
+}
+
 /* What happened, in a line per outcome that did. */
 static void server_sum_up(const struct server *server)
 {
     for (int outcome = 0; outcome < N_OUTCOMES; outcome++) {
-        uint64_t n = 0;
+        uint64_t n = server_sum_outcome(server, (enum outcome)outcome);
 
-        for (size_t i = 0; i < server->n_workers; i++)
-            n += counter_read(&worker_metrics(server->workers[i])->outcomes[outcome]);
         if (n > 0)
             LOG_EVENT(LOG_LEVEL_INFO, "ended so since the start",
                       LOG_STRING("outcome", outcome_info((enum outcome)outcome)->name), LOG_NUMBER("count", n));
@@ -418,10 +432,8 @@ static void server_sum_up(const struct server *server)
 
 static void server_tell_retries(const struct server *server)
 {
-    uint64_t n = 0;
+    uint64_t n = server_sum(server, offsetof(struct metrics, retries));
 
-    for (size_t i = 0; i < server->n_workers; i++)
-        n += counter_read(&worker_metrics(server->workers[i])->retries);
     if (n > 0)
         LOG_EVENT(LOG_LEVEL_INFO, "connections and requests tried again since the start", LOG_NUMBER("count", n));
 }
@@ -429,15 +441,11 @@ static void server_tell_retries(const struct server *server)
 /* How it ended. */
 static void server_tell_end(const struct server *server)
 {
-    uint64_t n_cut = 0;
-
-    for (size_t i = 0; i < server->n_workers; i++)
-        n_cut += counter_read(&worker_metrics(server->workers[i])->outcomes[OUTCOME_STOPPED]);
     server_sum_up(server);
     server_tell_retries(server);
     LOG_EVENT(LOG_LEVEL_INFO, "stopped",
               LOG_NUMBER("after_ms", instant_elapsed_us(server->stop_begun, instant_now()) / 1000),
-              LOG_NUMBER("cut", n_cut));
+              LOG_NUMBER("cut", server_sum_outcome(server, OUTCOME_STOPPED)));
 }
 
 int server_run(struct server *server)

@@ -29,6 +29,14 @@ void commons_deinit(struct commons *commons)
     *commons = (struct commons){.inboxes = NULL};
 }
 
+/* What is in a tree; NULL when it is not. With the lock held. */
+static void *commons_seek(void *const *tree, const void *like, int (*compare)(const void *, const void *))
+{
+    void **node = tfind(like, tree, compare);
+
+    return node ? *node : NULL;
+}
+
 /* ---- targets ---- */
 
 static int commons_compare_targets(const void *a, const void *b)
@@ -64,11 +72,11 @@ struct commons_target *commons_target(struct commons *commons, const struct targ
 {
     const struct commons_target like = {.name = config->name};
     struct commons_target *target;
-    void **node;
 
     pthread_mutex_lock(&commons->lock);
-    node = tfind(&like, &commons->targets, commons_compare_targets);
-    target = node ? *node : commons_target_new(commons, config->name);
+    target = commons_seek(&commons->targets, &like, commons_compare_targets);
+    if (!target)
+        target = commons_target_new(commons, config->name);
     if (target) {
         target->n_references++;
         places_configure(&target->places, config->connections_max, config->connections_queue, first_come);
@@ -82,11 +90,9 @@ struct commons_target *commons_find_target(struct commons *commons, const char *
 {
     const struct commons_target like = {.name = (char *)(uintptr_t)name};
     struct commons_target *target;
-    void **node;
 
     pthread_mutex_lock(&commons->lock);
-    node = tfind(&like, &commons->targets, commons_compare_targets);
-    target = node ? *node : NULL;
+    target = commons_seek(&commons->targets, &like, commons_compare_targets);
     if (target)
         target->n_references++;
     pthread_mutex_unlock(&commons->lock);
@@ -173,11 +179,11 @@ struct site *commons_site(struct commons *commons, const char *key)
 {
     const struct site like = {.key = (char *)(uintptr_t)key};
     struct site *site;
-    void **node;
 
     pthread_mutex_lock(&commons->lock);
-    node = tfind(&like, &commons->sites, commons_compare_sites);
-    site = node ? *node : site_new(commons, key);
+    site = commons_seek(&commons->sites, &like, commons_compare_sites);
+    if (!site)
+        site = site_new(commons, key);
     if (site)
         site->n_references++;
     pthread_mutex_unlock(&commons->lock);

@@ -75,7 +75,8 @@ void commons_target_unref(struct commons_target *target);
 /* A struct target of a worker comes, whose thread this is, and goes. */
 void commons_join(struct commons_target *target, size_t worker, struct list *link);
 void commons_leave(struct commons_target *target, size_t worker, struct list *link);
-/* All workers but this one (SIZE_MAX: all) are to look at the target (target_look). Any thread that has a reference. */
+/* All workers but this one (SIZE_MAX: all) are to look at the target (targets_attend). Any thread that has a reference.
+ */
 void commons_tell(struct commons_target *target, size_t but_worker);
 
 /* The same of an endpoint. `key` is copied. */

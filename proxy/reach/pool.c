@@ -268,38 +268,36 @@ static bool connection_is_good(struct connection *connection, bool all_is_known)
            (all_is_known || connection_is_silent(connection));
 }
 
+/* Takes an idle one out: busy now, or closed and NULL. */
+static struct connection *pool_use(struct connection *connection, bool all_is_known)
+{
+    pool_unlink(connection);
+    if (connection_is_good(connection, all_is_known)) {
+        pool_count_busy(connection->pool, 1);
+        return connection;
+    }
+    connection_close(connection);
+    return NULL;
+}
+
 /* A request may have come later than the loop has looked: what its target had said by then is no answer to it. So the
  * loop looks again, once for all that are taken after that. */
 struct connection *pool_take(struct pool *pool)
 {
     bool all_is_known = list_empty(&pool->idle) || loop_look(pool->loop);
 
-    while (!list_empty(&pool->idle)) {
-        struct connection *connection = CONTAINER_OF(pool->idle.next, struct connection, link);
+    struct connection *connection = NULL;
 
-        pool_unlink(connection);
-        if (connection_is_good(connection, all_is_known)) {
-            pool_count_busy(pool, 1);
-            return connection;
-        }
-        connection_close(connection);
-    }
-    return NULL;
+    while (!connection && !list_empty(&pool->idle))
+        connection = pool_use(CONTAINER_OF(pool->idle.next, struct connection, link), all_is_known);
+    return connection;
 }
 
 struct connection *personal_take(struct personal *personal)
 {
     struct connection *connection = personal->connection;
-    struct pool *pool = connection->pool;
-    bool all_is_known = loop_look(pool->loop);
 
-    pool_unlink(connection);
-    if (connection_is_good(connection, all_is_known)) {
-        pool_count_busy(pool, 1);
-        return connection;
-    }
-    connection_close(connection);
-    return NULL;
+    return pool_use(connection, loop_look(connection->pool->loop));
 }
 
 void personal_end(struct personal *personal)

@@ -2,8 +2,7 @@
  *
  *   GOOD ----> EJECTED    as many failures in a row as eject.failures
  *    ^ ^          |
- *    | +----------+       its time is over and one exchange, the probe, went well; a probe that fails ejects it for
- * longer
+ *    | +----------+       its time is over and one exchange, the probe, went well; if not, it is ejected for longer
  *    v
  *   DOWN                  as many checks failed as health.fall; as many went well as health.rise
  *

@@ -131,12 +131,13 @@ static void upstream_on_timer(struct timer *timer)
 
     if (upstream_may_be_slow(upstream))
         return;
-    if (upstream->response_half.state != RESPONSE_HALF_BODY)
-        upstream_tell_failure(upstream, STANDING_BY_SILENCE, outcome_info(OUTCOME_RESPONSE_TIMEOUT)->sentence);
-    if (upstream->response_half.state == RESPONSE_HALF_BODY)
+    if (upstream->response_half.state == RESPONSE_HALF_BODY) {
         upstream_fail(upstream, OUTCOME_TARGET_STALLED, 0, NULL);
-    else if (!upstream_asks_again(upstream, RETRY_504, false))
-        upstream_fail(upstream, OUTCOME_RESPONSE_TIMEOUT, 0, NULL);
+    } else {
+        upstream_tell_failure(upstream, STANDING_BY_SILENCE, outcome_info(OUTCOME_RESPONSE_TIMEOUT)->sentence);
+        if (!upstream_asks_again(upstream, RETRY_504, false))
+            upstream_fail(upstream, OUTCOME_RESPONSE_TIMEOUT, 0, NULL);
+    }
     upstream->changed(upstream);
 }
 
