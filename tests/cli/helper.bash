@@ -82,6 +82,14 @@ start_target() {
     await_socket "$dir/target.sock"
 }
 
+# A target on $dir/NAME.sock that answers everything with its name.
+start_answering() { # NAME
+    printf '{ "listeners": [ { "bind": "unix:%s/%s.sock", "routes": [ { "respond": { "status": 200, "body": "%s\\n" } } ] } ] }' \
+        "$dir" "$1" "$1" >"$dir/$1.json"
+    background "$1" "$porthole" run -c "$dir/$1.json"
+    await_socket "$dir/$1.sock"
+}
+
 # Waits until the target has read the head of a request.
 await_request() { # PATH
     eventually grep -qx "$1" "$dir/target.out"

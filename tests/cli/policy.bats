@@ -17,12 +17,8 @@ ask_for_long() { # FILE: until $dir/enough is there
 
 @test "policy: blue-green follows the link, each request to one release, none lost, and the next is tried by a field" {
     write_policy blue-green
-    for color in blue green; do
-        printf '{ "listeners": [ { "bind": "unix:%s/%s.sock", "routes": [ { "respond": { "status": 200, "body": "%s" } } ] } ] }' \
-            "$dir" $color $color >"$dir/$color.json"
-        background $color "$porthole" run -c "$dir/$color.json"
-        await_socket "$dir/$color.sock"
-    done
+    start_answering blue
+    start_answering green
     ln -s blue.sock "$dir/live.sock"
     ln -s green.sock "$dir/next.sock"
     export LIVE_SOCKET=$dir/live.sock NEXT_SOCKET=$dir/next.sock
@@ -88,19 +84,11 @@ ask_for_long() { # FILE: until $dir/enough is there
     lacks -qE 'one|two' "$dir/run.err"
 }
 
-# A target whose answers say who it is.
-start_colored() { # COLOR
-    printf '{ "listeners": [ { "bind": "unix:%s/%s.sock", "routes": [ { "respond": { "status": 200, "body": "%s\\n" } } ] } ] }' \
-        "$dir" "$1" "$1" >"$dir/$1.json"
-    background "$1" "$porthole" run -c "$dir/$1.json"
-    await_socket "$dir/$1.sock"
-}
-
 @test "policy: blue-green-weight gives each release its part, and one with weight 0 nothing" {
     write_policy blue-green-weight
     export BLUE_SOCKET=$dir/blue.sock GREEN_SOCKET=$dir/green.sock BLUE_WEIGHT=3 GREEN_WEIGHT=1
-    start_colored blue
-    start_colored green
+    start_answering blue
+    start_answering green
     start_porthole run
     [ "$(ask '/[1-20]' | sort | uniq -c | sed 's/^ *//')" = $'15 blue\n5 green' ]
     kill "$pid"
