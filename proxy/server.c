@@ -10,14 +10,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/signalfd.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "proxy/base/loop.h"
@@ -26,9 +23,9 @@
 #include "proxy/listen/listener.h"
 #include "proxy/reach/checks.h"
 #include "proxy/reach/connect.h"
+#include "proxy/signals.h"
 #include "proxy/worker.h"
 
-#define SAME_WISH_MS 1000    /* a supervisor and a shell may both pass a signal on */
 #define TELL_MS 5000         /* between two lines about what a stop waits for */
 #define SPARE_DESCRIPTORS 16 /* for what is opened now and then: logs, names, sockets that are published again */
 
@@ -44,11 +41,9 @@ struct server {
     struct resolver *resolver; /* owned; a lookup that hangs keeps it, but not the process */
     struct worker **workers;
     size_t n_workers;
-    struct source signals;
-    int signal_fd; /* owned, -1 */
+    struct signals signals;
     struct timer tell;
     struct instant stop_begun;
-    struct instant stop_wished; /* by the first signal that asked for it; 0: none has */
     atomic_bool stop_asked;
     atomic_uint n_drained; /* workers that accept no more */
     atomic_uint n_stopped; /* workers whose last client has left */
@@ -130,105 +125,41 @@ static void server_on_worker_stopped(void *closure)
     loop_wake(server->loop);
 }
 
-/* ---- signals ---- */
+/* ---- what signals ask for ---- */
 
-/* The first asks to finish what is under way, the second not to wait for it any longer. One that follows the first in a
- * moment is the same wish: a shell, a supervisor and a terminal all pass signals on. */
-static void server_stop_by_signal(struct server *server, const char *name)
+/* The first asks to finish what is under way, the second not to wait for it any longer. */
+static void server_on_stop_signal(struct signals *signals, const char *name, unsigned n)
 {
-    struct instant now = loop_now(server->loop);
+    struct server *server = CONTAINER_OF(signals, struct server, signals);
 
-    if (server->stop_wished.ns == 0) {
-        server->stop_wished = now;
+    if (n == 1) {
         server_begin_stop(server, name);
         return;
     }
-    if (instant_before(now, instant_add_ms(server->stop_wished, SAME_WISH_MS)))
-        return;
     LOG_EVENT(LOG_LEVEL_WARN, "stopping at once", LOG_STRING("why", name));
     for (size_t i = 0; i < server->n_workers; i++)
         worker_stop(server->workers[i], 0);
 }
 
-static void server_reopen_logs(void)
+static void server_on_reload_signal(struct signals *signals)
+{
+    (void)signals;
+    log_warn("this version cannot reload its configuration: start another with --takeover");
+}
+
+static void server_on_reopen_signal(struct signals *signals)
 {
     struct error error = ERROR_INIT;
 
+    (void)signals;
     if (output_reopen_all(&error) < 0)
         LOG_EVENT(LOG_LEVEL_ERROR, "a log file cannot be opened again", LOG_STRING("error", error.message));
     else
         log_info("log files are opened again");
 }
 
-/* As the first process of a container: whoever loses its parent is our child. */
-static void server_bury_orphans(void)
-{
-    while (waitpid(-1, NULL, WNOHANG) > 0)
-        ;
-}
-
-static void server_heed_signal(struct server *server, int number)
-{
-    switch (number) {
-    case SIGTERM:
-    case SIGINT:
-    case SIGQUIT:
-        server_stop_by_signal(server, strsignal(number));
-        break;
-    case SIGHUP:
-        log_warn("this version cannot reload its configuration: start another with --takeover");
-        break;
-    case SIGUSR1:
-        server_reopen_logs();
-        break;
-    case SIGCHLD:
-        server_bury_orphans();
-        break;
-    default:
-        LOG_EVENT(LOG_LEVEL_WARN, "a signal means nothing here", LOG_NUMBER("number", (uint64_t)number),
-                  LOG_STRING("signal", strsignal(number)));
-        break;
-    }
-}
-
-static void server_on_signal(struct source *source, uint32_t events)
-{
-    struct server *server = CONTAINER_OF(source, struct server, signals);
-    struct signalfd_siginfo info;
-
-    (void)events;
-    while (read(server->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
-        server_heed_signal(server, (int)info.ssi_signo);
-}
-
-/* Those we know, and those that would end the process without any need, leaving its sockets behind. */
-static void server_choose_signals(sigset_t *set)
-{
-    static const int numbers[] = {SIGTERM, SIGINT,    SIGQUIT, SIGHUP, SIGUSR1,  SIGUSR2,
-                                  SIGALRM, SIGVTALRM, SIGPROF, SIGIO,  SIGSTKFLT};
-
-    sigemptyset(set);
-    for (size_t i = 0; i < ARRAY_LENGTH(numbers); i++)
-        sigaddset(set, numbers[i]);
-    if (getpid() == 1)
-        sigaddset(set, SIGCHLD);
-}
-
-static int server_watch_signals(struct server *server, struct error *error)
-{
-    sigset_t set;
-    int r;
-
-    server_choose_signals(&set);
-    pthread_sigmask(SIG_BLOCK, &set, NULL);
-    signal(SIGPIPE, SIG_IGN);
-    signal(SIGXFSZ, SIG_IGN); /* a log that may not grow any more */
-    server->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
-    if (server->signal_fd < 0)
-        return error_set(error, -errno, "cannot receive signals: %s", strerror(errno));
-    r = loop_add(server->loop, &server->signals, server->signal_fd, EPOLLIN, server_on_signal);
-    return r < 0 ? error_set(error, r, "cannot receive signals: %s", strerror(-r)) : 0;
-}
+static const struct signals_host server_signals_host = {
+    .stop = server_on_stop_signal, .reload = server_on_reload_signal, .reopen = server_on_reopen_signal};
 
 /* ---- the sockets' places ---- */
 
@@ -331,7 +262,7 @@ static void server_raise_descriptor_limit(const struct server *server)
  * connection to a target, as far as targets may have so many. */
 static uint32_t server_count_places(const struct server *server)
 {
-    int next = fcntl(server->signal_fd, F_DUPFD_CLOEXEC, 0); /* the lowest that is free */
+    int next = fcntl(server->signals.fd, F_DUPFD_CLOEXEC, 0); /* the lowest that is free */
     uint64_t used = (next < 0 ? 0 : (uint64_t)next) + SPARE_DESCRIPTORS + checks_n_descriptors(server->checks),
              for_targets = 0, left;
     struct rlimit limit;
@@ -368,7 +299,7 @@ static int server_make(struct server *server, bool takeover, struct error *error
             return error_set(error, -ENOMEM, "out of memory");
     if (commons_init(&server->commons, server->snapshot->n_workers) < 0)
         return error_set(error, -ENOMEM, "out of memory");
-    r = server_watch_signals(server, error);
+    r = signals_watch(&server->signals, server->loop, &server_signals_host, error);
     if (r == 0)
         r = server_make_workers(server, error);
     if (r == 0)
@@ -389,8 +320,7 @@ int server_new(struct snapshot *snapshot, const struct server_options *options, 
     if (!server)
         return error_set(error, -ENOMEM, "out of memory");
     server->snapshot = snapshot_ref(snapshot);
-    server->signal_fd = -1;
-    server->signals = (struct source)SOURCE_INIT;
+    server->signals = (struct signals)SIGNALS_INIT;
     timer_init(&server->tell, server_on_tell);
     admission_house_init(&server->house);
     r = server_make(server, options->takeover, error);
@@ -499,9 +429,7 @@ void server_free(struct server *server)
         admission_deinit(&server->admissions[i]);
     admission_house_deinit(&server->house);
     keeper_stop(&server->keeper);
-    loop_remove(&server->signals);
-    if (server->signal_fd >= 0)
-        close(server->signal_fd);
+    signals_deinit(&server->signals);
     loop_free(server->loop);
     resolver_free(server->resolver);
     free(server->workers);

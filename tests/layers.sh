@@ -25,7 +25,7 @@ function floor_of(path) {
     if (path ~ /^proxy\/exchange\//) return 7
     if (path ~ /^proxy\/serve\//)    return 8
     if (path ~ /^proxy\/admin\//)    return 9
-    if (path ~ /^proxy\/worker\./)   return 10
+    if (path ~ /^proxy\/(worker|signals|notify)\./) return 10
     if (path ~ /^proxy\/reload\./)   return 11
     if (path ~ /^proxy\/server\./)   return 12
     if (path ~ /^cmd\//)             return 13
