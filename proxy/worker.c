@@ -132,7 +132,7 @@ static void worker_begin_stop(struct worker *worker, uint64_t deadline_ms)
     timer_arm(worker->loop, &worker->deadline, deadline_ms);
     worker->env.stopping = true;
     for (size_t i = 0; i < worker->snapshot->n_listeners; i++)
-        acceptor_empty(&worker->seats[i].acceptor);
+        acceptor_empty(&worker->seats[i].acceptor, worker->setup.listeners[i]->shared);
     worker->setup.drained(worker->setup.closure);
     clients_stop(frontend_clients(worker->frontend));
 }

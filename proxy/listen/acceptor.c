@@ -489,11 +489,12 @@ static void acceptor_shut(const struct acceptor *acceptor)
         shutdown(acceptor->fd, SHUT_RDWR);
 }
 
-void acceptor_empty(struct acceptor *acceptor)
+void acceptor_empty(struct acceptor *acceptor, bool shared)
 {
     if (acceptor->state == ACCEPTOR_CLOSED)
         return;
-    acceptor_shut(acceptor);
+    if (!shared)
+        acceptor_shut(acceptor);
     acceptor_move(acceptor, ACCEPTOR_EMPTYING);
     acceptor_answer_petitioner(acceptor, true);
     acceptor_serve_room(acceptor);
@@ -506,7 +507,7 @@ void acceptor_empty(struct acceptor *acceptor)
 
 void acceptor_change(struct acceptor *acceptor, int fd)
 {
-    acceptor_empty(acceptor);
+    acceptor_empty(acceptor, false); /* published again: the old one was ours alone */
     acceptor->fd = fd;
     acceptor_open(acceptor);
 }

@@ -73,8 +73,9 @@ void acceptor_deinit(struct acceptor *acceptor);
 
 /* Serves what is left in the old backlog, then turns to the new descriptor, which is taken over. */
 void acceptor_change(struct acceptor *acceptor, int fd);
-/* Serves what is left in the backlog, then closes. */
-void acceptor_empty(struct acceptor *acceptor);
+/* Serves what is left in the backlog, then closes. Unless it is shared (struct listener), nobody gets into it any more.
+ */
+void acceptor_empty(struct acceptor *acceptor, bool shared);
 /* Its desk was told: there may be a place again, or somebody else wants one of its idle clients gone. */
 void acceptor_look(struct acceptor *acceptor);
 

@@ -28,6 +28,9 @@ struct listener {
     ino_t inode;
     struct claim claim; /* what the socket says of us to other portholes */
     bool published;
+    /* Somebody else has the socket and goes on with it: who gave it to us, or to whom we gave it. Then it is not ours
+     * to shut, and what is left in its backlog is theirs. Settled before a worker is told to empty it. */
+    bool shared;
 };
 
 enum listener_place {

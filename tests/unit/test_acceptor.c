@@ -378,14 +378,37 @@ static void test_acceptor_emptied_takes_everybody_in_the_backlog_whatever_the_li
         fds[i] = rig_connect(&rig);
     rig_expect(&rig, 1, ACCEPTOR_OPEN);
     rig_expect_waiting(&rig, 3);
-    acceptor_empty(&rig.acceptor);
+    acceptor_empty(&rig.acceptor, false);
     rig_expect(&rig, 4, ACCEPTOR_CLOSED);
     assert_int_equal(rig.acceptor.fd, -1);
-    acceptor_empty(&rig.acceptor);
+    acceptor_empty(&rig.acceptor, false);
     acceptor_look(&rig.acceptor);
     rig_expect(&rig, 4, ACCEPTOR_CLOSED);
     for (size_t i = 0; i < 4; i++)
         close(fds[i]);
+    rig_close(&rig);
+}
+
+/* A socket that somebody else has, too, works on for them. */
+static void test_acceptor_emptied_leaves_a_shared_socket_as_it_is(void **state)
+{
+    struct rig rig;
+    int fds[2], kept, taken;
+
+    (void)state;
+    rig_open(&rig, 16);
+    kept = dup(rig.acceptor.fd);
+    assert_true(kept >= 0);
+    fds[0] = rig_connect(&rig);
+    acceptor_empty(&rig.acceptor, true);
+    rig_expect(&rig, 1, ACCEPTOR_CLOSED);
+    fds[1] = rig_connect(&rig);
+    taken = accept(kept, NULL, NULL);
+    assert_true(taken >= 0);
+    close(taken);
+    close(kept);
+    close(fds[0]);
+    close(fds[1]);
     rig_close(&rig);
 }
 
@@ -459,6 +482,7 @@ int main(void)
         cmocka_unit_test(test_acceptor_refuses_many_in_a_turn),
         cmocka_unit_test(test_acceptor_that_cannot_be_watched_tries_again),
         cmocka_unit_test(test_acceptor_emptied_takes_everybody_in_the_backlog_whatever_the_limit),
+        cmocka_unit_test(test_acceptor_emptied_leaves_a_shared_socket_as_it_is),
         cmocka_unit_test(test_acceptor_changed_serves_the_old_backlog_and_then_the_new_socket),
         cmocka_unit_test(test_acceptor_peer_that_is_not_allowed_is_closed_and_not_counted),
         cmocka_unit_test(test_acceptor_makes_every_move_of_its_table_and_no_other),
