@@ -232,21 +232,21 @@ deps-test: ## The same for what the tests and checks need
 
 # --- Testing -------------------------------------------------------------------------------------------------
 
-.PHONY: check check-unit check-http check-cli check-interop check-differential check-clients check-pods check-fuzz asan ubsan tsan storm attack coverage fuzz bench
+.PHONY: check check-unit check-http check-cli check-interop check-differential check-clients check-pods check-endure check-fuzz asan ubsan tsan storm attack endure coverage fuzz bench
 check: deps-test ## Run every test; the last line is "N passed, N failed"
 	@$(MAKE) tests man
 	@$(MAKE) VARIANT=asan tests
 	@$(MAKE) VARIANT=tsan all
 	@$(MAKE) VARIANT=fuzz fuzzers
-	@tests/run-suites.sh pods,http@image interop clients fuzz storm@tsan cli@asan http@asan unit@asan cli http unit differential
+	@tests/run-suites.sh pods,http@image interop endure clients fuzz storm@tsan cli@asan http@asan unit@asan cli http unit differential
 
-check-unit check-http check-cli check-interop check-differential check-clients check-pods: check-%: tests man
+check-unit check-http check-cli check-interop check-differential check-clients check-pods check-endure: check-%: tests man
 	@tests/run-suites.sh $*$(if $(filter-out release,$(VARIANT)),@$(VARIANT))
 
 # These share a podman.
 check-pods: export TASKS := 1
 
-check-fuzz: ## Run one suite (also check-unit, -http, -cli, -interop, -differential, -clients and -pods, of VARIANT, or with PORTHOLE=program)
+check-fuzz: ## Run one suite (also check-unit, -http, -cli, -interop, -differential, -clients, -pods and -endure, of VARIANT, or with PORTHOLE=program)
 	@$(MAKE) VARIANT=fuzz fuzzers
 	@tests/run-suites.sh fuzz
 
@@ -263,6 +263,10 @@ attack: ## The races for a socket's place, in their long form: 5,000 tries and 2
 	@ATTACK_SECONDS=20 ATTACK_TRIES=5000 $(BUILD)/tests/unit/test_publish_attack
 	@ATTACK_TRIES=5000 $(BUILD)/tests/unit/test_publish_steps
 	@PLACE_SECONDS=20 PORTHOLE=$(abspath $(PROGRAM)) bats tests/cli/place.bats
+
+endure: ## What a porthole meets in its life, under load, in its long form: 20 successors, 200 times kill -9 (VARIANT=asan|tsan)
+	@$(MAKE) tests
+	@ENDURE=long AT_ONCE=1 tests/run-suites.sh endure$(if $(filter-out release,$(VARIANT)),@$(VARIANT))
 
 coverage: ## Run them with gcov and list the lines covered in each file
 	@find build/coverage -name '*.gcda' -delete 2>/dev/null || true
