@@ -20,7 +20,7 @@
 #include "proxy/base/loop.h"
 #include "proxy/base/output.h"
 #include "proxy/listen/keeper.h"
-#include "proxy/listen/listener.h"
+#include "proxy/listeners.h"
 #include "proxy/reach/checks.h"
 #include "proxy/reach/connect.h"
 #include "proxy/signals.h"
@@ -32,11 +32,9 @@
 struct server {
     struct snapshot *snapshot; /* a reference */
     struct loop *loop;         /* the main thread's: signals and the sockets' directories */
-    struct listener **listeners;
+    struct listeners listeners;
     struct commons commons; /* what workers share of targets */
     struct checks *checks;  /* owned; of their endpoints; NULL: none are checked */
-    struct admission_house house;
-    struct admission *admissions; /* by listener_config.index */
     struct keeper keeper;
     struct resolver *resolver; /* owned; a lookup that hangs keeps it, but not the process */
     struct worker **workers;
@@ -52,20 +50,6 @@ struct server {
 
 /* ---- stopping ---- */
 
-/* What a stop still waits for, in a line for each listener that has clients. */
-static void server_tell_clients(const struct server *server)
-{
-    for (size_t i = 0; i < server->snapshot->n_listeners; i++) {
-        struct admission_counts counts = admission_count(&server->admissions[i]);
-
-        if (counts.n_clients > 0)
-            LOG_EVENT(LOG_LEVEL_INFO, "a stop waits for clients",
-                      LOG_STRING("listener", server->snapshot->listeners[i].name),
-                      LOG_NUMBER("exchanges", counts.n_clients - counts.n_tunnels - counts.n_idle),
-                      LOG_NUMBER("tunnels", counts.n_tunnels), LOG_NUMBER("idle", counts.n_idle));
-    }
-}
-
 static void server_on_tell(struct timer *timer)
 {
     struct server *server = CONTAINER_OF(timer, struct server, tell);
@@ -73,7 +57,7 @@ static void server_on_tell(struct timer *timer)
     uint64_t left_ms = server->snapshot->drain_ms > gone_ms ? server->snapshot->drain_ms - gone_ms : 0;
 
     LOG_EVENT(LOG_LEVEL_INFO, "still stopping", LOG_NUMBER("for_ms", gone_ms), LOG_NUMBER("left_ms", left_ms));
-    server_tell_clients(server);
+    listeners_tell_clients(&server->listeners);
     timer_arm(server->loop, timer, TELL_MS);
 }
 
@@ -85,15 +69,15 @@ static void server_begin_stop(struct server *server, const char *why)
     server->stop_begun = loop_now(server->loop);
     LOG_EVENT(LOG_LEVEL_INFO, "stopping: what is under way may finish", LOG_STRING("why", why),
               LOG_NUMBER("drain_ms", server->snapshot->drain_ms));
-    server_tell_clients(server);
+    listeners_tell_clients(&server->listeners);
     timer_arm(server->loop, &server->tell, TELL_MS);
     keeper_stop(&server->keeper);
     /* The workers first, who take what is in the backlogs and let nobody else in: a directory that somebody else may
      * write, or whose volume does not answer, must not keep us accepting. */
+    listeners_settle(&server->listeners);
     for (size_t i = 0; i < server->n_workers; i++)
         worker_stop(server->workers[i], server->snapshot->drain_ms);
-    for (size_t i = 0; i < server->snapshot->n_listeners; i++)
-        listener_withdraw(server->listeners[i]);
+    listeners_withdraw(&server->listeners);
 }
 
 void server_stop(struct server *server)
@@ -108,13 +92,6 @@ static void server_on_worker_drained(void *closure)
 
     atomic_fetch_add(&server->n_drained, 1);
     loop_wake(server->loop);
-}
-
-/* Nobody accepts any more: whoever still connects (TCP, abstract) is refused at once instead of waiting for the end. */
-static void server_close_listeners(struct server *server)
-{
-    for (size_t i = 0; i < server->snapshot->n_listeners; i++)
-        listener_close(server->listeners[i]);
 }
 
 static void server_on_worker_stopped(void *closure)
@@ -163,14 +140,20 @@ static const struct signals_host server_signals_host = {
 
 /* ---- the sockets' places ---- */
 
-static void server_on_republished(struct keeper *keeper, size_t index)
+static int server_serve_listener(struct server *server, struct served *served, size_t worker)
+{
+    return worker_change_listener(server->workers[worker], &served->admission, served->listener->fd);
+}
+
+static void server_on_republished(struct keeper *keeper, struct keeper_charge *charge)
 {
     struct server *server = CONTAINER_OF(keeper, struct server, keeper);
+    struct served *served = CONTAINER_OF(charge, struct served, charge);
 
     for (size_t i = 0; i < server->n_workers; i++)
-        if (worker_change_listener(server->workers[i], index) < 0)
+        if (server_serve_listener(server, served, i) < 0)
             LOG_EVENT(LOG_LEVEL_ERROR, "a worker cannot serve a listener: no descriptors left",
-                      LOG_STRING("listener", server->listeners[index]->config->name), LOG_NUMBER("worker", i));
+                      LOG_STRING("listener", served->config->name), LOG_NUMBER("worker", i));
 }
 
 static void server_on_succeeded(struct keeper *keeper)
@@ -182,43 +165,20 @@ static void server_on_succeeded(struct keeper *keeper)
 
 /* ---- life ---- */
 
-static void server_tell_listener(const struct listener *listener)
-{
-    struct log_line line;
-
-    if (!log_begin(&line, LOG_LEVEL_INFO, "listening"))
-        return;
-    listener_describe(listener, &line.line);
-    log_end(&line);
-}
-
-/* Nobody is to believe that it holds anything back. */
-static void server_tell_observer(const struct listener_config *config)
-{
-    if (config->observe)
-        LOG_EVENT(LOG_LEVEL_WARN, "a listener only observes: its routes refuse nothing",
-                  LOG_STRING("listener", config->name), LOG_STRING("target", config->observe->name));
-}
-
 static int server_publish(struct server *server, bool takeover, struct error *error)
 {
-    for (size_t i = 0; i < server->snapshot->n_listeners; i++) {
-        int r = listener_publish(&server->snapshot->listeners[i], takeover, &server->listeners[i], error);
+    int r = 0;
 
-        if (r < 0)
-            return r;
-        server_tell_listener(server->listeners[i]);
-        server_tell_observer(&server->snapshot->listeners[i]);
-    }
-    return 0;
+    for (struct list *link = server->listeners.all.next; link != &server->listeners.all && r == 0; link = link->next)
+        r = served_publish(CONTAINER_OF(link, struct served, link), takeover, error);
+    return r;
 }
 
-static int server_make_workers(struct server *server, struct error *error)
+static int server_make_workers(struct server *server, struct admission **admissions, struct error *error)
 {
     struct worker_setup setup = {.snapshot = server->snapshot,
-                                 .listeners = server->listeners,
+                                 .admissions = admissions,
                                  .commons = &server->commons,
-                                 .admissions = server->admissions,
                                  .resolver = server->resolver,
                                  .drained = server_on_worker_drained,
                                  .stopped = server_on_worker_stopped,
@@ -237,6 +197,29 @@ static int server_make_workers(struct server *server, struct error *error)
         server->workers[server->n_workers] = worker;
     }
     return 0;
+}
+
+/* The listeners, which is what workers serve. */
+static int server_make_listeners(struct server *server, struct error *error)
+{
+    struct snapshot *snapshot = server->snapshot;
+    struct admission **admissions = calloc(snapshot->n_listeners, sizeof(struct admission *));
+    int r = 0;
+
+    if (!admissions)
+        return error_set(error, -ENOMEM, "out of memory");
+    for (size_t i = 0; i < snapshot->n_listeners && r == 0; i++) {
+        struct served *served = listeners_add(&server->listeners, snapshot, &snapshot->listeners[i], error);
+
+        if (served)
+            admissions[i] = &served->admission;
+        else
+            r = error->code;
+    }
+    if (r == 0)
+        r = server_make_workers(server, admissions, error);
+    free(admissions);
+    return r;
 }
 
 /* Each client may need one descriptor and each connection to a target another. */
@@ -288,20 +271,14 @@ static int server_make(struct server *server, bool takeover, struct error *error
     if (r < 0)
         return error_set(error, r, "libcurl cannot start");
     server->loop = loop_new();
-    server->listeners = calloc(server->snapshot->n_listeners, sizeof(struct listener *));
-    server->admissions = calloc(server->snapshot->n_listeners, sizeof(*server->admissions));
     server->resolver = resolver_new(addresses_look_up);
-    if (!server->loop || !server->listeners || !server->admissions || !server->resolver)
+    if (!server->loop || !server->resolver)
         return error_set(error, -ENOMEM, "cannot make a server: %s", strerror(errno));
-    for (size_t i = 0; i < server->snapshot->n_listeners; i++)
-        if (admission_init(&server->admissions[i], &server->house, &server->snapshot->listeners[i],
-                           server->snapshot->n_workers) < 0)
-            return error_set(error, -ENOMEM, "out of memory");
     if (commons_init(&server->commons, server->snapshot->n_workers) < 0)
         return error_set(error, -ENOMEM, "out of memory");
     r = signals_watch(&server->signals, server->loop, &server_signals_host, error);
     if (r == 0)
-        r = server_make_workers(server, error);
+        r = server_make_listeners(server, error);
     if (r == 0)
         r = checks_new(server->loop, &server->commons, server->resolver, server->snapshot, &server->checks);
     if (r == -ENOMEM)
@@ -322,7 +299,7 @@ int server_new(struct snapshot *snapshot, const struct server_options *options, 
     server->snapshot = snapshot_ref(snapshot);
     server->signals = (struct signals)SIGNALS_INIT;
     timer_init(&server->tell, server_on_tell);
-    admission_house_init(&server->house);
+    listeners_init(&server->listeners, snapshot->n_workers);
     r = server_make(server, options->takeover, error);
     if (r < 0) {
         server_free(server);
@@ -378,26 +355,49 @@ static void server_tell_end(const struct server *server)
               LOG_NUMBER("cut", server_sum_outcome(server, OUTCOME_STOPPED)));
 }
 
+static int server_start_worker(struct server *server, size_t worker, struct error *error)
+{
+    const struct list *all = &server->listeners.all;
+    int r = 0;
+
+    for (struct list *link = all->next; link != all && r == 0; link = link->next)
+        r = server_serve_listener(server, CONTAINER_OF(link, struct served, link), worker);
+    if (r < 0)
+        return error_set(error, r, "cannot start a worker: %s", strerror(-r));
+    return worker_start(server->workers[worker], error);
+}
+
+static void server_keep_listeners(struct server *server)
+{
+    const struct list *all = &server->listeners.all;
+
+    server->keeper =
+        (struct keeper){.loop = server->loop, .republished = server_on_republished, .succeeded = server_on_succeeded};
+    keeper_start(&server->keeper);
+    for (struct list *link = all->next; link != all; link = link->next) {
+        struct served *served = CONTAINER_OF(link, struct served, link);
+
+        keeper_add(&server->keeper, &served->charge, served->listener);
+    }
+}
+
 int server_run(struct server *server)
 {
     struct error error = ERROR_INIT;
     int r = 0;
 
-    server->house.most_clients = server_count_places(server);
-    if (server->house.most_clients != UINT32_MAX)
+    server->listeners.house.most_clients = server_count_places(server);
+    if (server->listeners.house.most_clients != UINT32_MAX)
         LOG_EVENT(LOG_LEVEL_INFO, "descriptors (RLIMIT_NOFILE) allow so many clients at once",
-                  LOG_NUMBER("clients", server->house.most_clients));
+                  LOG_NUMBER("clients", server->listeners.house.most_clients));
     for (size_t i = 0; i < server->n_workers && r == 0; i++)
-        r = worker_start(server->workers[i], &error);
+        r = server_start_worker(server, i, &error);
     if (r < 0) {
         LOG_EVENT(LOG_LEVEL_ERROR, "a worker cannot start", LOG_STRING("error", error.message));
         server_begin_stop(server, "a worker could not start");
         return r;
     }
-    server->keeper =
-        (struct keeper){.loop = server->loop, .republished = server_on_republished, .succeeded = server_on_succeeded};
-    if (keeper_start(&server->keeper, server->listeners, server->snapshot->n_listeners) < 0)
-        log_error("our sockets are not looked after: out of memory");
+    server_keep_listeners(server);
     checks_start(server->checks);
     while (atomic_load(&server->n_stopped) < server->n_workers) {
         r = loop_run_once(server->loop, -1);
@@ -407,7 +407,7 @@ int server_run(struct server *server)
         if (atomic_load(&server->stop_asked))
             server_begin_stop(server, "asked to");
         if (atomic_load(&server->n_drained) == server->n_workers)
-            server_close_listeners(server);
+            listeners_close(&server->listeners);
     }
     server_tell_end(server);
     return 0;
@@ -423,18 +423,12 @@ void server_free(struct server *server)
         worker_free(server->workers[i]);
     checks_free(server->checks);
     commons_deinit(&server->commons);
-    for (size_t i = 0; server->listeners && i < server->snapshot->n_listeners; i++)
-        listener_free(server->listeners[i]);
-    for (size_t i = 0; server->admissions && i < server->snapshot->n_listeners; i++)
-        admission_deinit(&server->admissions[i]);
-    admission_house_deinit(&server->house);
     keeper_stop(&server->keeper);
+    listeners_deinit(&server->listeners);
     signals_deinit(&server->signals);
     loop_free(server->loop);
     resolver_free(server->resolver);
     free(server->workers);
-    free(server->listeners);
-    free(server->admissions);
     snapshot_unref(server->snapshot);
     free(server);
 }

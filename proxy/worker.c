@@ -3,16 +3,13 @@
  *   loop: ready descriptors (listeners, clients, targets), timers  -->  mailbox  -->  library, tunnels, exchanges
  *
  * It sleeps in the loop only when none of those has more to do. Everything that it owns is touched by its thread alone;
- * what others want goes through its mailbox and is done between two rounds, never inside a callback. A seat joins a
- * listener's acceptor with its desk of the listener's admission, and is told by other workers' threads through a
- * message that lies in it: one is enough, however often they tell.
+ * what others want goes through its mailbox and is done between two rounds, never inside a callback.
  *
  * A stop empties the backlogs first, since nobody else would serve them, tells the server that it accepts no more, and
  * ends when the last client and the last tunnel have left; its deadline cuts those that are still there. */
 #include "proxy/worker.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
 #include <signal.h>
@@ -20,12 +17,11 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "proxy/base/mailbox.h"
 #include "proxy/exchange/hand_over.h"
 #include "proxy/exchange/request.h"
-#include "proxy/listen/acceptor.h"
+#include "proxy/seats.h"
 #include "proxy/serve/client_events.h"
 #include "proxy/serve/frontend.h"
 
@@ -33,27 +29,15 @@
 
 /* What other threads ask of a worker. */
 enum worker_request {
-    WORKER_STOP,            /* take what is in the backlogs, then no more; a deadline for the rest */
-    WORKER_DEADLINE,        /* a stop has another deadline */
-    WORKER_CHANGE_LISTENER, /* turn to another descriptor, when the old one's backlog is empty */
-    WORKER_LOOK,            /* a listener may have a place, or is to make one */
-    WORKER_ATTEND,          /* there is something in the inbox */
+    WORKER_STOP,     /* take what is in the backlogs, then no more; a deadline for the rest */
+    WORKER_DEADLINE, /* a stop has another deadline */
+    WORKER_ATTEND,   /* there is something in the inbox */
 };
 
 struct worker_message {
     struct message message;
     enum worker_request request;
     uint64_t deadline_ms; /* WORKER_STOP, WORKER_DEADLINE */
-    size_t listener;      /* WORKER_CHANGE_LISTENER, WORKER_LOOK: its index */
-    int fd;               /* owned; WORKER_CHANGE_LISTENER; else -1 */
-};
-
-/* One listener as a worker sees it. */
-struct worker_seat {
-    struct worker *worker;
-    struct acceptor acceptor;
-    struct worker_message look; /* posted by whoever gives a place back, or needs one */
-    atomic_bool look_posted;
 };
 
 struct worker {
@@ -66,7 +50,7 @@ struct worker {
     struct exchange_env env;
     struct metrics metrics;
     struct acceptor_host host;
-    struct worker_seat *seats; /* by listener_config.index */
+    struct seats seats;
     struct timer beat, deadline;
     pthread_t thread;
     bool started;
@@ -99,15 +83,6 @@ static bool worker_on_let_go(struct acceptor_host *host, struct admission_pass *
     return client_make_room(pass);
 }
 
-/* Any thread. One message is enough for all that happens in a moment. */
-static void worker_on_told(struct admission_desk *desk)
-{
-    struct worker_seat *seat = desk->closure;
-
-    if (!atomic_exchange(&seat->look_posted, true))
-        mailbox_post(&seat->worker->mailbox, &seat->look.message);
-}
-
 /* Any thread; the inbox tells it once until it is looked into. */
 static void worker_on_inbox(void *closure)
 {
@@ -131,22 +106,12 @@ static void worker_begin_stop(struct worker *worker, uint64_t deadline_ms)
 {
     timer_arm(worker->loop, &worker->deadline, deadline_ms);
     worker->env.stopping = true;
-    for (size_t i = 0; i < worker->snapshot->n_listeners; i++)
-        acceptor_empty(&worker->seats[i].acceptor, worker->setup.listeners[i]->shared);
+    seats_empty(&worker->seats);
     worker->setup.drained(worker->setup.closure);
     clients_stop(frontend_clients(worker->frontend));
 }
 
 /* ---- what other threads ask ---- */
-
-static void worker_message_free(struct message *message)
-{
-    struct worker_message *asked = CONTAINER_OF(message, struct worker_message, message);
-
-    if (asked->fd >= 0)
-        close(asked->fd);
-    free(asked);
-}
 
 /* Of a message that is embedded in the worker. */
 static void worker_message_keep(struct message *message)
@@ -163,14 +128,6 @@ static void worker_heed_one(struct worker *worker, struct worker_message *asked)
     case WORKER_DEADLINE:
         timer_disarm(&worker->deadline);
         timer_arm(worker->loop, &worker->deadline, asked->deadline_ms);
-        break;
-    case WORKER_CHANGE_LISTENER:
-        acceptor_change(&worker->seats[asked->listener].acceptor, asked->fd);
-        asked->fd = -1;
-        break;
-    case WORKER_LOOK:
-        atomic_store(&worker->seats[asked->listener].look_posted, false);
-        acceptor_look(&worker->seats[asked->listener].acceptor);
         break;
     case WORKER_ATTEND:
         targets_attend(&worker->setup.commons->inboxes[worker->setup.index]);
@@ -201,29 +158,13 @@ void worker_stop(struct worker *worker, uint64_t deadline_ms)
     *posted = true;
     *asked = (struct worker_message){.message.drop = worker_message_keep,
                                      .request = asked == &worker->stop ? WORKER_STOP : WORKER_DEADLINE,
-                                     .deadline_ms = deadline_ms,
-                                     .fd = -1};
+                                     .deadline_ms = deadline_ms};
     mailbox_post(&worker->mailbox, &asked->message);
 }
 
-int worker_change_listener(struct worker *worker, size_t index)
+int worker_change_listener(struct worker *worker, struct admission *admission, int fd)
 {
-    struct worker_message *asked = malloc(sizeof(*asked));
-    int fd;
-
-    if (!asked)
-        return -ENOMEM;
-    fd = fcntl(worker->setup.listeners[index]->fd, F_DUPFD_CLOEXEC, 0);
-    if (fd < 0) {
-        int r = -errno;
-
-        free(asked);
-        return r;
-    }
-    *asked = (struct worker_message){
-        .message.drop = worker_message_free, .request = WORKER_CHANGE_LISTENER, .listener = index, .fd = fd};
-    mailbox_post(&worker->mailbox, &asked->message);
-    return 0;
+    return seats_change(&worker->seats, admission, fd);
 }
 
 /* ---- the thread ---- */
@@ -288,12 +229,8 @@ static void *worker_main(void *closure)
 int worker_start(struct worker *worker, struct error *error)
 {
     sigset_t all, old;
-    int r = 0;
+    int r;
 
-    for (size_t i = 0; i < worker->snapshot->n_listeners && r == 0; i++)
-        r = worker_change_listener(worker, i);
-    if (r < 0)
-        return error_set(error, r, "cannot start a worker: %s", strerror(-r));
     /* Signals are the main thread's. */
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
@@ -309,25 +246,15 @@ int worker_start(struct worker *worker, struct error *error)
 
 static int worker_make_seats(struct worker *worker)
 {
-    size_t n = worker->snapshot->n_listeners;
+    const struct snapshot *snapshot = worker->snapshot;
+    int r = 0;
 
     worker->host = (struct acceptor_host){
         .loop = worker->loop, .metrics = &worker->metrics, .serve = worker_on_client, .let_go = worker_on_let_go};
-    worker->seats = calloc(n, sizeof(*worker->seats));
-    if (!worker->seats)
-        return -ENOMEM;
-    for (size_t i = 0; i < n; i++) {
-        struct worker_seat *seat = &worker->seats[i];
-        struct admission_desk *desk = &worker->setup.admissions[i].desks[worker->setup.index];
-
-        seat->worker = worker;
-        seat->look = (struct worker_message){
-            .message.drop = worker_message_keep, .request = WORKER_LOOK, .listener = i, .fd = -1};
-        desk->told = worker_on_told;
-        desk->closure = seat;
-        acceptor_init(&seat->acceptor, &worker->host, &worker->snapshot->listeners[i], desk);
-    }
-    return 0;
+    seats_init(&worker->seats, &worker->host, &worker->mailbox, worker->setup.index);
+    for (size_t i = 0; i < snapshot->n_listeners && r == 0; i++)
+        r = seats_add(&worker->seats, worker->setup.admissions[i], &snapshot->listeners[i]);
+    return r;
 }
 
 /* The generation that the worker begins with. */
@@ -359,7 +286,7 @@ static int worker_make(struct worker *worker, struct error *error)
     if (!worker->loop)
         return error_set(error, -errno, "cannot make an event loop: %s", strerror(errno));
     mailbox_init(&worker->mailbox, worker->loop);
-    worker->attend = (struct worker_message){.message.drop = worker_message_keep, .request = WORKER_ATTEND, .fd = -1};
+    worker->attend = (struct worker_message){.message.drop = worker_message_keep, .request = WORKER_ATTEND};
     inbox_listen(&worker->setup.commons->inboxes[worker->setup.index], worker_on_inbox, worker);
     r = worker_make_seats(worker);
     worker->env = (struct exchange_env){.loop = worker->loop, .recorder.metrics = &worker->metrics};
@@ -411,14 +338,11 @@ void worker_free(struct worker *worker)
     if (worker->env.generation)
         exchange_env_deinit(&worker->env);
     mailbox_deinit(&worker->mailbox);
-    for (size_t i = 0; worker->seats && i < worker->snapshot->n_listeners; i++)
-        if (worker->seats[i].worker)
-            acceptor_deinit(&worker->seats[i].acceptor);
+    seats_deinit(&worker->seats);
     if (worker->connector)
         endpoints_deinit(&worker->endpoints);
     connector_free(worker->connector);
     access_log_free(worker->env.recorder.access_log);
-    free(worker->seats);
     loop_free(worker->loop);
     snapshot_unref(worker->snapshot);
     free(worker);

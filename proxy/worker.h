@@ -5,7 +5,6 @@
 #include "config/snapshot.h"
 #include "proxy/base/error.h"
 #include "proxy/listen/admission.h"
-#include "proxy/listen/listener.h"
 #include "proxy/reach/commons.h"
 #include "proxy/report/metrics.h"
 
@@ -14,9 +13,8 @@ struct worker;
 /* What the server lends to its workers. */
 struct worker_setup {
     struct snapshot *snapshot;      /* the worker takes a reference */
-    struct listener **listeners;    /* borrowed; published by worker_start; n = snapshot->n_listeners */
+    struct admission **admissions;  /* by listener_config.index; each is shared by all workers */
     struct commons *commons;        /* shared by all workers */
-    struct admission *admissions;   /* by listener_config.index, shared by all workers */
     struct resolver *resolver;      /* borrowed; shared by all workers */
     size_t index;                   /* of the worker: which desk is its */
     void (*drained)(void *closure); /* called from the worker's thread: it will accept no more */
@@ -30,9 +28,9 @@ int worker_start(struct worker *worker, struct error *error) WARN_UNUSED;
 /* From the thread that made it: takes what is in the backlogs, then no more; finishes exchanges until deadline_ms from
  * now, cuts the rest. A second time: another deadline; later ones do nothing. */
 void worker_stop(struct worker *worker, uint64_t deadline_ms);
-/* From any thread: a listener was published again; what is in its old backlog is still served. What several ask for is
- * done in their order. 0 or a negative errno. */
-int worker_change_listener(struct worker *worker, size_t index) WARN_UNUSED;
+/* From any thread: a listener has been published, perhaps again: a duplicate of this descriptor is to be served; what
+ * is in its old backlog is still served. What several ask for is done in their order. 0 or a negative errno. */
+int worker_change_listener(struct worker *worker, struct admission *admission, int fd) WARN_UNUSED;
 /* Waits for the thread. Workers tell each other of places: all must have been joined before the first is freed. */
 void worker_join(struct worker *worker);
 /* Joins and frees. Takes NULL. */

@@ -25,8 +25,8 @@ function floor_of(path) {
     if (path ~ /^proxy\/exchange\//) return 7
     if (path ~ /^proxy\/serve\//)    return 8
     if (path ~ /^proxy\/admin\//)    return 9
-    if (path ~ /^proxy\/(worker|signals|notify)\./) return 10
-    if (path ~ /^proxy\/reload\./)   return 11
+    if (path ~ /^proxy\/(worker|seats|signals|notify)\./) return 10
+    if (path ~ /^proxy\/(reload|listeners)\./) return 11
     if (path ~ /^proxy\/server\./)   return 12
     if (path ~ /^cmd\//)             return 13
     return -1
@@ -54,7 +54,7 @@ function room_of(path) {
 
 BEGIN {
     split("proxy/base proxy/http config proxy/report proxy/reach proxy/listen proxy/tunnel proxy/exchange " \
-          "proxy/serve proxy/admin proxy/worker proxy/reload proxy/server cmd", names, " ")
+          "proxy/serve proxy/admin proxy/worker proxy/listeners proxy/server cmd", names, " ")
 }
 
 FNR == 1 {

@@ -215,21 +215,25 @@ static void acceptor_log_refused(struct acceptor *acceptor, const struct peer *p
     acceptor->next_refused_line = instant_add_ms(now, 1000);
 }
 
-/* Whether there is somebody, and who is allowed. */
-static bool acceptor_welcomes(struct acceptor *acceptor, int fd, struct peer *ret_peer)
+/* Whether a peer is allowed; says so when it is not. */
+static bool acceptor_allows(struct acceptor *acceptor, int fd, const struct peer *peer)
 {
     const struct listener_config *config = acceptor->config;
 
-    if (peer_read(fd, address_is_unix(config->bind.kind), ret_peer) < 0) {
-        LOG_EVENT(LOG_LEVEL_DEBUG, "a client left before it was accepted", LOG_STRING("listener", config->name));
-        return false;
-    }
-    if (peer_is_denied(ret_peer, fd, config->denied, config->n_denied) ||
-        !peer_is_allowed(ret_peer, fd, config->peers, config->n_peers)) {
-        acceptor_log_refused(acceptor, ret_peer, "a peer is not allowed");
-        return false;
-    }
-    return true;
+    if (!peer_is_denied(peer, fd, config->denied, config->n_denied) &&
+        peer_is_allowed(peer, fd, config->peers, config->n_peers))
+        return true;
+    acceptor_log_refused(acceptor, peer, "a peer is not allowed");
+    return false;
+}
+
+/* Whether there is somebody, and who is allowed. */
+static bool acceptor_welcomes(struct acceptor *acceptor, int fd, struct peer *ret_peer)
+{
+    if (peer_read(fd, address_is_unix(acceptor->config->bind.kind), ret_peer) == 0)
+        return acceptor_allows(acceptor, fd, ret_peer);
+    LOG_EVENT(LOG_LEVEL_DEBUG, "a client left before it was accepted", LOG_STRING("listener", acceptor->config->name));
+    return false;
 }
 
 static void acceptor_serve(struct acceptor *acceptor, int fd, const struct peer *peer, struct admission_pass *pass)
@@ -240,6 +244,18 @@ static void acceptor_serve(struct acceptor *acceptor, int fd, const struct peer 
     if (host->serve(host, acceptor->config, fd, peer, admission_steal(pass)) < 0)
         LOG_EVENT(LOG_LEVEL_ERROR, "cannot serve another connection: out of memory",
                   LOG_STRING("listener", acceptor->config->name));
+}
+
+/* The same for one who has waited: the rules may be others by now. */
+static void acceptor_serve_guest(struct acceptor *acceptor, int fd, const struct peer *peer,
+                                 struct admission_pass *pass)
+{
+    if (acceptor_allows(acceptor, fd, peer)) {
+        acceptor_serve(acceptor, fd, peer, pass);
+        return;
+    }
+    close(fd);
+    admission_leave(pass);
 }
 
 static void acceptor_refuse(struct acceptor *acceptor, int fd, const struct peer *peer)
@@ -294,7 +310,7 @@ static void acceptor_serve_room(struct acceptor *acceptor)
         }
         waiting_room_take(&acceptor->room, guest);
         if (why == ADMISSION_IN)
-            acceptor_serve(acceptor, guest->fd, &guest->peer, &pass);
+            acceptor_serve_guest(acceptor, guest->fd, &guest->peer, &pass);
         else
             acceptor_refuse(acceptor, guest->fd, &guest->peer);
         free(guest);
@@ -336,7 +352,7 @@ static void acceptor_answer_petitioner(struct acceptor *acceptor, bool at_last)
     timer_disarm(&petitioner->patience);
     petitioner->fd = -1;
     if (served)
-        acceptor_serve(acceptor, fd, &petitioner->peer, &pass);
+        acceptor_serve_guest(acceptor, fd, &petitioner->peer, &pass);
     else
         acceptor_refuse(acceptor, fd, &petitioner->peer);
 }
@@ -503,6 +519,12 @@ void acceptor_empty(struct acceptor *acceptor, bool shared)
         ;
     acceptor_close(acceptor);
     acceptor_move(acceptor, ACCEPTOR_CLOSED);
+}
+
+void acceptor_configure(struct acceptor *acceptor, const struct listener_config *config)
+{
+    acceptor->config = config;
+    acceptor->room.most = config->backlog;
 }
 
 void acceptor_change(struct acceptor *acceptor, int fd)

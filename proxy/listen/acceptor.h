@@ -52,7 +52,7 @@ struct acceptor_petitioner {
 /* Embedded; one thread's. */
 struct acceptor {
     struct acceptor_host *host;           /* borrowed */
-    const struct listener_config *config; /* borrowed from the snapshot that the worker holds */
+    const struct listener_config *config; /* borrowed from the worker's newest generation (acceptor_configure) */
     struct admission_desk *desk;          /* borrowed */
     enum acceptor_state state;
     int fd; /* owned: a duplicate of the listener's, -1 when closed */
@@ -71,6 +71,8 @@ void acceptor_move(struct acceptor *acceptor, enum acceptor_state to);
 /* Closes without looking into the backlog. */
 void acceptor_deinit(struct acceptor *acceptor);
 
+/* What another generation says of the same listener. Whoever waits is judged by it when its turn comes. */
+void acceptor_configure(struct acceptor *acceptor, const struct listener_config *config);
 /* Serves what is left in the old backlog, then turns to the new descriptor, which is taken over. */
 void acceptor_change(struct acceptor *acceptor, int fd);
 /* Serves what is left in the backlog, then closes. Unless it is shared (struct listener), nobody gets into it any more.

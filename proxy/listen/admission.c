@@ -15,7 +15,7 @@ struct admission_user {
 
 void admission_house_init(struct admission_house *house)
 {
-    *house = (struct admission_house){.most_clients = UINT32_MAX};
+    *house = (struct admission_house){.lock = PTHREAD_MUTEX_INITIALIZER, .most_clients = UINT32_MAX};
     list_init(&house->admissions);
     episode_init(&house->shortage);
 }
@@ -23,6 +23,12 @@ void admission_house_init(struct admission_house *house)
 void admission_house_deinit(struct admission_house *house)
 {
     episode_deinit(&house->shortage);
+    pthread_mutex_destroy(&house->lock);
+}
+
+static struct admission_limits admission_limits_of(const struct listener_config *config)
+{
+    return (struct admission_limits){config->limit_connections, config->limit_connections_per_uid};
 }
 
 int admission_init(struct admission *admission, struct admission_house *house, const struct listener_config *config,
@@ -32,23 +38,35 @@ int admission_init(struct admission *admission, struct admission_house *house, c
 
     if (!desks)
         return -ENOMEM;
-    *admission = (struct admission){
-        .house = house, .config = config, .desks = desks, .n_desks = n_workers, .lock = PTHREAD_MUTEX_INITIALIZER};
+    *admission = (struct admission){.house = house,
+                                    .desks = desks,
+                                    .n_desks = n_workers,
+                                    .lock = PTHREAD_MUTEX_INITIALIZER,
+                                    .limits = admission_limits_of(config)};
     for (size_t i = 0; i < n_workers; i++) {
         desks[i].admission = admission;
         desks[i].idle_since_ns = UINT64_MAX;
         list_init(&desks[i].idle);
     }
     episode_init(&admission->crowding);
+    pthread_mutex_lock(&house->lock);
     list_append(&house->admissions, &admission->link);
+    pthread_mutex_unlock(&house->lock);
     return 0;
+}
+
+void admission_retire(struct admission *admission)
+{
+    pthread_mutex_lock(&admission->house->lock);
+    list_remove(&admission->link);
+    pthread_mutex_unlock(&admission->house->lock);
 }
 
 void admission_deinit(struct admission *admission)
 {
     if (!admission->house)
         return;
-    list_remove(&admission->link);
+    admission_retire(admission);
     episode_deinit(&admission->crowding);
     free(admission->users);
     free(admission->desks);
@@ -70,6 +88,18 @@ void admission_stop_waiting(struct admission_desk *desk)
         atomic_fetch_sub(&desk->admission->house->n_waiting, 1);
 }
 
+static void admission_tell_desks(struct admission *other, bool all)
+{
+    for (size_t i = 0; i < other->n_desks; i++) {
+        struct admission_desk *desk = &other->desks[i];
+
+        if (!(all || atomic_load(&desk->short_of)) || !atomic_exchange(&desk->waiting, false))
+            continue;
+        atomic_fetch_sub(&other->house->n_waiting, 1);
+        desk->told(desk);
+    }
+}
+
 /* A place of this listener, and a descriptor, have become free. All whom it may help are told: any of them may have
  * seen the client that is to have it. */
 static void admission_tell(struct admission *admission)
@@ -78,18 +108,21 @@ static void admission_tell(struct admission *admission)
 
     if (atomic_load(&house->n_waiting) == 0)
         return;
+    pthread_mutex_lock(&house->lock);
     for (struct list *link = house->admissions.next; link != &house->admissions; link = link->next) {
         struct admission *other = CONTAINER_OF(link, struct admission, link);
 
-        for (size_t i = 0; i < other->n_desks; i++) {
-            struct admission_desk *desk = &other->desks[i];
-
-            if (!(other == admission || atomic_load(&desk->short_of)) || !atomic_exchange(&desk->waiting, false))
-                continue;
-            atomic_fetch_sub(&house->n_waiting, 1);
-            desk->told(desk);
-        }
+        admission_tell_desks(other, other == admission);
     }
+    pthread_mutex_unlock(&house->lock);
+}
+
+void admission_limit(struct admission *admission, const struct listener_config *config)
+{
+    pthread_mutex_lock(&admission->lock);
+    admission->limits = admission_limits_of(config);
+    pthread_mutex_unlock(&admission->lock);
+    admission_tell(admission);
 }
 
 /* ---- users ---- */
@@ -163,13 +196,13 @@ uint32_t admission_n_of(struct admission *admission, uid_t uid)
 /* With the lock held. */
 static enum admission_verdict admission_judge(const struct admission *admission, uid_t uid)
 {
-    const struct listener_config *config = admission->config;
-    uint32_t n = admission_count_of(admission, uid), most = admission_most(config);
+    const struct admission_limits *limits = &admission->limits;
+    uint32_t n = admission_count_of(admission, uid), most = admission_most_for(limits->connections);
     uint32_t n_all = atomic_load_explicit(&admission->n_clients, memory_order_relaxed);
 
     /* One that is not below limits.connections is none: who meets that one waits. */
-    if (uid != ADMISSION_NOBODY && n >= config->limit_connections_per_uid &&
-        config->limit_connections_per_uid < config->limit_connections)
+    if (uid != ADMISSION_NOBODY && n >= limits->connections_per_uid &&
+        limits->connections_per_uid < limits->connections)
         return ADMISSION_USER_FULL;
     return share_allows(n, n_all < most ? most - n_all : 0) ? ADMISSION_IN : ADMISSION_FULL;
 }
@@ -314,18 +347,20 @@ uint64_t admission_idle_in_ms(const struct admission_desk *desk, struct instant 
 
 uint64_t admission_ask(struct admission_desk *desk, struct instant now, struct admission_desk **ret_desk)
 {
-    uint64_t since_ns, ms;
-    struct admission_desk *longest = admission_find_longest(desk->admission->house, &since_ns);
+    struct admission_house *house = desk->admission->house;
+    uint64_t since_ns, ms = ADMISSION_NOBODY_IS_IDLE;
+    struct admission_desk *longest;
 
-    if (!longest)
-        return ADMISSION_NOBODY_IS_IDLE;
-    ms = admission_due_in_ms(since_ns, now);
-    if (ms > 0)
-        return ms;
-    *ret_desk = longest;
-    if (longest != desk && !atomic_exchange(&longest->asked, true))
+    pthread_mutex_lock(&house->lock);
+    longest = admission_find_longest(house, &since_ns);
+    if (longest)
+        ms = admission_due_in_ms(since_ns, now);
+    if (ms == 0)
+        *ret_desk = longest;
+    if (ms == 0 && longest != desk && !atomic_exchange(&longest->asked, true))
         longest->told(longest);
-    return 0;
+    pthread_mutex_unlock(&house->lock);
+    return ms;
 }
 
 bool admission_ask_for(struct admission_desk *desk, uid_t uid)
@@ -371,6 +406,7 @@ enum admission_verdict admission_enter(struct admission_desk *desk, uid_t uid, b
     if (verdict == ADMISSION_IN) {
         counted = admission_count_user(admission, uid);
         atomic_fetch_add(&admission->n_clients, 1);
+        atomic_fetch_add(&admission->n_passes, 1);
     }
     pthread_mutex_unlock(&admission->lock);
     if (verdict == ADMISSION_IN)
@@ -398,6 +434,7 @@ enum admission_verdict admission_replace(struct admission_pass *old, uid_t uid, 
         return ADMISSION_NO_DESCRIPTORS;
     }
     admission_busy(old);
+    atomic_fetch_add(&admission->n_passes, 1);
     *ret_pass = (struct admission_pass){.desk = old->desk, .uid = uid};
     pthread_mutex_lock(&admission->lock);
     admission_discount(old);
@@ -435,6 +472,7 @@ void admission_leave(struct admission_pass *pass)
     atomic_fetch_sub(&admission->house->n_clients, 1);
     *pass = (struct admission_pass){.desk = NULL, .uid = ADMISSION_NOBODY};
     admission_tell(admission);
+    atomic_fetch_sub(&admission->n_passes, 1); /* with the last one it may go */
 }
 
 bool admission_lodge(struct admission *admission)

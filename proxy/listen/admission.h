@@ -11,7 +11,11 @@
  * has more: the one with the most, and of those the one that has been idle for longest. Only a desk's own worker
  * touches its clients: others ask it.
  *
- * Giving a pass back tells the desks that wait for one, in whichever worker they are. */
+ * Giving a pass back tells the desks that wait for one, in whichever worker they are.
+ *
+ * Listeners come and go while workers run. An admission is in the house as long as desks of it may be told of
+ * something, and lives until the last of its passes is back (admission_is_over); it has copies of the limits, for no
+ * two threads have the same configuration during a reload. */
 #ifndef PORTHOLE_LISTEN_ADMISSION_H
 #define PORTHOLE_LISTEN_ADMISSION_H
 
@@ -46,11 +50,17 @@ enum admission_verdict {
 
 /* The process. Embedded in the server, from before the first admission to after the last. */
 struct admission_house {
-    struct list admissions; /* of admission; complete before the first worker starts */
-    uint32_t most_clients;  /* of all listeners together: the other descriptors are for targets, health and logs */
-    atomic_uint n_clients;  /* with those who wait for a place */
-    atomic_uint n_waiting;  /* desks */
+    pthread_mutex_t lock;     /* of the next; held while desks of it are told */
+    struct list admissions;   /* of admission */
+    atomic_uint most_clients; /* of all listeners together: the other descriptors are for targets, health and logs */
+    atomic_uint n_clients;    /* with those who wait for a place */
+    atomic_uint n_waiting;    /* desks */
     struct episode shortage;
+};
+
+/* Of a listener: limits.connections and limits.connections_per_uid. */
+struct admission_limits {
+    uint32_t connections, connections_per_uid;
 };
 
 /* One worker's part. Owned by the admission; what is not atomic belongs to the worker's thread. */
@@ -82,14 +92,16 @@ struct admission_pass {
 };
 
 struct admission {
-    struct admission_house *house;        /* borrowed */
-    struct list link;                     /* in house->admissions */
-    const struct listener_config *config; /* borrowed from the snapshot that the server holds */
-    struct admission_desk *desks;         /* owned; one for each worker */
+    struct admission_house *house; /* borrowed */
+    struct list link;              /* in house->admissions, or alone */
+    struct admission_desk *desks;  /* owned; one for each worker */
     size_t n_desks;
+    bool shared;           /* the listener's socket is (struct listener): for whoever empties its backlog */
     atomic_uint n_clients; /* changed with the lock held */
+    atomic_uint n_passes;  /* those who have yielded, too */
     struct episode crowding;
-    pthread_mutex_t lock;         /* of what follows */
+    pthread_mutex_t lock; /* of what follows */
+    struct admission_limits limits;
     struct admission_user *users; /* owned; those who have a client */
     size_t n_users, capacity;
 };
@@ -98,15 +110,29 @@ struct admission {
 void admission_house_init(struct admission_house *house);
 void admission_house_deinit(struct admission_house *house);
 
-/* 0 or -ENOMEM. Deinit takes one of zeros. */
+/* The limits are those of `config`, which is not kept. 0 or -ENOMEM. Deinit takes one of zeros. */
 int admission_init(struct admission *admission, struct admission_house *house, const struct listener_config *config,
                    size_t n_workers) WARN_UNUSED;
 void admission_deinit(struct admission *admission);
 
+/* Other limits from now on: those who are in stay, and who waits may have a place now. Any thread. */
+void admission_limit(struct admission *admission, const struct listener_config *config);
+/* Out of the house: its desks are told of nothing any more, once this returns. Nobody may come in. Harmless twice. */
+void admission_retire(struct admission *admission);
+/* Whether the last pass is back. */
+static inline bool admission_is_over(const struct admission *admission)
+{
+    return atomic_load(&admission->n_passes) == 0;
+}
+
+static inline uint32_t admission_most_for(uint32_t limit_connections)
+{
+    return limit_connections + (limit_connections + 6) / 7;
+}
 /* How many clients a listener may have, of all users. */
 static inline uint32_t admission_most(const struct listener_config *config)
 {
-    return config->limit_connections + (config->limit_connections + 6) / 7;
+    return admission_most_for(config->limit_connections);
 }
 
 /* A pass for one of this user, or of ADMISSION_NOBODY; with `anyway` whatever the limits. */
@@ -147,8 +173,8 @@ struct admission_pass *admission_longest(struct admission_desk *desk, uid_t uid,
 
 #define ADMISSION_NOBODY_IS_IDLE UINT64_MAX
 /* Who has been idle for longest, on any listener? Stores its desk in *ret_desk, and asks that to let it go unless it is
- * the caller's own. 0, or in how many milliseconds somebody will have been idle for long enough, or
- * ADMISSION_NOBODY_IS_IDLE. */
+ * the caller's own: any other may go at any time. 0, or in how many milliseconds somebody will have been idle for long
+ * enough, or ADMISSION_NOBODY_IS_IDLE. */
 uint64_t admission_ask(struct admission_desk *desk, struct instant now, struct admission_desk **ret_desk);
 /* In how many milliseconds the first of this desk will have been; or ADMISSION_NOBODY_IS_IDLE. */
 uint64_t admission_idle_in_ms(const struct admission_desk *desk, struct instant now);

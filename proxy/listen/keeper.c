@@ -36,10 +36,16 @@ void keeper_move(struct keeper_charge *charge, enum keeper_state to)
 
 static bool keeper_is_watched(const struct keeper *keeper, int watch)
 {
-    for (size_t i = 0; i < keeper->n_charges; i++)
-        if (keeper->charges[i].watch == watch)
+    for (const struct list *link = keeper->charges.next; link != &keeper->charges; link = link->next)
+        if (CONTAINER_OF(link, struct keeper_charge, link)->watch == watch)
             return true;
     return false;
+}
+
+static void keeper_unwatch(const struct keeper *keeper, int watch)
+{
+    if (watch >= 0 && !keeper_is_watched(keeper, watch))
+        inotify_rm_watch(keeper->inotify_fd, watch);
 }
 
 /* The directory may be another one than before: nobody asks about the old one then. */
@@ -57,8 +63,7 @@ static void keeper_watch_directory(struct keeper *keeper, struct keeper_charge *
         LOG_EVENT(LOG_LEVEL_WARN, "cannot watch the directory of a socket",
                   LOG_STRING("listener", listener->config->name), LOG_STRING("address", listener->config->bind.text),
                   LOG_STRING("error", strerror(errno)));
-    if (old >= 0 && !keeper_is_watched(keeper, old))
-        inotify_rm_watch(keeper->inotify_fd, old);
+    keeper_unwatch(keeper, old);
 }
 
 /* ---- what is told ---- */
@@ -119,9 +124,8 @@ static void keeper_pause(struct keeper_charge *charge, struct instant now)
     charge->not_before = instant_add_ms(now, charge->pause_ms);
 }
 
-static void keeper_restore(struct keeper *keeper, size_t index)
+static void keeper_restore(struct keeper *keeper, struct keeper_charge *charge)
 {
-    struct keeper_charge *charge = &keeper->charges[index];
     struct instant now = loop_now(keeper->loop);
     struct error error = ERROR_INIT;
     int old_fd;
@@ -139,7 +143,7 @@ static void keeper_restore(struct keeper *keeper, size_t index)
     if (charge->state != KEEPER_OURS)
         keeper_move(charge, KEEPER_OURS);
     keeper_tell_republished(charge, keeper_count(&charge->republished, now));
-    keeper->republished(keeper, index);
+    keeper->republished(keeper, charge);
     close(old_fd);
     keeper_watch_directory(keeper, charge);
 }
@@ -159,9 +163,8 @@ static bool keeper_is_succeeded(const struct keeper *keeper, struct keeper_charg
     return instant_before(now, instant_add_ms(charge->asked, PATIENCE_MS));
 }
 
-static void keeper_look_at(struct keeper *keeper, size_t index)
+static void keeper_look_at(struct keeper *keeper, struct keeper_charge *charge)
 {
-    struct keeper_charge *charge = &keeper->charges[index];
     struct instant now = loop_now(keeper->loop);
     enum listener_place place = listener_look(charge->listener);
 
@@ -173,7 +176,7 @@ static void keeper_look_at(struct keeper *keeper, size_t index)
     } else if (instant_before(now, charge->not_before)) {
         return;
     } else if (place == LISTENER_ABSENT || !keeper_is_succeeded(keeper, charge)) {
-        keeper_restore(keeper, index);
+        keeper_restore(keeper, charge);
     } else if (charge->state != KEEPER_TAKEN && charge->asked.ns == 0) {
         keeper_move(charge, KEEPER_TAKEN);
         keeper_tell_taken(charge, keeper_count(&charge->taken, now));
@@ -193,16 +196,17 @@ static void keeper_look(struct keeper *keeper)
     size_t n_paths = 0, n_taken = 0;
     uint64_t next_ms = LOOK_MS;
 
-    for (size_t i = 0; i < keeper->n_charges; i++) {
+    for (struct list *link = keeper->charges.next; link != &keeper->charges; link = link->next) {
+        struct keeper_charge *charge = CONTAINER_OF(link, struct keeper_charge, link);
         uint64_t ms;
 
-        if (keeper->charges[i].listener->config->bind.kind != ADDRESS_UNIX)
+        if (charge->listener->config->bind.kind != ADDRESS_UNIX)
             continue;
-        keeper_look_at(keeper, i);
-        ms = keeper_next_ms(&keeper->charges[i], loop_now(keeper->loop));
+        keeper_look_at(keeper, charge);
+        ms = keeper_next_ms(charge, loop_now(keeper->loop));
         next_ms = ms < next_ms ? ms : next_ms;
         n_paths++;
-        n_taken += keeper->charges[i].state == KEEPER_TAKEN;
+        n_taken += charge->state == KEEPER_TAKEN;
     }
     timer_arm(keeper->loop, &keeper->look, next_ms);
     if (n_paths > 0 && n_taken == n_paths)
@@ -239,31 +243,39 @@ static void keeper_on_directory(struct source *source, uint32_t events)
 
 /* ---- life ---- */
 
-int keeper_start(struct keeper *keeper, struct listener **listeners, size_t n_listeners)
+void keeper_start(struct keeper *keeper)
 {
+    list_init(&keeper->charges);
     keeper->inotify_fd = -1;
     keeper->directories = (struct source)SOURCE_INIT;
     timer_init(&keeper->look, keeper_on_look);
     timer_init(&keeper->rest, keeper_on_rest);
-    keeper->charges = calloc(n_listeners ? n_listeners : 1, sizeof(*keeper->charges));
-    if (!keeper->charges)
-        return -ENOMEM;
-    keeper->n_charges = n_listeners;
     keeper->inotify_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
     if (keeper->inotify_fd < 0 ||
         loop_add(keeper->loop, &keeper->directories, keeper->inotify_fd, EPOLLIN, keeper_on_directory) < 0)
         LOG_EVENT(LOG_LEVEL_WARN, "cannot watch the sockets' directories", LOG_STRING("error", strerror(errno)));
-    for (size_t i = 0; i < n_listeners; i++) {
-        keeper->charges[i] = (struct keeper_charge){.listener = listeners[i], .watch = -1};
-        keeper_watch_directory(keeper, &keeper->charges[i]);
-    }
-    keeper_look(keeper);
-    return 0;
+}
+
+void keeper_add(struct keeper *keeper, struct keeper_charge *charge, struct listener *listener)
+{
+    *charge = (struct keeper_charge){.listener = listener, .watch = -1};
+    list_init(&charge->link);
+    list_append(&keeper->charges, &charge->link);
+    keeper_watch_directory(keeper, charge);
+    timer_arm(keeper->loop, &keeper->look, 0);
+}
+
+void keeper_remove(struct keeper *keeper, struct keeper_charge *charge)
+{
+    if (!charge->link.next || !list_linked(&charge->link))
+        return;
+    list_remove(&charge->link);
+    keeper_unwatch(keeper, charge->watch);
 }
 
 void keeper_stop(struct keeper *keeper)
 {
-    if (!keeper->charges)
+    if (!keeper->charges.next)
         return;
     timer_disarm(&keeper->look);
     timer_disarm(&keeper->rest);
@@ -271,7 +283,6 @@ void keeper_stop(struct keeper *keeper)
     if (keeper->inotify_fd >= 0)
         close(keeper->inotify_fd);
     keeper->inotify_fd = -1;
-    free(keeper->charges);
-    keeper->charges = NULL;
-    keeper->n_charges = 0;
+    while (list_pop(&keeper->charges))
+        ;
 }

@@ -28,8 +28,9 @@ struct keeper_news {
     uint64_t n_untold;
 };
 
-/* One listener's socket. */
+/* One listener's socket. Embedded beside the listener, and there as long as the keeper has it. */
 struct keeper_charge {
+    struct list link;          /* in keeper.charges, or alone */
     struct listener *listener; /* borrowed */
     enum keeper_state state;
     int watch;                 /* of its directory, -1 */
@@ -41,24 +42,27 @@ struct keeper_charge {
 
 /* Embedded in the server; one thread's. */
 struct keeper {
-    struct loop *loop;             /* borrowed */
-    struct keeper_charge *charges; /* owned */
-    size_t n_charges;
-    int inotify_fd; /* owned, -1 */
+    struct loop *loop;   /* borrowed */
+    struct list charges; /* of keeper_charge */
+    int inotify_fd;      /* owned, -1 */
     struct source directories;
     struct timer look;
     struct timer rest; /* armed while the directories are not listened to */
     /* A listener has been published again: its new descriptor is to be served, the old one is closed afterwards. */
-    void (*republished)(struct keeper *keeper, size_t index);
+    void (*republished)(struct keeper *keeper, struct keeper_charge *charge);
     /* Every path is another process's. The last thing that is done: the keeper may be stopped in it. */
     void (*succeeded)(struct keeper *keeper);
 };
 
-/* loop, republished and succeeded have been set. Begins to watch, and looks at once, for what has happened since the
- * listeners were published. 0 or -ENOMEM; without inotify it works all the same. */
-int keeper_start(struct keeper *keeper, struct listener **listeners, size_t n_listeners) WARN_UNUSED;
-/* Watches no more; harmless twice, and on one of zeros that was never started. */
+/* loop, republished and succeeded have been set. Begins to watch; without inotify it works all the same. */
+void keeper_start(struct keeper *keeper);
+/* Watches no more, and lets go of all its charges; harmless twice, and on one of zeros that was never started. */
 void keeper_stop(struct keeper *keeper);
+
+/* Keeps another listener. It is looked at in the loop's next round, for what has happened since it was published. */
+void keeper_add(struct keeper *keeper, struct keeper_charge *charge, struct listener *listener);
+/* Not any more; harmless on one that is not kept. Not from within `republished`. */
+void keeper_remove(struct keeper *keeper, struct keeper_charge *charge);
 
 /* Its one way from state to state. */
 void keeper_move(struct keeper_charge *charge, enum keeper_state to);

@@ -213,6 +213,34 @@ static void test_acceptor_full_turns_away_who_is_too_many_to_wait(void **state)
     rig_close(&rig);
 }
 
+/* Rules that came while somebody waited hold when its turn comes. */
+static void test_acceptor_who_waits_is_judged_by_the_newest_rules(void **state)
+{
+    struct peer_rule somebody_else = {.has_uid = true, .uid = geteuid() + 1};
+    struct listener_config closed;
+    struct rig rig;
+    int fds[3];
+
+    (void)state;
+    rig_open(&rig, 1);
+    for (size_t i = 0; i < 3; i++)
+        fds[i] = rig_connect(&rig);
+    rig_expect(&rig, 1, ACCEPTOR_OPEN);
+    rig_expect_waiting(&rig, 2);
+    closed = rig.listener;
+    closed.peers = &somebody_else;
+    closed.n_peers = 1;
+    acceptor_configure(&rig.acceptor, &closed);
+    rig_let_go(&rig, 0);
+    rig_expect(&rig, 1, ACCEPTOR_OPEN);
+    rig_expect_waiting(&rig, 0);
+    assert_int_equal(rig.admission.n_clients, 0);
+    assert_int_equal(counter_read(&rig.metrics.peers_refused), 2);
+    for (size_t i = 0; i < 3; i++)
+        close(fds[i]);
+    rig_close(&rig);
+}
+
 /* Without descriptors for clients nobody is accepted beyond the one who finds that out. */
 static void test_acceptor_without_descriptors_leaves_who_comes_in_the_backlog(void **state)
 {
@@ -475,6 +503,7 @@ int main(void)
         cmocka_unit_test(test_acceptor_takes_who_comes),
         cmocka_unit_test(test_acceptor_full_waits_until_a_pass_is_given_back),
         cmocka_unit_test(test_acceptor_full_turns_away_who_is_too_many_to_wait),
+        cmocka_unit_test(test_acceptor_who_waits_is_judged_by_the_newest_rules),
         cmocka_unit_test(test_acceptor_without_descriptors_leaves_who_comes_in_the_backlog),
         cmocka_unit_test(test_acceptor_without_descriptors_forgets_who_hangs_up),
         cmocka_unit_test(test_acceptor_full_keeps_no_place_to_wait_for_who_has_hung_up),

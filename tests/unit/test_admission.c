@@ -434,6 +434,67 @@ static void test_admission_descriptor_given_back_is_told_to_other_listeners(void
     rig_close(&rig);
 }
 
+/* ---- another configuration ---- */
+
+/* Lowered, it cuts nobody, and nobody else comes in until there are fewer; raised, whoever waits is told at once. */
+static void test_admission_other_limits_are_for_those_who_come(void **state)
+{
+    struct listener_config lower = listener_with(1, 1), higher = listener_with(3, 3);
+    struct admission_pass passes[3];
+    unsigned n_told = 0;
+    struct rig rig;
+
+    (void)state;
+    rig_open(&rig, 2, 2, 1);
+    rig.admission.desks[0].told = count_told;
+    rig.admission.desks[0].closure = &n_told;
+    assert_true(come_in(&rig.admission, 0, 1, &passes[0]));
+    assert_true(come_in(&rig.admission, 0, 1, &passes[1]));
+    admission_limit(&rig.admission, &lower);
+    assert_int_equal(rig.admission.n_clients, 2);
+    assert_int_equal(admission_look(&rig.admission, 1), ADMISSION_FULL);
+    admission_leave(&passes[1]);
+    assert_int_equal(admission_look(&rig.admission, 1), ADMISSION_FULL);
+    admission_wait(&rig.admission.desks[0], ADMISSION_FULL);
+    admission_limit(&rig.admission, &higher);
+    assert_int_equal(n_told, 1);
+    assert_true(come_in(&rig.admission, 0, 1, &passes[1]));
+    assert_true(come_in(&rig.admission, 0, 1, &passes[2]));
+    assert_int_equal(admission_look(&rig.admission, 1), ADMISSION_FULL);
+    leave_all(passes, 3);
+    rig_close(&rig);
+}
+
+/* Until the last pass is back, be it one whose place is another's already. */
+static void test_admission_that_is_retired_is_told_of_nothing_and_lives_until_its_last_pass_is_back(void **state)
+{
+    struct admission_pass pass, others;
+    struct admission other;
+    unsigned n_told = 0;
+    struct rig rig;
+
+    (void)state;
+    rig_open(&rig, 2, 2, 1);
+    assert_int_equal(admission_init(&other, &rig.house, &rig.listener, 1), 0);
+    rig.admission.desks[0].told = count_told;
+    rig.admission.desks[0].closure = &n_told;
+    assert_true(admission_is_over(&rig.admission));
+    assert_true(come_in(&rig.admission, 0, 1, &pass));
+    assert_true(come_in(&other, 0, 1, &others));
+    admission_wait(&rig.admission.desks[0], ADMISSION_NO_DESCRIPTORS);
+    admission_retire(&rig.admission);
+    admission_retire(&rig.admission);
+    admission_leave(&others);
+    assert_int_equal(n_told, 0);
+    admission_stop_waiting(&rig.admission.desks[0]);
+    admission_yield(&pass);
+    assert_false(admission_is_over(&rig.admission));
+    admission_leave(&pass);
+    assert_true(admission_is_over(&rig.admission));
+    admission_deinit(&other);
+    rig_close(&rig);
+}
+
 /* ---- two workers ---- */
 
 struct workers {
@@ -504,6 +565,8 @@ int main(void)
         cmocka_unit_test(test_admission_richest_makes_room),
         cmocka_unit_test(test_admission_replaced_place_is_the_other_user_s),
         cmocka_unit_test(test_admission_descriptor_given_back_is_told_to_other_listeners),
+        cmocka_unit_test(test_admission_other_limits_are_for_those_who_come),
+        cmocka_unit_test(test_admission_that_is_retired_is_told_of_nothing_and_lives_until_its_last_pass_is_back),
         cmocka_unit_test(test_admission_two_workers_keep_its_limits_and_its_counts),
     };
 

@@ -23,13 +23,16 @@ struct rig {
     struct loop *loop;
     struct listener *listener;
     struct keeper keeper;
+    struct keeper_charge charge;
     unsigned n_republished, n_succeeded;
 };
 
-static void on_republished(struct keeper *keeper, size_t index)
+static void on_republished(struct keeper *keeper, struct keeper_charge *charge)
 {
-    assert_int_equal(index, 0);
-    CONTAINER_OF(keeper, struct rig, keeper)->n_republished++;
+    struct rig *rig = CONTAINER_OF(keeper, struct rig, keeper);
+
+    assert_ptr_equal(charge, &rig->charge);
+    rig->n_republished++;
 }
 
 static void on_succeeded(struct keeper *keeper)
@@ -42,7 +45,8 @@ static void rig_open(struct rig *rig, struct fixture *fixture)
     *rig = (struct rig){.fixture = fixture, .loop = loop_new()};
     rig->listener = fixture_publish(&fixture->config, false);
     rig->keeper = (struct keeper){.loop = rig->loop, .republished = on_republished, .succeeded = on_succeeded};
-    assert_int_equal(keeper_start(&rig->keeper, &rig->listener, 1), 0);
+    keeper_start(&rig->keeper);
+    keeper_add(&rig->keeper, &rig->charge, rig->listener);
 }
 
 static void rig_close(struct rig *rig)
@@ -58,7 +62,7 @@ static void rig_await(struct rig *rig, enum keeper_state state, const unsigned *
 {
     struct instant end = instant_add_ms(instant_now(), PATIENCE_MS);
 
-    while (rig->keeper.charges[0].state != state || *counter < least) {
+    while (rig->charge.state != state || *counter < least) {
         assert_true(loop_run_once(rig->loop, 100) >= 0);
         assert_true(instant_before(instant_now(), end));
     }
@@ -78,6 +82,28 @@ static void test_keeper_removed_socket_is_published_again(void **state)
         close(fd);
     }
     assert_int_equal(rig.n_succeeded, 0);
+    rig_close(&rig);
+}
+
+/* One that is not kept any more is left as it is; the others, in the same directory, are kept on. */
+static void test_keeper_listeners_come_and_go(void **state)
+{
+    struct keeper_charge charge;
+    struct listener_config config;
+    struct listener *other;
+    struct rig rig;
+
+    rig_open(&rig, *state);
+    config = fixture_config(fixture_path(rig.fixture, "other.sock"));
+    other = fixture_publish(&config, false);
+    keeper_add(&rig.keeper, &charge, other);
+    keeper_remove(&rig.keeper, &charge);
+    keeper_remove(&rig.keeper, &charge);
+    assert_int_equal(unlink(config.bind.name), 0);
+    assert_int_equal(unlink(rig.fixture->path), 0);
+    rig_await(&rig, KEEPER_OURS, &rig.n_republished, 1);
+    assert_int_equal(listener_look(other), LISTENER_ABSENT);
+    listener_free(other);
     rig_close(&rig);
 }
 
@@ -311,6 +337,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         KEEPER_TEST(test_keeper_removed_socket_is_published_again),
+        KEEPER_TEST(test_keeper_listeners_come_and_go),
         KEEPER_TEST(test_keeper_socket_that_nobody_serves_is_replaced),
         KEEPER_TEST(test_keeper_successor_is_let_be_until_it_dies),
         KEEPER_TEST(test_keeper_of_two_claims_the_later_one_wins),

@@ -1,0 +1,131 @@
+#include "proxy/listeners.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proxy/base/log.h"
+
+static struct served *served_of(struct list *link)
+{
+    return CONTAINER_OF(link, struct served, link);
+}
+
+/* ---- one ---- */
+
+void served_free(struct served *served)
+{
+    list_remove(&served->link);
+    listener_free(served->listener);
+    admission_deinit(&served->admission);
+    snapshot_unref(served->snapshot);
+    free(served->address);
+    free(served);
+}
+
+struct served *listeners_add(struct listeners *listeners, struct snapshot *snapshot,
+                             const struct listener_config *config, struct error *error)
+{
+    struct served *served = calloc(1, sizeof(*served));
+
+    if (!served) {
+        error_set(error, -ENOMEM, "out of memory");
+        return NULL;
+    }
+    served->snapshot = snapshot_ref(snapshot);
+    served->config = config;
+    served->address = address_canonical(&config->bind);
+    list_init(&served->link);
+    list_init(&served->charge.link);
+    if (!served->address || admission_init(&served->admission, &listeners->house, config, listeners->n_workers) < 0) {
+        served_free(served);
+        error_set(error, -ENOMEM, "out of memory");
+        return NULL;
+    }
+    list_append(&listeners->all, &served->link);
+    return served;
+}
+
+static void served_tell(const struct served *served)
+{
+    const struct listener_config *config = served->config;
+    struct log_line line;
+
+    if (log_begin(&line, LOG_LEVEL_INFO, "listening")) {
+        listener_describe(served->listener, &line.line);
+        log_end(&line);
+    }
+    /* Nobody is to believe that it holds anything back. */
+    if (config->observe)
+        LOG_EVENT(LOG_LEVEL_WARN, "a listener only observes: its routes refuse nothing",
+                  LOG_STRING("listener", config->name), LOG_STRING("target", config->observe->name));
+}
+
+int served_publish(struct served *served, bool takeover, struct error *error)
+{
+    int r = listener_publish(served->config, takeover, &served->listener, error);
+
+    if (r == 0)
+        served_tell(served);
+    return r;
+}
+
+/* ---- all of them ---- */
+
+void listeners_init(struct listeners *listeners, size_t n_workers)
+{
+    *listeners = (struct listeners){.n_workers = n_workers};
+    list_init(&listeners->all);
+    admission_house_init(&listeners->house);
+}
+
+void listeners_deinit(struct listeners *listeners)
+{
+    if (!listeners->all.next)
+        return;
+    while (!list_empty(&listeners->all))
+        served_free(served_of(listeners->all.next));
+    admission_house_deinit(&listeners->house);
+}
+
+struct served *listeners_find(const struct listeners *listeners, const char *address)
+{
+    for (struct list *link = listeners->all.next; link != &listeners->all; link = link->next)
+        if (strcmp(served_of(link)->address, address) == 0)
+            return served_of(link);
+    return NULL;
+}
+
+void listeners_settle(struct listeners *listeners)
+{
+    for (struct list *link = listeners->all.next; link != &listeners->all; link = link->next)
+        if (served_of(link)->listener)
+            served_of(link)->admission.shared = served_of(link)->listener->shared;
+}
+
+void listeners_withdraw(struct listeners *listeners)
+{
+    for (struct list *link = listeners->all.next; link != &listeners->all; link = link->next)
+        if (served_of(link)->listener)
+            listener_withdraw(served_of(link)->listener);
+}
+
+void listeners_close(struct listeners *listeners)
+{
+    for (struct list *link = listeners->all.next; link != &listeners->all; link = link->next)
+        if (served_of(link)->listener)
+            listener_close(served_of(link)->listener);
+}
+
+void listeners_tell_clients(const struct listeners *listeners)
+{
+    for (struct list *link = listeners->all.next; link != &listeners->all; link = link->next) {
+        const struct served *served = served_of(link);
+        struct admission_counts counts = admission_count(&served->admission);
+
+        if (counts.n_clients > 0)
+            LOG_EVENT(LOG_LEVEL_INFO, "a stop waits for clients", LOG_STRING("listener", served->config->name),
+                      LOG_NUMBER("exchanges", counts.n_clients - counts.n_tunnels - counts.n_idle),
+                      LOG_NUMBER("tunnels", counts.n_tunnels), LOG_NUMBER("idle", counts.n_idle));
+    }
+}

@@ -1,0 +1,61 @@
+/* The listeners that the process serves. Main thread.
+ *
+ *   listeners        the process: all of them, and the house of their admissions
+ *     served         one listener, for as long as it is served, whatever snapshots come and go
+ *       listener     its socket and its file
+ *       admission    who is in, in all workers
+ *       charge       whether the socket is still ours
+ *
+ * What it is, is the socket's address in the one spelling that all have in common (address_canonical): by that it is
+ * found again in another snapshot. Nobody knows it by its place in one. */
+#ifndef PORTHOLE_LISTENERS_H
+#define PORTHOLE_LISTENERS_H
+
+#include "config/snapshot.h"
+#include "proxy/base/error.h"
+#include "proxy/listen/admission.h"
+#include "proxy/listen/keeper.h"
+#include "proxy/listen/listener.h"
+
+struct served {
+    struct list link;          /* in listeners.all, or alone */
+    char *address;             /* owned; address_canonical */
+    struct snapshot *snapshot; /* a reference: `config` and the listener's are of it */
+    const struct listener_config *config;
+    struct listener *listener; /* owned; NULL before it is published */
+    struct admission admission;
+    struct keeper_charge charge;
+};
+
+/* Embedded in the server. */
+struct listeners {
+    struct list all; /* of served, in the order in which they came */
+    struct admission_house house;
+    size_t n_workers;
+};
+
+void listeners_init(struct listeners *listeners, size_t n_workers);
+/* Withdraws what is published, and frees. Nobody holds a pass any more. Harmless on one of zeros. */
+void listeners_deinit(struct listeners *listeners);
+
+/* Makes one, with its admission in the house, and puts it at the end; nothing is published. NULL with the error set. */
+struct served *listeners_add(struct listeners *listeners, struct snapshot *snapshot,
+                             const struct listener_config *config, struct error *error);
+/* The one with this canonical address, or NULL. */
+struct served *listeners_find(const struct listeners *listeners, const char *address);
+
+/* Publishes its socket, and says so. 0 or a negative errno, with nothing left behind. */
+int served_publish(struct served *served, bool takeover, struct error *error) WARN_UNUSED;
+/* Withdraws, closes and frees; takes it out of the list and the house. Nobody holds a pass of it. */
+void served_free(struct served *served);
+
+/* Before workers are told to empty the backlogs: which of them are somebody else's, too. */
+void listeners_settle(struct listeners *listeners);
+/* Takes all paths away. */
+void listeners_withdraw(struct listeners *listeners);
+/* Nobody accepts any more: whoever still connects (TCP, abstract) is refused at once. Harmless twice. */
+void listeners_close(struct listeners *listeners);
+/* What a stop still waits for, in a line for each listener that has clients. */
+void listeners_tell_clients(const struct listeners *listeners);
+
+#endif
