@@ -181,6 +181,10 @@ $(BUILD)/tests/unit/test_publish_steps: ALL_LDFLAGS += $(patsubst %,-Wl$(comma)-
 $(BUILD)/tests/cli/old_library: | $(BUILD)/obj/cmd/main.o
 $(BUILD)/tests/cli/old_library: ALL_LDFLAGS += -Wl,--wrap=MHD_get_version $(BUILD)/obj/cmd/main.o
 
+# The whole program, whose workers try to break out.
+$(BUILD)/tests/cli/captive: | $(BUILD)/obj/cmd/main.o
+$(BUILD)/tests/cli/captive: ALL_LDFLAGS += -Wl,--wrap=loop_before_timers $(BUILD)/obj/cmd/main.o
+
 $(HELPER_CXX:%.cpp=$(BUILD)/%): $(BUILD)/%: $(BUILD)/obj/%.o
 	@mkdir -p $(@D)
 	$(CXX) $(ALL_LDFLAGS) -o $@ $^ $$($(PKG_CONFIG) --libs cpp-httplib) $(LIBS)

@@ -6,6 +6,7 @@
 #include "config/load.h"
 #include "config/version.h"
 #include "proxy/http/pattern.h"
+#include "proxy/sandbox/sandbox.h"
 #include "proxy/serve/frontend.h"
 #include "proxy/server.h"
 
@@ -43,6 +44,7 @@ static int run_serve(struct snapshot *snapshot, bool takeover)
         LOG_EVENT(LOG_LEVEL_ERROR, "cannot start", LOG_STRING("error", error.message));
         return CMD_FAILED;
     }
+    sandbox_enter(snapshot);
     r = server_run(server);
     server_free(server);
     return r < 0 ? CMD_FAILED : CMD_OK;

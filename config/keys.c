@@ -133,6 +133,12 @@ static const struct key keys_log[] = {
     KEYS_END,
 };
 
+static const struct key keys_sandbox[] = {
+    KEY("landlock", BOOL, struct snapshot, sandbox.landlock, .fallback = "true",
+        .sentence = "only what the configuration names can be opened, made and connected to"),
+    KEYS_END,
+};
+
 static const struct key keys_rule[] = {
     KEY("uid", UID, struct peer_rule, uid, .has_flag = true, .flag = offsetof(struct peer_rule, has_uid),
         .sentence = "the peer's user"),
@@ -572,6 +578,7 @@ const struct key keys_document[] = {
     KEY_LIMIT("workers", WORKERS, WORKERS, struct snapshot, n_workers),
     KEY_LIMIT("drain", DURATION, DRAIN, struct snapshot, drain_ms),
     KEY_INNER("log", keys_log, .sentence = "the error log and the access log"),
+    KEY_INNER("sandbox", keys_sandbox, .sentence = "rights that are given up once the sockets are there"),
     KEY_ELEMENTS("targets", TARGETS, struct snapshot, targets, n_targets, keys_target,
                  .sentence = "where requests go, by name"),
     KEY_ELEMENTS("listeners", LISTENERS, struct snapshot, listeners, n_listeners, keys_listener, .required = true,

@@ -28,6 +28,8 @@ static void read_find_owner(struct reader *reader, const struct place *at, const
 
     if (owner_find(text, kind, owner_file(kind), out, &error) != 0)
         reader_problem(reader, at, "%s", error.message);
+    else if (text[strspn(text, "0123456789")] != '\0')
+        reader->snapshot->has_user_names = true;
 }
 
 static void read_owner(struct reader *reader, const struct place *at, const json_t *value, enum owner_kind kind,

@@ -102,12 +102,14 @@ void read_workers(struct reader *reader, const struct place *at, const json_t *v
 {
     const char *text = json_string_value(value);
 
-    if (text && strcmp(text, "auto") == 0)
+    if (text && strcmp(text, "auto") == 0) {
         *(uint32_t *)key_field(key, section) = workers_auto();
-    else if (text)
+        reader->snapshot->has_auto_workers = true;
+    } else if (text) {
         reader_problem_type(reader, at, value, "an integer or \"auto\"");
-    else
+    } else {
         read_limit(reader, at, value, key, section);
+    }
 }
 
 void read_bool(struct reader *reader, const struct place *at, const json_t *value, const struct key *key, void *section)

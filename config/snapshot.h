@@ -239,6 +239,11 @@ struct log_config {
     char *access_to; /* "stdout", "stderr" or an absolute path */
 };
 
+/* Rights that porthole gives up once its sockets are there. */
+struct sandbox_config {
+    bool landlock;
+};
+
 struct snapshot {
     atomic_uint references;
     char *source;                  /* the file's name as given; for messages */
@@ -247,6 +252,9 @@ struct snapshot {
     uint32_t n_workers;            /* "auto" is already resolved */
     uint64_t drain_ms;             /* how long a stop waits for exchanges */
     struct log_config log;
+    struct sandbox_config sandbox;
+    bool has_user_names;   /* of users or groups, which stand in /etc/passwd and /etc/group */
+    bool has_auto_workers; /* their number was asked of the system */
     struct listener_config *listeners;
     size_t n_listeners; /* at least 1 */
     struct target_config *targets;

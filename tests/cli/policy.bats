@@ -81,7 +81,7 @@ ask_for_long() { # FILE: until $dir/enough is there
     rm "$dir/token"
     is_refused() { [ "$(ask /fields --output /dev/null --write-out '%{http_code}')" = 500 ]; }
     eventually is_refused
-    lacks -qE 'one|two' "$dir/run.err"
+    lacks -qwE 'one|two' "$dir/run.err"
 }
 
 @test "policy: blue-green-weight gives each release its part, and one with weight 0 nothing" {

@@ -1,0 +1,155 @@
+#include "proxy/sandbox/sandbox.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "proxy/base/log.h"
+#include "proxy/sandbox/landlock.h"
+#include "proxy/sandbox/needs.h"
+#include "proxy/sandbox/privileges.h"
+
+/* Of the process. */
+static struct {
+    bool entered;
+    struct sandbox_config config;
+    struct privileges privileges;
+    struct landlock landlock;
+} sandbox;
+
+/* ---- what is told ---- */
+
+static void sandbox_tell_missing(const char *part, const struct error *error)
+{
+    LOG_EVENT(LOG_LEVEL_WARN, "a part of the sandbox is not in force", LOG_STRING("part", part),
+              LOG_STRING("why", error->message));
+}
+
+static void sandbox_tell_off(const char *part)
+{
+    LOG_EVENT(LOG_LEVEL_WARN, "the configuration switches off a part of the sandbox", LOG_STRING("part", part));
+}
+
+static void sandbox_put_ports(struct line *line, const char *key, const uint16_t *ports, size_t n_ports)
+{
+    char text[256] = "none";
+    size_t used = 0;
+
+    for (size_t i = 0; i < n_ports && used < sizeof(text); i++)
+        used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%u", i > 0 ? " " : "", ports[i]);
+    line_put_text(line, key, text_of(text), SIZE_MAX);
+}
+
+static void sandbox_put_landlock(struct line *line, const struct landlock *landlock)
+{
+    if (landlock->abi == 0) {
+        line_put_text(line, "landlock", text_of("no"), SIZE_MAX);
+        return;
+    }
+    line_put_number(line, "landlock_abi", (uint64_t)landlock->abi);
+    line_put_number(line, "places", landlock->n_grants);
+    if (landlock->holds_ports) {
+        sandbox_put_ports(line, "tcp_connect", landlock->needs.connect, landlock->needs.n_connect);
+        sandbox_put_ports(line, "tcp_bind", landlock->needs.bind, landlock->needs.n_bind);
+    }
+    if (landlock->holds_signals)
+        line_put_text(line, "out_of_reach", text_of(landlock->holds_abstract ? "signals, abstract sockets" : "signals"),
+                      SIZE_MAX);
+}
+
+static void sandbox_tell(void)
+{
+    char kept[PRIVILEGES_TEXT_BYTES];
+    struct log_line line;
+
+    if (!log_begin(&line, LOG_LEVEL_INFO, "sandboxed"))
+        return;
+    line_put_text(&line.line, "no_new_privs", text_of(sandbox.privileges.no_new ? "yes" : "no"), SIZE_MAX);
+    line_put_text(&line.line, "capabilities", text_of(privileges_format(sandbox.privileges.kept, kept)), SIZE_MAX);
+    sandbox_put_landlock(&line.line, &sandbox.landlock);
+    log_end(&line);
+}
+
+/* ---- entering ---- */
+
+/* Landlock and capabilities are each thread's own. */
+static void sandbox_count_threads(void)
+{
+    struct stat tasks;
+
+    if (stat("/proc/self/task", &tasks) == 0 && tasks.st_nlink > 3)
+        LOG_EVENT(LOG_LEVEL_WARN, "threads that were made before the sandbox are outside of it",
+                  LOG_NUMBER("threads", tasks.st_nlink - 3));
+}
+
+static void sandbox_enter_privileges(const struct needs *needs)
+{
+    struct error error = ERROR_INIT;
+
+    privileges_drop(needs, &sandbox.privileges);
+    if (sandbox.privileges.error_number == 0)
+        return;
+    error_set(&error, -sandbox.privileges.error_number, "%s", strerror(sandbox.privileges.error_number));
+    sandbox_tell_missing("capabilities", &error);
+}
+
+static void sandbox_enter_landlock(const struct needs *needs)
+{
+    struct error error = ERROR_INIT;
+
+    if (!sandbox.config.landlock)
+        sandbox_tell_off("landlock");
+    else if (landlock_enter(needs, &sandbox.landlock, &error) < 0)
+        sandbox_tell_missing("landlock", &error);
+}
+
+void sandbox_enter(const struct snapshot *snapshot)
+{
+    struct needs needs;
+
+    sandbox.config = snapshot->sandbox;
+    if (needs_init(&needs, snapshot) < 0) {
+        log_error("no sandbox: out of memory");
+        return;
+    }
+    sandbox.entered = true;
+    sandbox_count_threads();
+    sandbox_enter_privileges(&needs);
+    sandbox_enter_landlock(&needs);
+    needs_deinit(&needs);
+    sandbox_tell();
+}
+
+/* ---- what a reload may bring ---- */
+
+static int sandbox_admits_privileges(const struct needs *needs, struct error *error)
+{
+    uint64_t given_up = sandbox.privileges.had & ~sandbox.privileges.kept;
+    uint64_t wanted = privileges_needed(needs) & given_up;
+    char text[PRIVILEGES_TEXT_BYTES];
+
+    if (!wanted)
+        return 0;
+    return error_set(error, -EPERM, "%s would be needed, and was given up at the start",
+                     privileges_format(wanted, text));
+}
+
+int sandbox_admits(const struct snapshot *snapshot, struct error *error)
+{
+    struct needs needs;
+    int r;
+
+    if (!sandbox.entered)
+        return 0;
+    if (snapshot->sandbox.landlock != sandbox.config.landlock)
+        return error_set(error, -EPERM, "\"sandbox\" holds from the start to the end and cannot change");
+    r = needs_init(&needs, snapshot);
+    if (r < 0)
+        return error_set(error, r, "out of memory");
+    r = sandbox_admits_privileges(&needs, error);
+    if (r == 0)
+        r = landlock_admits(&sandbox.landlock, &needs, error);
+    needs_deinit(&needs);
+    return r;
+}
