@@ -137,11 +137,13 @@ static void relay_take_rest(struct relay *relay)
     struct buffer *block = relay->block;
     size_t n = relay->rest.length < block->size ? relay->rest.length : block->size;
 
-    if (n > 0)
+    /* What is empty has no address that one could add to. */
+    if (n > 0) {
         memcpy(block->data, relay->rest.data, n);
+        relay->rest.data += n;
+        relay->rest.length -= n;
+    }
     block->end = n;
-    relay->rest.data += n;
-    relay->rest.length -= n;
     relay->ended = relay->rest.length == 0;
 }
 
