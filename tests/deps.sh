@@ -120,13 +120,14 @@ first_known() { # PACKAGE...
 }
 
 install() { # PACKAGE...
-    without_services as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@"
+    without_services as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y -q \
+        --no-install-recommends "$@"
 }
 
 install_missing() {
     local package packages=() alternatives
     echo "deps: not found here, to be installed by apt: ${missing[*]}"
-    as_root apt-get update -q
+    as_root apt-get -o DPkg::Lock::Timeout=300 update -q
     for package in "${missing[@]}"; do
         IFS='|' read -r -a alternatives <<<"$package"
         packages+=("$(first_known "${alternatives[@]}")")
