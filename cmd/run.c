@@ -1,6 +1,7 @@
 /* porthole run: serve a configuration until told to stop. */
 #include <curl/curl.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "cmd/cmd.h"
 #include "config/load.h"
@@ -73,6 +74,8 @@ int cmd_run(int argc, char **argv)
     if (r != 0) {
         problems_print(&problems, file, "", stderr);
         problems_deinit(&problems);
+        if (r < 0)
+            fprintf(stderr, "porthole run: cannot read %s: %s\n", file, strerror(-r));
         return r > 0 ? CMD_CONFIGURATION : CMD_FAILED;
     }
     log_configure(snapshot->log.level, snapshot->log.format);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "config/expand.h"
+#include "config/json_memory.h"
 #include "config/keys.h"
 #include "config/problem.h"
 #include "config/read.h"
@@ -80,6 +81,8 @@ int config_parse(const char *text, size_t length, const char *source, struct sna
     if (r != 0)
         return r;
     r = load_read(&reader, &tree, source);
+    if (json_memory_has_failed())
+        r = -ENOMEM;
     load_free_pointers(&reader);
     expand_free(&reader);
     json_decref(tree);

@@ -111,7 +111,7 @@ static void read_unknown_keys(struct reader *reader, const struct place *at, con
     }
 }
 
-/* In the order of the table. */
+/* In the order of the table. Once memory has run out nothing is whole any more, and nothing else is read. */
 static void read_members(struct reader *reader, const struct place *at, const json_t *value, const struct key *keys,
                          void *section)
 {
@@ -119,7 +119,7 @@ static void read_members(struct reader *reader, const struct place *at, const js
         reader_problem_type(reader, at, value, "an object");
         return;
     }
-    for (const struct key *key = keys; key->name; key++) {
+    for (const struct key *key = keys; key->name && !reader->failure; key++) {
         const struct place place = {at, key->name, 0};
         json_t *member = json_object_get(value, key->name);
         if (member)
@@ -148,6 +148,8 @@ void read_section(struct reader *reader, const struct place *at, const json_t *v
                   void *section)
 {
     read_members(reader, at, value, keys, section);
+    if (reader->failure)
+        return;
     read_check_scopes(reader, at, value, keys, section);
 }
 

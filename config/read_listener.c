@@ -229,6 +229,8 @@ static void read_listener(struct reader *reader, const struct place *at, const j
                           struct listener_config *listener, struct read_listeners_seen *seen)
 {
     read_section(reader, at, value, keys, listener);
+    if (reader->failure)
+        return;
     read_check_listener(reader, at, value, listener);
     read_check_bind(reader, at, seen->binds, listener);
     read_complete_name(reader, at, seen->names, listener);

@@ -234,6 +234,8 @@ static void read_edits(struct reader *reader, const struct place *at, const json
                        void *section, struct edits *edits)
 {
     read_inner(reader, at, value, key, section);
+    if (reader->failure)
+        return;
     if (json_is_object(value) && json_object_size(value) == 0)
         reader_problem(reader, at, "expected \"set\", \"add\" or \"remove\"");
     read_check_twice(reader, at, edits);

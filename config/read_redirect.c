@@ -72,6 +72,8 @@ void read_rewrite(struct reader *reader, const struct place *at, const json_t *v
     struct route_config *route = section;
 
     read_inner(reader, at, value, key, section);
+    if (reader->failure)
+        return;
     read_check_rewrite(reader, at, value, &route->rewrite);
 }
 

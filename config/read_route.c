@@ -160,6 +160,8 @@ void read_respond(struct reader *reader, const struct place *at, const json_t *v
 
     route->action = ROUTE_RESPOND;
     read_inner(reader, at, value, key, section);
+    if (reader->failure)
+        return;
     if (route->respond.file)
         read_content(reader, at, &route->respond);
     else
@@ -180,6 +182,8 @@ void read_deny(struct reader *reader, const struct place *at, const json_t *valu
 
     route->action = ROUTE_DENY;
     read_inner(reader, at, value, key, section);
+    if (reader->failure)
+        return;
     read_measure_body(&route->deny);
 }
 
@@ -189,6 +193,8 @@ void read_body_deny(struct reader *reader, const struct place *at, const json_t 
     struct route_config *route = section;
 
     read_inner(reader, at, value, key, section);
+    if (reader->failure)
+        return;
     read_measure_body(&route->body.deny);
 }
 
@@ -312,6 +318,8 @@ static void read_route(struct reader *reader, const struct place *at, const json
     const struct place name = {at, "name", 0};
 
     read_section(reader, at, value, keys, route);
+    if (reader->failure)
+        return;
     read_check_route(reader, at, value, route, at->index + 1 == listener->n_routes);
     read_complete_times(route);
     read_complete_retries(route);

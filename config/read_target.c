@@ -213,6 +213,8 @@ static void read_target(struct reader *reader, const struct place *at, const jso
     struct target_config *target = read_append_target(reader, at, at->key);
 
     read_section(reader, at, value, keys, target);
+    if (reader->failure)
+        return;
     if (!value_is_name(at->key) && !read_is_named_by_address(target))
         reader_problem_key(reader, at,
                            "a target's name has 1 to 64 letters, digits, \"_\", \".\" or \"-\", or is the address of "

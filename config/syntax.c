@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "config/duplicate.h"
+#include "config/json_memory.h"
 #include "config/problem.h"
 
 #define SYNTAX_KEY_BYTES 80 /* of a key that is shown */
@@ -172,13 +173,12 @@ int syntax_parse(const char *text, size_t length, json_t **ret_tree, struct prob
         int r = problems_add(problems, (struct position){1, 1}, "", "%s", wrong);
         return r < 0 ? r : 1;
     }
-    tree = json_loadb(text, length, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &json_error);
+    if (json_memory_parse(text, length, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &tree, &json_error) < 0)
+        return -ENOMEM;
     if (tree) {
         *ret_tree = tree;
         return 0;
     }
-    if (json_error_code(&json_error) == json_error_out_of_memory)
-        return -ENOMEM;
     error.reason = json_error.text;
     syntax_find_token(&error, json_error.position > 0 ? (size_t)json_error.position : 0);
     if (json_error_code(&json_error) == json_error_duplicate_key)
