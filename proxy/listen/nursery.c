@@ -117,6 +117,15 @@ static int nursery_open(int parent_fd, const char *name)
     return r;
 }
 
+/* Takes away one that could not be opened, for want of descriptors or memory: its name is all that there is. */
+static void nursery_unmake(int parent_fd, const char *name)
+{
+    struct stat st;
+
+    if (fstatat(parent_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && nursery_is_private(&st))
+        unlinkat(parent_fd, name, AT_REMOVEDIR);
+}
+
 int nursery_make(struct nursery *nursery, int parent_fd)
 {
     int fd, r = -EEXIST;
@@ -127,6 +136,8 @@ int nursery_make(struct nursery *nursery, int parent_fd)
             r = -errno;
     }
     fd = r < 0 ? r : nursery_open(parent_fd, nursery->name);
+    if (r == 0 && fd < 0 && fd != -ESTALE)
+        nursery_unmake(parent_fd, nursery->name);
     if (fd < 0)
         return fd;
     nursery->parent_fd = parent_fd;
