@@ -100,12 +100,14 @@ HELPER_SOURCES := $(wildcard tests/http/*.c tests/cli/*.c tests/pods/*.c)
 HELPER_CXX := $(wildcard tests/http/*.cpp tests/cli/*.cpp tests/pods/*.cpp)
 FUZZ_SOURCES := $(wildcard tests/fuzz/fuzz_*.c)
 FUZZ_COMMON := $(filter-out $(FUZZ_SOURCES),$(wildcard tests/fuzz/*.c))
-TEST_SOURCES := $(UNIT_SOURCES) $(UNIT_COMMON) $(HELPER_SOURCES) $(FUZZ_SOURCES) $(FUZZ_COMMON) $(wildcard tests/bench/*.c)
+TEST_SOURCES := $(UNIT_SOURCES) $(UNIT_COMMON) $(HELPER_SOURCES) $(FUZZ_SOURCES) $(FUZZ_COMMON) $(wildcard tests/bench/*.c) \
+	tests/endure/faults.c
 
 UNIT_LIBRARY := $(BUILD)/libunit.a
 FUZZ_LIBRARY := $(BUILD)/libfuzz.a
 UNIT_PROGRAMS := $(UNIT_SOURCES:%.c=$(BUILD)/%)
 HELPERS := $(HELPER_SOURCES:%.c=$(BUILD)/%) $(HELPER_CXX:%.cpp=$(BUILD)/%)
+FAULTS := $(BUILD)/tests/endure/faults.so
 FUZZERS := $(FUZZ_SOURCES:%.c=$(BUILD)/%)
 
 # --- Building ------------------------------------------------------------------------------------------------
@@ -115,7 +117,7 @@ all: $(PROGRAM) man ## Build build/porthole (VARIANT=debug|asan|ubsan|tsan|cover
 objects: $(OBJECTS)
 unit: $(UNIT_PROGRAMS)
 helpers: $(HELPERS)
-tests: $(PROGRAM) $(UNIT_PROGRAMS) $(HELPERS)
+tests: $(PROGRAM) $(UNIT_PROGRAMS) $(HELPERS) $(FAULTS)
 fuzzers: $(FUZZERS)
 
 # What the objects were made with: a changed flag or version rebuilds them.
@@ -192,6 +194,11 @@ $(BUILD)/tests/cli/captive: ALL_LDFLAGS += -Wl,--wrap=loop_before_timers $(BUILD
 $(HELPER_CXX:%.cpp=$(BUILD)/%): $(BUILD)/%: $(BUILD)/obj/%.o
 	@mkdir -p $(@D)
 	$(CXX) $(ALL_LDFLAGS) -o $@ $^ $$($(PKG_CONFIG) --libs cpp-httplib) $(LIBS)
+
+# Preloaded into a program under test, whatever that was built with.
+$(FAULTS): tests/endure/faults.c $(FLAGS_FILE)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CPPFLAGS) -std=c11 $(WARNINGS) -g -O1 -fPIC -shared -fvisibility=hidden -pthread -o $@ $<
 
 $(FUZZERS): $(BUILD)/%: $(BUILD)/obj/%.o $(FUZZ_LIBRARY) $(LIBRARY)
 	@mkdir -p $(@D)

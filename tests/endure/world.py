@@ -166,6 +166,13 @@ class World:
             json.dump(document, f, indent=1)
         os.rename(path + ".new", path)
 
+    def clear(self):
+        """What a porthole that went wrong has left."""
+        for kind in self.kinds:
+            path = self.addresses[kind].partition(":")[2]
+            if os.path.lexists(path) and not path.startswith("@"):
+                os.unlink(path)
+
     # ---- who is there ----
 
     def start(self, *arguments, **options):
