@@ -60,8 +60,18 @@ static inline size_t text_span(struct text s, enum byte_class class)
     return n;
 }
 
-/* The same for BYTE_VALUE, eight bytes at a time: most of a head are values. A word with a byte below SP, a DEL, or
- * (which only costs time) something that looks like it next to one is left to the table. */
+/* The same where a byte of another class is known to follow. */
+static inline size_t bytes_span(const char *s, enum byte_class class)
+{
+    size_t n = 0;
+
+    while (byte_is(s[n], class))
+        n++;
+    return n;
+}
+
+/* The same for BYTE_VALUE of a text, eight bytes at a time: most of a head are values. A word with a byte below SP, a
+ * DEL, or (which only costs time) something that looks like it next to one is left to the table. */
 static inline size_t text_span_value(struct text s)
 {
     const uint64_t ones = UINT64_MAX / 255, high = ones << 7;

@@ -27,8 +27,6 @@ struct edits {
     const struct edit *host; /* of set; NULL: none */
 };
 
-#define FIELD_BIT(id) (1u << (id))
-
 /* Takes one that is all zero, or half read. */
 void edit_list_deinit(struct edit_list *list);
 /* Derives the rest once set, add and remove are there. */

@@ -120,20 +120,6 @@ bool text_is_field_value(struct text s)
     return text_span_value(s) == s.length;
 }
 
-static bool text_is_space(char c)
-{
-    return c == ' ' || c == '\t';
-}
-
-struct text text_trim(struct text s)
-{
-    while (s.length > 0 && text_is_space(s.data[0]))
-        s = text_skip(s, 1);
-    while (s.length > 0 && text_is_space(s.data[s.length - 1]))
-        s.length--;
-    return s;
-}
-
 struct field field_of(struct text name, struct text value)
 {
     return (struct field){.name = name, .value = text_trim(value), .id = field_identify(name)};
@@ -235,21 +221,42 @@ static bool fields_take_options(struct fields *fields, struct text value, struct
     return true;
 }
 
-bool fields_mark_hop_by_hop(struct fields *fields, struct connection_options *ret)
+/* The same of all Connection fields. */
+static bool fields_take_all_options(struct fields *fields, struct connection_options *ret)
 {
     struct connection_options options = {0};
     unsigned n_named = 0;
 
+    for (size_t i = 0; i < fields->n_items; i++)
+        if (fields->items[i].id == FIELD_CONNECTION &&
+            !fields_take_options(fields, fields->items[i].value, &options, &n_named))
+            return false;
+    *ret = options;
+    return true;
+}
+
+/* Those of this hop or of the framing, by a bit for each. */
+static const unsigned fields_of_ours = 0
+#define FIELD(id, name, class) \
+    | (FIELD_CLASS_##class == FIELD_CLASS_HOP || FIELD_CLASS_##class == FIELD_CLASS_FRAME ? FIELD_BIT(FIELD_##id) : 0)
+#include "proxy/http/fields.def"
+#undef FIELD
+    ;
+
+bool fields_mark_hop_by_hop(struct fields *fields, struct connection_options *ret)
+{
+    unsigned seen = 0;
+
     for (size_t i = 0; i < fields->n_items; i++) {
         struct field *field = &fields->items[i];
-        enum field_class class = field_class_of(field->id);
 
-        if (class == FIELD_CLASS_HOP || class == FIELD_CLASS_FRAME)
+        seen |= FIELD_BIT(field->id);
+        if (fields_of_ours & FIELD_BIT(field->id))
             field->drop = true;
-        if (field->id == FIELD_CONNECTION && !fields_take_options(fields, field->value, &options, &n_named))
-            return false;
     }
-    *ret = options;
+    if (seen & FIELD_BIT(FIELD_CONNECTION))
+        return fields_take_all_options(fields, ret);
+    *ret = (struct connection_options){0};
     return true;
 }
 
@@ -258,7 +265,7 @@ bool fields_mark_hop_by_hop(struct fields *fields, struct connection_options *re
 static const char *field_parse(struct text *rest, struct field *field)
 {
     struct text line = *rest;
-    size_t name = text_span(line, BYTE_TOKEN), value;
+    size_t name = bytes_span(line.data, BYTE_TOKEN), value;
 
     if (name == 0)
         return line.data[0] == ' ' || line.data[0] == '\t' ? "a folded field line" : "a line without a field name";
@@ -268,7 +275,10 @@ static const char *field_parse(struct text *rest, struct field *field)
     value = text_span_value(*rest);
     if (rest->data[value] != '\r' || rest->data[value + 1] != '\n')
         return "a field value has a control byte";
-    *field = field_of((struct text){line.data, name}, (struct text){rest->data, value});
+    field->name = (struct text){line.data, name};
+    field->value = text_trim((struct text){rest->data, value});
+    field->id = field_identify(field->name);
+    field->drop = false;
     *rest = text_skip(*rest, value + 2);
     return NULL;
 }

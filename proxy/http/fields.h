@@ -17,6 +17,9 @@ enum field_id {
     N_FIELD_IDS
 };
 
+/* Of a set of them. */
+#define FIELD_BIT(id) (1u << (id))
+
 enum field_class { FIELD_CLASS_END, FIELD_CLASS_OWN, FIELD_CLASS_FRAME, FIELD_CLASS_HOP };
 
 /* One field line. Name and value are borrowed from the message's buffer; the value is without
@@ -54,8 +57,22 @@ bool field_is_spelling_of(struct text name, struct text of);
 bool text_is_token(struct text s);
 /* RFC 9110 5.5: no CR, LF, NUL or other control byte except HTAB; bytes >= 0x80 (obs-text) are allowed. */
 bool text_is_field_value(struct text s);
+static inline bool text_is_space(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
 /* Without leading and trailing SP and HTAB. */
-struct text text_trim(struct text s);
+static inline struct text text_trim(struct text s)
+{
+    const char *begin = s.data, *end = s.data + s.length;
+
+    while (begin < end && text_is_space(*begin))
+        begin++;
+    while (begin < end && text_is_space(end[-1]))
+        end--;
+    return (struct text){begin, (size_t)(end - begin)};
+}
 
 /* A field as a parser found it; the value may have white space around it. Neither is checked. */
 struct field field_of(struct text name, struct text value);

@@ -15,20 +15,18 @@ static enum response_result response_bad(const char **ret_why, const char *why)
 /* Whether `data` begins like a status line, as far as it goes. */
 static bool response_begins_well(struct text data)
 {
-    static const char pattern[] = "HTTP/1.v 199";
+    static const char least[] = "HTTP/1.0 100", most[] = "HTTP/1.1 999";
+    size_t n = data.length < sizeof(least) - 1 ? data.length : sizeof(least) - 1;
 
-    for (size_t i = 0; i < data.length && pattern[i]; i++) {
-        char c = data.data[i];
-        bool good = c == pattern[i];
-
-        if (pattern[i] == 'v')
-            good = c == '0' || c == '1';
-        else if (i >= sizeof("HTTP/1.1 ") - 1)
-            good = c >= (pattern[i] == '1' ? '1' : '0') && c <= '9';
-        if (!good)
+    for (size_t i = 0; i < n; i++)
+        if (data.data[i] < least[i] || data.data[i] > most[i])
             return false;
-    }
     return true;
+}
+
+static unsigned response_digit(char c)
+{
+    return (unsigned)(c - '0');
 }
 
 /* "HTTP/1.1 200" and what follows it, RFC 9112 4. The SP after the code may be missing when the reason is: many
@@ -54,10 +52,9 @@ static enum response_result response_parse_status_line(struct text data, struct 
         return RESPONSE_MORE;
     if (data.data[end + 1] != '\n')
         return response_bad(ret_why, "the status line has a bare CR");
-    response->minor = (unsigned)(data.data[minor] - '0');
-    response->status = 0;
-    for (size_t i = code; i < reason; i++)
-        response->status = response->status * 10 + (unsigned)(data.data[i] - '0');
+    response->minor = response_digit(data.data[minor]);
+    response->status = response_digit(data.data[code]) * 100 + response_digit(data.data[code + 1]) * 10 +
+                       response_digit(data.data[code + 2]);
     response->reason = text_trim((struct text){data.data + reason, end - reason});
     *ret_used = end + 2;
     return RESPONSE_DONE;
