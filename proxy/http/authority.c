@@ -13,10 +13,8 @@ static bool authority_is_reg_name(struct text s)
 {
     char before = '.';
 
-    if (text_span(s, BYTE_REG_NAME) != s.length)
-        return false;
     for (size_t i = 0; i < s.length; i++) {
-        if (s.data[i] == '.' && before == '.')
+        if (!byte_is(s.data[i], BYTE_REG_NAME) || (s.data[i] == '.' && before == '.'))
             return false;
         before = s.data[i];
     }
@@ -94,13 +92,13 @@ static bool authority_is_hex_path(struct text s)
     return n % 2 == 0 && text_equal(text_skip(s, n), TEXT_LITERAL(":0"));
 }
 
-bool authority_names_socket(struct text s)
+bool authority_names_socket(struct text s, bool is_valid)
 {
     if (s.length == 0)
         return true;
+    if (is_valid) /* nothing in it is a slash or escaped, and "unix:80" is a host with a port */
+        return authority_is_hex_path(s);
     if (memchr(s.data, '/', s.length) || authority_has_escaped_slash(s)) /* "http://..." names a host, badly */
         return !text_begins(s, TEXT_LITERAL("http:")) && !text_begins(s, TEXT_LITERAL("https:"));
-    if (text_begins(s, TEXT_LITERAL("unix:")))
-        return !authority_is_valid(s); /* "unix:80" is a host with a port */
-    return authority_is_hex_path(s);
+    return text_begins(s, TEXT_LITERAL("unix:"));
 }

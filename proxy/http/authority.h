@@ -11,7 +11,8 @@ bool authority_is_valid(struct text s);
 /* Whether a Host names no host but the socket that its client called, as clients of Unix sockets in several languages
  * invent it: nothing at all, a path ("/run/app.sock", "./app.sock", "run/app.sock"; cpp-httplib), a URI of one
  * ("unix:/run/app.sock", "unix:run/x", "http+unix://..."), a path with its slashes escaped ("%2Frun%2Fapp.sock";
- * requests-unixsocket, clients of Docker) or in hexadecimal digits with port 0 (hyperlocal). */
-bool authority_names_socket(struct text s);
+ * requests-unixsocket, clients of Docker) or in hexadecimal digits with port 0 (hyperlocal). `is_valid`:
+ * authority_is_valid. */
+bool authority_names_socket(struct text s, bool is_valid);
 
 #endif

@@ -128,12 +128,15 @@ static const char *request_check_framing(struct request *request, const struct r
  * the target gets "localhost", as curl sends it: many servers refuse an empty one. */
 static const char *request_check_host(struct request *request, const struct request_facts *facts)
 {
+    bool is_valid;
+
     request->authority = TEXT_LITERAL("localhost");
     if (!facts->host)
         return request->minor == 0 ? NULL : "no Host";
-    if (request->local && authority_names_socket(facts->host->value))
+    is_valid = authority_is_valid(facts->host->value);
+    if (request->local && authority_names_socket(facts->host->value, is_valid))
         return NULL;
-    if (facts->host->value.length > 0 && !authority_is_valid(facts->host->value))
+    if (facts->host->value.length > 0 && !is_valid)
         return "Host is not a host with an optional port";
     request->authority = facts->host->value;
     return NULL;
