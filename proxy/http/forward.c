@@ -140,12 +140,12 @@ static void forward_forwarded(const struct request *request, const struct forwar
     HEAD_PUT(writer, "Forwarded: for=");
     head_put(writer, forward->client_node);
     if (request->authority.length > 0) {
-        struct text quote = text_is_token(request->authority) ? TEXT_LITERAL("") : TEXT_LITERAL("\"");
+        bool quoted = !text_is_token(request->authority);
 
-        HEAD_PUT(writer, ";host=");
-        head_put(writer, quote);
+        head_put(writer, quoted ? TEXT_LITERAL(";host=\"") : TEXT_LITERAL(";host="));
         head_put(writer, request->authority);
-        head_put(writer, quote);
+        if (quoted)
+            HEAD_PUT(writer, "\"");
     }
     HEAD_PUT(writer, ";proto=http\r\n");
 }

@@ -18,8 +18,9 @@ struct head_writer {
 
 static inline char *head_reserve(struct head_writer *writer, size_t n)
 {
-    if (writer->full || n > writer->size - writer->length) {
+    if (n > writer->size - writer->length) {
         writer->full = true;
+        writer->size = writer->length;
         return NULL;
     }
     writer->length += n;
