@@ -105,6 +105,11 @@ bool exchange_takes_body(const struct exchange *exchange)
     return exchange->source->takes_body(exchange);
 }
 
+bool exchange_has_body(const struct exchange *exchange)
+{
+    return exchange->request.body != BODY_NONE;
+}
+
 bool exchange_is_chunked(const struct exchange *exchange)
 {
     return exchange->request.body == BODY_CHUNKED;

@@ -18,7 +18,9 @@ enum exchange_body_result {
     EXCHANGE_BODY_FULL,  /* taken, but wait for a wake before giving more */
     EXCHANGE_BODY_EARLY, /* an answer is there and too much of the body is still to come: answer now, then close */
 };
-/* Whether the request's body comes in the chunked coding. */
+/* Whether the request has a body, which may be empty. */
+bool exchange_has_body(const struct exchange *exchange);
+/* Whether it comes in the chunked coding. */
 bool exchange_is_chunked(const struct exchange *exchange);
 /* Whether all of it has come. */
 bool exchange_has_request(const struct exchange *exchange);

@@ -85,7 +85,11 @@ static enum MHD_Result client_follow(struct client *client, enum exchange_verdic
             return client_tell_by_hand(client, &answer);
         return frontend_tell(client, &answer, true);
     default:
-        client_arm(client, CLIENT_BODY);
+        /* The end of a request without a body comes in the same run of the library. */
+        if (exchange_has_body(client->request.exchange))
+            client_arm(client, CLIENT_BODY);
+        else
+            client_move(client, CLIENT_BODY);
         return MHD_YES;
     }
 }
