@@ -214,12 +214,10 @@ int loop_add(struct loop *loop, struct source *source, int fd, uint32_t events, 
     return 0;
 }
 
-int loop_modify(struct source *source, uint32_t events)
+int loop_change(struct source *source, uint32_t events)
 {
     int r;
 
-    if (events == source->events)
-        return 0;
     if ((events | source->events) & EPOLLEXCLUSIVE) {
         /* Linux refuses to modify an exclusive interest: it has to be made anew. */
         struct source old = *source;
@@ -405,13 +403,6 @@ struct instant loop_now(const struct loop *loop)
     return loop->now;
 }
 
-void timer_init(struct timer *timer, timer_fn *fn)
-{
-    list_init(&timer->link);
-    timer->due_tick = 0;
-    timer->fn = fn;
-}
-
 void timer_arm(struct loop *loop, struct timer *timer, uint64_t ms)
 {
     struct wheel *wheel = &loop->wheel;
@@ -425,14 +416,4 @@ void timer_arm(struct loop *loop, struct timer *timer, uint64_t ms)
         return;
     list_remove(&timer->link);
     wheel_insert(wheel, timer);
-}
-
-void timer_disarm(struct timer *timer)
-{
-    list_remove(&timer->link);
-}
-
-bool timer_armed(const struct timer *timer)
-{
-    return list_linked(&timer->link);
 }

@@ -49,8 +49,13 @@ void loop_free(struct loop *loop);
 
 /* Adds fd with the given epoll events (EPOLLET, EPOLLEXCLUSIVE allowed). 0 or a negative errno. */
 int loop_add(struct loop *loop, struct source *source, int fd, uint32_t events, source_fn *fn) WARN_UNUSED;
+/* For loop_modify, where they are others. */
+int loop_change(struct source *source, uint32_t events) WARN_UNUSED;
 /* Changes the events; does nothing when they are the same already. 0 or a negative errno. */
-int loop_modify(struct source *source, uint32_t events) WARN_UNUSED;
+static inline WARN_UNUSED int loop_modify(struct source *source, uint32_t events)
+{
+    return events == source->events ? 0 : loop_change(source, events);
+}
 /* Takes the source out (call before closing the descriptor) and forgets events already fetched for
  * it, so that its owner can be freed inside any callback. Harmless when it is in no loop. */
 void loop_remove(struct source *source);
@@ -77,10 +82,24 @@ void loop_wake(struct loop *loop);
 /* The loop's idea of now: read once per wake-up, so cheap and equal for everything in one round. */
 struct instant loop_now(const struct loop *loop);
 
-void timer_init(struct timer *timer, timer_fn *fn);
+static inline void timer_init(struct timer *timer, timer_fn *fn)
+{
+    list_init(&timer->link);
+    timer->due_tick = 0;
+    timer->fn = fn;
+}
+
 /* (Re)arms: fires `ms` from loop_now. */
 void timer_arm(struct loop *loop, struct timer *timer, uint64_t ms);
-void timer_disarm(struct timer *timer);
-bool timer_armed(const struct timer *timer);
+
+static inline void timer_disarm(struct timer *timer)
+{
+    list_remove(&timer->link);
+}
+
+static inline bool timer_armed(const struct timer *timer)
+{
+    return list_linked(&timer->link);
+}
 
 #endif

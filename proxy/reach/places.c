@@ -154,12 +154,10 @@ static struct place *places_choose(struct places *places)
     return place;
 }
 
-struct place *places_next(struct places *places, struct inbox *inbox)
+struct place *places_hand_out(struct places *places, struct inbox *inbox)
 {
     struct place *place;
 
-    if (!places_any_wait(places))
-        return NULL;
     places_lock(places);
     while ((place = places_choose(places)) && place->inbox != inbox) {
         place_move(place, PLACE_GIVEN);

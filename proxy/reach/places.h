@@ -75,13 +75,19 @@ struct share *place_hand_on(struct place *place);
 /* Gives back what was handed on. */
 void places_give_back(struct places *places, struct share *share);
 
-/* After a place has become free: the next of those who wait and may have one, if it is one of `inbox`, which is held
- * now; those of others are told. NULL when there is none: until then call again. */
-struct place *places_next(struct places *places, struct inbox *inbox);
-
 static inline bool places_any_wait(const struct places *places)
 {
     return atomic_load_explicit(&places->n_waiting, memory_order_relaxed) > 0;
+}
+
+/* For places_next, where some wait. */
+struct place *places_hand_out(struct places *places, struct inbox *inbox);
+
+/* After a place has become free: the next of those who wait and may have one, if it is one of `inbox`, which is held
+ * now; those of others are told. NULL when there is none: until then call again. */
+static inline struct place *places_next(struct places *places, struct inbox *inbox)
+{
+    return places_any_wait(places) ? places_hand_out(places, inbox) : NULL;
 }
 
 static inline uint32_t places_most(const struct places *places)

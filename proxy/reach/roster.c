@@ -255,7 +255,7 @@ static __attribute__((noinline)) size_t roster_choose_by_standing(struct roster 
     return ROSTER_NOBODY;
 }
 
-static size_t roster_choose_of_several(struct roster *roster, uint64_t tried)
+size_t roster_choose_of_several(struct roster *roster, uint64_t tried)
 {
     size_t index;
 
@@ -275,13 +275,6 @@ static size_t roster_choose_of_several(struct roster *roster, uint64_t tried)
     for (size_t i = 0; i < roster->n_names; i++)
         roster->items[roster->names[i].first].out = tried >> roster->names[i].first & 1;
     return roster_balance(roster);
-}
-
-size_t roster_choose(struct roster *roster, uint64_t tried)
-{
-    if (roster->items)
-        return roster_choose_of_several(roster, tried);
-    return tried & 1 ? ROSTER_NOBODY : 0;
 }
 
 void roster_doubt(struct roster *roster, size_t index)

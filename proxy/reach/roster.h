@@ -52,8 +52,16 @@ static inline void roster_look(struct roster *roster)
         follow_look(&roster->names[i].follow);
 }
 
+/* For roster_choose, where there may be several. */
+size_t roster_choose_of_several(struct roster *roster, uint64_t tried);
+
 /* Who is next, but for those that were `tried` (by a bit for each); ROSTER_NOBODY when there is no other. */
-size_t roster_choose(struct roster *roster, uint64_t tried);
+static inline size_t roster_choose(struct roster *roster, uint64_t tried)
+{
+    if (roster->items)
+        return roster_choose_of_several(roster, tried);
+    return tried & 1 ? ROSTER_NOBODY : 0;
+}
 /* How the endpoint does; NULL: nobody asks. */
 static inline struct standing *roster_standing(const struct roster *roster, size_t index)
 {
