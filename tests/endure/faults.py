@@ -4,8 +4,10 @@ import mmap
 import os
 import struct
 import subprocess
+import time
 
 import tap
+import wire
 from porthole import PROGRAM
 
 MEMORY, DESCRIPTORS, THREADS = 1, 2, 3
@@ -13,6 +15,7 @@ ALL, MAIN_THREAD, OTHER_THREADS = 0, 1, 2
 NAMES = {MEMORY: "memory", DESCRIPTORS: "a descriptor", THREADS: "a thread"}
 LIBRARY = os.path.join(os.environ["PORTHOLE_BUILD"], "tests", "endure", "faults.so")
 BYTES = 4096
+SEED = int(os.environ.get("ENDURE_SEED") or time.time())
 KIND, WHO, NTH, ALL_FROM, N_CALLS, N_FAILED = range(6)  # of struct faults
 
 
@@ -69,3 +72,42 @@ class Faults:
             found = subprocess.run(["addr2line", "-f", "-s", "-e", file, offset], capture_output=True, text=True, check=False).stdout.split()
             named.append(f"{found[0]} ({found[1]})" if found and found[0] != "??" else frame)
         return "\n  ".join([what, *named])
+
+
+def numbers(n_calls, most):
+    """All of them, when there are no more than that; else as many, evenly, from another first one for each seed."""
+    if n_calls <= most:
+        return range(1, n_calls + 1)
+    step = n_calls // most
+    return range(1 + SEED % step, n_calls + 1, step)
+
+
+class Verdicts:
+    """What became of each try; those that are wrong are told together."""
+
+    def __init__(self, context, what):
+        self.context, self.what = context, what
+        self.counts, self.wrong, self.places = {}, [], {}  # places: of each way to go wrong, the numbers
+
+    def count(self, verdict):
+        self.counts[verdict] = self.counts.get(verdict, 0) + 1
+
+    def blame(self, fault, nth, why):
+        where, n_places = fault.where(), len(self.places)
+        self.places.setdefault((why.splitlines()[0], where.partition("\n")[2]), []).append(nth)
+        if len(self.places) > n_places:
+            self.wrong.append(f"{self.what} {nth}: {why}\n  {where}")
+
+    def check(self):
+        self.context.note(f"{self.what}: {self.counts}")
+        n_wrong = sum(len(numbers) for numbers in self.places.values())
+        assert not self.wrong, f"{n_wrong} tries went wrong, at {len(self.places)} places:\n" + "\n".join(self.wrong[:10])
+
+
+def serves(running):
+    """The whole way through it, to the application."""
+    try:
+        path = running.world.path
+        return wire.exchange(path, "POST", "/echo", body=b"faults", timeout=10).body == b"faults"
+    except (OSError, EOFError):
+        return False

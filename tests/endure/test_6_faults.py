@@ -9,50 +9,10 @@ import time
 
 import faults
 import tap
-import wire
+from faults import SEED, Verdicts, numbers, serves
 from world import World, n_times
 
-SEED = int(os.environ.get("ENDURE_SEED") or time.time())
 KINDS = ("path", "stream")
-
-
-def numbers(n_calls, most):
-    """All of them, when there are no more than that; else as many, evenly, from another first one for each seed."""
-    if n_calls <= most:
-        return range(1, n_calls + 1)
-    step = n_calls // most
-    return range(1 + SEED % step, n_calls + 1, step)
-
-
-class Verdicts:
-    """What became of each try; those that are wrong are told together."""
-
-    def __init__(self, context, what):
-        self.context, self.what = context, what
-        self.counts, self.wrong, self.places = {}, [], {}  # places: of each way to go wrong, the numbers
-
-    def count(self, verdict):
-        self.counts[verdict] = self.counts.get(verdict, 0) + 1
-
-    def blame(self, fault, nth, why):
-        where, n_places = fault.where(), len(self.places)
-        self.places.setdefault((why.splitlines()[0], where.partition("\n")[2]), []).append(nth)
-        if len(self.places) > n_places:
-            self.wrong.append(f"{self.what} {nth}: {why}\n  {where}")
-
-    def check(self):
-        self.context.note(f"{self.what}: {self.counts}")
-        n_wrong = sum(len(numbers) for numbers in self.places.values())
-        assert not self.wrong, f"{n_wrong} tries went wrong, at {len(self.places)} places:\n" + "\n".join(self.wrong[:10])
-
-
-def serves(running):
-    """The whole way through it, to the application."""
-    try:
-        path = running.world.path
-        return wire.exchange(path, "POST", "/echo", body=b"faults", timeout=10).body == b"faults"
-    except (OSError, EOFError):
-        return False
 
 
 def outcome_of_start(running, seconds):

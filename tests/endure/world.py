@@ -5,6 +5,7 @@ import json
 import os
 import random
 import re
+import shlex
 import signal
 import socket
 import sys
@@ -15,9 +16,11 @@ sys.path.insert(0, os.path.join(HERE, "..", "interop"))
 
 import peers  # noqa: E402  needs the path above
 import wire  # noqa: E402
-from porthole import PROGRAM, Background  # noqa: E402
+from porthole import PROGRAM, Background, is_sanitized  # noqa: E402
 
 LONG = os.environ.get("ENDURE") == "long"
+UNDER = shlex.split(os.environ.get("ENDURE_UNDER", ""))  # in front of the program: valgrind and its options
+SLOW = 20 if UNDER else 5 if is_sanitized() else 1  # how much longer than a second a second is
 PYTHON = "/usr/bin/python3"
 ALL_KINDS = ("path", "stream", "tcp", "abstract")
 DRAIN_S = 15
@@ -97,7 +100,7 @@ class Running(Background):
         self.world, self.number = world, world.n_started
         world.n_started += 1
         self.begun = time.monotonic()
-        super().__init__(world.context, [PROGRAM, "run", "-c", world.configuration, *arguments], f"porthole{self.number}",
+        super().__init__(world.context, [*UNDER, PROGRAM, "run", "-c", world.configuration, *arguments], f"porthole{self.number}",
                          env={**os.environ, "GENERATION": f"g{self.number}", **(environment or {})})
 
     def says(self):
@@ -190,6 +193,15 @@ class World:
 
     # ---- judging ----
 
+    def settle(self, running, seconds=10):
+        """Until it has had as many descriptors for a while: idle connections have gone, and what is thrown away later."""
+        end, last, since = time.monotonic() + seconds, None, time.monotonic()
+        while time.monotonic() < end and time.monotonic() - since < 0.4:
+            now = running.n_fds()
+            if now != last:
+                last, since = now, time.monotonic()
+            time.sleep(0.02)
+
     def see_watcher_out(self):
         seen = self.watcher.end()
         self.context.note(f"the paths were looked at {seen['looks']} times")
@@ -207,11 +219,14 @@ class World:
         assert not idle, f"nothing was done by {idle}: {report['done']}"
         return report
 
-    def check_directory(self, most_more=0):
+    def check_directory(self, most_more=0, seconds=0):
+        """`seconds`: for who is still at work in it."""
         self.foreign.check()
         names = [os.path.basename(address) for address in self.addresses.values()]
-        n_more = self.foreign.n_more(names)
-        assert n_more <= most_more, f"{n_more} leftovers: {os.listdir(self.directory)}"
+        end = time.monotonic() + seconds
+        while (n_more := self.foreign.n_more(names)) > most_more:
+            assert time.monotonic() < end, f"{n_more} leftovers: {os.listdir(self.directory)}"
+            time.sleep(0.02)
 
 
 def mode_of(path):
@@ -236,3 +251,11 @@ def answers(address):
         return True
     except (OSError, socket.timeout):
         return False
+
+
+def await_that(condition, seconds):
+    """Whether it comes true in time."""
+    try:
+        return peers.until(condition, seconds)
+    except AssertionError:
+        return None
