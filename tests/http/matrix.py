@@ -105,7 +105,7 @@ def first_bytes(script):
 
 def talk(case, path):
     """The case's own bytes, and then, where its connection should stay open, an ordinary request on it."""
-    client = case.client = Client(path, first_bytes(case.row.client).startswith(b"HEAD "))
+    client = case.client = Client(path, first_bytes(case.row.client).startswith(b"HEAD "), case.target.is_reached)
     client.act(case.row.client)
     if client.end == "left":
         return

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 
 ESCAPES = {"r": b"\r", "n": b"\n", "t": b"\t", "0": b"\0", "\\": b"\\"}
-ACTIONS = ("pause", "shut", "close", "reset", "early", "head")
+ACTIONS = ("pause", "reached", "shut", "close", "reset", "early", "head")
 PIECE = re.compile(
     r"\\x(?P<hex>[0-9a-f]{2})|\\(?P<escape>[rnt0\\])|\{(?P<count>\d+)\*(?P<repeated>[^{}]+)\}"
     r"|\{drip (?P<drip>[^{}]+)\}|\{(?P<action>[a-z]+)\}|(?P<plain>[^\\{}])"

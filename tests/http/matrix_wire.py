@@ -38,7 +38,8 @@ def end_abruptly(connection):
 class Client:
     """Sends a script, and reads at the same time."""
 
-    def __init__(self, path, is_head=False):
+    def __init__(self, path, is_head=False, is_reached=None):
+        self.is_reached = is_reached  # whether the target has got something
         self.connection = socket.socket(socket.AF_UNIX)
         self.connection.settimeout(PATIENCE_S)
         self.connection.connect(path)
@@ -88,6 +89,8 @@ class Client:
                     wait_until_taken(self.connection)
             elif action == "pause":
                 wait_until_taken(self.connection)
+            elif action == "reached":
+                self.await_target()
             elif action == "shut" and not self.refuses:
                 try:
                     self.connection.shutdown(socket.SHUT_WR)
@@ -97,6 +100,11 @@ class Client:
                 self.connection.close()
                 self.end = "left"
                 return
+
+    def await_target(self):
+        limit = time.monotonic() + PATIENCE_S
+        while not self.is_reached() and time.monotonic() < limit:
+            time.sleep(0.001)
 
     def responses(self):
         return read_responses(self.received, self.is_head, self.end == "closed")
@@ -135,6 +143,10 @@ class Target:
         self.listener.listen(64)
         self.thread = threading.Thread(target=self.accept, daemon=True)
         self.thread.start()
+
+    def is_reached(self):
+        with self.lock:
+            return any(conversation.received for conversation in self.conversations)
 
     def close(self):
         self.listener.shutdown(socket.SHUT_RDWR)
