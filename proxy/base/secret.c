@@ -14,24 +14,7 @@
 #define SECRET_NOT_REGULAR "is no regular file"
 #define PATH_SHOWN_BYTES 100
 
-static bool time_equal(struct timespec a, struct timespec b)
-{
-    return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
-}
-
-static struct secret_mark secret_mark_of(const struct stat *status)
-{
-    return (struct secret_mark){status->st_dev, status->st_ino, status->st_size, status->st_mtim, status->st_ctim};
-}
-
-static bool secret_is_unchanged(const struct secret_mark *mark, const struct stat *status)
-{
-    return mark->inode != 0 && mark->device == status->st_dev && mark->inode == status->st_ino &&
-           mark->size == status->st_size && time_equal(mark->modified, status->st_mtim) &&
-           time_equal(mark->changed, status->st_ctim);
-}
-
-static bool secret_is_at_rest(const struct secret_mark *mark)
+static bool secret_is_at_rest(const struct file_mark *mark)
 {
     struct timespec now;
 
@@ -58,7 +41,7 @@ static void secret_refuse(struct secret *secret, int error_number, const char *w
     secret_forget(secret);
     secret->error_number = error_number;
     secret->wrong = wrong;
-    secret->mark = (struct secret_mark){0};
+    secret->mark = (struct file_mark){0};
 }
 
 /* NULL when all of it may stand in a field. White space alone is nothing there (RFC 9110 5.5). */
@@ -113,9 +96,9 @@ static void secret_keep(struct secret *secret, const char *data, size_t length, 
         return;
     }
     secret->length = length;
-    secret->mark = secret_mark_of(status);
+    secret->mark = file_mark_of(status);
     if (!secret_is_at_rest(&secret->mark))
-        secret->mark = (struct secret_mark){0};
+        secret->mark = (struct file_mark){0};
 }
 
 static void secret_read(struct secret *secret, int fd)
@@ -147,6 +130,7 @@ static void secret_read(struct secret *secret, int fd)
 
 static void secret_look(struct secret *secret)
 {
+    struct file_mark mark;
     struct stat status;
     int fd;
 
@@ -154,7 +138,8 @@ static void secret_look(struct secret *secret)
         secret_refuse(secret, errno, NULL);
         return;
     }
-    if (secret->data && secret_is_unchanged(&secret->mark, &status))
+    mark = file_mark_of(&status);
+    if (secret->data && file_mark_equal(&secret->mark, &mark))
         return;
     /* Opening some devices does something. */
     if (!S_ISREG(status.st_mode)) {

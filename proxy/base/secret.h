@@ -6,25 +6,16 @@
 #define PORTHOLE_BASE_SECRET_H
 
 #include <stdbool.h>
-#include <sys/stat.h>
-#include <time.h>
 
 #include "proxy/base/clock.h"
 #include "proxy/base/error.h"
+#include "proxy/base/file_mark.h"
 #include "proxy/base/text.h"
 
 #define SECRET_MOST_BYTES (64u * 1024)
 #define SECRET_LOOK_MS 1000u
 /* Enough for secret_reason, terminated. */
 #define SECRET_REASON_BYTES 160
-
-/* What tells one state of a file from another. */
-struct secret_mark {
-    dev_t device;
-    ino_t inode;
-    off_t size;
-    struct timespec modified, changed;
-};
 
 /* One file. All zero but for path. */
 struct secret {
@@ -33,7 +24,7 @@ struct secret {
     size_t length;
     int error_number;         /* 0: not for an error of the system */
     const char *wrong;        /* literal that reads behind the path; NULL: the error says it */
-    struct secret_mark mark;  /* of what was read; all zero: to be read again at the next look */
+    struct file_mark mark;    /* of what was read; all zero: to be read again at the next look */
     struct instant looked_at; /* 0: never */
 };
 

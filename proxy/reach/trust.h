@@ -6,26 +6,17 @@
 #define PORTHOLE_REACH_TRUST_H
 
 #include <stdbool.h>
-#include <sys/types.h>
-#include <time.h>
 
 #include "config/snapshot.h"
 #include "proxy/base/clock.h"
+#include "proxy/base/file_mark.h"
 
 #define TRUST_LOOK_MS 1000u
 #define TRUST_FILES 3
 
-/* What tells one state of a file from another; all zero: it is not there. */
-struct trust_mark {
-    dev_t device;
-    ino_t inode;
-    off_t size;
-    struct timespec modified, changed;
-};
-
 /* Of one endpoint; embedded in it, all zero at first. */
 struct trust {
-    struct trust_mark marks[TRUST_FILES];
+    struct file_mark marks[TRUST_FILES];
     struct instant looked_at; /* 0: never */
 };
 
