@@ -577,6 +577,8 @@ const struct key keys_document[] = {
     {.name = "$schema", .type = KEY_IGNORED, .sentence = "where the schema is, for editors"},
     KEY_LIMIT("workers", WORKERS, WORKERS, struct snapshot, n_workers),
     KEY_LIMIT("drain", DURATION, DRAIN, struct snapshot, drain_ms),
+    KEY("watch", BOOL, struct snapshot, watch, .fallback = "true",
+        .sentence = "whether a configuration that has changed is reloaded without being asked to"),
     KEY_INNER("log", keys_log, .sentence = "the error log and the access log"),
     KEY_INNER("sandbox", keys_sandbox, .sentence = "rights that are given up once the sockets are there"),
     KEY_ELEMENTS("targets", TARGETS, struct snapshot, targets, n_targets, keys_target,

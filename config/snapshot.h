@@ -251,6 +251,7 @@ struct snapshot {
     struct timespec modified;      /* when the file was, 0 when it was none */
     uint32_t n_workers;            /* "auto" is already resolved */
     uint64_t drain_ms;             /* how long a stop waits for exchanges */
+    bool watch;                    /* whether it is replaced when the files that it was read from change */
     struct log_config log;
     struct sandbox_config sandbox;
     bool has_user_names;   /* of users or groups, which stand in /etc/passwd and /etc/group */

@@ -28,6 +28,7 @@ function floor_of(path) {
     if (path ~ /^proxy\/sandbox\//)  return 10
     if (path ~ /^proxy\/(worker|seats|signals|notify)\./) return 10
     if (path ~ /^proxy\/(reload|listeners)\./) return 11
+    if (path ~ /^proxy\/watcher\./)  return 11
     if (path ~ /^proxy\/server\./)   return 12
     if (path ~ /^cmd\//)             return 13
     return -1
