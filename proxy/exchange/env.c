@@ -48,7 +48,7 @@ static size_t exchange_edit_bytes(const struct generation *generation)
     return generation->edit_bytes > heads ? generation->edit_bytes : heads;
 }
 
-int exchange_env_renew(struct exchange_env *env, struct generation *generation)
+int exchange_env_grow(struct exchange_env *env, const struct generation *generation)
 {
     size_t header_bytes = generation->header_bytes;
 
@@ -63,10 +63,16 @@ int exchange_env_renew(struct exchange_env *env, struct generation *generation)
     upstream_store_grow(&env->store, exchange_out_bytes(generation), exchange_heads_bytes(header_bytes));
     /* A response head; and the library has at most its pool's size of a client's early bytes. */
     tunnels_grow(&env->tunnels, exchange_heads_bytes(header_bytes) + EARLY_MORE_BYTES);
-    generation_ref(generation);
-    generation_unref(env->generation);
-    env->generation = generation;
     return 0;
+}
+
+void exchange_env_renew(struct exchange_env *env, struct generation *generation)
+{
+    struct generation *old = env->generation;
+
+    env->generation = generation_ref(generation);
+    generation_unref(old);
+    generation_take_effect(generation);
 }
 
 /* Not a secret, only different from every other porthole's. */
@@ -90,7 +96,12 @@ int exchange_env_init(struct exchange_env *env, struct generation *generation)
     tunnels_init(&env->tunnels);
     list_init(&env->ready);
     exchange_env_begin_ids(env);
-    return exchange_env_renew(env, generation);
+    if (exchange_env_grow(env, generation) < 0) {
+        exchange_env_deinit(env);
+        return -ENOMEM;
+    }
+    exchange_env_renew(env, generation);
+    return 0;
 }
 
 void exchange_env_deinit(struct exchange_env *env)

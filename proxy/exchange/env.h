@@ -41,8 +41,11 @@ struct exchange_env {
 
 /* 0 or -ENOMEM. loop and recorder have been set. */
 int exchange_env_init(struct exchange_env *env, struct generation *generation) WARN_UNUSED;
-/* Another generation is the newest from now on. 0 or -ENOMEM: then nothing has changed. */
-int exchange_env_renew(struct exchange_env *env, struct generation *generation) WARN_UNUSED;
+/* Makes room for a generation that may become the newest. 0 or -ENOMEM; in any case what there is goes on. */
+int exchange_env_grow(struct exchange_env *env, const struct generation *generation) WARN_UNUSED;
+/* Another generation, for which there is room, is the newest from now on, and in effect (generation_take_effect). Not
+ * from within a callback: whoever waited for a place may be served. */
+void exchange_env_renew(struct exchange_env *env, struct generation *generation);
 void exchange_env_deinit(struct exchange_env *env);
 
 /* An id that no other request has, of this porthole or another. */

@@ -104,9 +104,9 @@ static int check_init(struct check *check, struct checks *checks, struct commons
         .done = check_on_done,
     };
     value_parse_statuses(target->health.status, &check->health.least, &check->health.most);
-    check->target = key ? commons_find_target(commons, target->name) : NULL;
+    check->target = key ? commons_target(commons, target, false) : NULL;
     if (check->target)
-        check->standing = standing_find(&check->target->standings, key, endpoint->address.text, endpoint->weight > 0);
+        check->standing = standing_find(&check->target->standings, key, endpoint->address.text);
     free(key);
     return check->standing ? health_check_init(&check->health) : -ENOMEM;
 }

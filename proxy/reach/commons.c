@@ -68,6 +68,12 @@ static struct commons_target *commons_target_new(struct commons *commons, const 
     return target;
 }
 
+void commons_configure(struct commons_target *target, const struct target_config *config, bool first_come)
+{
+    places_configure(&target->places, config->connections_max, config->connections_queue, first_come);
+    standings_configure(&target->standings, config->ejects, &config->eject);
+}
+
 struct commons_target *commons_target(struct commons *commons, const struct target_config *config, bool first_come)
 {
     const struct commons_target like = {.name = config->name};
@@ -77,24 +83,8 @@ struct commons_target *commons_target(struct commons *commons, const struct targ
     target = commons_seek(&commons->targets, &like, commons_compare_targets);
     if (!target)
         target = commons_target_new(commons, config->name);
-    if (target) {
-        target->n_references++;
-        places_configure(&target->places, config->connections_max, config->connections_queue, first_come);
-        standings_configure(&target->standings, config->ejects, &config->eject);
-    }
-    pthread_mutex_unlock(&commons->lock);
-    return target;
-}
-
-struct commons_target *commons_find_target(struct commons *commons, const char *name)
-{
-    const struct commons_target like = {.name = (char *)(uintptr_t)name};
-    struct commons_target *target;
-
-    pthread_mutex_lock(&commons->lock);
-    target = commons_seek(&commons->targets, &like, commons_compare_targets);
-    if (target)
-        target->n_references++;
+    if (target && target->n_references++ == 0)
+        commons_configure(target, config, first_come);
     pthread_mutex_unlock(&commons->lock);
     return target;
 }

@@ -65,11 +65,13 @@ int commons_init(struct commons *commons, size_t n_workers) WARN_UNUSED;
 /* All references have been given back. Harmless on one of zeros. */
 void commons_deinit(struct commons *commons);
 
-/* A reference to what is shared of this target, with the limits it has now. NULL when out of memory. Any thread. */
+/* A reference to what is shared of this target: as it is, or, when nobody has one, made with these limits. NULL when
+ * out of memory. Any thread. */
 struct commons_target *commons_target(struct commons *commons, const struct target_config *config,
                                       bool first_come) WARN_UNUSED;
-/* The same of one that is there, by its name, as it is; NULL when it is not. */
-struct commons_target *commons_find_target(struct commons *commons, const char *name) WARN_UNUSED;
+/* It has these limits from now on. What is beyond them stays until it ends by itself. Any thread that has a reference.
+ */
+void commons_configure(struct commons_target *target, const struct target_config *config, bool first_come);
 /* Takes NULL. */
 void commons_target_unref(struct commons_target *target);
 /* A struct target of a worker comes, whose thread this is, and goes. */

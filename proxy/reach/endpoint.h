@@ -21,8 +21,9 @@ struct endpoints {
     struct connector *connector;
     struct commons *commons; /* borrowed */
     struct lookout lookout;
-    size_t worker;    /* which one of the commons' */
-    struct list list; /* of struct endpoint */
+    size_t worker;     /* which one of the commons' */
+    struct list list;  /* of struct endpoint */
+    uint64_t n_orders; /* rosters that have taken effect */
 };
 
 /* One address. Owns copies of what it was found by, since the snapshot that named it may go first. */
@@ -39,6 +40,7 @@ struct endpoint {
     struct incarnation incarnation; /* of its socket file */
     struct site *site;              /* a reference: what all workers have there */
     uint32_t n_connecting;          /* attempts under way */
+    uint64_t order;                 /* of the roster that had the say about its connections last */
 };
 
 void endpoints_init(struct endpoints *table, struct loop *loop, struct connector *connector, struct commons *commons,

@@ -103,6 +103,12 @@ struct generation *generation_unref(struct generation *generation)
     return NULL;
 }
 
+void generation_take_effect(struct generation *generation)
+{
+    for (size_t i = 0; i < generation->snapshot->n_targets; i++)
+        target_take_effect(&generation->targets[i]);
+}
+
 struct target *generation_target(const struct generation *generation, const struct target_config *config)
 {
     struct target *target = &generation->targets[config->index];

@@ -32,6 +32,10 @@ static inline struct generation *generation_ref(struct generation *generation)
  * a target answers. Takes NULL. Always returns NULL. */
 struct generation *generation_unref(struct generation *generation);
 
+/* It is the one that requests come to from now on: what its targets share with those of others is as its snapshot says.
+ * Before that, it changes nothing for anybody. */
+void generation_take_effect(struct generation *generation);
+
 /* The target of one of its snapshot's target_config. Borrowed. */
 struct target *generation_target(const struct generation *generation, const struct target_config *config);
 /* What this generation says of the socket that is `listener` in `other`: NULL when it is not served any more. Borrowed.

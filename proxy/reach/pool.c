@@ -206,13 +206,6 @@ void pool_init(struct pool *pool, struct loop *loop)
     timer_init(&pool->timer, pool_on_timer);
 }
 
-void pool_configure(struct pool *pool, uint32_t most_idle, uint64_t idle_timeout_ms, uint64_t max_age_ms)
-{
-    pool->max_age_ms = max_age_ms;
-    pool->most_idle = most_idle;
-    pool->idle_timeout_ms = idle_timeout_ms;
-}
-
 void pool_deinit(struct pool *pool)
 {
     assert(pool->n_busy == 0);
@@ -340,6 +333,33 @@ static struct instant connection_good_until(const struct connection *connection)
 static uint32_t pool_n_idle_of_all(const struct pool *pool)
 {
     return pool->site ? site_n_idle(pool->site) : pool->n_idle;
+}
+
+static void pool_judge_again(const struct list *list)
+{
+    for (struct list *link = list->next; link != list; link = link->next) {
+        struct connection *connection = CONTAINER_OF(link, struct connection, link);
+
+        connection->good_until = connection_good_until(connection);
+    }
+}
+
+void pool_configure(struct pool *pool, uint32_t most_idle, uint64_t idle_timeout_ms, uint64_t max_age_ms)
+{
+    bool same =
+        pool->most_idle == most_idle && pool->idle_timeout_ms == idle_timeout_ms && pool->max_age_ms == max_age_ms;
+
+    pool->max_age_ms = max_age_ms;
+    pool->most_idle = most_idle;
+    pool->idle_timeout_ms = idle_timeout_ms;
+    if (same || pool->n_idle == 0)
+        return;
+    pool_judge_again(&pool->idle);
+    pool_judge_again(&pool->personal);
+    while (pool_n_idle_of_all(pool) > most_idle && pool_drop_oldest(pool))
+        ;
+    timer_disarm(&pool->timer);
+    pool_begin_watch(pool);
 }
 
 /* Takes a connection in that has become idle. False when there is no room for it. */

@@ -79,7 +79,7 @@ struct pool {
 
 /* Keeps nothing until it is told what to. */
 void pool_init(struct pool *pool, struct loop *loop);
-/* What connections given back from now on may count on; most_idle is for all workers together. */
+/* How connections are kept from now on, those that are idle, too; most_idle is for all workers together. */
 void pool_configure(struct pool *pool, uint32_t most_idle, uint64_t idle_timeout_ms, uint64_t max_age_ms);
 /* Closes everything that is idle; nothing may be busy. */
 void pool_deinit(struct pool *pool);

@@ -19,15 +19,24 @@ static bool roster_format(const union address_of *address, char out[INET6_ADDRST
     return address->six.sin6_scope_id == 0 && inet_ntop(AF_INET6, &address->six.sin6_addr, out, INET6_ADDRSTRLEN);
 }
 
-/* Keeps an endpoint as its target wants its connections kept; takes over the reference. */
-static void roster_seat(struct roster *roster, size_t index, struct endpoint *endpoint, uint32_t weight)
+/* Keeps an endpoint as its target wants its connections kept. Where several share it, the one that took effect last has
+ * the say, and nobody before that, but about one that is new. */
+static void roster_configure(const struct roster *roster, struct endpoint *endpoint)
 {
     const struct target_config *config = roster->config;
 
-    /* Where several share it, the one that was configured last has the say. */
+    if (endpoint->order > roster->order || (roster->order == 0 && endpoint->n_references > 1))
+        return;
+    endpoint->order = roster->order;
     pool_configure(&endpoint->pool, config->connections_idle, config->connections_idle_timeout_ms,
                    config->connections_max_age_ms);
     follow_every(&endpoint->follow, config->resolve_every_ms);
+}
+
+/* Takes over the reference. */
+static void roster_seat(struct roster *roster, size_t index, struct endpoint *endpoint, uint32_t weight)
+{
+    roster_configure(roster, endpoint);
     roster->endpoints[index] = endpoint;
     if (roster->items)
         roster->items[index] = (struct balance_item){.weight = weight};
@@ -54,12 +63,24 @@ static struct endpoint *roster_find(struct roster_name *name, const char *text)
 
 /* Where another endpoint may be better it matters how each does. One of which that is not known, for want of memory, is
  * taken for a good one. */
-static void roster_ask_about(struct roster *roster, size_t index, uint32_t weight)
+static void roster_ask_about(struct roster *roster, size_t index)
 {
     const struct endpoint *endpoint = roster->endpoints[index];
 
     if (roster->standings)
-        roster->standings[index] = standing_find(roster->all, endpoint->canonical, endpoint->address.text, weight > 0);
+        roster->standings[index] = standing_find(roster->all, endpoint->canonical, endpoint->address.text);
+}
+
+/* Of those endpoints that may be chosen some may be ejected; there may be others of generations before. */
+static void roster_count(const struct roster *roster)
+{
+    struct standing *chosen[TARGET_MOST_ENDPOINTS];
+    size_t n = 0;
+
+    for (size_t i = 0; i < roster->n; i++)
+        if (roster_standing(roster, i) && roster->items[i].weight > 0)
+            chosen[n++] = roster->standings[i];
+    standings_choose(roster->all, chosen, n);
 }
 
 static bool roster_has(const struct addresses *known, const char *text)
@@ -98,7 +119,7 @@ static void roster_admit(struct roster_name *name, const char *text)
     if (!endpoint)
         return;
     roster_seat(roster, place, endpoint, name->config->weight);
-    roster_ask_about(roster, place, name->config->weight);
+    roster_ask_about(roster, place);
 }
 
 static void roster_on_moved(struct follow *follow)
@@ -116,6 +137,8 @@ static void roster_on_moved(struct follow *follow)
     name->is_known = false;
     for (size_t i = name->first + 1; i < name->first + name->n; i++)
         name->is_known = name->is_known || roster->endpoints[i];
+    if (roster->order > 0)
+        roster_count(roster);
 }
 
 /* ---- life ---- */
@@ -171,7 +194,7 @@ static int roster_fill(struct roster *roster)
             return -ENOMEM;
         roster_seat(roster, place, endpoint, one->weight);
         if (!roster_spreads(config, one)) {
-            roster_ask_about(roster, place, one->weight);
+            roster_ask_about(roster, place);
             continue;
         }
         assert(n_names < roster->n_names);
@@ -210,6 +233,15 @@ void roster_deinit(struct roster *roster)
     free(roster->items);
     free(roster->endpoints);
     *roster = (struct roster){.config = NULL};
+}
+
+void roster_take_effect(struct roster *roster)
+{
+    roster->order = ++roster->table->n_orders;
+    for (size_t i = 0; i < roster->n; i++)
+        if (roster->endpoints[i])
+            roster_configure(roster, roster->endpoints[i]);
+    roster_count(roster);
 }
 
 /* ---- the choice ---- */

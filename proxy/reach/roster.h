@@ -37,11 +37,20 @@ struct roster {
     struct roster_name *names; /* owned; those of resolve.all */
     size_t n_names;
     uint64_t random; /* the state of its lots */
+    uint64_t order;  /* of those that are in effect in this worker; 0: it is not */
 };
 
 /* 0 or -ENOMEM; then there is nothing to undo. The standings are the target's. */
 int roster_init(struct roster *roster, const struct target_config *config, struct endpoints *table,
                 struct standings *standings) WARN_UNUSED;
+/* It is the one that is asked from now on: has the say about how connections of its endpoints are kept, and about which
+ * of those of its target are counted. */
+void roster_take_effect(struct roster *roster);
+/* Another one of its target has: it has no say any more. */
+static inline void roster_retire(struct roster *roster)
+{
+    roster->order = 0;
+}
 /* Harmless twice, and when all is zero. */
 void roster_deinit(struct roster *roster);
 

@@ -42,7 +42,7 @@ static struct standing *standing_new(struct standings *standings, const char *ke
     return standing;
 }
 
-struct standing *standing_find(struct standings *standings, const char *key, const char *text, bool is_chosen)
+struct standing *standing_find(struct standings *standings, const char *key, const char *text)
 {
     struct standing *found = NULL;
 
@@ -55,12 +55,20 @@ struct standing *standing_find(struct standings *standings, const char *key, con
     }
     if (!found)
         found = standing_new(standings, key, text);
-    if (found) {
+    if (found)
         found->n_references++;
-        found->is_chosen = is_chosen;
-    }
     pthread_mutex_unlock(&standings->lock);
     return found;
+}
+
+void standings_choose(struct standings *standings, struct standing *const *chosen, size_t n)
+{
+    pthread_mutex_lock(&standings->lock);
+    for (struct list *link = standings->list.next; link != &standings->list; link = link->next)
+        CONTAINER_OF(link, struct standing, link)->is_chosen = false;
+    for (size_t i = 0; i < n; i++)
+        chosen[i]->is_chosen = true;
+    pthread_mutex_unlock(&standings->lock);
 }
 
 /* ---- what it is ---- */
@@ -217,15 +225,30 @@ static void standing_return(struct standing *standing, const char *why, struct i
               LOG_NUMBER("after_ms", instant_elapsed_us(standing_ejected(standing), now) / 1000));
 }
 
+/* It is ejected, by other rules. */
+static void standing_shorten(struct standing *standing)
+{
+    unsigned before = standing->n_ejections > 0 ? standing->n_ejections - 1 : 0;
+    uint64_t until =
+        instant_add_ms(standing_ejected(standing), standing_ejection_ms(&standing->standings->rules, before)).ns;
+
+    if (until < standing_ejected_until(standing))
+        atomic_store_explicit(&standing->ejected_until_ns, until, memory_order_relaxed);
+}
+
 void standings_configure(struct standings *standings, bool ejects, const struct eject_config *rules)
 {
     pthread_mutex_lock(&standings->lock);
     standings->ejects = ejects;
     standings->rules = *rules;
-    for (struct list *link = standings->list.next; !ejects && link != &standings->list; link = link->next) {
+    for (struct list *link = standings->list.next; link != &standings->list; link = link->next) {
         struct standing *standing = CONTAINER_OF(link, struct standing, link);
 
-        if (standing_ejected_until(standing) > 0)
+        if (standing_ejected_until(standing) == 0)
+            continue;
+        if (ejects)
+            standing_shorten(standing);
+        else
             standing_return(standing, "eject is off", instant_now());
     }
     pthread_mutex_unlock(&standings->lock);
@@ -310,18 +333,33 @@ static void standing_rise(struct standing *standing, struct instant now)
         standing_return(standing, "checks went well", now);
 }
 
+void standing_uncheck(struct standing *standing)
+{
+    pthread_mutex_lock(&standing->standings->lock);
+    standing->n_good = standing->n_bad = 0;
+    if (standing_is_down(standing))
+        standing_change(standing, false, "it is not checked any more", 0);
+    pthread_mutex_unlock(&standing->standings->lock);
+}
+
+/* One more, of as many as count; there may have been more by the rules of before. */
+static unsigned standing_count_check(unsigned n, unsigned most)
+{
+    return n < most ? n + 1 : most;
+}
+
 void standing_check(struct standing *standing, unsigned rise, unsigned fall, const char *why, struct instant now)
 {
     pthread_mutex_lock(&standing->standings->lock);
     if (why) {
         standing->n_good = 0;
         standing->was_seen_bad = true;
-        if (standing->n_bad < fall && ++standing->n_bad == fall && !standing_is_down(standing))
+        standing->n_bad = standing_count_check(standing->n_bad, fall);
+        if (standing->n_bad == fall && !standing_is_down(standing))
             standing_change(standing, true, why, standing->n_bad);
     } else {
         standing->n_bad = 0;
-        if (standing->n_good < rise)
-            standing->n_good++;
+        standing->n_good = standing_count_check(standing->n_good, rise);
         if (standing->n_good == rise)
             standing_rise(standing, now);
     }

@@ -49,7 +49,7 @@ struct standing {
     struct standings *standings;
     unsigned n_references;
     char *key, *text;                  /* owned; what it is found by, and its address as a user wrote it */
-    bool is_chosen;                    /* it has a weight */
+    bool is_chosen;                    /* it has a weight, in the newest generation */
     atomic_bool is_down;               /* so say the checks */
     atomic_uint n_failures;            /* in a row */
     _Atomic uint64_t ejected_until_ns; /* 0: it is not */
@@ -65,12 +65,13 @@ struct standing {
 void standings_init(struct standings *standings, const char *target);
 /* No reference is left. */
 void standings_deinit(struct standings *standings);
+/* What an ejection has left to go is not more than it would be by these rules; without any there is none. */
 void standings_configure(struct standings *standings, bool ejects, const struct eject_config *rules);
 
-/* A reference to the standing of this endpoint; is_chosen counts it among those of which some may be ejected. Texts are
- * copied. NULL when out of memory. Any thread. */
-struct standing *standing_find(struct standings *standings, const char *key, const char *text,
-                               bool is_chosen) WARN_UNUSED;
+/* A reference to the standing of this endpoint. Texts are copied. NULL when out of memory. Any thread. */
+struct standing *standing_find(struct standings *standings, const char *key, const char *text) WARN_UNUSED;
+/* Those, and no others, are counted among whom some may be ejected. */
+void standings_choose(struct standings *standings, struct standing *const *chosen, size_t n);
 /* Another one. Takes NULL, as the next. */
 void standing_ref(struct standing *standing);
 void standing_unref(struct standing *standing);
@@ -91,6 +92,8 @@ void standing_unclaim(struct standing *standing);
 void standing_succeed_slowly(struct standing *standing, struct instant begun, struct instant now);
 void standing_fail(struct standing *standing, enum standing_cause cause, const char *why, struct instant begun,
                    struct instant now);
+/* It is not checked any more. */
+void standing_uncheck(struct standing *standing);
 /* A check has ended; `why` it is no good one, else NULL. So many in a row count. */
 void standing_check(struct standing *standing, unsigned rise, unsigned fall, const char *why, struct instant now);
 

@@ -23,7 +23,7 @@ int target_init(struct target *target, const struct target_config *config, struc
 {
     int r;
 
-    *target = (struct target){.config = config, .loop = table->loop, .worker = table->worker};
+    *target = (struct target){.config = config, .loop = table->loop, .worker = table->worker, .first_come = first_come};
     target->inbox = &table->commons->inboxes[table->worker];
     target->commons = commons_target(table->commons, config, first_come);
     if (!target->commons)
@@ -154,6 +154,18 @@ static void target_shed(struct target *target)
         while (pool && pool->n_idle > 0 && target_n_open(target) > places_most(&target->commons->places))
             pool_drop_oldest(pool);
     }
+}
+
+void target_take_effect(struct target *target)
+{
+    const struct list *targets = &target->commons->desks[target->worker].targets;
+
+    for (struct list *at = targets->next; at != targets; at = at->next)
+        roster_retire(&CONTAINER_OF(at, struct target, desk_link)->roster);
+    commons_configure(target->commons, target->config, target->first_come);
+    roster_take_effect(&target->roster);
+    target_shed(target);
+    target_pass_on(target);
 }
 
 /* A new connection, which has its place, needs the room that an idle one may have; one of another worker is closed a

@@ -22,6 +22,7 @@ struct target {
     struct inbox *inbox;                /* borrowed; the worker's */
     struct list desk_link;              /* in the worker's desk of the commons */
     size_t worker;
+    bool first_come;
 };
 
 /* One request for a connection.
@@ -62,6 +63,9 @@ struct ticket {
 /* 0 or -ENOMEM; then there is nothing to undo. `first_come`: there is nobody with whom a user could have to share. */
 int target_init(struct target *target, const struct target_config *config, struct endpoints *table,
                 bool first_come) WARN_UNUSED;
+/* It is its generation that requests come to from now on: what it shares with the target of the same name in others,
+ * and the pools of its endpoints, are as its configuration says. Whoever waits may have a place at once. */
+void target_take_effect(struct target *target);
 /* Lets go of its endpoints; nothing may be busy or asked for. Harmless twice, and when all is zero. */
 void target_deinit(struct target *target);
 

@@ -113,7 +113,8 @@ void rig_renew(struct rig *rig)
 {
     generation_unref(rig->generation);
     rig_make_generation(rig);
-    assert_int_equal(exchange_env_renew(&rig->env, rig->generation), 0);
+    assert_int_equal(exchange_env_grow(&rig->env, rig->generation), 0);
+    exchange_env_renew(&rig->env, rig->generation);
 }
 
 int rig_setup(void **state)

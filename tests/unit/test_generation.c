@@ -51,7 +51,8 @@ static struct generation *make_generation(struct rig *rig, const char *bind, con
 /* Serves it as a worker does; only who uses it holds it from now on. */
 static struct generation *serve(struct front *front, struct generation *generation)
 {
-    assert_int_equal(exchange_env_renew(&front->rig->env, generation), 0);
+    assert_int_equal(exchange_env_grow(&front->rig->env, generation), 0);
+    exchange_env_renew(&front->rig->env, generation);
     if (front->frontend)
         clients_renew(frontend_clients(front->frontend));
     generation_unref(generation);

@@ -32,6 +32,7 @@ static void configure(struct fixture *fixture, uint32_t most, uint32_t most_wait
         .name = (char *)(uintptr_t) "app", .connections_max = most, .connections_queue = most_waiting};
     fixture->target = commons_target(&fixture->commons, &fixture->config, false);
     assert_non_null(fixture->target);
+    commons_configure(fixture->target, &fixture->config, false);
     commons_target_unref(old);
     fixture->places = &fixture->target->places;
 }
@@ -199,7 +200,9 @@ static void test_commons_keep_a_target_as_long_as_somebody_has_it(void **state)
     more.connections_max = 2;
     again = commons_target(&fixture->commons, &more, true);
     assert_ptr_equal(again, fixture->target);
-    assert_int_equal(places_ask(fixture->places, &late, 1, fixture->one), PLACES_HELD); /* the newest limit counts */
+    assert_int_equal(places_ask(fixture->places, &late, 1, fixture->one), PLACES_WAIT); /* it is not in effect */
+    commons_configure(again, &more, true);
+    assert_ptr_equal(places_next(fixture->places, fixture->one), &late); /* the newest limit counts */
     places_withdraw(fixture->places, &late);
     places_withdraw(fixture->places, &held);
     commons_target_unref(again);

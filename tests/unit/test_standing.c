@@ -30,9 +30,10 @@ static void rig_start(struct rig *rig, size_t n, const struct eject_config *ejec
     for (size_t i = 0; i < n; i++) {
         const char key[] = {(char)('a' + i), '\0'};
 
-        rig->all[i] = standing_find(&rig->standings, key, key, true);
+        rig->all[i] = standing_find(&rig->standings, key, key);
         assert_non_null(rig->all[i]);
     }
+    standings_choose(&rig->standings, rig->all, n);
 }
 
 static void rig_stop(struct rig *rig)
@@ -281,9 +282,71 @@ static void test_standing_is_found_by_its_key(void **state)
 
     (void)state;
     rig_start(&rig, 2, &rules);
-    again = standing_find(&rig.standings, "b", "b", true);
+    again = standing_find(&rig.standings, "b", "b");
     assert_ptr_equal(again, rig.all[1]);
     standing_unref(again);
+    rig_stop(&rig);
+}
+
+/* ---- other rules ---- */
+
+/* Those of generations before are no reason to eject the last good one of this. */
+static void test_standing_only_those_of_the_newest_generation_are_counted(void **state)
+{
+    struct rig rig;
+
+    (void)state;
+    rig_start(&rig, 3, &(struct eject_config){.failures = 3, .for_ms = 1000, .most = 1000});
+    standings_choose(&rig.standings, rig.all, 2);
+    flunk(&rig, 0, 3);
+    assert_int_equal(rank(&rig, 0), STANDING_EJECTED);
+    flunk(&rig, 1, 3);
+    assert_int_equal(rank(&rig, 1), STANDING_GOOD);
+    rig_stop(&rig);
+}
+
+static void test_standing_shorter_ejections_end_sooner(void **state)
+{
+    struct eject_config shorter = {.failures = 3, .for_ms = 200, .most = 500};
+    struct rig rig;
+
+    (void)state;
+    rig_start(&rig, 2, &rules);
+    flunk(&rig, 0, 3);
+    pass(&rig, 300);
+    assert_int_equal(rank(&rig, 0), STANDING_EJECTED);
+    standings_configure(&rig.standings, true, &shorter);
+    assert_int_equal(rank(&rig, 0), STANDING_GOOD);
+    /* It is not ejected any longer by rules of longer ones. */
+    flunk(&rig, 0, 1);
+    standings_configure(&rig.standings, true, &rules);
+    assert_int_equal(rank(&rig, 0), STANDING_EJECTED);
+    pass(&rig, 500);
+    assert_int_equal(rank(&rig, 0), STANDING_GOOD);
+    rig_stop(&rig);
+}
+
+/* As many in a row as the new rules ask for, however many there have been by those of before. */
+static void test_standing_checks_count_by_the_rules_there_are(void **state)
+{
+    struct rig rig;
+
+    (void)state;
+    rig_start(&rig, 2, &rules);
+    for (int i = 0; i < 4; i++)
+        standing_check(rig.all[0], 2, 9, "bad", rig.now);
+    assert_int_equal(rank(&rig, 0), STANDING_GOOD);
+    standing_check(rig.all[0], 2, 3, "bad", rig.now);
+    assert_int_equal(rank(&rig, 0), STANDING_DOWN);
+    for (int i = 0; i < 4; i++)
+        standing_check(rig.all[0], 9, 3, NULL, rig.now);
+    assert_int_equal(rank(&rig, 0), STANDING_DOWN);
+    standing_check(rig.all[0], 2, 3, NULL, rig.now);
+    assert_int_equal(rank(&rig, 0), STANDING_GOOD);
+    standing_check(rig.all[0], 2, 1, "bad", rig.now);
+    assert_int_equal(rank(&rig, 0), STANDING_DOWN);
+    standing_uncheck(rig.all[0]);
+    assert_int_equal(rank(&rig, 0), STANDING_GOOD);
     rig_stop(&rig);
 }
 
@@ -360,6 +423,9 @@ int main(void)
         cmocka_unit_test(test_standing_checks_end_an_ejection_whose_cause_they_see),
         cmocka_unit_test(test_standing_without_eject_nothing_is_ejected),
         cmocka_unit_test(test_standing_is_found_by_its_key),
+        cmocka_unit_test(test_standing_only_those_of_the_newest_generation_are_counted),
+        cmocka_unit_test(test_standing_shorter_ejections_end_sooner),
+        cmocka_unit_test(test_standing_checks_count_by_the_rules_there_are),
         cmocka_unit_test(test_standing_of_all_threads_one_is_the_probe),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
