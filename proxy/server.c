@@ -34,7 +34,7 @@ struct server {
     struct loop *loop;         /* the main thread's: signals and the sockets' directories */
     struct listeners listeners;
     struct commons commons; /* what workers share of targets */
-    struct checks *checks;  /* owned; of their endpoints; NULL: none are checked */
+    struct checks *checks;  /* owned; of their endpoints */
     struct keeper keeper;
     struct resolver *resolver; /* owned; a lookup that hangs keeps it, but not the process */
     struct worker **workers;
@@ -262,6 +262,18 @@ static uint32_t server_count_places(const struct server *server)
     return left - for_targets > 0 ? (uint32_t)(left - for_targets) : 1;
 }
 
+static int server_make_checks(struct server *server)
+{
+    struct checks_plan *plan = NULL;
+    int r;
+
+    server->checks = checks_new(server->loop, &server->commons, server->resolver);
+    r = server->checks ? checks_plan(server->checks, server->snapshot, &plan) : -ENOMEM;
+    if (r == 0)
+        checks_adopt(server->checks, plan);
+    return r;
+}
+
 /* Everything that can fail comes before the sockets: once they are published, another process may have given way. */
 static int server_make(struct server *server, bool takeover, struct error *error)
 {
@@ -280,7 +292,7 @@ static int server_make(struct server *server, bool takeover, struct error *error
     if (r == 0)
         r = server_make_listeners(server, error);
     if (r == 0)
-        r = checks_new(server->loop, &server->commons, server->resolver, server->snapshot, &server->checks);
+        r = server_make_checks(server);
     if (r == -ENOMEM)
         return error_set(error, r, "out of memory");
     if (r == 0)

@@ -8,26 +8,45 @@
 #include "proxy/base/mailbox.h"
 #include "proxy/reach/health.h"
 
+/* What one endpoint's check is about, in a snapshot. */
+struct check_subject {
+    struct snapshot *snapshot; /* a reference */
+    const struct target_config *target;
+    const struct endpoint_config *endpoint;
+};
+
 /* One endpoint's. */
 struct check {
     struct checks *checks;
+    struct check_subject subject;
+    struct check_subject next; /* the same in a newer snapshot, once it has ended; without a snapshot: there is none */
     struct commons_target *target; /* a reference, like the next */
     struct standing *standing;
     struct health_check health;
     struct timer timer; /* while RESTING */
     struct list link;   /* in checks.waiting while WAITING */
     struct instant begun;
-    bool is_first;
+    bool is_first, at_work;
+    bool stays; /* while a plan is adopted */
+};
+
+struct checks_plan {
+    struct checks *checks;
+    struct check **all; /* owned; NULL where it is not needed any more */
+    size_t n;
 };
 
 struct checks {
-    struct loop *loop;           /* borrowed */
-    struct connector *connector; /* owned; of the main thread */
+    struct loop *loop; /* borrowed, like the next two */
+    struct commons *commons;
+    struct resolver *resolver;
+    struct connector *connector; /* owned; of the main thread; NULL while there is nothing to check */
     struct mailbox mailbox;      /* where the resolver answers */
-    struct check *all;           /* owned */
+    struct check **all;          /* owned */
     size_t n, n_at_work;
     struct list waiting; /* of struct check */
     uint64_t random;
+    bool started;
 };
 
 /* A part of `ms`, evenly between so many thousandths. */
@@ -44,6 +63,7 @@ static void checks_go_on(struct checks *checks)
 
         list_remove(&check->link);
         checks->n_at_work++;
+        check->at_work = true;
         check->begun = loop_now(checks->loop);
         health_check_begin(&check->health);
     }
@@ -70,15 +90,42 @@ static void check_rest(struct check *check)
     timer_arm(checks->loop, &check->timer, ms > gone_ms ? ms - gone_ms : 1);
 }
 
-/* The next one is begun by the loop, not from within this one. */
-static void check_on_done(struct health_check *health, const char *why)
+/* ---- what they are about ---- */
+
+static void check_subject_drop(struct check_subject *subject)
 {
-    struct check *check = CONTAINER_OF(health, struct check, health);
+    snapshot_unref(subject->snapshot);
+    *subject = (struct check_subject){.snapshot = NULL};
+}
+
+/* Takes over the reference; not while it is at work. */
+static void check_set_subject(struct check *check, struct check_subject subject)
+{
+    const struct target_config *target = subject.target;
+
+    check_subject_drop(&check->subject);
+    check->subject = subject;
+    check->health.to = (struct destination){&subject.endpoint->address, &target->tls, target->resolve_every_ms};
+    check->health.config = &target->health;
+}
+
+static void check_catch_up(struct check *check)
+{
+    if (!check->next.snapshot)
+        return;
+    check_set_subject(check, check->next);
+    check->next = (struct check_subject){.snapshot = NULL};
+}
+
+/* ---- one check after the other ---- */
+
+/* Somebody else may begin, but not from within this one. */
+static void check_stop_work(struct check *check)
+{
     struct checks *checks = check->checks;
 
-    standing_check(check->standing, health->config->rise, health->config->fall, why, loop_now(checks->loop));
+    check->at_work = false;
     checks->n_at_work--;
-    check_rest(check);
     if (!list_empty(&checks->waiting)) {
         struct check *next = CONTAINER_OF(checks->waiting.next, struct check, link);
 
@@ -87,103 +134,269 @@ static void check_on_done(struct health_check *health, const char *why)
     }
 }
 
+/* The next one is begun by the loop, not from within this one. */
+static void check_on_done(struct health_check *health, const char *why)
+{
+    struct check *check = CONTAINER_OF(health, struct check, health);
+    struct checks *checks = check->checks;
+
+    standing_check(check->standing, health->config->rise, health->config->fall, why, loop_now(checks->loop));
+    check_stop_work(check);
+    check_catch_up(check);
+    check_rest(check);
+}
+
 /* ---- life ---- */
 
-static int check_init(struct check *check, struct checks *checks, struct commons *commons,
-                      const struct target_config *target, const struct endpoint_config *endpoint)
+static void check_free(struct check *check)
 {
-    char *key = address_canonical(&endpoint->address);
+    if (!check)
+        return;
+    timer_disarm(&check->timer);
+    list_remove(&check->link);
+    health_check_end(&check->health);
+    if (check->at_work)
+        check_stop_work(check);
+    standing_unref(check->standing);
+    commons_target_unref(check->target);
+    check_subject_drop(&check->next);
+    check_subject_drop(&check->subject);
+    free(check);
+}
 
-    *check = (struct check){.checks = checks, .is_first = true};
+static int check_find_standing(struct check *check)
+{
+    const struct address *address = &check->subject.endpoint->address;
+    char *key = address_canonical(address);
+
+    check->target = key ? commons_target(check->checks->commons, check->subject.target, false) : NULL;
+    if (check->target)
+        check->standing = standing_find(&check->target->standings, key, address->text);
+    free(key);
+    return check->standing ? 0 : -ENOMEM;
+}
+
+/* NULL when out of memory. */
+static struct check *check_new(struct checks *checks, const struct check_subject *subject)
+{
+    struct check *check = calloc(1, sizeof(*check));
+
+    if (!check)
+        return NULL;
+    check->checks = checks;
+    check->is_first = true;
     list_init(&check->link);
     timer_init(&check->timer, check_on_timer);
-    check->health = (struct health_check){
-        .connector = checks->connector,
-        .to = {&endpoint->address, &target->tls, target->resolve_every_ms},
-        .config = &target->health,
-        .done = check_on_done,
-    };
-    value_parse_statuses(target->health.status, &check->health.least, &check->health.most);
-    check->target = key ? commons_target(commons, target, false) : NULL;
-    if (check->target)
-        check->standing = standing_find(&check->target->standings, key, endpoint->address.text);
-    free(key);
-    return check->standing ? health_check_init(&check->health) : -ENOMEM;
-}
-
-static int checks_make(struct checks *checks, struct commons *commons, struct resolver *resolver,
-                       const struct snapshot *snapshot, size_t n)
-{
-    const struct resolver_desk desk = {resolver, &checks->mailbox};
-
-    checks->connector = connector_new(checks->loop);
-    checks->all = calloc(n, sizeof(*checks->all));
-    if (!checks->connector || !checks->all)
-        return -ENOMEM;
-    connector_ask_for_names(checks->connector, &desk);
-    for (size_t i = 0; i < snapshot->n_targets; i++) {
-        const struct target_config *target = &snapshot->targets[i];
-
-        for (size_t k = 0; target->has_health && k < target->n_endpoints; k++) {
-            int r = check_init(&checks->all[checks->n++], checks, commons, target, &target->endpoints[k]);
-
-            if (r < 0)
-                return r;
-        }
+    check->health = (struct health_check){.connector = checks->connector, .done = check_on_done};
+    snapshot_ref(subject->snapshot);
+    check_set_subject(check, *subject);
+    value_parse_statuses(subject->target->health.status, &check->health.least, &check->health.most);
+    if (health_check_init(&check->health) < 0 || check_find_standing(check) < 0) {
+        check_free(check);
+        return NULL;
     }
-    return 0;
+    return check;
 }
 
-int checks_new(struct loop *loop, struct commons *commons, struct resolver *resolver, const struct snapshot *snapshot,
-               struct checks **ret_checks)
+struct checks *checks_new(struct loop *loop, struct commons *commons, struct resolver *resolver)
 {
-    struct checks *checks;
-    size_t n = 0;
-    int r;
+    struct checks *checks = calloc(1, sizeof(*checks));
 
-    *ret_checks = NULL;
-    for (size_t i = 0; i < snapshot->n_targets; i++)
-        if (snapshot->targets[i].has_health)
-            n += snapshot->targets[i].n_endpoints;
-    if (n == 0)
-        return 0;
-    checks = calloc(1, sizeof(*checks));
     if (!checks)
-        return -ENOMEM;
+        return NULL;
     checks->loop = loop;
+    checks->commons = commons;
+    checks->resolver = resolver;
     checks->random = instant_now().ns;
     list_init(&checks->waiting);
     mailbox_init(&checks->mailbox, loop);
-    r = checks_make(checks, commons, resolver, snapshot, n);
-    if (r < 0)
-        checks_free(checks);
-    else
-        *ret_checks = checks;
-    return r;
+    return checks;
 }
 
 void checks_free(struct checks *checks)
 {
     if (!checks)
         return;
-    for (size_t i = 0; i < checks->n; i++) {
-        struct check *check = &checks->all[i];
-
-        timer_disarm(&check->timer);
-        health_check_end(&check->health);
-        standing_unref(check->standing);
-        commons_target_unref(check->target);
-    }
+    for (size_t i = 0; i < checks->n; i++)
+        check_free(checks->all[i]);
     connector_free(checks->connector);
     mailbox_deinit(&checks->mailbox);
     free(checks->all);
     free(checks);
 }
 
+/* ---- from snapshot to snapshot ---- */
+
+static int checks_connect(struct checks *checks)
+{
+    const struct resolver_desk desk = {checks->resolver, &checks->mailbox};
+
+    if (checks->connector)
+        return 0;
+    checks->connector = connector_new(checks->loop);
+    if (!checks->connector)
+        return -ENOMEM;
+    connector_ask_for_names(checks->connector, &desk);
+    return 0;
+}
+
+static size_t checks_count(const struct snapshot *snapshot)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < snapshot->n_targets; i++)
+        n += snapshot->targets[i].has_health ? snapshot->targets[i].n_endpoints : 0;
+    return n;
+}
+
+static int checks_plan_make(struct checks_plan *plan, struct snapshot *snapshot, size_t n)
+{
+    plan->all = calloc(n ? n : 1, sizeof(struct check *));
+    if (!plan->all || (n > 0 && checks_connect(plan->checks) < 0))
+        return -ENOMEM;
+    for (size_t i = 0; i < snapshot->n_targets; i++) {
+        const struct target_config *target = &snapshot->targets[i];
+
+        for (size_t k = 0; target->has_health && k < target->n_endpoints; k++) {
+            const struct check_subject subject = {snapshot, target, &target->endpoints[k]};
+            struct check *check = check_new(plan->checks, &subject);
+
+            if (!check)
+                return -ENOMEM;
+            plan->all[plan->n++] = check;
+        }
+    }
+    return 0;
+}
+
+int checks_plan(struct checks *checks, struct snapshot *snapshot, struct checks_plan **ret_plan)
+{
+    struct checks_plan *plan = calloc(1, sizeof(*plan));
+    int r = plan ? 0 : -ENOMEM;
+
+    if (r == 0) {
+        plan->checks = checks;
+        r = checks_plan_make(plan, snapshot, checks_count(snapshot));
+    }
+    if (r < 0)
+        checks_plan_free(plan);
+    else
+        *ret_plan = plan;
+    return r;
+}
+
+void checks_plan_free(struct checks_plan *plan)
+{
+    if (!plan)
+        return;
+    for (size_t i = 0; i < plan->n; i++)
+        check_free(plan->all[i]);
+    free(plan->all);
+    free(plan);
+}
+
+static bool checks_same_text(const char *a, const char *b)
+{
+    return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+static bool checks_same_health(const struct health_config *a, const struct health_config *b)
+{
+    return checks_same_text(a->path, b->path) && checks_same_text(a->host, b->host) &&
+           checks_same_text(a->status, b->status) && a->interval_ms == b->interval_ms &&
+           a->timeout_ms == b->timeout_ms && a->rise == b->rise && a->fall == b->fall;
+}
+
+static bool checks_same_tls(const struct tls_config *a, const struct tls_config *b)
+{
+    return checks_same_text(a->ca, b->ca) && checks_same_text(a->cert, b->cert) && checks_same_text(a->key, b->key) &&
+           checks_same_text(a->server_name, b->server_name) && a->verify == b->verify &&
+           a->min_version == b->min_version;
+}
+
+/* Whether one asks and judges as the other does. */
+static bool check_is_like(const struct check *a, const struct check *b)
+{
+    const struct check_subject *first = a->next.snapshot ? &a->next : &a->subject, *second = &b->subject;
+
+    return a->standing == b->standing && first->endpoint->address.kind == second->endpoint->address.kind &&
+           checks_same_health(&first->target->health, &second->target->health) &&
+           (first->endpoint->address.kind != ADDRESS_HTTPS ||
+            checks_same_tls(&first->target->tls, &second->target->tls));
+}
+
+/* The one that goes on in the place of a planned one; NULL: none does. Those of two snapshots are mostly in one order,
+ * so that it is looked for from `hint` on. */
+static struct check *checks_find(const struct checks *checks, const struct check *planned, size_t hint)
+{
+    for (size_t i = 0; i < checks->n; i++) {
+        struct check *check = checks->all[(hint + i) % checks->n];
+
+        if (!check->stays && check_is_like(check, planned))
+            return check;
+    }
+    return NULL;
+}
+
+/* It goes on with what the planned one is about, from its next time on. */
+static void check_inherit(struct check *check, struct check *planned)
+{
+    check->stays = true;
+    check_subject_drop(&check->next);
+    check->next = planned->subject;
+    planned->subject = (struct check_subject){.snapshot = NULL};
+    if (!check->at_work)
+        check_catch_up(check);
+}
+
+static bool checks_has_standing(const struct checks_plan *plan, const struct standing *standing)
+{
+    for (size_t i = 0; i < plan->n; i++)
+        if (plan->all[i]->standing == standing)
+            return true;
+    return false;
+}
+
+void checks_adopt(struct checks *checks, struct checks_plan *plan)
+{
+    struct check **before = checks->all;
+    size_t n_before = checks->n;
+
+    for (size_t i = 0; i < plan->n; i++) {
+        struct check *planned = plan->all[i], *check = checks_find(checks, planned, i);
+
+        if (check) {
+            check_inherit(check, planned);
+            check_free(planned);
+            plan->all[i] = check;
+        } else if (checks->started) {
+            timer_arm(checks->loop, &planned->timer, 0);
+        }
+    }
+    for (size_t i = 0; i < n_before; i++) {
+        if (before[i]->stays) {
+            before[i]->stays = false;
+            continue;
+        }
+        if (!checks_has_standing(plan, before[i]->standing))
+            standing_uncheck(before[i]->standing);
+        check_free(before[i]);
+    }
+    checks->all = plan->all;
+    checks->n = plan->n;
+    free(before);
+    free(plan);
+}
+
+/* ---- work ---- */
+
 void checks_start(struct checks *checks)
 {
-    for (size_t i = 0; checks && i < checks->n; i++)
-        timer_arm(checks->loop, &checks->all[i].timer, 0);
+    if (!checks)
+        return;
+    checks->started = true;
+    for (size_t i = 0; i < checks->n; i++)
+        timer_arm(checks->loop, &checks->all[i]->timer, 0);
 }
 
 void checks_attend(struct checks *checks)

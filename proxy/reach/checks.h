@@ -4,7 +4,9 @@
  *      ^                         |
  *      +-------------------------+       it has ended: its standing is told, and the next is due an interval later
  *
- * What they find is in the standings that all workers share; nothing else is known to those. */
+ * What they find is in the standings that all workers share; nothing else is known to those. A reload takes two steps:
+ * a plan has all that the next snapshot needs, and changes nothing; when it is adopted, the check of an endpoint that
+ * stays, with the same `health`, goes on as if nothing had happened, whoever is new begins, and the others end. */
 #ifndef PORTHOLE_REACH_CHECKS_H
 #define PORTHOLE_REACH_CHECKS_H
 
@@ -16,15 +18,22 @@
 #define CHECKS_MOST_AT_ONCE 32
 
 struct checks;
+struct checks_plan;
 
-/* Of the snapshot's targets, which the commons know by now: some worker has them. Everything is borrowed. *ret_checks
- * is NULL where there is nothing to check. 0 or -ENOMEM. */
-int checks_new(struct loop *loop, struct commons *commons, struct resolver *resolver, const struct snapshot *snapshot,
-               struct checks **ret_checks) WARN_UNUSED;
+/* Checks nothing yet. Everything is borrowed. NULL when out of memory. */
+struct checks *checks_new(struct loop *loop, struct commons *commons, struct resolver *resolver) WARN_UNUSED;
 /* Takes NULL. */
 void checks_free(struct checks *checks);
 
-/* The first of each begins in the loop's next round. Takes NULL, as the next two. */
+/* What the snapshot asks for. It is kept, by references, for as long as its checks are. 0 with *ret_plan, or -ENOMEM.
+ */
+int checks_plan(struct checks *checks, struct snapshot *snapshot, struct checks_plan **ret_plan) WARN_UNUSED;
+/* This is what is checked from now on. Takes the plan over. */
+void checks_adopt(struct checks *checks, struct checks_plan *plan);
+/* It comes to nothing. Takes NULL. */
+void checks_plan_free(struct checks_plan *plan);
+
+/* The first of each begins in the loop's next round, as of all that are adopted later. Takes NULL, as the next two. */
 void checks_start(struct checks *checks);
 /* Once per round of the loop: what other threads have for the checks. */
 void checks_attend(struct checks *checks);
