@@ -169,7 +169,7 @@ struct route_config {
         bool has_burst; /* else as many as requests */
         uint64_t per_ms;
         enum rate_by by;
-        struct rate *buckets; /* owned; counted by all workers */
+        struct rate *buckets; /* a reference; counted by all workers, and over reloads */
     } rate;
     struct edits request_headers, response_headers; /* what is changed on the way */
     struct rewrite rewrite;

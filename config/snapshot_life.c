@@ -19,7 +19,7 @@ struct snapshot *snapshot_ref(struct snapshot *snapshot)
 /* What no table of keys knows of. */
 static void snapshot_free_route(struct route_config *route)
 {
-    rate_free(route->rate.buckets);
+    rate_unref(route->rate.buckets);
     json_rules_free(route->body.ready);
     free(route->respond.content);
 }

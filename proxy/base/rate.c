@@ -1,6 +1,7 @@
 #include "proxy/base/rate.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #define NS_PER_MS UINT64_C(1000000)
@@ -16,6 +17,7 @@ struct rate_bucket {
 };
 
 struct rate {
+    atomic_uint references;
     pthread_mutex_t lock;
     uint64_t step_ns;  /* an event costs so much time */
     uint64_t depth_ns; /* of the bucket */
@@ -34,15 +36,22 @@ struct rate *rate_new(uint32_t n, uint64_t per_ms, uint32_t burst, bool keyed)
         free(rate);
         return NULL;
     }
+    atomic_init(&rate->references, 1);
     rate->n_buckets = n_buckets;
     rate->step_ns = per_ms * NS_PER_MS / n;
     rate->depth_ns = burst > RATE_MOST_DEPTH_NS / rate->step_ns ? RATE_MOST_DEPTH_NS : rate->step_ns * burst;
     return rate;
 }
 
-void rate_free(struct rate *rate)
+struct rate *rate_ref(struct rate *rate)
 {
-    if (!rate)
+    atomic_fetch_add_explicit(&rate->references, 1, memory_order_relaxed);
+    return rate;
+}
+
+void rate_unref(struct rate *rate)
+{
+    if (!rate || atomic_fetch_sub_explicit(&rate->references, 1, memory_order_acq_rel) > 1)
         return;
     pthread_mutex_destroy(&rate->lock);
     free(rate);

@@ -20,8 +20,10 @@ struct rate;
 /* `n` events in `per_ms`, evenly, and `burst` at once after a pause; all at least 1. `keyed`: one bucket for each key
  * rather than one for all. NULL when out of memory. */
 struct rate *rate_new(uint32_t n, uint64_t per_ms, uint32_t burst, bool keyed) WARN_UNUSED;
-/* Takes NULL. */
-void rate_free(struct rate *rate);
+/* Another reference to the one that rate_new gave; and one back, the last of which frees it. Any thread. unref takes
+ * NULL. */
+struct rate *rate_ref(struct rate *rate);
+void rate_unref(struct rate *rate);
 
 /* Whether one more event is within the rate, which then counts; else after how many milliseconds one would be. Any
  * thread. */

@@ -38,7 +38,7 @@ static void test_rate_lets_a_burst_pass_and_then_so_many(void **state)
         n += take_all(rate, 1, ms);
     assert_int_equal(n, 100);
     assert_int_equal(take_all(rate, 1, 1000000), 20);
-    rate_free(rate);
+    rate_unref(rate);
 }
 
 static void test_rate_says_how_long_to_wait(void **state)
@@ -53,7 +53,7 @@ static void test_rate_says_how_long_to_wait(void **state)
     assert_false(rate_take(rate, 1, at_ms(29999), &wait_ms));
     assert_int_equal(wait_ms, 1);
     assert_true(rate_take(rate, 1, at_ms(30000), &wait_ms));
-    rate_free(rate);
+    rate_unref(rate);
 }
 
 static void test_rate_for_each_key(void **state)
@@ -67,7 +67,7 @@ static void test_rate_for_each_key(void **state)
         assert_int_equal(take_all(rate, key, 0), 0);
     for (uint32_t key = 0; key < 600; key++)
         assert_int_equal(take_all(rate, key, 1000), 1);
-    rate_free(rate);
+    rate_unref(rate);
 }
 
 /* Whoever comes when no place is left is not let in for nothing, and nobody who has a place loses it. */
@@ -84,7 +84,7 @@ static void test_rate_beyond_its_places_is_shared(void **state)
         again += take_all(rate, key, 0);
     assert_int_equal(again, 0);
     assert_int_equal(take_all(rate, 4711, 2000), 1);
-    rate_free(rate);
+    rate_unref(rate);
 }
 
 static void test_rate_of_extremes_does_not_overflow(void **state)
@@ -97,8 +97,8 @@ static void test_rate_of_extremes_does_not_overflow(void **state)
     assert_int_equal(take_all(slow, 0, 86400000), 1);
     assert_int_equal(take_all(fast, 0, 0), 1000000);
     assert_int_equal(take_all(fast, 0, 10), 1000000);
-    rate_free(slow);
-    rate_free(fast);
+    rate_unref(slow);
+    rate_unref(fast);
 }
 
 int main(void)

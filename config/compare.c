@@ -1,0 +1,114 @@
+#include "config/compare.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- what cannot change ---- */
+
+static const char *compare_switch(bool on)
+{
+    return on ? "true" : "false";
+}
+
+/* Of a right that was given up nothing comes back; and the kernel lets nobody give it up for threads that run. */
+static int compare_sandbox(const struct sandbox_config *now, const struct sandbox_config *next,
+                           struct problems *problems)
+{
+    if (now->landlock == next->landlock)
+        return 0;
+    return problems_add(problems, (struct position){0, 0}, "/sandbox/landlock",
+                        "cannot change while porthole runs: it is %s, and would be %s; start another with --takeover",
+                        compare_switch(now->landlock), compare_switch(next->landlock));
+}
+
+static int compare_workers(const struct snapshot *now, const struct snapshot *next, struct problems *problems)
+{
+    if (next->has_auto_workers || now->n_workers == next->n_workers)
+        return 0;
+    return problems_add(problems, (struct position){0, 0}, "/workers",
+                        "cannot change while porthole runs: it is %u, and would be %u; start another with --takeover",
+                        (unsigned)now->n_workers, (unsigned)next->n_workers);
+}
+
+int config_compare(const struct snapshot *now, const struct snapshot *next, struct problems *problems)
+{
+    int r = compare_workers(now, next, problems);
+
+    if (r == 0)
+        r = compare_sandbox(&now->sandbox, &next->sandbox, problems);
+    return r < 0 ? r : problems->n_items > 0;
+}
+
+/* ---- what is kept ---- */
+
+static bool compare_has_rate(const struct listener_config *listener)
+{
+    for (size_t i = 0; i < listener->n_routes; i++)
+        if (listener->routes[i].has_rate)
+            return true;
+    return false;
+}
+
+/* Those of two snapshots are mostly in one order, so that it is looked for from `hint` on. */
+static const struct listener_config *compare_find_listener(const struct snapshot *snapshot, const char *address,
+                                                           size_t hint)
+{
+    const struct listener_config *found = NULL;
+
+    for (size_t i = 0; i < snapshot->n_listeners && !found; i++) {
+        const struct listener_config *listener = &snapshot->listeners[(hint + i) % snapshot->n_listeners];
+        char *other = address_canonical(&listener->bind);
+
+        if (other && strcmp(address, other) == 0)
+            found = listener;
+        free(other);
+    }
+    return found;
+}
+
+static bool compare_same_rate(const struct route_config *a, const struct route_config *b)
+{
+    return a->has_rate && b->has_rate && strcmp(a->name, b->name) == 0 && a->rate.requests == b->rate.requests &&
+           a->rate.burst == b->rate.burst && a->rate.per_ms == b->rate.per_ms && a->rate.by == b->rate.by;
+}
+
+/* The same. */
+static const struct route_config *compare_find_rate(const struct listener_config *listener,
+                                                    const struct route_config *like, size_t hint)
+{
+    for (size_t i = 0; i < listener->n_routes; i++)
+        if (compare_same_rate(&listener->routes[(hint + i) % listener->n_routes], like))
+            return &listener->routes[(hint + i) % listener->n_routes];
+    return NULL;
+}
+
+static void compare_inherit_rates(struct listener_config *next, const struct listener_config *now)
+{
+    size_t hint = 0;
+
+    for (size_t i = 0; i < next->n_routes; i++) {
+        struct route_config *route = &next->routes[i];
+        const struct route_config *before = route->has_rate ? compare_find_rate(now, route, hint) : NULL;
+
+        if (!before)
+            continue;
+        rate_unref(route->rate.buckets);
+        route->rate.buckets = rate_ref(before->rate.buckets);
+        hint = (size_t)(before - now->routes) + 1;
+    }
+}
+
+void config_inherit(struct snapshot *next, const struct snapshot *now)
+{
+    if (next->has_auto_workers)
+        next->n_workers = now->n_workers;
+    for (size_t i = 0; i < next->n_listeners; i++) {
+        struct listener_config *listener = &next->listeners[i];
+        char *address = compare_has_rate(listener) ? address_canonical(&listener->bind) : NULL;
+        const struct listener_config *before = address ? compare_find_listener(now, address, i) : NULL;
+
+        free(address);
+        if (before)
+            compare_inherit_rates(listener, before);
+    }
+}
