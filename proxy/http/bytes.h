@@ -2,6 +2,7 @@
 #ifndef PORTHOLE_HTTP_BYTES_H
 #define PORTHOLE_HTTP_BYTES_H
 
+#include <endian.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -70,17 +71,34 @@ static inline size_t bytes_span(const char *s, enum byte_class class)
     return n;
 }
 
-/* The same for BYTE_VALUE of a text, eight bytes at a time: most of a head are values. A word with a byte below SP, a
- * DEL, or (which only costs time) something that looks like it next to one is left to the table. */
+/* The high bit of the first byte of a word that is below SP or DEL, and perhaps of bytes behind it; 0: there is none.
+ */
+static inline uint64_t word_controls(uint64_t word)
+{
+    const uint64_t ones = UINT64_MAX / 255, high = ones << 7, del = word ^ ones * 0x7f;
+
+    return (((word - ones * ' ') & ~word) | ((del - ones) & ~del)) & high;
+}
+
+/* text_span for BYTE_VALUE, eight bytes at a time: most of a head are values. */
 static inline size_t text_span_value(struct text s)
 {
-    const uint64_t ones = UINT64_MAX / 255, high = ones << 7;
     size_t n = 0;
+    uint64_t word;
 
-    for (uint64_t word; n + sizeof(word) <= s.length; n += sizeof(word)) {
+    while (n + sizeof(word) <= s.length) {
+        uint64_t controls;
+
         memcpy(&word, s.data + n, sizeof(word));
-        if ((((word - ones * ' ') & ~word) | (((word ^ ones * 0x7f) - ones) & ~(word ^ ones * 0x7f))) & high)
-            break;
+        controls = word_controls(le64toh(word));
+        if (controls == 0) {
+            n += sizeof(word);
+            continue;
+        }
+        n += (size_t)__builtin_ctzll(controls) / 8;
+        if (s.data[n] != '\t')
+            return n;
+        n++;
     }
     while (n < s.length && byte_is(s.data[n], BYTE_VALUE))
         n++;
