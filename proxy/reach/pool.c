@@ -262,7 +262,7 @@ static bool connection_is_good(struct connection *connection, bool all_is_known)
 }
 
 /* Takes an idle one out: busy now, or closed and NULL. */
-static struct connection *pool_use(struct connection *connection, bool all_is_known)
+static inline struct connection *pool_use(struct connection *connection, bool all_is_known)
 {
     pool_unlink(connection);
     if (connection_is_good(connection, all_is_known)) {

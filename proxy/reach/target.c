@@ -201,7 +201,7 @@ static __attribute__((noinline)) enum connect_result target_connect(struct targe
 }
 
 /* This endpoint is next. */
-static void ticket_choose(struct ticket *ticket, struct target *target, size_t index)
+static inline void ticket_choose(struct ticket *ticket, struct target *target, size_t index)
 {
     struct endpoint *endpoint = target->roster.endpoints[index];
 
@@ -226,19 +226,27 @@ void target_forget(struct ticket *ticket)
     ticket->standing = NULL;
 }
 
-/* An idle connection to the endpoint, or one to be made. Settles a ticket that was queued. */
-static enum connect_result target_reach(struct target *target, struct ticket *ticket, size_t index,
-                                        struct connection **ret_connection, struct failure *ret_failure)
+/* An idle connection to the endpoint, which is chosen; or NULL. Settles a ticket that was queued. */
+static inline struct connection *target_take(struct target *target, struct ticket *ticket, size_t index)
 {
+    struct connection *connection = NULL;
+
     ticket_choose(ticket, target, index);
     follow_look(&ticket->endpoint->follow);
     endpoint_look(ticket->endpoint);
-    if (!ticket->fresh && (*ret_connection = pool_take(&ticket->endpoint->pool))) {
-        if (ticket->state != TICKET_IDLE)
-            ticket_settle(ticket);
-        return CONNECT_DONE;
-    }
-    return target_connect(target, ticket, ret_connection, ret_failure);
+    if (!ticket->fresh)
+        connection = pool_take(&ticket->endpoint->pool);
+    if (connection && ticket->state != TICKET_IDLE)
+        ticket_settle(ticket);
+    return connection;
+}
+
+/* An idle connection to the endpoint, or one to be made. */
+static enum connect_result target_reach(struct target *target, struct ticket *ticket, size_t index,
+                                        struct connection **ret_connection, struct failure *ret_failure)
+{
+    *ret_connection = target_take(target, ticket, index);
+    return *ret_connection ? CONNECT_DONE : target_connect(target, ticket, ret_connection, ret_failure);
 }
 
 /* Whether another endpoint may do better: it is not for want of something of ours. */
@@ -272,8 +280,16 @@ static bool target_holds(struct target *target, struct ticket *ticket, const str
     return true;
 }
 
-/* There is a connection, which has the ticket's place from now on; or there was none to be had, and another endpoint is
- * tried until there is no other. Then the place is free again. */
+/* There is a connection, which has the ticket's place from now on. */
+static inline void target_hand_over(struct target *target, struct ticket *ticket, struct connection *connection)
+{
+    connection->share = place_hand_on(&ticket->place);
+    if (hold_has_guests(&target->hold))
+        hold_open(&target->hold);
+}
+
+/* There is a connection, or there was none to be had, and another endpoint is tried until there is no other. Then the
+ * place is free again. */
 static enum connect_result target_conclude(struct target *target, struct ticket *ticket, struct connection **connection,
                                            struct failure *failure)
 {
@@ -293,8 +309,7 @@ static enum connect_result target_conclude(struct target *target, struct ticket 
         result = target_reach(target, ticket, index, connection, failure);
     }
     if (result == CONNECT_DONE) {
-        (*connection)->share = place_hand_on(&ticket->place);
-        hold_open(&target->hold);
+        target_hand_over(target, ticket, *connection);
     } else if (result == CONNECT_FAILED) {
         places_withdraw(&target->commons->places, &ticket->place);
         if (target_holds(target, ticket, failure))
@@ -324,32 +339,44 @@ static __attribute__((noinline)) struct connection *target_take_own(struct targe
     return own;
 }
 
-/* The ticket has a place. */
-static enum connect_result target_serve(struct target *target, struct ticket *ticket,
-                                        struct connection **ret_connection, struct failure *ret_failure)
+/* No connection to the endpoint is idle. Seldom, like target_connect. */
+static __attribute__((noinline)) enum connect_result target_try(struct target *target, struct ticket *ticket,
+                                                                struct connection **ret_connection,
+                                                                struct failure *ret_failure)
 {
     struct failure failure; /* of one endpoint, which another may make good */
-    enum connect_result result;
-    size_t index;
+    enum connect_result result = target_connect(target, ticket, ret_connection, &failure);
 
-    if (!ticket->fresh && ticket->personal && ticket->personal->connection &&
-        (*ret_connection = target_take_own(target, ticket))) {
-        (*ret_connection)->share = place_hand_on(&ticket->place);
-        return CONNECT_DONE;
-    }
-    roster_look(&target->roster);
-    index = roster_choose(&target->roster, ticket->tried);
-    if (index == ROSTER_NOBODY) {
-        ticket->tried = 0;
-        index = roster_choose(&target->roster, 0);
-    }
-    *ret_connection = NULL;
-    result = target_reach(target, ticket, index, ret_connection, &failure);
     if (result != CONNECT_WAIT)
         result = target_conclude(target, ticket, ret_connection, &failure);
     if (result == CONNECT_FAILED)
         *ret_failure = failure;
     return result;
+}
+
+/* The ticket has a place. */
+static enum connect_result target_serve(struct target *target, struct ticket *ticket,
+                                        struct connection **ret_connection, struct failure *ret_failure)
+{
+    struct connection *connection = NULL;
+    size_t index;
+
+    if (!ticket->fresh && ticket->personal && ticket->personal->connection)
+        connection = target_take_own(target, ticket);
+    if (!connection) {
+        roster_look(&target->roster);
+        index = roster_choose(&target->roster, ticket->tried);
+        if (index == ROSTER_NOBODY) {
+            ticket->tried = 0;
+            index = roster_choose(&target->roster, 0);
+        }
+        connection = target_take(target, ticket, index);
+    }
+    *ret_connection = connection;
+    if (!connection)
+        return target_try(target, ticket, ret_connection, ret_failure);
+    target_hand_over(target, ticket, connection);
+    return CONNECT_DONE;
 }
 
 enum connect_result target_ask(struct target *target, struct ticket *ticket, bool fresh,
