@@ -16,12 +16,6 @@ const struct state_machine exchange_machine = {
         },
 };
 
-void exchange_move(struct exchange *exchange, enum exchange_state to)
-{
-    state_check(&exchange_machine, exchange->state, to);
-    exchange->state = to;
-}
-
 void exchange_drop_request(struct exchange *exchange)
 {
     const struct forward_edit *edit = exchange->forward.edit;

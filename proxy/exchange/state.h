@@ -72,7 +72,11 @@ struct exchange {
 };
 
 /* Goes on to another state. */
-void exchange_move(struct exchange *exchange, enum exchange_state to);
+static inline void exchange_move(struct exchange *exchange, enum exchange_state to)
+{
+    state_check(&exchange_machine, exchange->state, to);
+    exchange->state = to;
+}
 /* Frees what a route has made of the request and of the answer; what files hold is wiped. */
 void exchange_drop_request(struct exchange *exchange);
 void exchange_drop_answer(struct exchange *exchange);

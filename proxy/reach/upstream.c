@@ -392,11 +392,6 @@ void upstream_turn(struct upstream *upstream)
         half->more = false;
 }
 
-bool upstream_wants_turn(const struct upstream *upstream)
-{
-    return upstream->connection && (request_half_keeps_back(&upstream->request_half) || upstream->response_half.more);
-}
-
 bool upstream_takes_body(const struct upstream *upstream)
 {
     return failure_is_set(&upstream->failure) ||

@@ -69,7 +69,10 @@ void upstream_end_body(struct upstream *upstream, const struct fields *trailers)
 /* Sends what is waiting. */
 void upstream_flush(struct upstream *upstream);
 /* Whether there is something for upstream_turn to do before the loop may sleep. */
-bool upstream_wants_turn(const struct upstream *upstream);
+static inline bool upstream_wants_turn(const struct upstream *upstream)
+{
+    return upstream->connection && (request_half_keeps_back(&upstream->request_half) || upstream->response_half.more);
+}
 /* Sends what was kept back (a head to travel with the first piece of body, small pieces to travel together), and goes
  * on with what was too much for one turn: a head is looked for, a body may be read on. */
 void upstream_turn(struct upstream *upstream);
