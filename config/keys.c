@@ -572,11 +572,17 @@ const struct key keys_target[] = {
     KEYS_END,
 };
 
+static const struct key keys_shutdown[] = {
+    KEY_LIMIT("delay", DURATION, SHUTDOWN_DELAY, struct snapshot, shutdown_delay_ms),
+    KEYS_END,
+};
+
 /* In the order in which they are read: listeners refer to targets. */
 const struct key keys_document[] = {
     {.name = "$schema", .type = KEY_IGNORED, .sentence = "where the schema is, for editors"},
     KEY_LIMIT("workers", WORKERS, WORKERS, struct snapshot, n_workers),
     KEY_LIMIT("drain", DURATION, DRAIN, struct snapshot, drain_ms),
+    KEY_INNER("shutdown", keys_shutdown, .sentence = "what comes before the drain of a stop"),
     KEY("watch", BOOL, struct snapshot, watch, .fallback = "true",
         .sentence = "whether a configuration that has changed is reloaded without being asked to"),
     KEY_INNER("log", keys_log, .sentence = "the error log and the access log"),

@@ -250,6 +250,7 @@ struct snapshot {
     char sha256[SHA256_HEX_BYTES]; /* of the file's bytes */
     struct timespec modified;      /* when the file was, 0 when it was none */
     uint32_t n_workers;            /* "auto" is already resolved */
+    uint64_t shutdown_delay_ms;    /* how long a stop serves on before it drains */
     uint64_t drain_ms;             /* how long a stop waits for exchanges */
     bool watch;                    /* whether it is replaced when the files that it was read from change */
     struct log_config log;

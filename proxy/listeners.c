@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "proxy/base/log.h"
+#include "proxy/listen/shut.h"
 
 static struct served *served_of(struct list *link)
 {
@@ -101,6 +102,21 @@ void listeners_settle(struct listeners *listeners)
     for (struct list *link = listeners->all.next; link != &listeners->all; link = link->next)
         if (served_of(link)->listener)
             served_of(link)->admission.shared = served_of(link)->listener->shared;
+}
+
+bool listeners_refuse(struct listeners *listeners)
+{
+    bool any = false;
+
+    for (struct list *link = listeners->all.next; link != &listeners->all; link = link->next) {
+        const struct listener *listener = served_of(link)->listener;
+
+        if (!listener || listener->shared || listener->config->bind.kind != ADDRESS_TCP)
+            continue;
+        shut_listening_socket(listener->fd);
+        any = true;
+    }
+    return any;
 }
 
 void listeners_withdraw(struct listeners *listeners)

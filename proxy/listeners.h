@@ -51,6 +51,9 @@ void served_free(struct served *served);
 
 /* Before workers are told to empty the backlogs: which of them are somebody else's, too. */
 void listeners_settle(struct listeners *listeners);
+/* After that: nobody can begin to connect to TCP sockets of ours any more. Whether there are any: then some may still
+ * be about to get into their backlogs. */
+bool listeners_refuse(struct listeners *listeners);
 /* Takes all paths away. */
 void listeners_withdraw(struct listeners *listeners);
 /* Nobody accepts any more: whoever still connects (TCP, abstract) is refused at once. Harmless twice. */

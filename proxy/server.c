@@ -2,7 +2,8 @@
  * then it only waits: for signals, for the keeper of the sockets, and for its workers to say that they accept no more
  * (then listeners are closed) and that they have ended.
  *
- *   serving --> stopping: workers told, paths withdrawn --> drained: listeners closed --> stopped
+ *   serving --> leaving (shutdown.delay) --> stopping: workers told, paths withdrawn --> drained: listeners closed
+ *   --> stopped
  *
  * A stop goes through in this order, whoever asks for it. Whoever connected before a worker shut the socket is in a
  * backlog and is served. */
@@ -24,10 +25,12 @@
 #include "proxy/reach/checks.h"
 #include "proxy/reach/connect.h"
 #include "proxy/signals.h"
+#include "proxy/stop.h"
+#include "proxy/summary.h"
 #include "proxy/worker.h"
 
-#define TELL_MS 5000         /* between two lines about what a stop waits for */
-#define SPARE_DESCRIPTORS 16 /* for what is opened now and then: logs, names, sockets that are published again */
+#define FINISH_CONNECTING_MS 250 /* for the rest of a handshake of TCP that has begun */
+#define SPARE_DESCRIPTORS 16     /* for what is opened now and then: logs, names, sockets that are published again */
 
 struct server {
     struct snapshot *snapshot; /* a reference */
@@ -40,45 +43,61 @@ struct server {
     struct worker **workers;
     size_t n_workers;
     struct signals signals;
-    struct timer tell;
-    struct instant stop_begun;
+    struct stop stop;
+    struct instant begun;
     atomic_bool stop_asked;
     atomic_uint n_drained; /* workers that accept no more */
     atomic_uint n_stopped; /* workers whose last client has left */
-    bool stopping;
 };
 
 /* ---- stopping ---- */
 
-static void server_on_tell(struct timer *timer)
+static void server_on_tell(const struct stop *stop)
 {
-    struct server *server = CONTAINER_OF(timer, struct server, tell);
-    uint64_t gone_ms = instant_elapsed_us(server->stop_begun, loop_now(server->loop)) / 1000;
-    uint64_t left_ms = server->snapshot->drain_ms > gone_ms ? server->snapshot->drain_ms - gone_ms : 0;
-
-    LOG_EVENT(LOG_LEVEL_INFO, "still stopping", LOG_NUMBER("for_ms", gone_ms), LOG_NUMBER("left_ms", left_ms));
-    listeners_tell_clients(&server->listeners);
-    timer_arm(server->loop, timer, TELL_MS);
+    listeners_tell_clients(&CONTAINER_OF(stop, const struct server, stop)->listeners);
 }
 
-static void server_begin_stop(struct server *server, const char *why)
+static void server_on_leave(struct stop *stop)
 {
-    if (server->stopping)
-        return;
-    server->stopping = true;
-    server->stop_begun = loop_now(server->loop);
-    LOG_EVENT(LOG_LEVEL_INFO, "stopping: what is under way may finish", LOG_STRING("why", why),
-              LOG_NUMBER("drain_ms", server->snapshot->drain_ms));
-    listeners_tell_clients(&server->listeners);
-    timer_arm(server->loop, &server->tell, TELL_MS);
+    struct server *server = CONTAINER_OF(stop, struct server, stop);
+
+    for (size_t i = 0; i < server->n_workers; i++)
+        worker_leave(server->workers[i]);
+}
+
+static uint64_t server_on_refuse(struct stop *stop)
+{
+    struct server *server = CONTAINER_OF(stop, struct server, stop);
+
+    listeners_settle(&server->listeners);
+    return listeners_refuse(&server->listeners) ? FINISH_CONNECTING_MS : 0;
+}
+
+static void server_on_drain(struct stop *stop, uint64_t deadline_ms)
+{
+    struct server *server = CONTAINER_OF(stop, struct server, stop);
+
     keeper_stop(&server->keeper);
     /* The workers first, who take what is in the backlogs and let nobody else in: a directory that somebody else may
      * write, or whose volume does not answer, must not keep us accepting. */
-    listeners_settle(&server->listeners);
     for (size_t i = 0; i < server->n_workers; i++)
-        worker_stop(server->workers[i], server->snapshot->drain_ms);
+        worker_stop(server->workers[i], deadline_ms);
     listeners_withdraw(&server->listeners);
 }
+
+static void server_on_cut(struct stop *stop)
+{
+    struct server *server = CONTAINER_OF(stop, struct server, stop);
+
+    for (size_t i = 0; i < server->n_workers; i++)
+        worker_stop(server->workers[i], 0);
+}
+
+static const struct stop_host server_stop_host = {.leave = server_on_leave,
+                                                  .refuse = server_on_refuse,
+                                                  .drain = server_on_drain,
+                                                  .cut = server_on_cut,
+                                                  .tell = server_on_tell};
 
 void server_stop(struct server *server)
 {
@@ -104,18 +123,11 @@ static void server_on_worker_stopped(void *closure)
 
 /* ---- what signals ask for ---- */
 
-/* The first asks to finish what is under way, the second not to wait for it any longer. */
-static void server_on_stop_signal(struct signals *signals, const char *name, unsigned n)
+static void server_on_stop_signal(struct signals *signals, const char *name)
 {
     struct server *server = CONTAINER_OF(signals, struct server, signals);
 
-    if (n == 1) {
-        server_begin_stop(server, name);
-        return;
-    }
-    LOG_EVENT(LOG_LEVEL_WARN, "stopping at once", LOG_STRING("why", name));
-    for (size_t i = 0; i < server->n_workers; i++)
-        worker_stop(server->workers[i], 0);
+    stop_ask(&server->stop, name, server->snapshot->shutdown_delay_ms, server->snapshot->drain_ms);
 }
 
 static void server_on_reload_signal(struct signals *signals)
@@ -160,7 +172,7 @@ static void server_on_succeeded(struct keeper *keeper)
 {
     struct server *server = CONTAINER_OF(keeper, struct server, keeper);
 
-    server_begin_stop(server, "another process has taken over");
+    stop_ask_to_drain(&server->stop, "another process has taken over", server->snapshot->drain_ms);
 }
 
 /* ---- life ---- */
@@ -288,6 +300,7 @@ static int server_make(struct server *server, bool takeover, struct error *error
         return error_set(error, -ENOMEM, "cannot make a server: %s", strerror(errno));
     if (commons_init(&server->commons, server->snapshot->n_workers) < 0)
         return error_set(error, -ENOMEM, "out of memory");
+    stop_init(&server->stop, server->loop, &server_stop_host);
     r = signals_watch(&server->signals, server->loop, &server_signals_host, error);
     if (r == 0)
         r = server_make_listeners(server, error);
@@ -310,7 +323,7 @@ int server_new(struct snapshot *snapshot, const struct server_options *options, 
         return error_set(error, -ENOMEM, "out of memory");
     server->snapshot = snapshot_ref(snapshot);
     server->signals = (struct signals)SIGNALS_INIT;
-    timer_init(&server->tell, server_on_tell);
+    server->begun = instant_now();
     listeners_init(&server->listeners, snapshot->n_workers);
     r = server_make(server, options->takeover, error);
     if (r < 0) {
@@ -321,50 +334,14 @@ int server_new(struct snapshot *snapshot, const struct server_options *options, 
     return 0;
 }
 
-/* A counter of all workers together, by where it is in struct metrics. */
-static uint64_t server_sum(const struct server *server, size_t offset)
-{
-    uint64_t n = 0;
-
-    for (size_t i = 0; i < server->n_workers; i++)
-        n += counter_read(
-            (const struct counter *)(const void *)((const char *)worker_metrics(server->workers[i]) + offset));
-    return n;
-}
-
-static uint64_t server_sum_outcome(const struct server *server, enum outcome outcome)
-{
-    return server_sum(server, offsetof(struct metrics, outcomes) + (size_t)outcome * sizeof(struct counter));
-}
-
-/* What happened, in a line per outcome that did. */
-static void server_sum_up(const struct server *server)
-{
-    for (int outcome = 0; outcome < N_OUTCOMES; outcome++) {
-        uint64_t n = server_sum_outcome(server, (enum outcome)outcome);
-
-        if (n > 0)
-            LOG_EVENT(LOG_LEVEL_INFO, "ended so since the start",
-                      LOG_STRING("outcome", outcome_info((enum outcome)outcome)->name), LOG_NUMBER("count", n));
-    }
-}
-
-static void server_tell_retries(const struct server *server)
-{
-    uint64_t n = server_sum(server, offsetof(struct metrics, retries));
-
-    if (n > 0)
-        LOG_EVENT(LOG_LEVEL_INFO, "connections and requests tried again since the start", LOG_NUMBER("count", n));
-}
-
-/* How it ended. */
 static void server_tell_end(const struct server *server)
 {
-    server_sum_up(server);
-    server_tell_retries(server);
-    LOG_EVENT(LOG_LEVEL_INFO, "stopped",
-              LOG_NUMBER("after_ms", instant_elapsed_us(server->stop_begun, instant_now()) / 1000),
-              LOG_NUMBER("cut", server_sum_outcome(server, OUTCOME_STOPPED)));
+    struct instant now = instant_now();
+
+    summary_tell(server->workers, server->n_workers,
+                 &(struct summary_end){.how = stop_result(&server->stop),
+                                       .uptime_ms = instant_elapsed_us(server->begun, now) / 1000,
+                                       .after_ms = instant_elapsed_us(server->stop.begun, now) / 1000});
 }
 
 static int server_start_worker(struct server *server, size_t worker, struct error *error)
@@ -406,7 +383,7 @@ int server_run(struct server *server)
         r = server_start_worker(server, i, &error);
     if (r < 0) {
         LOG_EVENT(LOG_LEVEL_ERROR, "a worker cannot start", LOG_STRING("error", error.message));
-        server_begin_stop(server, "a worker could not start");
+        stop_ask_to_drain(&server->stop, "a worker could not start", server->snapshot->drain_ms);
         return r;
     }
     server_keep_listeners(server);
@@ -417,7 +394,7 @@ int server_run(struct server *server)
             return r;
         checks_attend(server->checks);
         if (atomic_load(&server->stop_asked))
-            server_begin_stop(server, "asked to");
+            stop_ask_to_drain(&server->stop, "asked to", server->snapshot->drain_ms);
         if (atomic_load(&server->n_drained) == server->n_workers)
             listeners_close(&server->listeners);
     }
@@ -437,6 +414,7 @@ void server_free(struct server *server)
     commons_deinit(&server->commons);
     keeper_stop(&server->keeper);
     listeners_deinit(&server->listeners);
+    stop_deinit(&server->stop);
     signals_deinit(&server->signals);
     loop_free(server->loop);
     resolver_free(server->resolver);

@@ -18,12 +18,14 @@ struct server_options {
 int server_new(struct snapshot *snapshot, const struct server_options *options, struct server **ret_server,
                struct error *error) WARN_UNUSED;
 
-/* Serves until SIGTERM, SIGINT, SIGQUIT, server_stop, or another process has taken over every path; then drains, which
- * another such signal cuts short, unless it comes within a second. SIGUSR1 opens log files again. Blocks those
+/* Serves until SIGTERM, SIGINT, SIGQUIT, server_stop, or another process has taken over every path. Upon a signal it
+ * serves on for shutdown.delay; then it drains. Each further signal hastens that by a step (proxy/stop.h), unless it
+ * comes within a second of the last. SIGUSR1 opens log files again. Blocks those
  * signals, and what else would end the process, for the calling thread. 0 or a negative errno. */
 int server_run(struct server *server) WARN_UNUSED;
 
-/* Makes server_run stop. Any thread. */
+/* Makes server_run drain and end, without shutdown.delay: whoever asks knows that nobody else wants anything. Any
+ * thread, once or more. */
 void server_stop(struct server *server);
 
 /* Withdraws what is still published and frees. Takes NULL. */

@@ -19,11 +19,10 @@ static void signals_stop(struct signals *signals, const char *name)
 {
     struct instant now = loop_now(signals->loop);
 
-    if (signals->n_stops > 0 && instant_before(now, instant_add_ms(signals->stop_heard, SAME_WISH_MS)))
+    if (signals->stop_heard.ns > 0 && instant_before(now, instant_add_ms(signals->stop_heard, SAME_WISH_MS)))
         return;
     signals->stop_heard = now;
-    signals->n_stops++;
-    signals->host->stop(signals, name, signals->n_stops);
+    signals->host->stop(signals, name);
 }
 
 /* As the first process of a container: whoever loses its parent is our child. */

@@ -11,10 +11,9 @@ struct signals;
 /* What they ask for; called from the loop that they are watched in. `name` is the signal's, for logs, and static until
  * the next signal. */
 struct signals_host {
-    /* SIGTERM, SIGINT, SIGQUIT. `n` is how often it has been wished for, from 1: whoever repeats it means it. */
-    void (*stop)(struct signals *signals, const char *name, unsigned n);
-    void (*reload)(struct signals *signals); /* SIGHUP */
-    void (*reopen)(struct signals *signals); /* SIGUSR1: the log files */
+    void (*stop)(struct signals *signals, const char *name); /* SIGTERM, SIGINT, SIGQUIT; again: somebody means it */
+    void (*reload)(struct signals *signals);                 /* SIGHUP */
+    void (*reopen)(struct signals *signals);                 /* SIGUSR1: the log files */
 };
 
 /* Embedded. */
@@ -24,7 +23,6 @@ struct signals {
     struct source source;
     int fd;                    /* owned, -1 */
     struct instant stop_heard; /* the last that was a wish of its own; 0: none was */
-    unsigned n_stops;
 };
 
 #define SIGNALS_INIT                    \

@@ -29,6 +29,7 @@
 
 /* What other threads ask of a worker. */
 enum worker_request {
+    WORKER_LEAVE,    /* answers close their connections from now on */
     WORKER_STOP,     /* take what is in the backlogs, then no more; a deadline for the rest */
     WORKER_DEADLINE, /* a stop has another deadline */
     WORKER_ATTEND,   /* there is something in the inbox */
@@ -56,8 +57,8 @@ struct worker {
     bool started;
     struct mailbox mailbox;
     struct worker_message attend;
-    struct worker_message stop, deadline_change; /* a stop must not fail for want of memory */
-    bool stop_posted, deadline_posted;           /* the main thread's: each goes once */
+    struct worker_message leave, stop, deadline_change; /* a stop must not fail for want of memory */
+    bool stop_posted, deadline_posted;                  /* the main thread's: each goes once */
 };
 
 /* ---- accepting ---- */
@@ -105,6 +106,7 @@ static void worker_on_deadline(struct timer *timer)
 static void worker_begin_stop(struct worker *worker, uint64_t deadline_ms)
 {
     timer_arm(worker->loop, &worker->deadline, deadline_ms);
+    worker->env.closing = true;
     worker->env.stopping = true;
     seats_empty(&worker->seats);
     worker->setup.drained(worker->setup.closure);
@@ -122,6 +124,9 @@ static void worker_message_keep(struct message *message)
 static void worker_heed_one(struct worker *worker, struct worker_message *asked)
 {
     switch (asked->request) {
+    case WORKER_LEAVE:
+        worker->env.closing = true;
+        break;
     case WORKER_STOP:
         worker_begin_stop(worker, asked->deadline_ms);
         break;
@@ -146,6 +151,12 @@ static void worker_heed(struct worker *worker)
         else
             worker_heed_one(worker, CONTAINER_OF(message, struct worker_message, message));
     }
+}
+
+void worker_leave(struct worker *worker)
+{
+    worker->leave = (struct worker_message){.message.drop = worker_message_keep, .request = WORKER_LEAVE};
+    mailbox_post(&worker->mailbox, &worker->leave.message);
 }
 
 void worker_stop(struct worker *worker, uint64_t deadline_ms)

@@ -25,6 +25,8 @@ struct worker_setup {
 /* Makes a worker; its thread starts with worker_start. NULL with the error set. */
 struct worker *worker_new(const struct worker_setup *setup, struct error *error);
 int worker_start(struct worker *worker, struct error *error) WARN_UNUSED;
+/* From the thread that made it: serves on, but each answer closes its connection. Once. */
+void worker_leave(struct worker *worker);
 /* From the thread that made it: takes what is in the backlogs, then no more; finishes exchanges until deadline_ms from
  * now, cuts the rest. A second time: another deadline; later ones do nothing. */
 void worker_stop(struct worker *worker, uint64_t deadline_ms);

@@ -17,7 +17,7 @@ bool exchange_answer(struct exchange *exchange, struct answer *ret_answer)
         exchange->buffered_bytes = ret_answer->length;
     ret_answer->chunkable = exchange->request.minor == 1;
     ret_answer->is_head = exchange->request.is_head;
-    ret_answer->close = exchange->close || exchange->client->leaving || exchange->env->stopping;
+    ret_answer->close = exchange->close || exchange->client->leaving || exchange->env->closing;
     exchange_move(exchange, EXCHANGE_ANSWERED);
     return true;
 }

@@ -36,7 +36,8 @@ struct exchange_env {
     char *edit_scratch; /* owned; what a route changes is expanded in; NULL: no route changes anything */
     size_t edit_scratch_bytes;
     void *judging; /* owned; what bodies of a few KiB are judged in; NULL before the first */
-    bool stopping; /* answers close their connections */
+    bool closing;  /* answers close their connections */
+    bool stopping; /* so they do, and nobody is waited for longer than a moment */
 };
 
 /* 0 or -ENOMEM. loop and recorder have been set. */

@@ -7,6 +7,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "proxy/listen/shut.h"
+
 #define ACCEPT_MOST 16  /* per wake-up, so that accepting never starves those who are in */
 #define REFUSE_MOST 256 /* the same, of those who may not come in: a millisecond of them */
 #define PATIENCE_MS 100 /* for other workers to let somebody go */
@@ -309,6 +311,8 @@ static void acceptor_serve_room(struct acceptor *acceptor)
             continue;
         }
         waiting_room_take(&acceptor->room, guest);
+        counter_raise(&acceptor->host->metrics->longest_wait_ms,
+                      instant_elapsed_us(guest->since, loop_now(acceptor->host->loop)) / 1000);
         if (why == ADMISSION_IN)
             acceptor_serve_guest(acceptor, guest->fd, &guest->peer, &pass);
         else
@@ -497,20 +501,12 @@ static void acceptor_close(struct acceptor *acceptor)
     acceptor->fd = -1;
 }
 
-/* From now on nobody else gets into the backlog, whoever else has the socket: who comes between our last look and the
- * last close would wait for an answer and get none. What is in it can still be accepted. */
-static void acceptor_shut(const struct acceptor *acceptor)
-{
-    if (acceptor->config->bind.kind == ADDRESS_UNIX || acceptor->config->bind.kind == ADDRESS_ABSTRACT)
-        shutdown(acceptor->fd, SHUT_RDWR);
-}
-
 void acceptor_empty(struct acceptor *acceptor, bool shared)
 {
     if (acceptor->state == ACCEPTOR_CLOSED)
         return;
     if (!shared)
-        acceptor_shut(acceptor);
+        shut_listening_socket(acceptor->fd);
     acceptor_move(acceptor, ACCEPTOR_EMPTYING);
     acceptor_answer_petitioner(acceptor, true);
     acceptor_serve_room(acceptor);

@@ -46,8 +46,12 @@ int waiting_room_add(struct waiting_room *room, int fd, const struct peer *peer,
 
     if (!guest)
         return -ENOMEM;
-    *guest = (struct guest){
-        .share = shares_find(&room->shares, peer->uid), .fd = fd, .peer = *peer, .room = room, .source = SOURCE_INIT};
+    *guest = (struct guest){.share = shares_find(&room->shares, peer->uid),
+                            .fd = fd,
+                            .peer = *peer,
+                            .room = room,
+                            .since = loop_now(room->loop),
+                            .source = SOURCE_INIT};
     more = admission_lodge(room->admission);
     shares_wait(&room->shares, guest->share, &guest->link);
     *ret_leaver = NULL;

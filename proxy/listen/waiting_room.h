@@ -21,6 +21,7 @@ struct guest {
     int fd;              /* owned */
     struct peer peer;
     struct waiting_room *room; /* borrowed */
+    struct instant since;      /* it has been here */
     struct source source;      /* for its hang-up, while it is in the room */
 };
 

@@ -19,6 +19,13 @@ static inline void counter_add(struct counter *counter, uint64_t n)
     atomic_store_explicit(&counter->value, old + n, memory_order_relaxed);
 }
 
+/* For what is not counted: remembers the most that there was. */
+static inline void counter_raise(struct counter *counter, uint64_t n)
+{
+    if (n > atomic_load_explicit(&counter->value, memory_order_relaxed))
+        atomic_store_explicit(&counter->value, n, memory_order_relaxed);
+}
+
 static inline uint64_t counter_read(const struct counter *counter)
 {
     return atomic_load_explicit(&counter->value, memory_order_relaxed);
@@ -26,12 +33,13 @@ static inline uint64_t counter_read(const struct counter *counter)
 
 struct metrics {
     struct counter outcomes[N_OUTCOMES];
-    struct counter connections;    /* accepted */
-    struct counter peers_refused;  /* closed at once: no peer rule matched, or too many of one user */
-    struct counter received_bytes; /* request bodies */
-    struct counter sent_bytes;     /* response bodies */
-    struct counter retries;        /* connections and requests that were tried again */
-    struct counter tunnels;        /* begun */
+    struct counter connections;     /* accepted */
+    struct counter longest_wait_ms; /* of a client that found no place, until it had one */
+    struct counter peers_refused;   /* closed at once: no peer rule matched, or too many of one user */
+    struct counter received_bytes;  /* request bodies */
+    struct counter sent_bytes;      /* response bodies */
+    struct counter retries;         /* connections and requests that were tried again */
+    struct counter tunnels;         /* begun */
     struct counter tunnel_received_bytes, tunnel_sent_bytes;
 };
 

@@ -466,7 +466,7 @@ static void test_exchange_stopped_and_stopping(void **state)
     struct rig *rig = *state;
 
     begin_get(rig);
-    rig->env.stopping = true;
+    rig->env.closing = true;
     rig_send(rig, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
     rig_take_answer(rig);
     assert_true(rig->answer.close);

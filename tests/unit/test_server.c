@@ -223,6 +223,25 @@ static void test_server_stopping_cuts_at_the_deadline(void **state)
     close(listening);
 }
 
+/* Who asks from inside knows that nobody wants anything any more. */
+static void test_server_stopped_from_inside_does_not_wait_for_others_to_learn_of_it(void **state)
+{
+    struct fixture *fixture = *state;
+    struct running running;
+    int fd;
+
+    running_begin(&running, fixture,
+                  "{ \"shutdown\": { \"delay\": \"1h\" }, \"log\": { \"level\": \"error\" }, \"listeners\": [ { "
+                  "\"bind\": \"unix:%s/app.sock\", " RESPONDS "} ] }",
+                  false);
+    fd = say(fixture->path, GET);
+    expect(fd, "hi");
+    server_stop(running.server);
+    running_end(&running);
+    expect(fd, NULL);
+    close(fd);
+}
+
 static void test_server_of_another_process_is_not_replaced_by_accident(void **state)
 {
     struct fixture *fixture = *state;
@@ -493,6 +512,7 @@ int main(void)
         SERVER_TEST(test_server_that_cannot_publish_leaves_nothing),
         SERVER_TEST(test_server_stopping_finishes_what_is_under_way),
         SERVER_TEST(test_server_stopping_cuts_at_the_deadline),
+        SERVER_TEST(test_server_stopped_from_inside_does_not_wait_for_others_to_learn_of_it),
         SERVER_TEST(test_server_of_another_process_is_not_replaced_by_accident),
         SERVER_TEST(test_server_taken_over_drains_and_ends_by_itself),
         SERVER_TEST(test_server_restores_a_removed_socket),
