@@ -280,18 +280,39 @@ void client_renew(struct client *client)
     side->generation = newest;
 }
 
+/* Its phase lasts as long as its listener says by now, which was another time before. One that is to be looked into
+ * first is told apart only then. */
+static void client_follow_deadline(struct client *client, uint64_t before_ms)
+{
+    struct loop *loop = client->clients->env->loop;
+    uint64_t ms = client_deadline_ms(client, client->phase);
+
+    if (client->cut || ms == before_ms)
+        return;
+    if (ms <= CLIENT_SILENCE_MS) {
+        client->silent = true;
+        timer_arm(loop, &client->timer, ms);
+    } else if (client->silent) {
+        timer_arm(loop, &client->timer, ms - CLIENT_SILENCE_MS);
+    }
+}
+
 void clients_renew(struct clients *clients)
 {
     struct list *link;
 
     for (link = clients->list.next; link != &clients->list; link = link->next) {
         struct client *client = CONTAINER_OF(link, struct client, link);
+        uint64_t before_ms;
 
         if (client->request.exchange || client->phase == CLIENT_LINGER || client->phase == CLIENT_TUNNEL)
             continue;
+        before_ms = client_deadline_ms(client, client->phase);
         client_renew(client);
         if (client->side.leaving && client->phase != CLIENT_HEAD)
             client_arm(client, client->phase);
+        else
+            client_follow_deadline(client, before_ms);
     }
 }
 

@@ -46,7 +46,7 @@ struct clients {
     size_t n_waiting;                       /* unsuspended, for their exchange */
     bool dirty;                             /* something was made ready since the last run */
     bool about_to_sleep;                    /* during the run in which waiters suspend themselves */
-    size_t pool_bytes;                      /* the library's memory for each; stays what it was made for */
+    size_t pool_bytes;                      /* the library's memory for each that comes now */
     struct list relays;                     /* of relay: to be moved on (relay.h) */
     struct list line;                       /* of client: those who wait for their next turn (turns.h) */
     unsigned turn;                          /* counts them */
@@ -121,6 +121,7 @@ struct client {
     enum client_phase phase;
     struct client_request request;
     char *pool; /* the library's memory, into which it reads a request; all zeros between two; NULL before the first */
+    size_t pool_bytes; /* of it; stays what it was made for */
     unsigned turn;     /* clients.turn of its last piece of work (turns.h) */
     unsigned n_pieces; /* in that turn */
     bool suspended;

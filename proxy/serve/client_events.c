@@ -153,7 +153,7 @@ static void client_on_silence(struct client *client)
         if (client->pool && client->pool[0] != '\0')
             client_arm(client, CLIENT_HEAD);
         else if (client->pool)
-            give_back_zero_pages(client->pool, client->clients->pool_bytes);
+            give_back_zero_pages(client->pool, client->pool_bytes);
     } else {
         client_watch(client, EPOLLRDHUP | (client->phase == CLIENT_NEW ? EPOLLIN : 0));
     }

@@ -11,6 +11,7 @@
 #include "proxy/serve/client_events.h"
 #include "proxy/serve/farewell.h"
 #include "proxy/serve/frontend_call.h"
+#include "proxy/serve/frontend_daemon.h"
 #include "proxy/serve/frontend_memory.h"
 #include "proxy/serve/relay.h"
 #include "proxy/serve/turns.h"
@@ -20,11 +21,9 @@
 #define FUTILE_RUNS_MOST 1000 /* a head may take some hundred, a KiB at a time */
 
 struct frontend {
-    struct MHD_Daemon *daemon;
-    struct source source; /* the daemon's epoll descriptor */
+    struct daemons daemons;
     struct clients clients;
     unsigned n_futile;     /* runs without news and without a call, in a row */
-    bool wants_run;        /* at the end of its last run the library had more to do by itself */
     bool gave_up;          /* it has complained in this run */
     struct client *adding; /* between frontend_add and the library's notification */
 };
@@ -75,13 +74,16 @@ static size_t frontend_keep_escapes(void *closure, struct MHD_Connection *connec
 static void frontend_on_connection(void *closure, struct MHD_Connection *connection, void **context,
                                    enum MHD_ConnectionNotificationCode what)
 {
-    struct frontend *frontend = closure;
+    struct frontend_daemon *daemon = closure;
+    struct frontend *frontend = daemon->daemons->closure;
 
     if (what == MHD_CONNECTION_NOTIFY_STARTED) {
         struct client *client = frontend->adding;
 
         assert(client);
         client->connection = connection;
+        client->pool_bytes = daemon->pool_bytes;
+        daemon->n_clients++;
         *context = client;
         frontend->adding = NULL;
     } else if (*context) {
@@ -90,10 +92,11 @@ static void frontend_on_connection(void *closure, struct MHD_Connection *connect
 
         /* Should the library have told of no end. */
         if (client->request.exchange)
-            frontend_on_completed(closure, connection, &request, MHD_REQUEST_TERMINATED_WITH_ERROR);
+            frontend_on_completed(frontend, connection, &request, MHD_REQUEST_TERMINATED_WITH_ERROR);
         if (client->lingers && !client->cut)
             farewell_begin(&client->clients->farewells, client->clients->env->loop, client->fd, &client->pass);
         client_free(client);
+        daemon->n_clients--;
         *context = NULL;
     }
 }
@@ -112,7 +115,8 @@ int frontend_add(struct frontend *frontend, int fd, const struct listener_config
     client->pass = pass;
     frontend->adding = client;
     frontend->clients.dirty = true;
-    if (MHD_add_connection(frontend->daemon, fd, (const struct sockaddr *)&nobody, sizeof(nobody)) != MHD_YES) {
+    if (MHD_add_connection(frontend->daemons.newest->library, fd, (const struct sockaddr *)&nobody, sizeof(nobody)) !=
+        MHD_YES) {
         /* Taken and closed again: frontend_on_connection has dealt with it. */
         if (!frontend->adding)
             return 0;
@@ -126,10 +130,11 @@ int frontend_add(struct frontend *frontend, int fd, const struct listener_config
 
 /* ---- turning ---- */
 
-static void frontend_on_ready(struct source *source, uint32_t events)
+static void frontend_on_ready(void *closure)
 {
-    (void)events;
-    CONTAINER_OF(source, struct frontend, source)->clients.dirty = true;
+    struct frontend *frontend = closure;
+
+    frontend->clients.dirty = true;
 }
 
 /* After the library has given up on a connection: whose memory is gone is not known, so nobody's is, until it has read
@@ -146,18 +151,16 @@ static void frontend_forget_memory(struct frontend *frontend)
 static void frontend_run(struct frontend *frontend)
 {
     unsigned n_calls = frontend->clients.n_calls;
-    uint64_t ms;
 
     frontend->n_futile = frontend->clients.dirty ? 0 : frontend->n_futile + 1;
     frontend->clients.run++;
     frontend->clients.dirty = false;
     loop_outdate(frontend->clients.env->loop);
-    MHD_run(frontend->daemon);
+    daemons_run(&frontend->daemons);
     if (frontend->gave_up)
         frontend_forget_memory(frontend);
     if (frontend->clients.n_calls != n_calls)
         frontend->n_futile = 0;
-    frontend->wants_run = MHD_get_timeout64(frontend->daemon, &ms) == MHD_YES && ms == 0;
 }
 
 /* The library has more to do by itself, not counting those who wait for their exchange. It is asked once after each
@@ -165,7 +168,8 @@ static void frontend_run(struct frontend *frontend)
  * ever, it is not believed any more after some runs without a call, until something happens. */
 static bool frontend_has_more(const struct frontend *frontend)
 {
-    return frontend->wants_run && frontend->clients.n_waiting == 0 && frontend->n_futile < FUTILE_RUNS_MOST;
+    return daemons_want_run(&frontend->daemons) && frontend->clients.n_waiting == 0 &&
+           frontend->n_futile < FUTILE_RUNS_MOST;
 }
 
 bool frontend_is_busy(const struct frontend *frontend)
@@ -231,8 +235,9 @@ static void frontend_on_complaint(void *closure, const char *format, va_list arg
         frontend->gave_up = true;
 }
 
-static struct MHD_Daemon *frontend_start_daemon(struct frontend *frontend)
+static struct MHD_Daemon *frontend_start_daemon(struct frontend_daemon *daemon)
 {
+    struct frontend *frontend = daemon->daemons->closure;
     unsigned flags = MHD_USE_EPOLL | MHD_USE_TURBO | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE |
                      MHD_USE_NO_LISTEN_SOCKET | MHD_USE_NO_THREAD_SAFETY | MHD_USE_ERROR_LOG;
     struct MHD_OptionItem options[] = {
@@ -240,8 +245,8 @@ static struct MHD_Daemon *frontend_start_daemon(struct frontend *frontend)
         {MHD_OPTION_URI_LOG_CALLBACK, (intptr_t)frontend_on_target, &frontend->clients},
         {MHD_OPTION_UNESCAPE_CALLBACK, (intptr_t)frontend_keep_escapes, NULL},
         {MHD_OPTION_NOTIFY_COMPLETED, (intptr_t)frontend_on_completed, frontend},
-        {MHD_OPTION_NOTIFY_CONNECTION, (intptr_t)frontend_on_connection, frontend},
-        {MHD_OPTION_CONNECTION_MEMORY_LIMIT, (intptr_t)frontend->clients.pool_bytes, NULL},
+        {MHD_OPTION_NOTIFY_CONNECTION, (intptr_t)frontend_on_connection, daemon},
+        {MHD_OPTION_CONNECTION_MEMORY_LIMIT, (intptr_t)daemon->pool_bytes, NULL},
         {MHD_OPTION_CONNECTION_LIMIT, 1000000, NULL},
         {MHD_OPTION_CLIENT_DISCIPLINE_LVL, 1, NULL},
         {MHD_OPTION_END, 0, NULL},
@@ -252,11 +257,21 @@ static struct MHD_Daemon *frontend_start_daemon(struct frontend *frontend)
                             MHD_OPTION_END);
 }
 
+int frontend_prepare(struct frontend *frontend, const struct generation *generation, struct error *error)
+{
+    return daemons_prepare(&frontend->daemons, frontend_memory_bytes(generation->header_bytes), error);
+}
+
+void frontend_renew(struct frontend *frontend)
+{
+    daemons_turn_to_next(&frontend->daemons);
+    frontend->clients.pool_bytes = frontend->daemons.newest->pool_bytes;
+    clients_renew(&frontend->clients);
+}
+
 struct frontend *frontend_new(struct exchange_env *env, struct error *error)
 {
     struct frontend *frontend;
-    const union MHD_DaemonInfo *info;
-    int r;
 
     /* The file name of the shared library is the same for old and new ones. */
     if (!frontend_library_will_do()) {
@@ -274,21 +289,14 @@ struct frontend *frontend_new(struct exchange_env *env, struct error *error)
     frontend->clients.resume = frontend_resume;
     frontend->clients.expire = frontend_expire;
     frontend->clients.look = frontend_look;
-    frontend->source = (struct source)SOURCE_INIT;
-    frontend->clients.pool_bytes = frontend_memory_bytes(env->generation->header_bytes);
-    frontend->daemon = frontend_start_daemon(frontend);
-    if (!frontend->daemon) {
-        error_set(error, -EIO, "libmicrohttpd %s cannot start a daemon", MHD_get_version());
+    frontend->daemons = (struct daemons){
+        .loop = env->loop, .ready = frontend_on_ready, .start = frontend_start_daemon, .closure = frontend};
+    daemons_init(&frontend->daemons);
+    if (frontend_prepare(frontend, env->generation, error) < 0) {
         free(frontend);
         return NULL;
     }
-    info = MHD_get_daemon_info(frontend->daemon, MHD_DAEMON_INFO_EPOLL_FD);
-    r = loop_add(env->loop, &frontend->source, info->epoll_fd, EPOLLIN, frontend_on_ready);
-    if (r < 0) {
-        error_set(error, r, "cannot watch libmicrohttpd: %s", strerror(-r));
-        frontend_free(frontend);
-        return NULL;
-    }
+    frontend_renew(frontend);
     return frontend;
 }
 
@@ -299,8 +307,7 @@ void frontend_free(struct frontend *frontend)
     clients_cut_all(&frontend->clients);
     for (int i = 0; i < 1000 && frontend->clients.n_clients > 0; i++)
         frontend_run(frontend);
-    loop_remove(&frontend->source);
-    MHD_stop_daemon(frontend->daemon);
+    daemons_deinit(&frontend->daemons);
     farewells_end(&frontend->clients.farewells);
     free(frontend);
 }

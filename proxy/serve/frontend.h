@@ -2,7 +2,7 @@
  *
  * frontend.c is its life and its clients' connections, frontend_call.c are requests, frontend_answer.c responses.
  *
- * One daemon per worker, without a listening socket: the worker accepts and hands descriptors over. Exchanges wait
+ * Its daemons (frontend_daemon) have no listening socket: the worker accepts and hands descriptors over. Exchanges wait
  * unsuspended while the loop has other work, and are suspended when it is about to sleep ("late suspension"). */
 #ifndef PORTHOLE_SERVE_FRONTEND_H
 #define PORTHOLE_SERVE_FRONTEND_H
@@ -18,6 +18,12 @@ struct frontend;
 
 /* Makes a worker's daemon. NULL with the error set. */
 struct frontend *frontend_new(struct exchange_env *env, struct error *error);
+/* The two steps of a reload. There will be room for heads as large as this generation allows them: 0 or a negative
+ * errno with the error set, and in any case what there is goes on. Then env's newest generation, for which there is
+ * room, is what clients move to. A client that came before keeps the room that it has; where its listener allows more
+ * by now, its next answer closes its connection. */
+int frontend_prepare(struct frontend *frontend, const struct generation *generation, struct error *error) WARN_UNUSED;
+void frontend_renew(struct frontend *frontend);
 /* Cuts all clients. Takes NULL. */
 void frontend_free(struct frontend *frontend);
 

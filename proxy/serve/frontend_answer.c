@@ -7,6 +7,7 @@
 #include "proxy/exchange/answer.h"
 #include "proxy/exchange/hand_over.h"
 #include "proxy/serve/frontend_call.h"
+#include "proxy/serve/frontend_memory.h"
 #include "proxy/serve/turns.h"
 
 #define BLOCK_BYTES (64u * 1024)
@@ -167,6 +168,7 @@ enum MHD_Result frontend_tell(struct client *client, const struct answer *answer
     if (!response)
         return MHD_NO;
     client->request.response = response; /* the library's, as long as it reads */
+    close = close || frontend_memory_is_outgrown(client);
     if (client_add_fields(response, answer, close && answer->body != ANSWER_TUNNEL)) {
         client->request.told = true;
         client->request.told_small =

@@ -38,6 +38,12 @@ size_t frontend_memory_bytes(size_t header_bytes)
     return bytes <= MALLOC_MOST_BYTES ? bytes : (bytes + RECORDS_AND_MORE_BYTES + page - 1) / page * page;
 }
 
+bool frontend_memory_is_outgrown(const struct client *client)
+{
+    return client->pool_bytes < client->clients->pool_bytes &&
+           client->pool_bytes < frontend_memory_bytes(client->side.listener->limit_header_bytes);
+}
+
 /* ---- what is kept ---- */
 
 /* With cookies parsed (never by the library that we build) there is a copy of each field, and a record of each pair. */
@@ -85,7 +91,7 @@ void frontend_memory_trailers(struct client *client, const struct fields *traile
 static size_t client_free_bytes(const struct client *client)
 {
     const struct client_memory *memory = &client->request.memory;
-    size_t half = client->clients->pool_bytes / 2, read = memory->head_bytes + READ_MORE_BYTES + half / 8, free;
+    size_t half = client->pool_bytes / 2, read = memory->head_bytes + READ_MORE_BYTES + half / 8, free;
 
     if (memory->trailer_bytes > half / 2)
         return 0;
@@ -98,10 +104,10 @@ static size_t client_free_bytes(const struct client *client)
 
 static bool client_has_clear(const struct client *client, size_t bytes)
 {
-    size_t end = client->clients->pool_bytes - client->request.memory.record_bytes;
+    size_t end = client->pool_bytes - client->request.memory.record_bytes;
     const char *room = client->pool + end - bytes;
 
-    return (client->served || client->clients->pool_bytes > MALLOC_MOST_BYTES) && room[0] == 0 &&
+    return (client->served || client->pool_bytes > MALLOC_MOST_BYTES) && room[0] == 0 &&
            memcmp(room, room + 1, bytes - 1) == 0;
 }
 
@@ -122,7 +128,6 @@ bool frontend_memory_suffices(const struct client *client, const struct answer *
     if (bytes <= client_free_bytes(client))
         return true;
     return client->pool &&
-           client->request.memory.head_bytes + client->request.memory.record_bytes + bytes <
-               client->clients->pool_bytes &&
+           client->request.memory.head_bytes + client->request.memory.record_bytes + bytes < client->pool_bytes &&
            client_has_clear(client, bytes);
 }

@@ -9,6 +9,9 @@
 /* What the library is to have for each connection when heads may have up to header_bytes. */
 size_t frontend_memory_bytes(size_t header_bytes);
 
+/* Whether the client's listener allows larger heads than when it came, for which it has no memory. */
+bool frontend_memory_is_outgrown(const struct client *client);
+
 /* The head of a request has been read, with n_fields in it. */
 void frontend_memory_head(struct client *client, const char *method, const struct fields *fields, size_t n_fields,
                           size_t head_bytes);

@@ -17,9 +17,12 @@
 #include "config/load.h"
 #include "proxy/tunnel/tunnel_half.h"
 #include "tests/unit/client_rig.h"
+#include "tests/unit/publish_fixture.h"
 
 #define GET "GET /a HTTP/1.1\r\nHost: a\r\n\r\n"
 #define OK "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+static const char *idle_timeout = "1m"; /* of all that are made */
 
 /* One listener at the rig's address whose route gives this answer, or forwards to the rig's target (NULL). The caller
  * holds it. */
@@ -36,8 +39,9 @@ static struct generation *make_generation(struct rig *rig, const char *bind, con
         snprintf(route, sizeof(route), "\"target\":\"unix:%s\"", rig->path);
     snprintf(text, sizeof(text),
              "{\"listeners\":[{\"bind\":\"unix:/elsewhere\",\"routes\":[{\"respond\":{\"status\":500}}]},"
-             "{\"bind\":\"%s\",\"limits\":{\"header\":\"%uB\"},\"routes\":[{\"match\":{\"path_prefix\":\"/\"},%s}]}]}",
-             bind, header_bytes, route);
+             "{\"bind\":\"%s\",\"limits\":{\"header\":\"%uB\"},\"timeouts\":{\"idle\":\"%s\"},"
+             "\"routes\":[{\"match\":{\"path_prefix\":\"/\"},%s}]}]}",
+             bind, header_bytes, idle_timeout, route);
     if (config_parse(text, strlen(text), "test", &snapshot, &problems))
         problems_print(&problems, "test", "", stderr);
     problems_deinit(&problems);
@@ -53,8 +57,12 @@ static struct generation *serve(struct front *front, struct generation *generati
 {
     assert_int_equal(exchange_env_grow(&front->rig->env, generation), 0);
     exchange_env_renew(&front->rig->env, generation);
-    if (front->frontend)
-        clients_renew(frontend_clients(front->frontend));
+    if (front->frontend) {
+        struct error error = ERROR_INIT;
+
+        assert_int_equal(frontend_prepare(front->frontend, generation, &error), 0);
+        frontend_renew(front->frontend);
+    }
     generation_unref(generation);
     return generation;
 }
@@ -219,6 +227,139 @@ static void test_generation_without_the_listener_lets_idle_clients_go(void **sta
     assert_int_equal(front->rig->generation->n_holders, 1);
 }
 
+static void test_generation_with_another_idle_timeout_has_it_for_who_idles(void **state)
+{
+    struct front *front = *state;
+    struct instant end;
+
+    front_open(front);
+    serve(front, make_generation(front->rig, "unix:/front", "ok", 2048));
+    front_say(front, GET);
+    front_expect(front, "HTTP/1.1 200 OK\r\n", "ok");
+    end = instant_add_ms(instant_now(), 1200); /* it has been looked into, and found silent */
+    while (instant_before(instant_now(), end))
+        front_round(front, 1);
+    assert_int_equal(front->n_closed, 0);
+    idle_timeout = "200ms";
+    serve(front, make_generation(front->rig, "unix:/front", "ok", 2048));
+    idle_timeout = "1m";
+    end = instant_add_ms(instant_now(), RIG_PATIENCE_MS);
+    while (front->n_closed == 0 && instant_before(instant_now(), end))
+        front_round(front, 1);
+    front_expect_closed(front);
+}
+
+/* ---- how large heads may be ---- */
+
+static char *large_request(size_t bytes)
+{
+    char *text = malloc(bytes + 64);
+    size_t n = (size_t)snprintf(text, 64, "GET /a HTTP/1.1\r\nHost: a\r\nX: ");
+
+    memset(text + n, 'x', bytes - n);
+    memcpy(text + bytes, "\r\n\r\n", 5);
+    return text;
+}
+
+static void say_large(struct front *front, size_t bytes)
+{
+    char *text = large_request(bytes);
+
+    front_say(front, text);
+    free(text);
+}
+
+/* A client of the newest generation. */
+static void connect_anew(struct front *front)
+{
+    struct peer peer = {.is_unix = true, .uid = 7, .gid = 8};
+    int ends[2];
+
+    close(front->fd);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), 0);
+    front->fd = ends[1];
+    front->n_data = 0;
+    assert_int_equal(frontend_add(front->frontend, ends[0], &front->rig->env.generation->snapshot->listeners[1], &peer,
+                                  rig_pass(front->rig)),
+                     0);
+    front_settle(front);
+}
+
+static size_t memory_of_client(struct front *front)
+{
+    return CONTAINER_OF(frontend_clients(front->frontend)->list.previous, struct client, link)->pool_bytes;
+}
+
+/* Who came before has no memory for them: it is served what it can be, and sent to come again. */
+static void test_generation_with_larger_heads_takes_them_from_new_clients(void **state)
+{
+    struct front *front = *state;
+
+    front_open(front);
+    serve(front, make_generation(front->rig, "unix:/front", "old", 2048));
+    front_say(front, GET);
+    front_expect(front, "HTTP/1.1 200 OK\r\n", "old");
+    serve(front, make_generation(front->rig, "unix:/front", "new", 65536));
+    say_large(front, 2000);
+    front_receive(front);
+    assert_non_null(strstr(front->data, "Connection: close\r\n"));
+    front_expect(front, "HTTP/1.1 200 OK\r\n", "new");
+    connect_anew(front);
+    say_large(front, 65000);
+    front_receive(front);
+    assert_null(strstr(front->data, "Connection: close\r\n"));
+    front_expect(front, "HTTP/1.1 200 OK\r\n", "new");
+    say_large(front, 65000);
+    front_expect(front, "HTTP/1.1 200 OK\r\n", "new");
+}
+
+/* A request of the largest size that there was is served as it began; the next one is held to the new limit, and new
+ * clients have less memory. */
+static void test_generation_with_smaller_heads_lets_larger_ones_end(void **state)
+{
+    struct front *front = *state;
+    char *text = large_request(65000);
+
+    front_open(front);
+    serve(front, make_generation(front->rig, "unix:/front", NULL, 65536));
+    connect_anew(front);
+    assert_true(memory_of_client(front) >= 2 * 65536);
+    front_say(front, text);
+    rig_accept(front->rig);
+    serve(front, make_generation(front->rig, "unix:/front", "new", 1024));
+    rig_expect_request(front->rig, "GET /a HTTP/1.1\r\n", "\r\n\r\n");
+    front_target_say(front, OK);
+    front_receive(front);
+    assert_null(strstr(front->data, "Connection: close\r\n"));
+    front_expect(front, "HTTP/1.1 200 OK\r\n", "\r\n\r\nok");
+    front_say(front, text);
+    front_receive(front);
+    assert_memory_equal(front->data, "HTTP/1.1 431 ", 13);
+    free(text);
+    connect_anew(front);
+    front_say(front, GET);
+    front_expect(front, "HTTP/1.1 200 OK\r\n", "new");
+    assert_true(memory_of_client(front) < 65536);
+}
+
+/* However often it changes, there is memory for those sizes only that somebody has. */
+static void test_generation_sizes_come_and_go(void **state)
+{
+    struct front *front = *state;
+    int before = -1;
+
+    front_open(front);
+    for (unsigned i = 0; i < 40; i++) {
+        serve(front, make_generation(front->rig, "unix:/front", "new", i % 2 ? 2048 : 30000 + 1000 * i / 2));
+        connect_anew(front);
+        front_say(front, GET);
+        front_expect(front, "HTTP/1.1 200 OK\r\n", "new");
+        if (i == 3)
+            before = fixture_count_descriptors();
+    }
+    assert_true(fixture_count_descriptors() <= before);
+}
+
 /* ---- tunnels ---- */
 
 static struct tunnel_client client_of(struct rig *rig, struct generation *generation)
@@ -350,6 +491,10 @@ int main(void)
         FRONT_TEST(test_generation_of_a_request_is_that_of_its_first_line),
         FRONT_TEST(test_generation_without_the_listener_lets_its_clients_go),
         FRONT_TEST(test_generation_without_the_listener_lets_idle_clients_go),
+        FRONT_TEST(test_generation_with_another_idle_timeout_has_it_for_who_idles),
+        FRONT_TEST(test_generation_with_larger_heads_takes_them_from_new_clients),
+        FRONT_TEST(test_generation_with_smaller_heads_lets_larger_ones_end),
+        FRONT_TEST(test_generation_sizes_come_and_go),
         FRONT_TEST(test_generation_of_a_tunnel_ends_with_it),
         FRONT_TEST(test_generation_of_a_tunnel_to_nobody_ends_with_it),
         FRONT_TEST(test_generation_of_tunnels_that_are_cut_ends_with_them),

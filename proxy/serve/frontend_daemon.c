@@ -1,0 +1,131 @@
+#include "proxy/serve/frontend_daemon.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void frontend_daemon_on_ready(struct source *source, uint32_t events)
+{
+    const struct daemons *daemons = CONTAINER_OF(source, struct frontend_daemon, source)->daemons;
+
+    (void)events;
+    daemons->ready(daemons->closure);
+}
+
+static void frontend_daemon_free(struct frontend_daemon *daemon)
+{
+    if (!daemon)
+        return;
+    loop_remove(&daemon->source);
+    if (daemon->library)
+        MHD_stop_daemon(daemon->library);
+    list_remove(&daemon->link);
+    free(daemon);
+}
+
+static struct frontend_daemon *frontend_daemon_new(struct daemons *daemons, size_t pool_bytes, struct error *error)
+{
+    struct frontend_daemon *daemon = calloc(1, sizeof(*daemon));
+    const union MHD_DaemonInfo *info;
+    int r;
+
+    if (!daemon) {
+        error_set(error, -ENOMEM, "out of memory");
+        return NULL;
+    }
+    list_init(&daemon->link);
+    daemon->daemons = daemons;
+    daemon->source = (struct source)SOURCE_INIT;
+    daemon->pool_bytes = pool_bytes;
+    daemon->library = daemons->start(daemon);
+    if (!daemon->library) {
+        error_set(error, -EIO, "libmicrohttpd %s cannot start a daemon", MHD_get_version());
+        frontend_daemon_free(daemon);
+        return NULL;
+    }
+    info = MHD_get_daemon_info(daemon->library, MHD_DAEMON_INFO_EPOLL_FD);
+    r = loop_add(daemons->loop, &daemon->source, info->epoll_fd, EPOLLIN, frontend_daemon_on_ready);
+    if (r < 0) {
+        error_set(error, r, "cannot watch libmicrohttpd: %s", strerror(-r));
+        frontend_daemon_free(daemon);
+        return NULL;
+    }
+    list_append(&daemons->list, &daemon->link);
+    return daemon;
+}
+
+/* ---- life ---- */
+
+void daemons_init(struct daemons *daemons)
+{
+    list_init(&daemons->list);
+}
+
+void daemons_deinit(struct daemons *daemons)
+{
+    while (!list_empty(&daemons->list))
+        frontend_daemon_free(CONTAINER_OF(daemons->list.next, struct frontend_daemon, link));
+    daemons->newest = daemons->next = NULL;
+}
+
+static struct frontend_daemon *daemons_find(const struct daemons *daemons, size_t pool_bytes)
+{
+    for (struct list *link = daemons->list.next; link != &daemons->list; link = link->next)
+        if (CONTAINER_OF(link, struct frontend_daemon, link)->pool_bytes == pool_bytes)
+            return CONTAINER_OF(link, struct frontend_daemon, link);
+    return NULL;
+}
+
+int daemons_prepare(struct daemons *daemons, size_t pool_bytes, struct error *error)
+{
+    struct frontend_daemon *daemon = daemons_find(daemons, pool_bytes);
+
+    if (!daemon)
+        daemon = frontend_daemon_new(daemons, pool_bytes, error);
+    if (!daemon)
+        return error->code;
+    daemons->next = daemon;
+    return 0;
+}
+
+void daemons_turn_to_next(struct daemons *daemons)
+{
+    if (daemons->next)
+        daemons->newest = daemons->next;
+    daemons->next = NULL;
+}
+
+/* ---- running ---- */
+
+static bool frontend_daemon_is_needed(const struct frontend_daemon *daemon)
+{
+    return daemon->n_clients > 0 || daemon == daemon->daemons->newest || daemon == daemon->daemons->next;
+}
+
+static void frontend_daemon_run(struct frontend_daemon *daemon)
+{
+    uint64_t ms;
+
+    MHD_run(daemon->library);
+    daemon->wants_run = MHD_get_timeout64(daemon->library, &ms) == MHD_YES && ms == 0;
+}
+
+void daemons_run(struct daemons *daemons)
+{
+    for (struct list *link = daemons->list.next, *next; link != &daemons->list; link = next) {
+        struct frontend_daemon *daemon = CONTAINER_OF(link, struct frontend_daemon, link);
+
+        next = link->next;
+        frontend_daemon_run(daemon);
+        if (!frontend_daemon_is_needed(daemon))
+            frontend_daemon_free(daemon);
+    }
+}
+
+bool daemons_want_run(const struct daemons *daemons)
+{
+    for (const struct list *link = daemons->list.next; link != &daemons->list; link = link->next)
+        if (CONTAINER_OF(link, struct frontend_daemon, link)->wants_run)
+            return true;
+    return false;
+}
