@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "config/value.h"
+#include "proxy/base/lots.h"
 #include "proxy/base/mailbox.h"
 #include "proxy/reach/health.h"
 
@@ -45,15 +46,14 @@ struct checks {
     struct check **all;          /* owned */
     size_t n, n_at_work;
     struct list waiting; /* of struct check */
-    uint64_t random;
+    struct lots lots;
     bool started;
 };
 
 /* A part of `ms`, evenly between so many thousandths. */
 static uint64_t checks_draw(struct checks *checks, uint64_t ms, unsigned from, unsigned to)
 {
-    checks->random = checks->random * 6364136223846793005u + 1442695040888963407u; /* Knuth's MMIX */
-    return ms * (from + (checks->random >> 33) % (to - from + 1)) / 1000;
+    return ms * (from + lots_draw(&checks->lots) % (to - from + 1)) / 1000;
 }
 
 static void checks_go_on(struct checks *checks)
@@ -207,7 +207,7 @@ struct checks *checks_new(struct loop *loop, struct commons *commons, struct res
     checks->loop = loop;
     checks->commons = commons;
     checks->resolver = resolver;
-    checks->random = instant_now().ns;
+    lots_init(&checks->lots);
     list_init(&checks->waiting);
     mailbox_init(&checks->mailbox, loop);
     return checks;

@@ -203,6 +203,7 @@ void pool_init(struct pool *pool, struct loop *loop)
     *pool = (struct pool){.loop = loop, .max_age_ms = LAST_MS, .window_ms = WINDOW_MS};
     list_init(&pool->idle);
     list_init(&pool->personal);
+    lots_init(&pool->lots);
     timer_init(&pool->timer, pool_on_timer);
 }
 
@@ -214,12 +215,6 @@ void pool_deinit(struct pool *pool)
     timer_disarm(&pool->timer);
 }
 
-/* Spreads the ages of connections that were made at once. */
-static unsigned pool_draw(const struct connection *connection)
-{
-    return (unsigned)(((instant_now().ns ^ (uintptr_t)connection) * UINT64_C(0x9e3779b97f4a7c15)) >> 54);
-}
-
 struct connection *pool_adopt(struct pool *pool, struct channel *channel)
 {
     struct connection *connection = calloc(1, sizeof(*connection));
@@ -229,7 +224,7 @@ struct connection *pool_adopt(struct pool *pool, struct channel *channel)
         connection->epoch = pool->epoch;
         connection->begun = loop_now(pool->loop);
         connection->keep_ms = KEEP_ALIVE_SILENT;
-        connection->early = pool_draw(connection);
+        connection->early = (unsigned)(lots_draw(&pool->lots) >> 54);
         connection->source = (struct source)SOURCE_INIT;
         list_init(&connection->link);
         if (loop_add(pool->loop, &connection->source, channel->fd, CONNECTION_EVENTS, connection_on_event) < 0) {

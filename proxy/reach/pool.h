@@ -18,6 +18,7 @@
 
 #include "proxy/base/list.h"
 #include "proxy/base/loop.h"
+#include "proxy/base/lots.h"
 #include "proxy/http/keep_alive.h"
 #include "proxy/reach/channel.h"
 
@@ -75,6 +76,7 @@ struct pool {
     uint32_t epoch;     /* counts pool_renew */
     pool_stands_fn *stands;
     uint32_t n_reviews;
+    struct lots lots;
 };
 
 /* Keeps nothing until it is told what to. */

@@ -213,7 +213,7 @@ int roster_init(struct roster *roster, const struct target_config *config, struc
     int r;
 
     *roster = (struct roster){.config = config, .table = table, .all = standings};
-    roster->random = instant_now().ns ^ (uintptr_t)roster; /* so that workers do not draw alike */
+    lots_init(&roster->lots);
     r = roster_make_places(roster);
     if (r == 0)
         r = roster_fill(roster);
@@ -246,20 +246,9 @@ void roster_take_effect(struct roster *roster)
 
 /* ---- the choice ---- */
 
-/* xorshift64 (Marsaglia, "Xorshift RNGs", 2003): even enough to spread load. */
-static uint64_t roster_draw(struct roster *roster)
-{
-    uint64_t x = roster->random | 1;
-
-    x ^= x << 13;
-    x ^= x >> 7;
-    x ^= x << 17;
-    return roster->random = x;
-}
-
 static size_t roster_balance(struct roster *roster)
 {
-    return balance_choose(roster->config->balance, roster->items, roster->n, roster_draw(roster));
+    return balance_choose(roster->config->balance, roster->items, roster->n, lots_draw(&roster->lots));
 }
 
 /* While some endpoints are out: those that are good first, the others for want of better ones. */

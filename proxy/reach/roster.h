@@ -8,6 +8,7 @@
 #define PORTHOLE_REACH_ROSTER_H
 
 #include "config/snapshot.h"
+#include "proxy/base/lots.h"
 #include "proxy/reach/balance.h"
 #include "proxy/reach/endpoint.h"
 #include "proxy/reach/standing.h"
@@ -36,8 +37,8 @@ struct roster {
     size_t n;
     struct roster_name *names; /* owned; those of resolve.all */
     size_t n_names;
-    uint64_t random; /* the state of its lots */
-    uint64_t order;  /* of those that are in effect in this worker; 0: it is not */
+    struct lots lots;
+    uint64_t order; /* of those that are in effect in this worker; 0: it is not */
 };
 
 /* 0 or -ENOMEM; then there is nothing to undo. The standings are the target's. */
