@@ -71,7 +71,7 @@ static inline void endpoint_look(struct endpoint *endpoint)
 
     if ((endpoint->address.kind == ADDRESS_HTTPS || incarnation_is_due(&endpoint->incarnation, now)) &&
         endpoint_has_changed(endpoint, now))
-        pool_renew(&endpoint->pool);
+        pool_review(&endpoint->pool, NULL);
 }
 
 /* Where a connection leads to. */

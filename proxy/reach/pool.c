@@ -95,14 +95,16 @@ bool pool_drop_oldest(struct pool *pool)
     return pool_drop(pool_oldest(pool));
 }
 
-/* Whether it stood every review, this one of it included. */
+/* Whether it stands every review that there was. */
 static bool connection_stands(struct connection *connection)
 {
     const struct pool *pool = connection->pool;
 
-    if (connection->review != pool->n_reviews && !pool->stands(pool, connection->channel.fd))
+    if (connection->epoch < pool->first_epoch)
         return false;
-    connection->review = pool->n_reviews;
+    if (connection->epoch != pool->epoch && !pool->stands(pool, connection->channel.fd))
+        return false;
+    connection->epoch = pool->epoch;
     return true;
 }
 
@@ -119,8 +121,11 @@ static void pool_review_list(const struct list *list)
 
 void pool_review(struct pool *pool, pool_stands_fn *stands)
 {
-    pool->stands = stands;
-    pool->n_reviews++;
+    pool->epoch++;
+    if (stands)
+        pool->stands = stands;
+    else
+        pool->first_epoch = pool->epoch;
     pool_review_list(&pool->idle);
     pool_review_list(&pool->personal);
 }
@@ -135,13 +140,6 @@ static void pool_drop_outdated(struct list *list, struct instant now)
         if (!instant_before(now, connection->good_until))
             pool_drop(connection);
     }
-}
-
-void pool_renew(struct pool *pool)
-{
-    pool->epoch++;
-    while (pool->n_idle > 0)
-        pool_drop(pool_oldest(pool));
 }
 
 /* Ends a window: half of the surplus goes, rounded up. What is personal nobody else could use. */
@@ -383,8 +381,8 @@ void pool_give(struct connection *connection, bool reusable)
     connection->idle_since = loop_now(pool->loop);
     connection->good_until = connection_good_until(connection);
     if (!reusable || connection->ended || !instant_before(connection->idle_since, connection->good_until) ||
-        connection->epoch != pool->epoch || !connection_stands(connection) || pool->most_idle == 0 ||
-        !channel_is_silent(&connection->channel) || connection_want_write(connection, false) < 0) {
+        !connection_stands(connection) || pool->most_idle == 0 || !channel_is_silent(&connection->channel) ||
+        connection_want_write(connection, false) < 0) {
         connection_close(connection);
         return;
     }

@@ -48,8 +48,7 @@ struct connection {
     unsigned early;            /* so much of max_age it loses, so that not all end at once: in 10240ths, below 1024 */
     bool gone;                 /* it has closed both, or the connection broke */
     bool ended;                /* the target has closed its side: edge-triggered, so it is told only once */
-    uint32_t review;           /* the last of the pool's that it has stood; 0 of a new one, which may be late for any */
-    uint32_t epoch;            /* the pool's when it was begun to be made */
+    uint32_t epoch;            /* the pool's when it was begun to be made, or has stood a review since */
     uint32_t n_exchanges;      /* carried so far; above 0 the connection may have died idle */
     struct share *share;       /* whose place it takes: the target's, while busy */
     struct personal *owner;    /* whose alone it is, borrowed; NULL: anybody's */
@@ -72,10 +71,10 @@ struct pool {
     uint32_t most_idle;                   /* a ceiling */
     uint64_t idle_timeout_ms, max_age_ms, window_ms;
     struct instant window_end;
-    struct timer timer; /* armed while something is idle */
-    uint32_t epoch;     /* counts pool_renew */
-    pool_stands_fn *stands;
-    uint32_t n_reviews;
+    struct timer timer;     /* armed while something is idle */
+    uint32_t epoch;         /* counts reviews */
+    uint32_t first_epoch;   /* what is of an earlier one is not used again */
+    pool_stands_fn *stands; /* says whether what is of an earlier one than now is */
     struct lots lots;
 };
 
@@ -99,12 +98,10 @@ void personal_end(struct personal *personal);
 struct instant pool_idle_since(const struct pool *pool);
 /* Closes the connection that has been idle for longest; false when there is none. */
 bool pool_drop_oldest(struct pool *pool);
-/* The endpoint leads elsewhere by now: connections that do not stand end, idle ones at once and the others when they
- * are given back. */
+/* The endpoint is not what it was: connections that do not stand end, idle ones at once and the others when they are
+ * given back. NULL: none stands that there is. A connection that is being made meanwhile counts as made before, if its
+ * `epoch` is set to what the pool's was. */
 void pool_review(struct pool *pool, pool_stands_fn *stands);
-/* None of what there is is used again: what is idle ends at once, the others when they are given back. A connection
- * that is being made meanwhile counts as made before, if its `epoch` is set to what the pool's was. */
-void pool_renew(struct pool *pool);
 /* Who gets the events from now on. */
 void connection_use(struct connection *connection, connection_fn *fn, void *closure);
 /* Asks for (or stops asking for) EPOLLOUT. 0 or a negative errno. */

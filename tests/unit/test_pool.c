@@ -484,6 +484,63 @@ static void test_pool_adopting_what_epoll_refuses_closes_it(void **state)
     assert_int_equal(channel.fd, -1);
 }
 
+static int stands_fd; /* the only one that stands */
+
+static bool only_one_stands(const struct pool *pool, int fd)
+{
+    (void)pool;
+    return fd == stands_fd;
+}
+
+static void test_pool_review_ends_what_does_not_stand(void **state)
+{
+    struct bench *bench = *state;
+    struct connection **c = bench->connections;
+
+    bench_fill(bench, 4, 8, 100000);
+    pool_give(c[0], true);
+    pool_give(c[1], true);
+    stands_fd = c[1]->channel.fd;
+    pool_review(&bench->pool, only_one_stands);
+    assert_false(bench_is_open(bench, 0));
+    assert_true(bench_is_open(bench, 1));
+    /* Those that are busy end when they are given back. */
+    assert_true(bench_is_open(bench, 2));
+    pool_give(c[2], true);
+    assert_false(bench_is_open(bench, 2));
+    stands_fd = c[3]->channel.fd;
+    pool_give(c[3], true);
+    assert_true(bench_is_open(bench, 3));
+    /* What has stood a review is not asked about again. */
+    stands_fd = -1;
+    pool_give(pool_take(&bench->pool), true);
+    assert_int_equal(bench->pool.n_idle, 2);
+}
+
+static void test_pool_review_by_nobody_ends_all_that_was_before(void **state)
+{
+    struct bench *bench = *state;
+    struct connection **c = bench->connections;
+
+    bench_fill(bench, 4, 8, 100000);
+    pool_give(c[0], true);
+    pool_review(&bench->pool, NULL);
+    assert_false(bench_is_open(bench, 0));
+    /* Nor does a later review bring them back. */
+    stands_fd = c[1]->channel.fd;
+    pool_review(&bench->pool, only_one_stands);
+    pool_give(c[1], true);
+    assert_false(bench_is_open(bench, 1));
+    /* One that was begun in between is the later review's to judge, one that was begun after both is not. */
+    c[2]->epoch = bench->pool.epoch - 1;
+    stands_fd = c[2]->channel.fd;
+    pool_give(c[2], true);
+    assert_true(bench_is_open(bench, 2));
+    c[3]->epoch = bench->pool.epoch;
+    pool_give(c[3], true);
+    assert_true(bench_is_open(bench, 3));
+}
+
 #define BENCH_TEST(name) cmocka_unit_test_setup_teardown(name, bench_setup, bench_teardown)
 
 int main(void)
@@ -508,6 +565,8 @@ int main(void)
         BENCH_TEST(test_pool_busy_connection_tells_its_user),
         BENCH_TEST(test_pool_given_back_while_writable_is_still_idle),
         BENCH_TEST(test_pool_adopting_what_epoll_refuses_closes_it),
+        BENCH_TEST(test_pool_review_ends_what_does_not_stand),
+        BENCH_TEST(test_pool_review_by_nobody_ends_all_that_was_before),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
