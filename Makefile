@@ -203,7 +203,7 @@ $(HELPER_CXX:%.cpp=$(BUILD)/%): $(BUILD)/%: $(BUILD)/obj/%.o
 # Preloaded into a program under test, whatever that was built with.
 $(FAULTS): tests/endure/faults.c $(FLAGS_FILE)
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CPPFLAGS) -std=c11 $(WARNINGS) -g -O1 -fPIC -shared -fvisibility=hidden -pthread -o $@ $<
+	$(CC) $(ALL_CPPFLAGS) -std=c11 $(WARNINGS) -g -O2 -fPIC -shared -fvisibility=hidden -pthread -o $@ $<
 
 $(FUZZERS): $(BUILD)/%: $(BUILD)/obj/%.o $(FUZZ_LIBRARY) $(LIBRARY)
 	@mkdir -p $(@D)

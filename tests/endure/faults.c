@@ -323,8 +323,12 @@ static void faults_begin(void)
 
 static int faults_main(int argc, char **argv, char **environment)
 {
+    int status;
+
     faults_begin();
-    return real_main(argc, argv, environment);
+    status = real_main(argc, argv, environment);
+    atomic_store(&faults_begun, false); /* who looks for leaks now needs descriptors, too */
+    return status;
 }
 
 typedef int faults_start(int (*)(int, char **, char **), int, char **, void (*)(void), void (*)(void), void (*)(void),

@@ -35,7 +35,9 @@ class Faults:
     def environment(self):
         """What a porthole is started with."""
         options = os.environ.get("ASAN_OPTIONS", "")
-        return {"LD_PRELOAD": LIBRARY, "FAULTS": self.path,
+        with open(self.path + ".leaks", "w", encoding="ascii") as f:
+            f.write("leak:dl_open_worker\n")  # the dynamic linker's own
+        return {"LD_PRELOAD": LIBRARY, "FAULTS": self.path, "LSAN_OPTIONS": f"suppressions={f.name}:print_suppressions=0",
                 "ASAN_OPTIONS": f"{options}{':' if options else ''}verify_asan_link_order=0:allocator_may_return_null=1"}
 
     def _set(self, field, value):

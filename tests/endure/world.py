@@ -20,7 +20,8 @@ from porthole import PROGRAM, Background, is_sanitized  # noqa: E402
 
 LONG = os.environ.get("ENDURE") == "long"
 UNDER = shlex.split(os.environ.get("ENDURE_UNDER", ""))  # in front of the program: valgrind and its options
-SLOW = 20 if UNDER else 5 if is_sanitized() else 1  # how much longer than a second a second is
+SANITIZED = is_sanitized()
+SLOW = 20 if UNDER else 5 if SANITIZED else 1  # how much longer than a second a second is
 PYTHON = "/usr/bin/python3"
 ALL_KINDS = ("path", "stream", "tcp", "abstract")
 DRAIN_S = 15
@@ -160,7 +161,9 @@ class World:
         kinds = sorted(self.kinds, key=lambda kind: kind == "path")
         targets = {"app": {"endpoints": [f"unix:{self.targets['a'][0]}"]}, "stream": {"endpoints": [f"unix:{self.targets['a'][1]}"]},
                    "changing": {"endpoints": [f"unix:{self.targets[target][0]}"]}}
-        return {"workers": self.workers, "drain": f"{DRAIN_S}s", "targets": targets,
+        # LeakSanitizer must be able to look at the process from its side.
+        sandbox = {"sandbox": {"landlock": False}} if SANITIZED else {}
+        return {**sandbox, "workers": self.workers, "drain": f"{DRAIN_S}s", "targets": targets,
                 "listeners": [{"name": kind, "bind": self.addresses[kind], **own[kind]} for kind in kinds]}
 
     def write(self, document, path=None):
