@@ -28,6 +28,8 @@ endif
 CXX ?= g++
 PKG_CONFIG ?= pkg-config
 PACKAGES := libmicrohttpd libcurl jansson libpcre2-8
+# Makes the filter of system calls when porthole is built, and is not linked.
+BUILD_PACKAGES := libseccomp
 # Older ones of libmicrohttpd are laxer, or die of a request.
 LIBMICROHTTPD := 1.0.10
 
@@ -57,7 +59,7 @@ VARIANT_FLAGS_debug := -O0 -g3 -fstack-protector-strong
 VARIANT_FLAGS_asan := $(SANITIZING) -fsanitize=address,undefined
 VARIANT_FLAGS_ubsan := $(SANITIZING) -fsanitize=undefined
 VARIANT_FLAGS_tsan := $(SANITIZING) -fsanitize=thread
-VARIANT_FLAGS_coverage := -O0 --coverage -fprofile-update=atomic
+VARIANT_FLAGS_coverage := -O0 --coverage -fprofile-update=atomic -DNEEDS_COVERAGE_DIRECTORY='"$(abspath $(BUILD))"'
 VARIANT_FLAGS_fuzz := $(SANITIZING) -fsanitize=fuzzer-no-link,address,undefined
 VARIANT_FLAGS := $(VARIANT_FLAGS_$(VARIANT))
 ifeq ($(VARIANT_FLAGS),)
@@ -78,8 +80,8 @@ ALL_LIBS := $(shell $(PACKAGE) --libs $(PACKAGES) 2>/dev/null) $(LIBS)
 
 NEEDS_PACKAGES := $(filter all objects tests unit install asan ubsan tsan,$(or $(MAKECMDGOALS),all))
 ifneq ($(NEEDS_PACKAGES),)
-ifneq ($(shell $(PACKAGE) --exists $(PACKAGES) 2>/dev/null && echo found),found)
-$(error not all of $(PACKAGES) are here: `make deps` installs them)
+ifneq ($(shell $(PACKAGE) --exists $(PACKAGES) $(BUILD_PACKAGES) 2>/dev/null && echo found),found)
+$(error not all of $(PACKAGES) $(BUILD_PACKAGES) are here: `make deps` installs them)
 endif
 ifneq ($(shell $(PACKAGE) --atleast-version=$(LIBMICROHTTPD) libmicrohttpd && echo new),new)
 $(error libmicrohttpd $(shell $(PACKAGE) --modversion libmicrohttpd) is too old, $(LIBMICROHTTPD) or later is needed: \
@@ -94,6 +96,7 @@ HEADERS := $(wildcard config/*.h config/*.def proxy/*.h proxy/*/*.h proxy/*/*.de
 OBJECTS := $(SOURCES:%.c=$(BUILD)/obj/%.o)
 LICENSES := $(BUILD)/licenses.txt
 POLICIES := $(wildcard config/examples/*.json)
+FILTER := proxy/sandbox/generate/filter.c
 LIBRARY := $(BUILD)/libporthole.a
 PROGRAM := $(BUILD)/porthole
 
@@ -156,10 +159,19 @@ $(BUILD)/policies.c: cmd/policies.sh $(POLICIES)
 	@mkdir -p $(@D)
 	@cmd/policies.sh $(POLICIES) > $@
 
-$(LICENSES:.txt=.o) $(BUILD)/policies.o: %.o: %.c $(FLAGS_FILE)
+# The filters of system calls, for this architecture and for what a sanitizer does besides.
+$(BUILD)/generate-filter: $(FILTER) proxy/sandbox/calls.def proxy/sandbox/program.h $(FLAGS_FILE)
+	$(CC) -D_GNU_SOURCE -I. -std=c11 $(WARNINGS) -DFILTER_WITH_SANITIZER=$(if $(filter asan tsan fuzz,$(VARIANT)),1,0) \
+		$$($(PKG_CONFIG) --cflags libseccomp) -o $@ $< $$($(PKG_CONFIG) --libs libseccomp)
+
+$(BUILD)/programs.c: $(BUILD)/generate-filter
+	@$< > $@
+
+$(LICENSES:.txt=.o) $(BUILD)/policies.o $(BUILD)/programs.o: %.o: %.c $(FLAGS_FILE)
 	$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -c -o $@ $<
 
-$(LIBRARY): $(filter-out $(BUILD)/obj/cmd/main.o,$(OBJECTS)) $(LICENSES:.txt=.o) $(BUILD)/policies.o
+$(LIBRARY): $(filter-out $(BUILD)/obj/cmd/main.o,$(OBJECTS)) $(LICENSES:.txt=.o) $(BUILD)/policies.o \
+		$(BUILD)/programs.o
 	@rm -f $@
 	$(AR) rcs $@ $^
 
@@ -307,7 +319,7 @@ bench: ## Measure beside nginx, HAProxy and Caddy; tables and plots go to build/
 # --- Checking ------------------------------------------------------------------------------------------------
 
 .PHONY: lint lint-gcc lint-clang lint-format lint-tidy lint-cppcheck lint-shell format layers
-LINT_SOURCES := $(SOURCES) $(TEST_SOURCES)
+LINT_SOURCES := $(SOURCES) $(FILTER) $(TEST_SOURCES)
 FORMATTED := $(LINT_SOURCES) $(filter %.h,$(HEADERS)) $(wildcard tests/*/*.h) $(HELPER_CXX)
 SCRIPTS := $(wildcard .ci/run cmd/*.sh docker/*.sh tests/*.sh tests/*/*.sh)
 

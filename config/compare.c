@@ -11,14 +11,21 @@ static const char *compare_switch(bool on)
 }
 
 /* Of a right that was given up nothing comes back; and the kernel lets nobody give it up for threads that run. */
+static int compare_right(const char *pointer, bool now, bool next, struct problems *problems)
+{
+    if (now == next)
+        return 0;
+    return problems_add(problems, (struct position){0, 0}, pointer,
+                        "cannot change while porthole runs: it is %s, and would be %s; start another with --takeover",
+                        compare_switch(now), compare_switch(next));
+}
+
 static int compare_sandbox(const struct sandbox_config *now, const struct sandbox_config *next,
                            struct problems *problems)
 {
-    if (now->landlock == next->landlock)
-        return 0;
-    return problems_add(problems, (struct position){0, 0}, "/sandbox/landlock",
-                        "cannot change while porthole runs: it is %s, and would be %s; start another with --takeover",
-                        compare_switch(now->landlock), compare_switch(next->landlock));
+    int r = compare_right("/sandbox/landlock", now->landlock, next->landlock, problems);
+
+    return r == 0 ? compare_right("/sandbox/seccomp", now->seccomp, next->seccomp, problems) : r;
 }
 
 static int compare_workers(const struct snapshot *now, const struct snapshot *next, struct problems *problems)

@@ -136,6 +136,8 @@ static const struct key keys_log[] = {
 static const struct key keys_sandbox[] = {
     KEY("landlock", BOOL, struct snapshot, sandbox.landlock, .fallback = "true",
         .sentence = "only what the configuration names can be opened, made and connected to"),
+    KEY("seccomp", BOOL, struct snapshot, sandbox.seccomp, .fallback = "true",
+        .sentence = "only calls of the kernel that serving needs"),
     KEYS_END,
 };
 

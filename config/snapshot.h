@@ -241,7 +241,7 @@ struct log_config {
 
 /* Rights that porthole gives up once its sockets are there. */
 struct sandbox_config {
-    bool landlock;
+    bool landlock, seccomp;
 };
 
 struct snapshot {

@@ -23,7 +23,7 @@ archive() { gcc -print-file-name="lib${1#-l}.a"; }
 
 need_tools() {
     local missing=() pair
-    for pair in libssl:libssl-dev jansson:libjansson-dev libpcre2-8:libpcre2-dev; do
+    for pair in libssl:libssl-dev jansson:libjansson-dev libpcre2-8:libpcre2-dev libseccomp:libseccomp-dev; do
         pkg-config --exists "${pair%%:*}" 2>/dev/null || missing+=("${pair#*:}")
     done
     # Debian 13's libcrypto compresses certificates.

@@ -41,6 +41,7 @@ need_build() {
     need libcurl4-openssl-dev library libcurl
     need libjansson-dev library jansson
     need libpcre2-dev library libpcre2-8
+    need libseccomp-dev library libseccomp
 }
 
 need_test() {

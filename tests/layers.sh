@@ -39,6 +39,7 @@ function fence_of(header) {
     if (header == "microhttpd.h") return "^proxy/serve/frontend(_[a-z]+)?\\.[ch]$"
     if (header ~ /^curl\//)       return "^(proxy/reach/(connector|connect(_[a-z]+)?|channel|health)\\.[ch]|cmd/[a-z]+\\.c)$"
     if (header == "jansson.h")    return "^config/"
+    if (header == "seccomp.h")    return "^proxy/sandbox/generate/filter\\.c$"
     if (header == "pcre2.h")      return "^proxy/http/pattern\\.c$"
     return ""
 }

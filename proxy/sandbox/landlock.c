@@ -2,10 +2,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "proxy/sandbox/landlock_abi.h"
@@ -88,6 +90,13 @@ static bool landlock_is_granted(const struct landlock *landlock, const struct la
     return false;
 }
 
+static bool landlock_is_of_kernel(int fd)
+{
+    struct statfs file_system;
+
+    return fstatfs(fd, &file_system) == 0 && file_system.f_type == PROC_SUPER_MAGIC;
+}
+
 /* Of what is open as `fd`. What the kernel takes no rule for (a pipe) is not to be opened anew anyway. */
 static int landlock_allow(struct landlock_filling *filling, int fd, const struct stat *st, uint64_t rights)
 {
@@ -100,8 +109,8 @@ static int landlock_allow(struct landlock_filling *filling, int fd, const struct
         return 0;
     if (syscall(SYS_landlock_add_rule, filling->fd, LANDLOCK_BENEATH, &rule, 0) < 0)
         return errno == EBADFD ? 0 : -errno;
-    /* A file of /proc is made anew when nobody has it: the rule would be of one that has gone. */
-    if (!S_ISDIR(st->st_mode))
+    /* What is in /proc is made anew when nobody has it: the rule would be of something that has gone. */
+    if (landlock_is_of_kernel(fd))
         grant.fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
     r = landlock_remember(filling->landlock, &grant);
     if (r < 0)

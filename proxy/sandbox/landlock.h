@@ -20,7 +20,7 @@ struct landlock_grant {
     dev_t device;
     ino_t inode;
     uint64_t rights;
-    int fd; /* owned; -1, or what keeps a file of /proc the same one */
+    int fd; /* owned; -1, or what keeps an entry of /proc the same one */
 };
 
 /* What is held, for as long as the process lives. */

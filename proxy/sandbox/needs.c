@@ -9,6 +9,10 @@
 
 #define DNS_PORT 53 /* over TCP, for answers that do not fit (RFC 7766) */
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define NEEDS_OF_SANITIZER
+#endif
+
 /* One list under way. */
 struct needs_list {
     struct needs *needs;
@@ -122,8 +126,28 @@ static void needs_add_endpoint(struct needs_list *list, const struct target_conf
 
 /* ---- listeners ---- */
 
+static bool needs_has_pattern(const struct condition *conditions, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (conditions[i].kind == CONDITION_FITS)
+            return true;
+    return false;
+}
+
+static bool needs_matches_patterns(const struct route_config *route)
+{
+    if (route->path_regex || route->rewrite.regex || needs_has_pattern(route->headers, route->n_headers) ||
+        needs_has_pattern(route->queries, route->n_queries))
+        return true;
+    for (size_t i = 0; i < route->body.n_rules; i++)
+        if (route->body.rules[i].regex)
+            return true;
+    return false;
+}
+
 static void needs_add_route(struct needs_list *list, const struct route_config *route)
 {
+    list->needs->patterns = list->needs->patterns || needs_matches_patterns(route);
     needs_add_path(list, NEEDS_FILE, route->respond.file, "a response");
     needs_add_path(list, NEEDS_FILE, route->deny.file, "a response");
 }
@@ -169,6 +193,20 @@ static void needs_add_configuration(struct needs_list *list, const struct snapsh
     }
 }
 
+/* What a build for tests reads and writes besides: a sanitizer looks at the process's memory and at the program,
+ * coverage is kept where it was built. */
+static void needs_add_build(struct needs_list *list)
+{
+#ifdef NEEDS_OF_SANITIZER
+    needs_add_path(list, NEEDS_TREE, "/proc/self", "the sanitizer");
+    needs_add_path(list, NEEDS_FILE, "/proc/self/exe", "the sanitizer");
+#endif
+#ifdef NEEDS_COVERAGE_DIRECTORY
+    needs_add_path(list, NEEDS_DATA, NEEDS_COVERAGE_DIRECTORY, "coverage");
+#endif
+    (void)list;
+}
+
 /* A supervisor that is told of our state (sd_notify(3)) may listen on an abstract socket. */
 static bool needs_supervisor_is_abstract(void)
 {
@@ -193,6 +231,7 @@ int needs_init(struct needs *needs, const struct snapshot *snapshot)
             needs_add_endpoint(&list, &snapshot->targets[i], &snapshot->targets[i].endpoints[j].address);
     if (needs->names)
         needs_add_names(&list);
+    needs_add_build(&list);
     if (!list.failed)
         return 0;
     needs_deinit(needs);

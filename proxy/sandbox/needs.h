@@ -16,6 +16,7 @@ enum needs_kind {
     NEEDS_FILE,      /* to be read, also when another has taken its place: by a rename, or by links that are turned */
     NEEDS_ONE_FILE,  /* to be read, this one: nobody replaces it */
     NEEDS_TREE,      /* a directory, to be listed, and all in it to be read */
+    NEEDS_DATA,      /* the same to be changed and made as well */
     NEEDS_LOG,       /* a file to be appended to, and to be made again when it was moved away */
     NEEDS_PUBLISHED, /* a socket to be made at this path */
     NEEDS_TARGET,    /* a socket to be connected to */
@@ -39,6 +40,7 @@ struct needs {
     uint16_t *bind; /* the same to listen on */
     size_t n_bind;
     bool names;    /* of hosts are looked up */
+    bool patterns; /* are matched, by generated code where that can be had */
     bool abstract; /* sockets of others are connected to, or may be */
 };
 

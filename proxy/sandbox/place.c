@@ -62,6 +62,12 @@ static bool place_leads_below(const char *at, const char *target)
     return strncmp(target, at, n) == 0 && target[n] == '/';
 }
 
+/* Nobody turns the kernel's own links, and what lies beside them is not ours. */
+static bool place_is_of_kernel(const char *at)
+{
+    return strncmp(at, "/proc", 5) == 0 || strncmp(at, "/dev", 4) == 0;
+}
+
 /* Puts where the link leads before what is still to go. */
 static int place_follow(struct place_walk *walk, const char *link, const char *rest)
 {
@@ -74,7 +80,8 @@ static int place_follow(struct place_walk *walk, const char *link, const char *r
     target[n] = '\0';
     if (++walk->n_links > PLACE_MOST_LINKS)
         return -ELOOP;
-    if (!place_is_root(walk->at) && (place_is_root(rest) || place_leads_below(walk->at, target)))
+    if (!place_is_root(walk->at) && !place_is_of_kernel(walk->at) &&
+        (place_is_root(rest) || place_leads_below(walk->at, target)))
         r = walk->fn(walk->closure, walk->at, PLACE_READ);
     if (snprintf(whole, sizeof(whole), "%s%s", target, rest) >= (int)sizeof(whole))
         return -ENAMETOOLONG;
@@ -208,6 +215,9 @@ int place_each(const struct needs_place *place, place_fn *fn, void *closure)
         return fn(closure, place->path, LANDLOCK_READ_FILE);
     case NEEDS_TREE:
         return fn(closure, place->path, PLACE_READ);
+    case NEEDS_DATA:
+        return fn(closure, place->path,
+                  PLACE_READ | LANDLOCK_WRITE_FILE | LANDLOCK_TRUNCATE | LANDLOCK_MAKE_REG | LANDLOCK_MAKE_DIR);
     case NEEDS_LOG:
         return place_each_of_log(place->path, fn, closure);
     case NEEDS_PUBLISHED:

@@ -108,6 +108,7 @@ static bool privileges_may_use(const struct needs_place *place)
     case NEEDS_ONE_FILE:
     case NEEDS_TREE:
         return privileges_may(place->path, R_OK, true);
+    case NEEDS_DATA:
     case NEEDS_LOG:
         return privileges_may(place->path, W_OK, true) && privileges_may_in_directory_of(place->path);
     case NEEDS_PUBLISHED:

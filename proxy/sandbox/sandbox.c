@@ -6,7 +6,9 @@
 #include <sys/stat.h>
 
 #include "proxy/base/log.h"
+#include "proxy/sandbox/filter.h"
 #include "proxy/sandbox/landlock.h"
+#include "proxy/sandbox/modules.h"
 #include "proxy/sandbox/needs.h"
 #include "proxy/sandbox/privileges.h"
 
@@ -16,6 +18,8 @@ static struct {
     struct sandbox_config config;
     struct privileges privileges;
     struct landlock landlock;
+    bool filters;        /* system calls */
+    bool generates_code; /* and may */
 } sandbox;
 
 /* ---- what is told ---- */
@@ -68,6 +72,11 @@ static void sandbox_tell(void)
     line_put_text(&line.line, "no_new_privs", text_of(sandbox.privileges.no_new ? "yes" : "no"), SIZE_MAX);
     line_put_text(&line.line, "capabilities", text_of(privileges_format(sandbox.privileges.kept, kept)), SIZE_MAX);
     sandbox_put_landlock(&line.line, &sandbox.landlock);
+    line_put_text(&line.line, "seccomp",
+                  text_of(!sandbox.filters         ? "no"
+                          : sandbox.generates_code ? "with JIT"
+                                                   : "yes"),
+                  SIZE_MAX);
     log_end(&line);
 }
 
@@ -104,6 +113,19 @@ static void sandbox_enter_landlock(const struct needs *needs)
         sandbox_tell_missing("landlock", &error);
 }
 
+static void sandbox_enter_filter(const struct needs *needs)
+{
+    struct error error = ERROR_INIT;
+
+    if (!sandbox.config.seccomp)
+        sandbox_tell_off("seccomp");
+    else if (filter_enter(needs->patterns, &error) < 0)
+        sandbox_tell_missing("seccomp", &error);
+    else
+        sandbox.filters = true;
+    sandbox.generates_code = needs->patterns;
+}
+
 void sandbox_enter(const struct snapshot *snapshot)
 {
     struct needs needs;
@@ -115,8 +137,11 @@ void sandbox_enter(const struct snapshot *snapshot)
     }
     sandbox.entered = true;
     sandbox_count_threads();
+    if (needs.names)
+        modules_load("/etc/nsswitch.conf");
     sandbox_enter_privileges(&needs);
     sandbox_enter_landlock(&needs);
+    sandbox_enter_filter(&needs);
     needs_deinit(&needs);
     sandbox_tell();
 }
@@ -142,7 +167,7 @@ int sandbox_admits(const struct snapshot *snapshot, struct error *error)
 
     if (!sandbox.entered)
         return 0;
-    if (snapshot->sandbox.landlock != sandbox.config.landlock)
+    if (snapshot->sandbox.landlock != sandbox.config.landlock || snapshot->sandbox.seccomp != sandbox.config.seccomp)
         return error_set(error, -EPERM, "\"sandbox\" holds from the start to the end and cannot change");
     r = needs_init(&needs, snapshot);
     if (r < 0)

@@ -28,11 +28,18 @@
 void __real_loop_before_timers(struct loop *loop, void (*fn)(void *), void *closure);
 void __wrap_loop_before_timers(struct loop *loop, void (*fn)(void *), void *closure);
 
+static const char *variable(const char *name)
+{
+    const char *value = getenv(name); // NOLINT(concurrency-mt-unsafe): nobody changes it
+
+    return value ? value : "";
+}
+
 static char *path_in(const char *name)
 {
     static char path[4096];
 
-    snprintf(path, sizeof(path), "%s/%s", getenv("CAPTIVE"), name);
+    snprintf(path, sizeof(path), "%s/%s", variable("CAPTIVE"), name);
     return path;
 }
 
@@ -82,7 +89,7 @@ static int read_memory(void)
 static int connect_port(void)
 {
     struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_port = htons((uint16_t)atoi(getenv("CAPTIVE_PORT"))),
+                                  .sin_port = htons((uint16_t)atoi(variable("CAPTIVE_PORT"))),
                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     int r = connect(fd, (struct sockaddr *)&address, sizeof(address)), saved = errno;
@@ -108,7 +115,7 @@ static int connect_abstract(void)
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), r, saved;
 
-    snprintf(address.sun_path + 1, sizeof(address.sun_path) - 1, "%s", getenv("CAPTIVE_ABSTRACT"));
+    snprintf(address.sun_path + 1, sizeof(address.sun_path) - 1, "%s", variable("CAPTIVE_ABSTRACT"));
     r = connect(fd, (struct sockaddr *)&address,
                 (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(address.sun_path + 1)));
     saved = errno;
@@ -125,6 +132,56 @@ static int send_signal(void)
 static int execute(void)
 {
     return execl("/bin/true", "true", (char *)NULL);
+}
+
+static int make_process(void)
+{
+    pid_t child = fork();
+
+    if (child == 0)
+        _exit(0);
+    if (child > 0)
+        waitpid(child, NULL, 0);
+    return child;
+}
+
+static int trace(void)
+{
+    return (int)ptrace(PTRACE_ATTACH, getppid(), NULL, NULL);
+}
+
+static int run_memory(void)
+{
+    void *memory = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    return memory == MAP_FAILED ? -1 : munmap(memory, 4096);
+}
+
+static int make_memory_run(void)
+{
+    void *memory = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    int r = mprotect(memory, 4096, PROT_READ | PROT_EXEC), saved = errno;
+
+    munmap(memory, 4096);
+    errno = saved;
+    return r;
+}
+
+static int open_packet_socket(void)
+{
+    return closed(socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0));
+}
+
+static int make_ring(void)
+{
+    char parameters[256] = {0};
+
+    return closed((int)syscall(SYS_io_uring_setup, 1, parameters));
+}
+
+static int call_what_is_not_there(void)
+{
+    return (int)syscall(1000);
 }
 
 static int become_another(void)
@@ -160,6 +217,13 @@ static const struct {
     {"execute a program", execute},
     {"give a file away", give_away},
     {"mount something", mount_something},
+    {"make a process", make_process},
+    {"trace a process", trace},
+    {"run generated code", run_memory},
+    {"make memory run", make_memory_run},
+    {"open a packet socket", open_packet_socket},
+    {"make a ring", make_ring},
+    {"call what is not there", call_what_is_not_there},
     {"become another user", become_another},
 };
 

@@ -36,6 +36,12 @@ refused() { # NAME ERROR WHAT
     grep -q "^captive: $3: $2\$" "$dir/$1.err" || { grep "captive: $3" "$dir/$1.err"; return 1; }
 }
 
+# As start_porthole, and what is in force has been told.
+start_sandboxed() { # NAME [OPTION...]
+    start_porthole "$@"
+    eventually grep -q 'info sandboxed' "$dir/$1.err"
+}
+
 # `check` knows nothing of a captive build, so that PORTHOLE stays what it is.
 start_captive() { # NAME
     porthole=$captive start_porthole "$1"
@@ -80,8 +86,8 @@ start_captive() { # NAME
     configure
     prepare_outside
     start_captive run
-    refused run 'E[A-Z]*' 'execute a program'
-    refused run 'E[A-Z]*' 'mount something'
+    refused run EPERM 'execute a program'
+    refused run EPERM 'mount something'
     if [ "$(id -u)" -eq 0 ]; then
         refused run 'E[A-Z]*' 'give a file away'
         refused run 'E[A-Z]*' 'become another user'
@@ -89,20 +95,75 @@ start_captive() { # NAME
     [ "$(ask /after)" = 'GET /after' ]
 }
 
+@test "sandbox: a worker makes no process, traces none, generates no code and finds no other calls" {
+    start_target
+    configure
+    prepare_outside
+    start_captive run
+    refused run EPERM 'execute a program'
+    refused run ENOSYS 'open a packet socket'
+    refused run EPERM 'make a ring'
+    refused run ENOSYS 'call what is not there'
+    # A sanitizer does these itself.
+    [[ $captive == */[at]san/* ]] || {
+        refused run EPERM 'make a process'
+        refused run EPERM 'trace a process'
+        refused run EPERM 'run generated code'
+        refused run EPERM 'make memory run'
+    }
+    [ "$(ask /after)" = 'GET /after' ]
+    for task in "/proc/$pid/task/"*; do
+        grep -q '^Seccomp:.*2$' "$task/status"
+    done
+}
+
+@test "sandbox: code is generated for patterns, and for nothing else" {
+    start_target
+    cat >"$dir/porthole.json" <<JSON
+{ "listeners": [ { "bind": "unix:$sock",
+    "routes": [ { "match": { "path_regex": "/a+" }, "target": "unix:$dir/target.sock" } ] } ] }
+JSON
+    prepare_outside
+    start_captive run
+    grep -q 'sandboxed .* seccomp="with JIT"' "$dir/run.err"
+    refused run done 'run generated code'
+    [[ $captive == */[at]san/* ]] || refused run EPERM 'make memory run'
+    [ "$(ask /aaa)" = 'GET /aaa' ]
+}
+
 @test "sandbox: a part that is switched off is told, and the rest holds" {
     start_target
     configure '' '"sandbox": { "landlock": false },'
-    start_porthole run
+    start_sandboxed run
     grep -q 'warn the configuration switches off a part of the sandbox part="landlock"' "$dir/run.err"
-    grep -q 'sandboxed no_new_privs="yes".* landlock="no"' "$dir/run.err"
+    grep -q 'sandboxed no_new_privs="yes".* landlock="no" seccomp="yes"' "$dir/run.err"
     grep -q '^NoNewPrivs:.*1$' "/proc/$pid/status"
+    kill "$pid"
+    await_end "$pid"
+    configure '' '"sandbox": { "seccomp": false },'
+    start_sandboxed other
+    grep -q 'warn the configuration switches off a part of the sandbox part="seccomp"' "$dir/other.err"
+    grep -q 'sandboxed .* seccomp="no"' "$dir/other.err"
+    grep -q '^Seccomp:.*0$' "/proc/$pid/status"
+}
+
+# Calls that a container's runtime may hide: the same filter, one call less.
+@test "sandbox: what the runtime of a container hides is told once, and the rest holds" {
+    start_target
+    configure
+    background run /usr/bin/python3 "$BATS_TEST_DIRNAME/hide_landlock.py" "$porthole" run -c "$dir/porthole.json"
+    await_socket "$sock"
+    eventually grep -q 'info sandboxed' "$dir/run.err"
+    [ "$(grep -c 'a part of the sandbox is not in force part="landlock"' "$dir/run.err")" -eq 1 ]
+    grep -q 'sandboxed no_new_privs="yes" .*landlock="no" seccomp="yes"' "$dir/run.err"
+    [ "$(ask /hidden)" = 'GET /hidden' ]
 }
 
 @test "sandbox: root keeps no capability that the configuration does not need" {
     [ "$(id -u)" -eq 0 ] || skip 'for root'
     start_target
     configure
-    start_porthole run
+    start_sandboxed run
     grep -q 'sandboxed no_new_privs="yes" capabilities="none"' "$dir/run.err"
     for task in "/proc/$pid/task/"*; do
         [ "$(grep -c '^Cap[A-Z][a-z]*:[[:space:]]*0*$' "$task/status")" -eq 5 ] # inheritable, permitted, ... ambient
@@ -114,7 +175,7 @@ start_captive() { # NAME
     [ "$(id -u)" -eq 0 ] || skip 'for root'
     start_target
     configure '"owner": "65534", "group": "65533",'
-    start_porthole run
+    start_sandboxed run
     grep -q 'capabilities="CAP_CHOWN CAP_DAC_OVERRIDE CAP_FOWNER CAP_FSETID"' "$dir/run.err"
     rm "$sock"
     eventually test -S "$sock"
@@ -125,14 +186,14 @@ start_captive() { # NAME
 @test "sandbox: root keeps what opens a target of another user, there or not yet" {
     [ "$(id -u)" -eq 0 ] || skip 'for root'
     configure
-    start_porthole absent
+    start_sandboxed absent
     grep -q 'capabilities="CAP_DAC_OVERRIDE"' "$dir/absent.err"
     kill "$pid"
     await_end "$pid"
     start_target
     chown 65534 "$dir/target.sock"
     chmod 0600 "$dir/target.sock"
-    start_porthole run
+    start_sandboxed run
     grep -q 'capabilities="CAP_DAC_OVERRIDE"' "$dir/run.err"
     [ "$(ask /other)" = 'GET /other' ]
 }
@@ -147,6 +208,7 @@ start_captive() { # NAME
     configure
     background run setpriv --reuid 65534 --regid 65534 --clear-groups "$porthole" run -c "$dir/porthole.json"
     await_socket "$sock"
+    eventually grep -q 'info sandboxed' "$dir/run.err"
     grep -q 'sandboxed no_new_privs="yes" capabilities="none"' "$dir/run.err"
     [ "$(ask /hello)" = 'GET /hello' ]
     grep -q '^CapBnd:' "/proc/$pid/status"
@@ -157,7 +219,7 @@ start_captive() { # NAME
     start_target
     sock=$dir/made/app.sock
     configure '"directory_mode": "0755",'
-    start_porthole run
+    start_sandboxed run
     mv "$dir/made" "$dir/gone"
     eventually test -S "$sock"
     [ "$(ask /again)" = 'GET /again' ]
@@ -168,7 +230,7 @@ start_captive() { # NAME
     start_target
     mkdir "$dir/log"
     configure '' "\"log\": { \"access\": { \"to\": \"$dir/log/access\" } },"
-    start_porthole run
+    start_sandboxed run
     ask /one
     eventually grep -q /one "$dir/log/access"
     mv "$dir/log/access" "$dir/log/access.1"
@@ -190,7 +252,7 @@ start_captive() { # NAME
 { "listeners": [ { "bind": "unix:$sock", "routes": [ { "target": "unix:$dir/target.sock",
     "response_headers": { "set": { "X-Volume": "\${file:$dir/volume/token}", "X-App": "\${file:$dir/app/current/token}" } } } ] } ] }
 JSON
-    start_porthole run
+    start_sandboxed run
     ask / -i | grep -q 'X-Volume: first'
     ask / -i | grep -q 'X-App: alpha'
     mkdir -p "$dir/volume/..two" "$dir/app/releases/2"
@@ -215,7 +277,7 @@ has_field() { # FIELD
   "listeners": [ { "bind": "unix:$sock", "routes": [ { "target": "late" } ] },
                  { "bind": "tcp:127.0.0.1:47812", "routes": [ { "target": "late" } ] } ] }
 JSON
-    start_porthole one
+    start_sandboxed one
     old=$pid
     ask /later >"$dir/held.answer" &
     asker=$!
@@ -225,7 +287,7 @@ JSON
     [ "$(cat "$dir/held.answer")" = 'GET /later' ]
     [ "$(curl --silent --max-time 20 http://127.0.0.1:47812/tcp)" = 'GET /tcp' ]
     sed -i 's/47812/47813/' "$dir/porthole.json"
-    start_porthole two --takeover
+    start_sandboxed two --takeover
     await_end "$old"
     [ "$status" -eq 0 ]
     [ "$(ask /two)" = 'GET /two' ]

@@ -47,6 +47,7 @@ static void test_compare_names_what_cannot_change_with_both_values(void **state)
     expect_refused("\"workers\":2,", "\"workers\":3,", "/workers", "it is 2, and would be 3");
     expect_refused("", "\"workers\":3,", "/workers", "it is 1, and would be 3");
     expect_refused("\"sandbox\":{\"landlock\":false},", "", "/sandbox/landlock", "it is false, and would be true");
+    expect_refused("\"sandbox\":{\"seccomp\":false},", "", "/sandbox/seccomp", "it is false, and would be true");
 }
 
 static void test_compare_lets_everything_else_change(void **state)
