@@ -170,6 +170,60 @@ gets_something() { # NAME
     [ "$asked" = "10 200 10 502" ]
 }
 
+# One endpoint answers, closes, answers, each for 300 ms; meanwhile it is asked all the time, over two connections. Says how
+# often there was which status, and the longest time of a request in ms.
+ask_while_flapping() { # SECONDS [CURL-OPTION...]
+    local end=$(($(ms_now) + $1 * 1000)) flapping n
+    shift
+    while [ "$(ms_now)" -lt "$end" ]; do
+        be b close
+        sleep 0.3
+        be b 200
+        sleep 0.3
+    done &
+    flapping=$!
+    for n in 1 2; do
+        while [ "$(ms_now)" -lt "$end" ]; do
+            curl --silent --max-time 20 "$@" --unix-socket "$sock" --output /dev/null \
+                --write-out '%{http_code} %{time_total}\n' "http://localhost/x[1-50]"
+        done >"$dir/asked.$n" &
+    done
+    wait
+    awk '{ n[$1]++; if ($2 > most) most = $2 } END { printf "%d %d %d %.0f\n", NR, n[200], n[502], most * 1000 }' \
+        "$dir"/asked.[12]
+}
+
+@test "eject: an endpoint that flaps every 300 ms costs a few requests, and the others nothing" {
+    local all well bad most_ms
+    configure_target "$(endpoints a b), \"eject\": { \"failures\": 2, \"for\": \"100ms\" }"
+    start_endpoint a
+    start_endpoint b
+    start_porthole run
+    read -r all well bad most_ms <<<"$(ask_while_flapping 4 --request POST --data x)"
+    echo "$all answers, $well well, $bad cut off, the slowest in $most_ms ms"
+    [ "$all" -ge 200 ]
+    [ $((well + bad)) -eq "$all" ]
+    # Of 7 times that it closes, each costs what failures says, twice as much as both connections may just have been given
+    # it, and a few that try it again.
+    [ "$bad" -ge 1 ] && [ "$bad" -le 56 ]
+    [ "$most_ms" -lt 1000 ]
+    # It has its share again when it stays well.
+    eventually_back b
+}
+
+@test "eject: an endpoint that flaps costs nobody anything where requests may be sent again" {
+    local all well bad most_ms
+    configure_target "$(endpoints a b), \"eject\": { \"failures\": 2, \"for\": \"100ms\" }, \"retries\": { \"on\": [ \"connect\", \"reused_connection\", \"502\" ], \"budget\": 1 }"
+    start_endpoint a
+    start_endpoint b
+    start_porthole run
+    read -r all well bad most_ms <<<"$(ask_while_flapping 4)"
+    echo "$all answers, $well well, $bad cut off, the slowest in $most_ms ms"
+    [ "$all" -ge 200 ]
+    [ "$well" -eq "$all" ]
+    [ "$most_ms" -lt 1000 ]
+}
+
 @test "eject: when nothing does well what is left out is tried, and false leaves nothing out" {
     configure_target "$(endpoints a b), \"eject\": { \"failures\": 2, \"for\": \"1m\" }"
     start_endpoint a

@@ -38,6 +38,10 @@ in_its_own_world() { # SCENARIO [SECONDS]
     in_its_own_world accepting
 }
 
+@test "names: a target that has moved is found although its old place swallows what is sent there" {
+    in_its_own_world black-hole
+}
+
 @test "names: with resolve.all each address is an endpoint, which comes and goes" {
     in_its_own_world each-address
 }

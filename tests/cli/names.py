@@ -4,6 +4,7 @@ Runs in a network and a mount namespace of its own (unshare -mn, and -r for who 
 and a resolv.conf, hosts and nsswitch.conf of the scenario's. Prints figures; the exit status says whether all was well."""
 
 import atexit
+import ctypes
 import fcntl
 import http.client
 import http.server
@@ -111,6 +112,15 @@ class Web(http.server.ThreadingHTTPServer):
         connection = super().get_request()
         self.connections.append(connection[0])
         return connection
+
+    def vanish(self):
+        """As when its machine loses its network: nothing that is sent there arrives."""
+        nothing = struct.pack("HBBI", 0x06, 0, 0, 0)  # BPF_RET, no byte
+        text = ctypes.create_string_buffer(nothing)
+        program_of_one = struct.pack("HL", 1, ctypes.addressof(text))
+        for one in [self.socket, *self.connections]:
+            if one.fileno() >= 0:
+                one.setsockopt(socket.SOL_SOCKET, 26, program_of_one)  # SO_ATTACH_FILTER
 
     def end(self):
         """As when its machine goes: whoever asks is refused."""
@@ -342,6 +352,37 @@ def moved(old_goes, by_hosts=False, every="30s"):
     porthole.end()
 
 
+def black_hole():
+    """A name moves, and where it was nothing answers any more, on connections that are kept neither."""
+    names = {"app.test": ["127.0.0.10"]}
+    write("resolv.conf", "nameserver 127.0.0.3\noptions timeout:1 attempts:1\n")
+    NameServer("127.0.0.3", names)
+    old = Web("127.0.0.10")
+    Web("127.0.0.11")
+    porthole = Porthole({"app": http_target("app.test", resolve={"every": "1s"},
+                                            timeouts={"connect": "500ms", "response": "1s"})})
+    crowd = [threading.Thread(target=lambda: ask("/app?slow")) for _ in range(8)]
+    for thread in crowd:
+        thread.start()
+    for thread in crowd:
+        thread.join()
+    assert len(old.connections) == 8, old.connections
+    names["app.test"] = ["127.0.0.11"]
+    old.vanish()
+    begun, failed = time.monotonic(), []
+    while (answer := ask("/app"))[:2] != (200, "127.0.0.11"):
+        failed.append(answer)
+        assert time.monotonic() < begun + 20, failed
+    took = time.monotonic() - begun
+    print(f"found after {took * 1000:.0f} ms, {len(failed)} requests failed: {failed}")
+    # One finds the old place and waits for its time; by then it is known that the name has moved.
+    assert len(failed) <= 2 and {status for status, _, _ in failed} <= {504} and took < 5
+    answers = [ask("/app") for _ in range(50)]
+    assert {answer[:2] for answer in answers} == {(200, "127.0.0.11")}
+    assert max(ms for _, _, ms in answers) < 500, answers
+    porthole.end()
+
+
 def server_changes():
     """resolv.conf is read again when it changes; the answer that comes late is not lost."""
     write("resolv.conf", "nameserver 127.0.0.2\noptions timeout:1 attempts:1\n")
@@ -420,6 +461,6 @@ def each_address():
 
 begin_world()
 {"silent": silent, "first-dead": first_dead, "server-changes": server_changes, "outage": outage,
- "each-address": each_address,
+ "each-address": each_address, "black-hole": black_hole,
  "refused": lambda: moved(True), "refused-hosts": lambda: moved(True, by_hosts=True),
  "accepting": lambda: moved(False, every="2s")}[scenario]()
