@@ -205,20 +205,49 @@ def variable(context):
     assert await_change(porthole, first)[0] == 502
 
 
-@test("examples/credential-certificate.json: serves with the certificate, and with the next one without a reload")
-def example(context):
-    rotation = Rotation(context, server=None)
-    with open(os.path.join(EXAMPLES, "credential-certificate.json"), encoding="utf-8") as f:
+def serve_example(context, name, rotation):
+    """A porthole with one of config/examples, to which the rotation's server and files are the variables."""
+    with open(os.path.join(EXAMPLES, name), encoding="utf-8") as f:
         document = json.load(f)
     document["listeners"][0]["bind"] = f"unix:{context.path('app.sock')}"
     variables = {"API_HOST": rotation.endpoint.partition("//")[2],
                  **{f"{name.upper()}_FILE": path for name, path in rotation.files.items()}}
     os.environ.update(variables)
     try:
-        porthole = Porthole(context, listeners=document["listeners"], targets=document["targets"])
+        return Porthole(context, listeners=document["listeners"], targets=document["targets"])
     finally:
-        for name in variables:
-            del os.environ[name]
+        for variable_name in variables:
+            del os.environ[variable_name]
+
+
+@test("examples/private-authority.json: an authority is replaced, first beside the old one, then alone, and no request fails")
+def authority_example(context):
+    rotation = Rotation(context, client_ca=False)
+    porthole = serve_example(context, "private-authority.json", rotation)
+    first = ask(porthole)
+    assert first[0] == 200, porthole.output()
+    both = b"".join(open(authority.ca, "rb").read() for authority in (rotation.one, rotation.two))  # pylint: disable=consider-using-with
+    rotation.put_bytes("ca", both)
+    second = await_change(porthole, first)
+    assert second[0] == 200, second
+    rotation.server = rotation.two.server(LOCAL)
+    rotation.put("ca", rotation.two.ca)
+    third = await_change(porthole, second)
+    assert third[0] == 200, third
+    assert [ask(porthole) for _ in range(5)] == [third] * 5
+    porthole.check_all_forwarded()
+    # Whom the old authority has signed for is nobody now.
+    rotation.server = rotation.one.server(LOCAL)
+    rotation.put("ca", rotation.two.ca)
+    assert await_change(porthole, third)[0] == 502
+    assert ask(porthole, "/old")[0] == 502
+    porthole.check_outcomes("/old", 1, "tls_failed")
+
+
+@test("examples/credential-certificate.json: serves with the certificate, and with the next one without a reload")
+def example(context):
+    rotation = Rotation(context, server=None)
+    porthole = serve_example(context, "credential-certificate.json", rotation)
     first = ask(porthole)
     assert first[0] == 200, porthole.output()
     rotation.put_client(rotation.two)
