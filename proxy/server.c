@@ -22,6 +22,8 @@
 #include "proxy/base/output.h"
 #include "proxy/listen/keeper.h"
 #include "proxy/listeners.h"
+#include "proxy/notify.h"
+#include "proxy/pulse.h"
 #include "proxy/reach/checks.h"
 #include "proxy/reach/connect.h"
 #include "proxy/signals.h"
@@ -43,6 +45,8 @@ struct server {
     struct worker **workers;
     size_t n_workers;
     struct signals signals;
+    struct notify notify; /* the service manager */
+    struct pulse pulse;   /* of the workers, for it */
     struct stop stop;
     struct instant begun;
     atomic_bool stop_asked;
@@ -61,6 +65,8 @@ static void server_on_leave(struct stop *stop)
 {
     struct server *server = CONTAINER_OF(stop, struct server, stop);
 
+    pulse_end(&server->pulse);
+    notify_stopping(&server->notify, "serving on while others learn of the stop");
     for (size_t i = 0; i < server->n_workers; i++)
         worker_leave(server->workers[i]);
 }
@@ -77,6 +83,8 @@ static void server_on_drain(struct stop *stop, uint64_t deadline_ms)
 {
     struct server *server = CONTAINER_OF(stop, struct server, stop);
 
+    pulse_end(&server->pulse);
+    notify_stopping(&server->notify, "stopping: what is under way may finish");
     keeper_stop(&server->keeper);
     /* The workers first, who take what is in the backlogs and let nobody else in: a directory that somebody else may
      * write, or whose volume does not answer, must not keep us accepting. */
@@ -207,6 +215,7 @@ static int server_make_workers(struct server *server, struct admission **admissi
         if (!worker)
             return error->code ? error->code : -EIO;
         server->workers[server->n_workers] = worker;
+        pulse_add(&server->pulse, worker_mailbox(worker));
     }
     return 0;
 }
@@ -301,6 +310,8 @@ static int server_make(struct server *server, bool takeover, struct error *error
     if (commons_init(&server->commons, server->snapshot->n_workers) < 0)
         return error_set(error, -ENOMEM, "out of memory");
     stop_init(&server->stop, server->loop, &server_stop_host);
+    if (pulse_init(&server->pulse, server->loop, &server->notify, server->snapshot->n_workers) < 0)
+        return error_set(error, -ENOMEM, "out of memory");
     r = signals_watch(&server->signals, server->loop, &server_signals_host, error);
     if (r == 0)
         r = server_make_listeners(server, error);
@@ -324,6 +335,7 @@ int server_new(struct snapshot *snapshot, const struct server_options *options, 
     server->snapshot = snapshot_ref(snapshot);
     server->signals = (struct signals)SIGNALS_INIT;
     server->begun = instant_now();
+    notify_init(&server->notify);
     listeners_init(&server->listeners, snapshot->n_workers);
     r = server_make(server, options->takeover, error);
     if (r < 0) {
@@ -388,6 +400,7 @@ int server_run(struct server *server)
     }
     server_keep_listeners(server);
     checks_start(server->checks);
+    pulse_start(&server->pulse, "serving");
     while (atomic_load(&server->n_stopped) < server->n_workers) {
         r = loop_run_once(server->loop, -1);
         if (r < 0)
@@ -415,6 +428,8 @@ void server_free(struct server *server)
     keeper_stop(&server->keeper);
     listeners_deinit(&server->listeners);
     stop_deinit(&server->stop);
+    pulse_deinit(&server->pulse);
+    notify_deinit(&server->notify);
     signals_deinit(&server->signals);
     loop_free(server->loop);
     resolver_free(server->resolver);

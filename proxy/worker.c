@@ -18,7 +18,6 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 
-#include "proxy/base/mailbox.h"
 #include "proxy/exchange/hand_over.h"
 #include "proxy/exchange/request.h"
 #include "proxy/seats.h"
@@ -362,4 +361,9 @@ void worker_free(struct worker *worker)
 const struct metrics *worker_metrics(const struct worker *worker)
 {
     return &worker->metrics;
+}
+
+struct mailbox *worker_mailbox(struct worker *worker)
+{
+    return &worker->mailbox;
 }

@@ -4,6 +4,7 @@
 
 #include "config/snapshot.h"
 #include "proxy/base/error.h"
+#include "proxy/base/mailbox.h"
 #include "proxy/listen/admission.h"
 #include "proxy/reach/commons.h"
 #include "proxy/report/metrics.h"
@@ -39,5 +40,7 @@ void worker_join(struct worker *worker);
 void worker_free(struct worker *worker);
 
 const struct metrics *worker_metrics(const struct worker *worker);
+/* For messages that say themselves what to do (message.run), from the worker's making to its end. */
+struct mailbox *worker_mailbox(struct worker *worker);
 
 #endif
