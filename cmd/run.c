@@ -7,6 +7,7 @@
 #include "config/load.h"
 #include "config/version.h"
 #include "proxy/http/pattern.h"
+#include "proxy/listen/passed.h"
 #include "proxy/sandbox/sandbox.h"
 #include "proxy/serve/frontend.h"
 #include "proxy/server.h"
@@ -60,6 +61,7 @@ int cmd_run(int argc, char **argv)
     struct cmd_args args;
     int id, r;
 
+    passed_collect();
     cmd_args_init(&args, argc, argv);
     while ((id = cmd_args_next(&args)) > 0) {
         if (id == 'c')

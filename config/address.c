@@ -14,6 +14,7 @@
 /* sockaddr_un without the leading NUL of an abstract name. */
 #define ADDRESS_ABSTRACT_MAX (sizeof(((struct sockaddr_un *)0)->sun_path) - 1)
 #define ADDRESS_HOST_MAX 253
+#define ADDRESS_FD_MAX 255
 
 /* The ways an address can begin. */
 struct address_scheme {
@@ -24,9 +25,8 @@ struct address_scheme {
 };
 
 static const struct address_scheme address_schemes[] = {
-    {"unix:", ADDRESS_UNIX, 0, true, true},
-    {"tcp:", ADDRESS_TCP, 0, true, true},
-    {"http://", ADDRESS_HTTP, 80, false, true},
+    {"unix:", ADDRESS_UNIX, 0, true, true},        {"tcp:", ADDRESS_TCP, 0, true, true},
+    {"fd:", ADDRESS_FD, 0, true, false},           {"http://", ADDRESS_HTTP, 80, false, true},
     {"https://", ADDRESS_HTTPS, 443, false, true},
 };
 
@@ -97,6 +97,24 @@ static int address_parse_unix(const char *rest, struct address *address, struct 
         return 1;
     }
     address->kind = ADDRESS_ABSTRACT;
+    address->name = strdup(rest);
+    return address->name ? 0 : -ENOMEM;
+}
+
+/* What sd_listen_fds_with_names(3) gives names of. */
+static int address_parse_fd(const char *rest, struct address *address, struct error *error)
+{
+    size_t length = strlen(rest);
+
+    if (length == 0)
+        return address_refuse(error, "the name is empty; write fd:NAME, as in FileDescriptorName= of a socket unit");
+    if (length > ADDRESS_FD_MAX) {
+        error_set(error, -EINVAL, "the name has %zu bytes; the service manager allows %d", length, ADDRESS_FD_MAX);
+        return 1;
+    }
+    for (const char *at = rest; *at; at++)
+        if (*at < ' ' || *at > '~' || *at == ':')
+            return address_refuse(error, "the name of a descriptor has printable ASCII only, and no colon");
     address->name = strdup(rest);
     return address->name ? 0 : -ENOMEM;
 }
@@ -183,13 +201,13 @@ static int address_parse_host(char *rest, enum address_use use, struct address *
 static int address_refuse_scheme(const char *text, enum address_use use, struct error *error)
 {
     if (strncmp(text, "fd:", 3) == 0)
-        return address_refuse(error, "fd:NAME is not supported by this version");
+        return address_refuse(error, "fd:NAME is a socket that listens, and nothing can be reached by it");
     if (text[0] == '/' || text[0] == '@') {
         error_set(error, -EINVAL, "write unix:%s", WORDS_SHOW(text));
         return 1;
     }
     if (use == ADDRESS_TO_BIND)
-        return address_refuse(error, "expected unix:/PATH, unix:@NAME or tcp:HOST:PORT");
+        return address_refuse(error, "expected unix:/PATH, unix:@NAME, tcp:HOST:PORT or fd:NAME");
     return address_refuse(error, "expected unix:/PATH, unix:@NAME, http://HOST[:PORT], https://HOST[:PORT] or, for a "
                                  "stream, tcp:HOST:PORT");
 }
@@ -222,6 +240,8 @@ int address_parse(const char *text, enum address_use use, struct address *ret_ad
         r = -ENOMEM;
     else if (scheme->kind == ADDRESS_UNIX)
         r = address_parse_unix(rest, &address, error);
+    else if (scheme->kind == ADDRESS_FD)
+        r = address_parse_fd(rest, &address, error);
     else
         r = address_parse_host(rest, use, &address, error);
     free(rest);
@@ -278,6 +298,8 @@ char *address_canonical(const struct address *address)
         return r < 0 ? NULL : text;
     case ADDRESS_ABSTRACT:
         return asprintf(&text, "unix:@%s", address->name) < 0 ? NULL : text;
+    case ADDRESS_FD:
+        return asprintf(&text, "fd:%s", address->name) < 0 ? NULL : text;
     default:
         address_simplify_host(address->name, host);
         return address_format_tcp(host, address->port);

@@ -11,6 +11,7 @@
 enum address_kind {
     ADDRESS_UNIX,     /* unix:/path */
     ADDRESS_ABSTRACT, /* unix:@name */
+    ADDRESS_FD,       /* fd:name, listeners only: a socket that whoever started us has opened, of any family */
     ADDRESS_TCP,      /* tcp:host:port, listeners and the targets of streams */
     ADDRESS_HTTP,     /* http://host:port, targets only */
     ADDRESS_HTTPS,    /* https://host:port, targets only */
@@ -25,14 +26,14 @@ static inline bool address_is_unix(enum address_kind kind)
 struct address {
     enum address_kind kind;
     char *text;    /* as the user wrote it, after ${} expansion */
-    char *name;    /* path; abstract name without '@'; or host, IPv6 without brackets */
+    char *name;    /* path; abstract name without '@'; name of a descriptor; or host, IPv6 without brackets */
     uint16_t port; /* host order; 80 or 443 when an http(s) URL has none; 0 for Unix sockets */
 };
 
 enum address_use { ADDRESS_TO_BIND, ADDRESS_TO_REACH };
 
-/* Takes `text` apart: unix:/path, unix:@name, tcp:HOST:PORT, and http(s)://HOST[:PORT] to reach. Returns 0; or 1 with
- * what is wrong in error->message; or -ENOMEM. On success the caller owns the strings. */
+/* Takes `text` apart: unix:/path, unix:@name, tcp:HOST:PORT, fd:NAME to bind and http(s)://HOST[:PORT] to reach.
+ * Returns 0; or 1 with what is wrong in error->message; or -ENOMEM. On success the caller owns the strings. */
 int address_parse(const char *text, enum address_use use, struct address *ret_address, struct error *error) WARN_UNUSED;
 
 /* Whether it may be a host: a DNS name or an IPv4 address, without a port. */
@@ -46,8 +47,8 @@ bool address_is_loopback(const struct address *address);
 void address_deinit(struct address *address);
 
 /* The socket that an address names, in the one spelling that all addresses of it share: "unix:/real/path" with the
- * links of its directories resolved as far as they exist, "unix:@name", "tcp:[host]:port". Looks at the file system, so
- * it holds for as long as nobody moves a link. The caller owns it; NULL: out of memory. */
+ * links of its directories resolved as far as they exist, "unix:@name", "tcp:[host]:port", "fd:name". Looks at the file
+ * system, so it holds for as long as nobody moves a link. The caller owns it; NULL: out of memory. */
 char *address_canonical(const struct address *address) WARN_UNUSED;
 
 /* The sockets at which a connection to `endpoint` may arrive, as address_canonical spells them: its own, and for a host

@@ -2,6 +2,7 @@
 
 #include <stddef.h>
 
+#include "config/keys_scope.h"
 #include "config/snapshot.h"
 
 /* A row: KEY("mode", MODE, struct listener_config, mode, more members). */
@@ -25,95 +26,6 @@
     {                                         \
         .name = (key_name), .type = KEY_LATER \
     }
-
-static bool keys_scope_file_holds(const void *section)
-{
-    const struct listener_config *listener = section;
-
-    return !listener->bind.text || listener->bind.kind == ADDRESS_UNIX;
-}
-
-static bool keys_scope_peers_holds(const void *section)
-{
-    const struct listener_config *listener = section;
-
-    return !listener->bind.text || listener->bind.kind != ADDRESS_TCP;
-}
-
-static bool keys_scope_http_holds(const void *section)
-{
-    const struct listener_config *listener = section;
-
-    return !listener->stream || listener->routes;
-}
-
-static bool keys_scope_tls_holds(const void *section)
-{
-    const struct target_config *target = section;
-
-    for (size_t i = 0; i < target->n_endpoints; i++) {
-        const struct address *address = &target->endpoints[i].address;
-
-        if (!address->text || address->kind == ADDRESS_HTTPS)
-            return true;
-    }
-    return target->n_endpoints == 0;
-}
-
-static bool keys_scope_forwards_holds(const void *section)
-{
-    const struct route_config *route = section;
-
-    return route->action == ROUTE_TARGET || route->target;
-}
-
-static bool keys_scope_responds_holds(const void *section)
-{
-    const struct route_config *route = section;
-
-    return route->action == ROUTE_RESPOND;
-}
-
-static bool keys_scope_denies_holds(const void *section)
-{
-    const struct route_config *route = section;
-
-    return route->action == ROUTE_DENY;
-}
-
-static bool keys_scope_redirects_holds(const void *section)
-{
-    const struct route_config *route = section;
-
-    return route->action == ROUTE_REDIRECT;
-}
-
-static bool keys_scope_no_file_holds(const void *section)
-{
-    const struct route_config *route = section;
-
-    return !route->respond.file;
-}
-
-static const struct key_scope keys_scope_file = {keys_scope_file_holds,
-                                                 "is for unix:/PATH listeners; this one is not a file"};
-static const struct key_scope keys_scope_peers = {keys_scope_peers_holds,
-                                                  "is for Unix sockets; a TCP peer has no uid or gid"};
-static const struct key_scope keys_scope_http = {keys_scope_http_holds, "is for HTTP; a stream has no requests"};
-static const struct key_scope keys_scope_http_time = {
-    keys_scope_http_holds, "is for HTTP; a stream has \"timeouts\": {\"tunnel\": ...} on its target"};
-static const struct key_scope keys_scope_tls = {keys_scope_tls_holds, "needs an https:// endpoint"};
-static const struct key_scope keys_scope_forwards = {keys_scope_forwards_holds,
-                                                     "is for routes with \"target\"; this one answers by itself"};
-/* Not so only where the other is there as well, and was read later. */
-static const struct key_scope keys_scope_responds = {keys_scope_responds_holds,
-                                                     "cannot stand beside \"deny\" or \"redirect\""};
-static const struct key_scope keys_scope_denies = {keys_scope_denies_holds,
-                                                   "cannot stand beside \"respond\" or \"redirect\""};
-static const struct key_scope keys_scope_redirects = {keys_scope_redirects_holds,
-                                                      "cannot stand beside \"respond\" or \"deny\""};
-static const struct key_scope keys_scope_no_file = {keys_scope_no_file_holds,
-                                                    "cannot stand beside \"file\": a response has one body"};
 
 static const struct key keys_access[] = {
     KEY("format", WORD, struct snapshot, log.access_format, .words = log_format_names, .fallback = "plain",
@@ -437,7 +349,7 @@ static const struct key keys_route[] = {
 static const struct key keys_listener[] = {
     KEY("name", NAME, struct listener_config, name, .sentence = "in logs; default: the text of bind"),
     KEY("bind", BIND, struct listener_config, bind, .required = true,
-        .sentence = "unix:/PATH, unix:@NAME or tcp:HOST:PORT"),
+        .sentence = "unix:/PATH, unix:@NAME, tcp:HOST:PORT or fd:NAME"),
     KEY_LIMIT("mode", MODE, SOCKET_MODE, struct listener_config, mode, .scope = &keys_scope_file),
     KEY("owner", USER, struct listener_config, owner, .scope = &keys_scope_file,
         .sentence = "user of the socket file: a number or a name of /etc/passwd; default: ours"),
@@ -445,7 +357,7 @@ static const struct key keys_listener[] = {
         .sentence = "group of the socket file: a number or a name of /etc/group; default: ours"),
     KEY_LIMIT("directory_mode", MODE, DIRECTORY_MODE, struct listener_config, directory_mode, .scope = &keys_scope_file,
               .has_flag = true, .flag = offsetof(struct listener_config, has_directory_mode)),
-    KEY_LIMIT("backlog", COUNT, BACKLOG, struct listener_config, backlog),
+    KEY_LIMIT("backlog", COUNT, BACKLOG, struct listener_config, backlog, .scope = &keys_scope_made),
     KEY_INNER("peers", keys_peers, .scope = &keys_scope_peers,
               .sentence = "who may connect, by the credentials of the peer; abstract sockets need an allow"),
     KEY("forwarded", CHOICE, struct listener_config, forwarded, .words = keys_forwarded_words, .keys = keys_trust,

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "proxy/base/log.h"
+#include "proxy/listen/passed.h"
 #include "proxy/listen/shut.h"
 
 static struct served *served_of(struct list *link)
@@ -62,9 +63,26 @@ static void served_tell(const struct served *served)
                   LOG_STRING("listener", config->name), LOG_STRING("target", config->observe->name));
 }
 
+/* What was checked of the addresses of others when the configuration was read. */
+static int served_check_passed(const struct served *served, struct error *error)
+{
+    char *address = passed_address(served->listener->fd);
+    int r = address ? passed_check_loops(address, served->snapshot, error) : 0;
+
+    free(address);
+    return r;
+}
+
 int served_publish(struct served *served, bool takeover, struct error *error)
 {
     int r = listener_publish(served->config, takeover, &served->listener, error);
+
+    if (r == 0 && served->config->bind.kind == ADDRESS_FD)
+        r = served_check_passed(served, error);
+    if (r < 0) {
+        listener_free(served->listener);
+        served->listener = NULL;
+    }
 
     if (r == 0)
         served_tell(served);

@@ -21,6 +21,7 @@
 #include "proxy/base/loop.h"
 #include "proxy/base/output.h"
 #include "proxy/listen/keeper.h"
+#include "proxy/listen/passed.h"
 #include "proxy/listeners.h"
 #include "proxy/notify.h"
 #include "proxy/pulse.h"
@@ -321,6 +322,8 @@ static int server_make(struct server *server, bool takeover, struct error *error
         return error_set(error, r, "out of memory");
     if (r == 0)
         r = server_publish(server, takeover, error);
+    if (r == 0)
+        passed_close_rest();
     return r;
 }
 

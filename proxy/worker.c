@@ -66,8 +66,12 @@ static int worker_on_client(struct acceptor_host *host, const struct listener_co
                             const struct peer *peer, struct admission_pass pass)
 {
     struct worker *worker = CONTAINER_OF(host, struct worker, host);
-    struct tunnel_client client = {
-        .fd = fd, .generation = worker->env.generation, .listener = config, .pass = pass, .uid = peer->uid};
+    struct tunnel_client client = {.fd = fd,
+                                   .generation = worker->env.generation,
+                                   .listener = config,
+                                   .pass = pass,
+                                   .is_unix = peer->is_unix,
+                                   .uid = peer->uid};
     char text[80];
     size_t n;
 

@@ -232,7 +232,7 @@ static bool acceptor_allows(struct acceptor *acceptor, int fd, const struct peer
 /* Whether there is somebody, and who is allowed. */
 static bool acceptor_welcomes(struct acceptor *acceptor, int fd, struct peer *ret_peer)
 {
-    if (peer_read(fd, address_is_unix(acceptor->config->bind.kind), ret_peer) == 0)
+    if (peer_read(fd, acceptor->is_unix, ret_peer) == 0)
         return acceptor_allows(acceptor, fd, ret_peer);
     LOG_EVENT(LOG_LEVEL_DEBUG, "a client left before it was accepted", LOG_STRING("listener", acceptor->config->name));
     return false;
@@ -517,6 +517,15 @@ void acceptor_empty(struct acceptor *acceptor, bool shared)
     acceptor_move(acceptor, ACCEPTOR_CLOSED);
 }
 
+/* The address may not tell: a socket that was passed is of any kind. */
+static bool acceptor_fd_is_unix(int fd)
+{
+    int domain = AF_UNIX;
+    socklen_t length = sizeof(domain);
+
+    return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &length) < 0 || domain == AF_UNIX;
+}
+
 void acceptor_configure(struct acceptor *acceptor, const struct listener_config *config)
 {
     acceptor->config = config;
@@ -527,6 +536,7 @@ void acceptor_change(struct acceptor *acceptor, int fd)
 {
     acceptor_empty(acceptor, false); /* published again: the old one was ours alone */
     acceptor->fd = fd;
+    acceptor->is_unix = acceptor_fd_is_unix(fd);
     acceptor_open(acceptor);
 }
 

@@ -55,7 +55,8 @@ struct acceptor {
     const struct listener_config *config; /* borrowed from the worker's newest generation (acceptor_configure) */
     struct admission_desk *desk;          /* borrowed */
     enum acceptor_state state;
-    int fd; /* owned: a duplicate of the listener's, -1 when closed */
+    int fd;       /* owned: a duplicate of the listener's, -1 when closed */
+    bool is_unix; /* and not TCP */
     struct source source;
     struct timer retry; /* while WAITING, and while somebody waits */
     struct waiting_room room;

@@ -15,6 +15,7 @@
 
 #include "proxy/listen/directory.h"
 #include "proxy/listen/lock.h"
+#include "proxy/listen/passed.h"
 #include "proxy/listen/publish.h"
 #include "proxy/listen/socket_file.h"
 
@@ -130,6 +131,10 @@ int listener_publish(const struct listener_config *config, bool takeover, struct
     case ADDRESS_TCP:
         r = listener_open_tcp(listener, error);
         break;
+    case ADDRESS_FD:
+        r = passed_take(config, &listener->fd, error);
+        listener->shared = true;
+        break;
     case ADDRESS_HTTP:
     case ADDRESS_HTTPS:
         r = error_set(error, r, "%s is the address of a target; a listener has unix: or tcp:", config->bind.text);
@@ -185,6 +190,15 @@ static void listener_describe_bound(const struct listener *listener, struct line
     line_put_text(line, "family", text_of(is_ipv6 ? "IPv6 only" : "IPv4 only"), SIZE_MAX);
 }
 
+static void listener_describe_passed(const struct listener *listener, struct line *line)
+{
+    char *address = passed_address(listener->fd);
+
+    if (address)
+        line_put_text(line, "at", text_of(address), SIZE_MAX);
+    free(address);
+}
+
 static void listener_describe_file(const struct listener *listener, struct line *line)
 {
     char mode[16];
@@ -238,6 +252,8 @@ void listener_describe(const struct listener *listener, struct line *line)
         listener_describe_bound(listener, line);
     else if (config->bind.kind == ADDRESS_UNIX)
         listener_describe_file(listener, line);
+    else if (config->bind.kind == ADDRESS_FD)
+        listener_describe_passed(listener, line);
     listener_describe_peers("peers", config->peers, config->n_peers, line);
     listener_describe_peers("denied", config->denied, config->n_denied, line);
     line_put_number(line, "connections", config->limit_connections);

@@ -113,6 +113,8 @@ static void needs_add_endpoint(struct needs_list *list, const struct target_conf
     case ADDRESS_ABSTRACT:
         list->needs->abstract = true;
         return;
+    case ADDRESS_FD: /* of no endpoint */
+        return;
     case ADDRESS_HTTPS:
         needs_add_tls(list, &target->tls);
         break;

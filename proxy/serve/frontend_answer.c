@@ -98,6 +98,7 @@ static void frontend_on_upgrade(void *closure, struct MHD_Connection *connection
     struct tunnel_client end = {.fd = fcntl(fd, F_DUPFD_CLOEXEC, 0),
                                 .generation = client->side.generation,
                                 .listener = client->side.listener,
+                                .is_unix = client->peer.is_unix,
                                 .uid = client->peer.uid};
 
     (void)connection;

@@ -190,7 +190,7 @@ static int tunnel_watch(struct tunnel *tunnel)
 /* What the client said and the target does not take is for nobody any more. */
 static bool tunnel_is_broken_off(const struct tunnel *tunnel)
 {
-    return tunnel->pair.ends[TUNNEL_CLIENT].broken && !address_is_unix(tunnel->client.listener->bind.kind) &&
+    return tunnel->pair.ends[TUNNEL_CLIENT].broken && !tunnel->client.is_unix &&
            half_holds(&tunnel->pair.halves[TUNNEL_CLIENT]) && !tunnel->pair.ends[TUNNEL_TARGET].writable;
 }
 
@@ -305,7 +305,7 @@ static struct tunnel *tunnel_new(struct tunnels *tunnels, struct tunnel_client *
     list_append(&tunnels->list, &tunnel->link);
     tunnels->n_tunnels++;
     tunnel_keep_record(tunnel, record);
-    if (client->listener->bind.kind == ADDRESS_TCP)
+    if (!client->is_unix)
         tunnel_send_at_once(client->fd);
     return tunnel;
 }
@@ -314,8 +314,7 @@ static void tunnel_connected(struct tunnel *tunnel, struct connection *connectio
 {
     tunnel_advance(tunnel, TUNNEL_OPEN);
     tunnel->pair.connection = connection;
-    tunnel->pair.spliceable =
-        address_is_unix(tunnel->client.listener->bind.kind) && endpoint_is_unix(endpoint_of(connection));
+    tunnel->pair.spliceable = tunnel->client.is_unix && endpoint_is_unix(endpoint_of(connection));
     tunnel->pair.ends[TUNNEL_TARGET].gone = connection->gone;
     connection_use(connection, tunnel_on_target, tunnel);
     counter_add(&tunnel->tunnels->recorder->metrics->tunnels, 1);

@@ -36,7 +36,8 @@ struct tunnel_client {
     struct generation *generation;          /* borrowed: the tunnel takes a reference of its own */
     const struct listener_config *listener; /* borrowed from the generation */
     struct admission_pass pass;
-    uid_t uid; /* whose share of the target's places it takes; or SHARES_NOBODY */
+    bool is_unix; /* and not TCP */
+    uid_t uid;    /* whose share of the target's places it takes; or SHARES_NOBODY */
 };
 
 /* How much of what the client said the target has taken. */

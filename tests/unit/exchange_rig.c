@@ -352,8 +352,11 @@ struct tunnel_client rig_make_client(struct rig *rig)
         close(rig->client_fd);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), 0);
     rig->client_fd = ends[1];
-    return (struct tunnel_client){
-        .fd = ends[0], .generation = rig->generation, .listener = &rig->listener, .pass = rig_pass(rig)};
+    return (struct tunnel_client){.fd = ends[0],
+                                  .generation = rig->generation,
+                                  .listener = &rig->listener,
+                                  .pass = rig_pass(rig),
+                                  .is_unix = rig->listener.bind.kind != ADDRESS_TCP};
 }
 
 void rig_one_exchange(struct rig *rig)

@@ -37,6 +37,9 @@ static const struct {
     {"tcp:localhost:65535", ADDRESS_TO_BIND, ADDRESS_TCP, "localhost", 65535},
     {"tcp:example.org:5432", ADDRESS_TO_REACH, ADDRESS_TCP, "example.org", 5432},
     {"tcp:[2001:db8::1]:1", ADDRESS_TO_REACH, ADDRESS_TCP, "2001:db8::1", 1},
+    {"fd:web", ADDRESS_TO_BIND, ADDRESS_FD, "web", 0},
+    {"fd:3", ADDRESS_TO_BIND, ADDRESS_FD, "3", 0},
+    {"fd:a b.socket", ADDRESS_TO_BIND, ADDRESS_FD, "a b.socket", 0},
     {"http://example.org", ADDRESS_TO_REACH, ADDRESS_HTTP, "example.org", 80},
     {"https://127.0.0.1", ADDRESS_TO_REACH, ADDRESS_HTTPS, "127.0.0.1", 443},
     {"https://[2001:db8::1]:8443", ADDRESS_TO_REACH, ADDRESS_HTTPS, "2001:db8::1", 8443},
@@ -63,7 +66,7 @@ static void test_address_parse_refusal_leaves_output_alone(void **state UNUSED)
                                           "http://a:",  "http://a:080", "http://a:80/", "http://::1", "http://1.2.3",
                                           "ftp://a:80", "HTTP://a",     "tcp:",         "tcp::1",     "tcp:a:",
                                           "tcp:a:0",    "tcp:a:65536",  "tcp:[::1]",    "tcp:::1:1",  "tcp://a:1",
-                                          "tcp:a:1/"};
+                                          "tcp:a:1/",   "fd:web"};
 
     for (size_t i = 0; i < ARRAY_LENGTH(refused); i++) {
         struct error error = ERROR_INIT;
@@ -85,6 +88,27 @@ static void test_address_parse_empty_host_advises_only_who_binds(void **state UN
     assert_string_equal(error.message, "the host is empty (to listen everywhere write 0.0.0.0 or [::])");
     assert_int_equal(address_parse("tcp::80", ADDRESS_TO_REACH, &address, &error), 1);
     assert_string_equal(error.message, "the host is empty");
+}
+
+static void test_address_parse_names_of_descriptors_are_those_of_the_service_manager(void **state UNUSED)
+{
+    static const char *const refused[] = {"fd:", "fd:a:b", "fd:a\nb", "fd:\xc3\xa9"};
+    char longest[] = {"fd:"
+                      "0123456789012345678901234567890123456789012345678901234567890123"
+                      "0123456789012345678901234567890123456789012345678901234567890123"
+                      "0123456789012345678901234567890123456789012345678901234567890123"
+                      "0123456789012345678901234567890123456789012345678901234567890123"};
+    struct address address = {0};
+
+    for (size_t i = 0; i < ARRAY_LENGTH(refused); i++) {
+        struct error error = ERROR_INIT;
+        assert_int_equal(address_parse(refused[i], ADDRESS_TO_BIND, &address, &error), 1);
+        assert_true(error.message[0] != '\0');
+    }
+    assert_int_equal(address_parse(longest, ADDRESS_TO_BIND, &address, &(struct error)ERROR_INIT), 1);
+    longest[sizeof(longest) - 2] = '\0';
+    assert_int_equal(address_parse(longest, ADDRESS_TO_BIND, &address, &(struct error)ERROR_INIT), 0);
+    address_deinit(&address);
 }
 
 static const struct {
@@ -117,6 +141,7 @@ static const struct {
     {"tcp:[::1]:8080", "tcp:[::1]:8080", true},
     {"tcp:127.0.0.1:8080", "tcp:127.0.0.1:8081", false},
     {"tcp:localhost:8080", "unix:/run/a", false},
+    {"unix:/run/web", "fd:web", false},
 };
 
 /* Whether a connection to the endpoint would arrive at the bound socket. */
@@ -276,6 +301,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_address_parse_takes_apart_every_kind),
         cmocka_unit_test(test_address_parse_refusal_leaves_output_alone),
+        cmocka_unit_test(test_address_parse_names_of_descriptors_are_those_of_the_service_manager),
         cmocka_unit_test(test_address_parse_empty_host_advises_only_who_binds),
         cmocka_unit_test(test_address_takers_finds_loops),
         cmocka_unit_test(test_address_canonical_finds_one_socket_through_links),
