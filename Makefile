@@ -230,7 +230,7 @@ build/porthole.1: cmd/porthole.1
 
 # --- Using ---------------------------------------------------------------------------------------------------
 
-.PHONY: help run install static clean distclean
+.PHONY: help run install install-units static clean distclean
 help: ## Show this list
 	@sed -n 's/^\([a-z][a-z -]*\):.*## \(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | \
 		awk -F '\t' '{ printf "  %-16s %s\n", $$1, $$2 }'
@@ -239,10 +239,18 @@ run: deps ## Install what is missing, build, and show the main job on a built-in
 	@$(MAKE) all
 	@exec $(PROGRAM) demo
 
-install: all ## Install program, man page and completion (PREFIX=/usr/local, DESTDIR=)
+install: all install-units ## Install program, man page, completion and systemd units (PREFIX=/usr/local, DESTDIR=)
 	install -D -m 0755 $(PROGRAM) $(DESTDIR)$(PREFIX)/bin/porthole
 	install -D -m 0644 build/porthole.1 $(DESTDIR)$(PREFIX)/share/man/man1/porthole.1
 	install -D -m 0644 cmd/completion.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/porthole
+
+install-units:
+	install -d -m 0755 $(DESTDIR)$(PREFIX)/lib/systemd/system
+	sed 's|/usr/local/|$(PREFIX)/|' cmd/porthole.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/porthole.service
+	chmod 0644 $(DESTDIR)$(PREFIX)/lib/systemd/system/porthole.service
+	install -D -m 0644 cmd/porthole.socket $(DESTDIR)$(PREFIX)/lib/systemd/system/porthole.socket
+	install -D -m 0644 cmd/porthole.tmpfiles $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/porthole.conf
+	install -D -m 0644 cmd/porthole.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/porthole.conf
 
 static: ## Build the static binary of the container image
 	docker/build-static.sh
