@@ -200,6 +200,9 @@ $(BUILD)/tests/unit/test_publish_steps: ALL_LDFLAGS += $(patsubst %,-Wl$(comma)-
 $(BUILD)/tests/unit/test_config_memory: ALL_LDFLAGS += $(patsubst %,-Wl$(comma)--wrap=%,malloc calloc realloc reallocarray \
 	strdup strndup)
 
+# Older kernels.
+$(BUILD)/tests/unit/test_sandbox_abi: ALL_LDFLAGS += -Wl,--wrap=syscall
+
 # The whole program, with another library's version.
 $(BUILD)/tests/cli/old_library: | $(BUILD)/obj/cmd/main.o
 $(BUILD)/tests/cli/old_library: ALL_LDFLAGS += -Wl,--wrap=MHD_get_version $(BUILD)/obj/cmd/main.o

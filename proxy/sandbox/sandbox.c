@@ -103,6 +103,22 @@ static void sandbox_enter_privileges(const struct needs *needs)
     sandbox_tell_missing("capabilities", &error);
 }
 
+/* What this kernel's Landlock does not hold yet. */
+static void sandbox_tell_younger(const struct landlock *landlock)
+{
+    struct error error = ERROR_INIT;
+
+    if (landlock->abi > 0 && !landlock->holds_ports) {
+        error_set(&error, -EOPNOTSUPP, "ABI %d of this kernel's Landlock does not hold TCP ports", landlock->abi);
+        sandbox_tell_missing("landlock, TCP", &error);
+    }
+    if (landlock->abi > 0 && !landlock->holds_signals) {
+        error_set(&error, -EOPNOTSUPP, "ABI %d of this kernel's Landlock does not hold signals and abstract sockets",
+                  landlock->abi);
+        sandbox_tell_missing("landlock, others", &error);
+    }
+}
+
 static void sandbox_enter_landlock(const struct needs *needs)
 {
     struct error error = ERROR_INIT;
@@ -111,6 +127,8 @@ static void sandbox_enter_landlock(const struct needs *needs)
         sandbox_tell_off("landlock");
     else if (landlock_enter(needs, &sandbox.landlock, &error) < 0)
         sandbox_tell_missing("landlock", &error);
+    else
+        sandbox_tell_younger(&sandbox.landlock);
 }
 
 static void sandbox_enter_filter(const struct needs *needs)
