@@ -4,6 +4,7 @@ usage: activate.py [-n TIMES] [-w WATCHDOG_USEC] [NAME=KIND:ADDRESS ...] -- COMM
 KIND: unix, abstract, tcp, dgram, connected (a socket that is no listener), bound (does not listen), file. NAME may be empty.
 SIGTERM goes to the program. What it tells is printed, a message a line, and "started N" and "ended N STATUS"."""
 
+import ctypes
 import os
 import selectors
 import signal
@@ -62,6 +63,7 @@ def start():
     pid = os.fork()
     if pid:
         return pid
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: whoever ends us ends it, too
     for i, fd in enumerate(passed):
         os.dup2(fd, 3 + i, inheritable=True)
     os.environ["NOTIFY_SOCKET"] = "@porthole-activate-%d" % os.getppid()

@@ -148,6 +148,9 @@ JSON
     grep -q 'a socket was passed that no listener has, and is closed name="other" descriptor=4' "$dir/manager.err"
     [ "$(ask /)" = served ]
     [ "$(readlink /proc/"$(program)"/fd/4 2>/dev/null)" != "$(readlink /proc/"$manager"/fd/201)" ]
+    kill "$manager"
+    await_end "$manager"
+    [ "$status" -eq 0 ]
 }
 
 @test "systemd: what is not there, or is no socket that listens, is told" {
