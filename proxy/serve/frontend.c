@@ -168,8 +168,7 @@ static void frontend_run(struct frontend *frontend)
  * ever, it is not believed any more after some runs without a call, until something happens. */
 static bool frontend_has_more(const struct frontend *frontend)
 {
-    return daemons_want_run(&frontend->daemons) && frontend->clients.n_waiting == 0 &&
-           frontend->n_futile < FUTILE_RUNS_MOST;
+    return frontend->daemons.want_run && frontend->clients.n_waiting == 0 && frontend->n_futile < FUTILE_RUNS_MOST;
 }
 
 bool frontend_is_busy(const struct frontend *frontend)

@@ -102,30 +102,25 @@ static bool frontend_daemon_is_needed(const struct frontend_daemon *daemon)
     return daemon->n_clients > 0 || daemon == daemon->daemons->newest || daemon == daemon->daemons->next;
 }
 
-static void frontend_daemon_run(struct frontend_daemon *daemon)
+/* Whether it has more to do by itself. */
+static bool frontend_daemon_run(struct frontend_daemon *daemon)
 {
     uint64_t ms;
 
     MHD_run(daemon->library);
-    daemon->wants_run = MHD_get_timeout64(daemon->library, &ms) == MHD_YES && ms == 0;
+    return MHD_get_timeout64(daemon->library, &ms) == MHD_YES && ms == 0;
 }
 
 void daemons_run(struct daemons *daemons)
 {
+    daemons->want_run = false;
     for (struct list *link = daemons->list.next, *next; link != &daemons->list; link = next) {
         struct frontend_daemon *daemon = CONTAINER_OF(link, struct frontend_daemon, link);
 
         next = link->next;
-        frontend_daemon_run(daemon);
+        if (frontend_daemon_run(daemon))
+            daemons->want_run = true;
         if (!frontend_daemon_is_needed(daemon))
             frontend_daemon_free(daemon);
     }
-}
-
-bool daemons_want_run(const struct daemons *daemons)
-{
-    for (const struct list *link = daemons->list.next; link != &daemons->list; link = link->next)
-        if (CONTAINER_OF(link, struct frontend_daemon, link)->wants_run)
-            return true;
-    return false;
 }

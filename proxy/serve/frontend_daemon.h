@@ -20,7 +20,6 @@ struct frontend_daemon {
     struct source source;       /* its epoll descriptor */
     size_t pool_bytes;          /* of each of its connections */
     size_t n_clients;
-    bool wants_run; /* at the end of its last run the library had more to do by itself */
 };
 
 /* All of a worker. Embedded in the frontend, which sets what comes first. */
@@ -34,6 +33,7 @@ struct daemons {
     struct list list;
     struct frontend_daemon *newest; /* for new clients */
     struct frontend_daemon *next;   /* will be the newest; NULL: the newest will do */
+    bool want_run;                  /* at the end of its last run one of them had more to do by itself */
 };
 
 void daemons_init(struct daemons *daemons);
@@ -47,7 +47,5 @@ void daemons_turn_to_next(struct daemons *daemons);
 
 /* Lets each of them run once. Those that are of no use any more go. */
 void daemons_run(struct daemons *daemons);
-/* Whether some have more to do by themselves. */
-bool daemons_want_run(const struct daemons *daemons);
 
 #endif
