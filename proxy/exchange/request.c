@@ -161,12 +161,10 @@ void exchange_body_end(struct exchange *exchange, struct fields *trailers)
     exchange->source->end_of_body(exchange, trailers);
 }
 
-void exchanges_turn(struct exchange_env *env)
+void exchanges_turn_ready(struct exchange_env *env)
 {
     struct list now;
 
-    if (list_empty(&env->ready))
-        return;
     list_init(&now);
     list_move(&now, &env->ready);
     while (!list_empty(&now)) {

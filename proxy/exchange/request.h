@@ -34,12 +34,20 @@ enum exchange_body_result exchange_body(struct exchange *exchange, const char *d
  * once. */
 void exchange_body_end(struct exchange *exchange, struct fields *trailers);
 
-/* Sends what was kept back, and goes on with what was too much for one turn. Once per round of the loop, at its end. */
-void exchanges_turn(struct exchange_env *env);
 /* Whether the next exchanges_turn has something to do, so that the loop must not sleep. */
 static inline bool exchanges_are_ready(const struct exchange_env *env)
 {
     return !list_empty(&env->ready);
+}
+
+/* For exchanges_turn, where there is something to do. */
+void exchanges_turn_ready(struct exchange_env *env);
+
+/* Sends what was kept back, and goes on with what was too much for one turn. Once per round of the loop, at its end. */
+static inline void exchanges_turn(struct exchange_env *env)
+{
+    if (exchanges_are_ready(env))
+        exchanges_turn_ready(env);
 }
 
 #endif

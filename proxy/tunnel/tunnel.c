@@ -224,12 +224,10 @@ static bool tunnel_is_forsaken(const struct tunnel *tunnel)
     return tunnel->pair.ends[TUNNEL_CLIENT].gone && recv(tunnel->client.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0;
 }
 
-void tunnels_turn(struct tunnels *tunnels)
+void tunnels_turn_ready(struct tunnels *tunnels)
 {
     struct list now;
 
-    if (list_empty(&tunnels->ready))
-        return;
     /* Those that get ready meanwhile have their turn in the next round. */
     list_init(&now);
     list_move(&now, &tunnels->ready);

@@ -109,8 +109,16 @@ static inline bool tunnels_are_ready(const struct tunnels *tunnels)
     return !list_empty(&tunnels->ready);
 }
 
+/* For tunnels_turn, where there is something to do. */
+void tunnels_turn_ready(struct tunnels *tunnels);
+
 /* Moves what can be moved; once per round of the loop. */
-void tunnels_turn(struct tunnels *tunnels);
+static inline void tunnels_turn(struct tunnels *tunnels)
+{
+    if (tunnels_are_ready(tunnels))
+        tunnels_turn_ready(tunnels);
+}
+
 /* Ends every tunnel, with outcome STOPPED. */
 void tunnels_cut_all(struct tunnels *tunnels);
 
