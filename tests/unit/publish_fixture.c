@@ -152,6 +152,12 @@ int fixture_count_descriptors(void)
     return fixture_count_entries("/proc/self/fd");
 }
 
+void fixture_expect_only_socket(const struct fixture *fixture)
+{
+    assert_int_equal(fixture_count_entries(fixture->directory), 1);
+    assert_true(S_ISSOCK(fixture_stat(fixture->path).st_mode));
+}
+
 void fixture_make_stale(const char *path)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};

@@ -38,6 +38,8 @@ struct stat fixture_stat(const char *path);
 /* Entries of the directory, without . and .. */
 int fixture_count_entries(const char *directory);
 int fixture_count_descriptors(void);
+/* The socket is all there is in the directory. */
+void fixture_expect_only_socket(const struct fixture *fixture);
 
 /* Leaves a socket file that nobody serves, as a killed process does. */
 void fixture_make_stale(const char *path);
