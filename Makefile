@@ -176,7 +176,7 @@ $(LIBRARY): $(filter-out $(BUILD)/obj/cmd/main.o,$(OBJECTS)) $(LICENSES:.txt=.o)
 	$(AR) rcs $@ $^
 
 $(PROGRAM): $(BUILD)/obj/cmd/main.o $(LIBRARY)
-	$(CC) $(ALL_LDFLAGS) $(LTO_FLAGS) -o $@ $^ $(ALL_LIBS)
+	$(CC) $(filter-out -fno-lto,$(ALL_LDFLAGS)) $(LTO_FLAGS) -o $@ $^ $(ALL_LIBS)
 
 $(UNIT_LIBRARY): $(UNIT_COMMON:%.c=$(BUILD)/obj/%.o)
 $(FUZZ_LIBRARY): $(FUZZ_COMMON:%.c=$(BUILD)/obj/%.o)
