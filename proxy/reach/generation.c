@@ -121,9 +121,10 @@ const struct listener_config *generation_listener(const struct generation *gener
                                                   const struct listener_config *listener)
 {
     const char *address = other->addresses[listener->index];
+    const struct listener_config *found = NULL;
 
     for (size_t i = 0; i < generation->snapshot->n_listeners; i++)
         if (strcmp(generation->addresses[i], address) == 0)
-            return &generation->snapshot->listeners[i];
-    return NULL;
+            found = &generation->snapshot->listeners[i];
+    return found && !found->stream == !listener->stream ? found : NULL;
 }

@@ -38,8 +38,8 @@ void generation_take_effect(struct generation *generation);
 
 /* The target of one of its snapshot's target_config. Borrowed. */
 struct target *generation_target(const struct generation *generation, const struct target_config *config);
-/* What this generation says of the socket that is `listener` in `other`: NULL when it is not served any more. Borrowed.
- */
+/* What this generation says of the socket that is `listener` in `other`: NULL when it is not served any more, or is a
+ * stream's now, or not one any more. Borrowed. */
 const struct listener_config *generation_listener(const struct generation *generation, const struct generation *other,
                                                   const struct listener_config *listener);
 

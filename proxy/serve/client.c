@@ -316,6 +316,22 @@ void clients_renew(struct clients *clients)
     }
 }
 
+void clients_leave(struct clients *clients, const struct admission_desk *desk)
+{
+    struct list *link;
+
+    for (link = clients->list.next; link != &clients->list; link = link->next) {
+        struct client *client = CONTAINER_OF(link, struct client, link);
+
+        if (client->pass.desk != desk)
+            continue;
+        client->side.leaving = true;
+        if (client->phase == CLIENT_NEW || client->phase == CLIENT_IDLE)
+            client_arm(client, client->phase);
+    }
+    clients->dirty = true;
+}
+
 /* ---- stopping ---- */
 
 void clients_stop(struct clients *clients)
@@ -332,17 +348,30 @@ void clients_stop(struct clients *clients)
     clients->dirty = true;
 }
 
-void clients_cut_all(struct clients *clients)
+static void clients_cut(struct clients *clients, const struct admission_desk *desk)
 {
     struct list *link;
 
     for (link = clients->list.next; link != &clients->list; link = link->next) {
         struct client *client = CONTAINER_OF(link, struct client, link);
 
+        if (desk && client->pass.desk != desk)
+            continue;
         if (client->request.exchange)
             exchange_fail(client->request.exchange, OUTCOME_STOPPED);
         client_cut(client);
     }
+}
+
+void clients_cut_of(struct clients *clients, const struct admission_desk *desk)
+{
+    clients_cut(clients, desk);
+    clients->dirty = true;
+}
+
+void clients_cut_all(struct clients *clients)
+{
+    clients_cut(clients, NULL);
     farewells_end(&clients->farewells);
 }
 

@@ -187,4 +187,10 @@ void clients_stop(struct clients *clients);
 /* Cuts everybody, with outcome STOPPED. */
 void clients_cut_all(struct clients *clients);
 
+/* The listener whose desk this is is not served any more: its clients leave, each after the next answer at the latest,
+ * and those who have nothing under way after a moment. */
+void clients_leave(struct clients *clients, const struct admission_desk *desk);
+/* Cuts those who are still there. */
+void clients_cut_of(struct clients *clients, const struct admission_desk *desk);
+
 #endif

@@ -402,6 +402,19 @@ void tunnels_grow(struct tunnels *tunnels, size_t early_bytes)
     buffer_store_grow(&tunnels->blocks, early_bytes);
 }
 
+void tunnels_cut_of(struct tunnels *tunnels, const struct admission_desk *desk)
+{
+    struct list *next;
+
+    for (struct list *link = tunnels->list.next; link != &tunnels->list; link = next) {
+        struct tunnel *tunnel = CONTAINER_OF(link, struct tunnel, link);
+
+        next = link->next;
+        if (tunnel->client.pass.desk == desk)
+            tunnel_end(tunnel, OUTCOME_STOPPED);
+    }
+}
+
 void tunnels_cut_all(struct tunnels *tunnels)
 {
     while (!list_empty(&tunnels->list))

@@ -121,5 +121,7 @@ static inline void tunnels_turn(struct tunnels *tunnels)
 
 /* Ends every tunnel, with outcome STOPPED. */
 void tunnels_cut_all(struct tunnels *tunnels);
+/* The same of those whose clients have a pass of this desk. */
+void tunnels_cut_of(struct tunnels *tunnels, const struct admission_desk *desk);
 
 #endif
