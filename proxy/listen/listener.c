@@ -263,7 +263,7 @@ void listener_describe(const struct listener *listener, struct line *line)
 
 /* ---- where it is ---- */
 
-static bool listener_is_file(const struct listener *listener, const struct stat *st)
+bool listener_is_file(const struct listener *listener, const struct stat *st)
 {
     return S_ISSOCK(st->st_mode) && st->st_dev == listener->device && st->st_ino == listener->inode;
 }

@@ -9,6 +9,7 @@
 #define PORTHOLE_LISTEN_LISTENER_H
 
 #include <stdbool.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #include "config/snapshot.h"
@@ -50,6 +51,8 @@ int listener_publish(const struct listener_config *config, bool takeover, struct
  * is there is replaced, unless it is a successor. Negative errno on failure, with the listener as it was. */
 int listener_publish_again(struct listener *listener, struct error *error) WARN_UNUSED;
 
+/* Whether a file is the one that was published. */
+bool listener_is_file(const struct listener *listener, const struct stat *st);
 /* What is at the path now. */
 enum listener_place listener_look(const struct listener *listener);
 
