@@ -8,6 +8,7 @@
 #include "config/version.h"
 #include "proxy/http/pattern.h"
 #include "proxy/listen/passed.h"
+#include "proxy/reload.h"
 #include "proxy/sandbox/sandbox.h"
 #include "proxy/serve/frontend.h"
 #include "proxy/server.h"
@@ -25,14 +26,6 @@ static void run_tell_start(const struct snapshot *snapshot)
               LOG_STRING("sha256", snapshot->sha256), LOG_NUMBER("listeners", snapshot->n_listeners),
               LOG_NUMBER("targets", snapshot->n_targets), LOG_NUMBER("workers", snapshot->n_workers),
               LOG_NUMBER("drain_ms", snapshot->drain_ms));
-}
-
-static void run_tell_warnings(const struct problems *warnings, const char *file)
-{
-    for (size_t i = 0; i < warnings->n_items; i++)
-        LOG_EVENT(LOG_LEVEL_WARN, "the configuration has something that is probably not meant",
-                  LOG_STRING("file", file), LOG_NUMBER("line", (uint64_t)warnings->items[i].line),
-                  LOG_STRING("at", warnings->items[i].pointer), LOG_STRING("warning", warnings->items[i].message));
 }
 
 static int run_serve(struct snapshot *snapshot, bool takeover)
@@ -82,7 +75,7 @@ int cmd_run(int argc, char **argv)
     }
     log_configure(snapshot->log.level, snapshot->log.format);
     run_tell_start(snapshot);
-    run_tell_warnings(&problems, file);
+    reload_tell_warnings(&problems, file);
     problems_deinit(&problems);
     r = run_serve(snapshot, takeover);
     snapshot_unref(snapshot);

@@ -48,12 +48,23 @@ struct served *listeners_add(struct listeners *listeners, struct snapshot *snaps
     return served;
 }
 
-static void served_tell(const struct served *served)
+void served_configure(struct served *served, struct snapshot *snapshot, const struct listener_config *config)
+{
+    struct snapshot *old = served->snapshot;
+
+    served->snapshot = snapshot_ref(snapshot);
+    served->config = config;
+    served->listener->config = config;
+    admission_limit(&served->admission, config);
+    snapshot_unref(old);
+}
+
+void served_tell(const struct served *served, const char *message)
 {
     const struct listener_config *config = served->config;
     struct log_line line;
 
-    if (log_begin(&line, LOG_LEVEL_INFO, "listening")) {
+    if (log_begin(&line, LOG_LEVEL_INFO, message)) {
         listener_describe(served->listener, &line.line);
         log_end(&line);
     }
@@ -85,7 +96,7 @@ int served_publish(struct served *served, bool takeover, struct error *error)
     }
 
     if (r == 0)
-        served_tell(served);
+        served_tell(served, "listening");
     return r;
 }
 

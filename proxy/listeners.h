@@ -25,6 +25,7 @@ struct served {
     struct listener *listener; /* owned; NULL before it is published */
     struct admission admission;
     struct keeper_charge charge;
+    bool retired; /* admission_retire */
 };
 
 /* Embedded in the server. */
@@ -44,6 +45,10 @@ struct served *listeners_add(struct listeners *listeners, struct snapshot *snaps
 /* The one with this canonical address, or NULL. */
 struct served *listeners_find(const struct listeners *listeners, const char *address);
 
+/* What another snapshot says of it: for the main thread, and for who may come in. */
+void served_configure(struct served *served, struct snapshot *snapshot, const struct listener_config *config);
+/* Says what it is now. */
+void served_tell(const struct served *served, const char *message);
 /* Publishes its socket, and says so. 0 or a negative errno, with nothing left behind. */
 int served_publish(struct served *served, bool takeover, struct error *error) WARN_UNUSED;
 /* Withdraws, closes and frees; takes it out of the list and the house. Nobody holds a pass of it. */

@@ -7,19 +7,26 @@
 
 /* One listener as a worker sees it. */
 struct seat {
-    struct list link; /* in seats.list */
+    struct list link; /* in one of the lists of seats */
     struct seats *seats;
     struct acceptor acceptor;
     struct message look; /* posted by whoever gives a place back, or needs one */
     atomic_bool look_posted;
+    struct snapshot *snapshot; /* a reference, when closed: the acceptor's configuration is of it */
+    struct timer drain;        /* when closed */
 };
 
 /* Turns a seat to another descriptor. */
 struct seat_change {
     struct message message;
     struct seat *seat;
-    int fd; /* owned */
+    int fd; /* owned; -1: the seat goes */
 };
+
+static struct seat *seats_at(const struct seats *seats, const struct admission *admission)
+{
+    return admission->desks[seats->worker].closure;
+}
 
 /* ---- being told ---- */
 
@@ -48,11 +55,25 @@ static void seat_keep(struct message *message)
 
 /* ---- another descriptor ---- */
 
+static void seat_free(struct seat *seat)
+{
+    struct admission_desk *desk = seat->acceptor.desk;
+
+    list_remove(&seat->link);
+    timer_disarm(&seat->drain);
+    acceptor_deinit(&seat->acceptor);
+    snapshot_unref(seat->snapshot);
+    desk->closure = NULL;
+    free(seat);
+    atomic_fetch_sub(&desk->admission->n_seats, 1); /* with the last one it may go */
+}
+
 static void seat_change_drop(struct message *message)
 {
     struct seat_change *change = CONTAINER_OF(message, struct seat_change, message);
 
-    close(change->fd);
+    if (change->fd >= 0)
+        close(change->fd);
     free(change);
 }
 
@@ -60,32 +81,52 @@ static void seat_change_run(struct message *message)
 {
     struct seat_change *change = CONTAINER_OF(message, struct seat_change, message);
 
-    acceptor_change(&change->seat->acceptor, change->fd);
+    if (change->fd >= 0)
+        acceptor_change(&change->seat->acceptor, change->fd);
+    else
+        seat_free(change->seat);
     free(change);
 }
 
-int seats_change(struct seats *seats, struct admission *admission, int fd)
+/* Takes the descriptor over. */
+static int seats_post(struct seats *seats, struct admission *admission, int fd)
 {
     struct seat_change *change = malloc(sizeof(*change));
-    int own;
 
     if (!change)
         return -ENOMEM;
-    own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-    if (own < 0) {
-        int r = -errno;
-
-        free(change);
-        return r;
-    }
-    *change = (struct seat_change){.message = {.drop = seat_change_drop, .run = seat_change_run},
-                                   .seat = admission->desks[seats->worker].closure,
-                                   .fd = own};
+    *change = (struct seat_change){
+        .message = {.drop = seat_change_drop, .run = seat_change_run}, .seat = seats_at(seats, admission), .fd = fd};
     mailbox_post(seats->mailbox, &change->message);
     return 0;
 }
 
-/* ---- life ---- */
+int seats_change(struct seats *seats, struct admission *admission, int fd)
+{
+    int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    int r;
+
+    if (own < 0)
+        return -errno;
+    r = seats_post(seats, admission, own);
+    if (r < 0)
+        close(own);
+    return r;
+}
+
+int seats_forget(struct seats *seats, struct admission *admission)
+{
+    return seats_post(seats, admission, -1);
+}
+
+/* ---- coming and going ---- */
+
+static void seat_on_drain(struct timer *timer)
+{
+    struct seat *seat = CONTAINER_OF(timer, struct seat, drain);
+
+    seat->seats->cut(seat->seats, seat->acceptor.desk);
+}
 
 int seats_add(struct seats *seats, struct admission *admission, const struct listener_config *config)
 {
@@ -96,19 +137,45 @@ int seats_add(struct seats *seats, struct admission *admission, const struct lis
         return -ENOMEM;
     seat->seats = seats;
     seat->look = (struct message){.drop = seat_keep, .run = seat_on_look};
+    timer_init(&seat->drain, seat_on_drain);
     acceptor_init(&seat->acceptor, seats->host, config, desk);
     desk->told = seat_on_told;
     desk->closure = seat;
+    atomic_fetch_add(&admission->n_seats, 1);
     list_init(&seat->link);
-    list_append(&seats->list, &seat->link);
+    list_append(&seats->fresh, &seat->link);
     return 0;
 }
 
-static void seat_free(struct seat *seat)
+bool seats_have(const struct seats *seats, const struct admission *admission)
 {
+    return seats_at(seats, admission);
+}
+
+static void seats_free_all(struct list *list)
+{
+    while (list->next && !list_empty(list))
+        seat_free(CONTAINER_OF(list->next, struct seat, link));
+}
+
+void seats_drop_fresh(struct seats *seats)
+{
+    seats_free_all(&seats->fresh);
+}
+
+void seats_open(struct seats *seats, struct admission *admission, int fd)
+{
+    struct seat *seat = seats_at(seats, admission);
+
     list_remove(&seat->link);
-    acceptor_deinit(&seat->acceptor);
-    free(seat);
+    list_append(&seats->served, &seat->link);
+    if (fd >= 0)
+        acceptor_change(&seat->acceptor, fd);
+}
+
+void seats_configure(struct seats *seats, struct admission *admission, const struct listener_config *config)
+{
+    acceptor_configure(&seats_at(seats, admission)->acceptor, config);
 }
 
 static void seat_empty(struct seat *seat)
@@ -116,20 +183,36 @@ static void seat_empty(struct seat *seat)
     acceptor_empty(&seat->acceptor, seat->acceptor.desk->admission->shared);
 }
 
+void seats_close(struct seats *seats, struct admission *admission, struct snapshot *snapshot, uint64_t drain_ms)
+{
+    struct seat *seat = seats_at(seats, admission);
+
+    seat->snapshot = snapshot_ref(snapshot);
+    seat_empty(seat);
+    list_remove(&seat->link);
+    list_append(&seats->closed, &seat->link);
+    timer_arm(seats->host->loop, &seat->drain, drain_ms);
+}
+
 void seats_empty(struct seats *seats)
 {
-    for (struct list *link = seats->list.next; link != &seats->list; link = link->next)
+    for (struct list *link = seats->served.next; link != &seats->served; link = link->next)
         seat_empty(CONTAINER_OF(link, struct seat, link));
 }
+
+/* ---- life ---- */
 
 void seats_init(struct seats *seats, struct acceptor_host *host, struct mailbox *mailbox, size_t worker)
 {
     *seats = (struct seats){.host = host, .mailbox = mailbox, .worker = worker};
-    list_init(&seats->list);
+    list_init(&seats->fresh);
+    list_init(&seats->served);
+    list_init(&seats->closed);
 }
 
 void seats_deinit(struct seats *seats)
 {
-    while (seats->list.next && !list_empty(&seats->list))
-        seat_free(CONTAINER_OF(seats->list.next, struct seat, link));
+    seats_free_all(&seats->fresh);
+    seats_free_all(&seats->served);
+    seats_free_all(&seats->closed);
 }

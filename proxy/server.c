@@ -20,6 +20,7 @@
 
 #include "proxy/base/loop.h"
 #include "proxy/base/output.h"
+#include "proxy/descriptors.h"
 #include "proxy/listen/keeper.h"
 #include "proxy/listen/passed.h"
 #include "proxy/listeners.h"
@@ -27,6 +28,7 @@
 #include "proxy/pulse.h"
 #include "proxy/reach/checks.h"
 #include "proxy/reach/connect.h"
+#include "proxy/reload.h"
 #include "proxy/signals.h"
 #include "proxy/stop.h"
 #include "proxy/summary.h"
@@ -39,9 +41,12 @@ struct server {
     struct snapshot *snapshot; /* a reference */
     struct loop *loop;         /* the main thread's: signals and the sockets' directories */
     struct listeners listeners;
-    struct commons commons; /* what workers share of targets */
-    struct checks *checks;  /* owned; of their endpoints */
+    struct commons commons;          /* what workers share of targets */
+    struct checks *checks;           /* owned; of their endpoints */
+    struct checks_plan *next_checks; /* owned; during a reload */
     struct keeper keeper;
+    struct mailbox mailbox; /* of the main thread */
+    struct reload reload;
     struct resolver *resolver; /* owned; a lookup that hangs keeps it, but not the process */
     struct worker **workers;
     size_t n_workers;
@@ -50,7 +55,8 @@ struct server {
     struct pulse pulse;   /* of the workers, for it */
     struct stop stop;
     struct instant begun;
-    atomic_bool stop_asked;
+    uint64_t n_descriptors; /* that are open for other things than listeners and clients */
+    atomic_bool stop_asked, reload_asked;
     atomic_uint n_drained; /* workers that accept no more */
     atomic_uint n_stopped; /* workers whose last client has left */
 };
@@ -66,6 +72,7 @@ static void server_on_leave(struct stop *stop)
 {
     struct server *server = CONTAINER_OF(stop, struct server, stop);
 
+    reload_stop(&server->reload);
     pulse_end(&server->pulse);
     notify_stopping(&server->notify, "serving on while others learn of the stop");
     for (size_t i = 0; i < server->n_workers; i++)
@@ -76,6 +83,7 @@ static uint64_t server_on_refuse(struct stop *stop)
 {
     struct server *server = CONTAINER_OF(stop, struct server, stop);
 
+    reload_stop(&server->reload);
     listeners_settle(&server->listeners);
     return listeners_refuse(&server->listeners) ? FINISH_CONNECTING_MS : 0;
 }
@@ -92,6 +100,7 @@ static void server_on_drain(struct stop *stop, uint64_t deadline_ms)
     for (size_t i = 0; i < server->n_workers; i++)
         worker_stop(server->workers[i], deadline_ms);
     listeners_withdraw(&server->listeners);
+    reload_withdraw_removed(&server->reload);
 }
 
 static void server_on_cut(struct stop *stop)
@@ -141,8 +150,7 @@ static void server_on_stop_signal(struct signals *signals, const char *name)
 
 static void server_on_reload_signal(struct signals *signals)
 {
-    (void)signals;
-    log_warn("this version cannot reload its configuration: start another with --takeover");
+    server_reload(CONTAINER_OF(signals, struct server, signals));
 }
 
 static void server_on_reopen_signal(struct signals *signals)
@@ -244,45 +252,68 @@ static int server_make_listeners(struct server *server, struct error *error)
     return r;
 }
 
-/* Each client may need one descriptor and each connection to a target another. */
-static void server_raise_descriptor_limit(const struct server *server)
+/* How many clients the descriptors allow that are left when everything is open. */
+static void server_count_places(struct server *server)
 {
-    uint64_t wanted = 64;
-    struct rlimit limit;
+    uint64_t n_used = server->n_descriptors + 2 * (uint64_t)server->snapshot->n_listeners + SPARE_DESCRIPTORS +
+                      checks_n_descriptors(server->checks);
+    uint32_t most = descriptors_places(server->snapshot, n_used);
 
-    for (size_t i = 0; i < server->snapshot->n_listeners; i++)
-        wanted += admission_most(&server->snapshot->listeners[i]);
-    for (size_t i = 0; i < server->snapshot->n_targets; i++)
-        wanted += server->snapshot->targets[i].connections_max;
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+    if (most == atomic_exchange(&server->listeners.house.most_clients, most) || most == UINT32_MAX)
         return;
-    limit.rlim_cur = limit.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &limit);
-    if (limit.rlim_max < wanted)
-        LOG_EVENT(LOG_LEVEL_WARN, "RLIMIT_NOFILE is less than limits.connections and connections.max add up to",
-                  LOG_NUMBER("descriptors", limit.rlim_max), LOG_NUMBER("wanted", wanted));
+    LOG_EVENT(LOG_LEVEL_INFO, "descriptors (RLIMIT_NOFILE) allow so many clients at once", LOG_NUMBER("clients", most));
 }
 
-/* How many clients the descriptors allow that are left when everything is open: each may need another one for its
- * connection to a target, as far as targets may have so many. */
-static uint32_t server_count_places(const struct server *server)
+/* ---- reloads ---- */
+
+static int server_on_prepare(struct reload *reload, struct snapshot *snapshot, struct error *error)
 {
-    int next = fcntl(server->signals.fd, F_DUPFD_CLOEXEC, 0); /* the lowest that is free */
-    uint64_t used = (next < 0 ? 0 : (uint64_t)next) + SPARE_DESCRIPTORS + checks_n_descriptors(server->checks),
-             for_targets = 0, left;
-    struct rlimit limit;
+    struct server *server = CONTAINER_OF(reload, struct server, reload);
+    int r = checks_plan(server->checks, snapshot, &server->next_checks);
 
-    if (next >= 0)
-        close(next);
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > UINT32_MAX)
-        return UINT32_MAX;
-    for (size_t i = 0; i < server->snapshot->n_targets; i++)
-        for_targets += server->snapshot->targets[i].connections_max;
-    left = limit.rlim_cur > used ? limit.rlim_cur - used : 0;
-    if (for_targets > left / 2)
-        for_targets = left / 2;
-    return left - for_targets > 0 ? (uint32_t)(left - for_targets) : 1;
+    return r < 0 ? error_set(error, r, "out of memory") : 0;
 }
+
+/* What was derived from the snapshot before. */
+static void server_on_commit(struct reload *reload, struct snapshot *snapshot)
+{
+    struct server *server = CONTAINER_OF(reload, struct server, reload);
+
+    checks_adopt(server->checks, server->next_checks);
+    server->next_checks = NULL;
+    snapshot_unref(server->snapshot);
+    server->snapshot = snapshot_ref(snapshot);
+    log_configure(snapshot->log.level, snapshot->log.format);
+    descriptors_raise(snapshot);
+    server_count_places(server);
+}
+
+static void server_make_reload(struct server *server)
+{
+    const struct reload_host host = {.loop = server->loop,
+                                     .mailbox = &server->mailbox,
+                                     .listeners = &server->listeners,
+                                     .keeper = &server->keeper,
+                                     .workers = server->workers,
+                                     .n_workers = server->n_workers,
+                                     .prepare = server_on_prepare,
+                                     .commit = server_on_commit};
+
+    reload_init(&server->reload, &host, server->snapshot);
+}
+
+void server_reload(struct server *server)
+{
+    atomic_store(&server->reload_asked, true);
+    loop_wake(server->loop);
+}
+
+const struct reload_state *server_reload_state(const struct server *server)
+{
+    return &server->reload.state;
+}
+
+/* ---- making ---- */
 
 static int server_make_checks(struct server *server)
 {
@@ -301,13 +332,14 @@ static int server_make(struct server *server, bool takeover, struct error *error
 {
     int r = connect_global_init();
 
-    server_raise_descriptor_limit(server);
+    descriptors_raise(server->snapshot);
     if (r < 0)
         return error_set(error, r, "libcurl cannot start");
     server->loop = loop_new();
     server->resolver = resolver_new(addresses_look_up);
     if (!server->loop || !server->resolver)
         return error_set(error, -ENOMEM, "cannot make a server: %s", strerror(errno));
+    mailbox_init(&server->mailbox, server->loop);
     if (commons_init(&server->commons, server->snapshot->n_workers) < 0)
         return error_set(error, -ENOMEM, "out of memory");
     stop_init(&server->stop, server->loop, &server_stop_host);
@@ -316,6 +348,8 @@ static int server_make(struct server *server, bool takeover, struct error *error
     r = signals_watch(&server->signals, server->loop, &server_signals_host, error);
     if (r == 0)
         r = server_make_listeners(server, error);
+    if (r == 0)
+        server_make_reload(server);
     if (r == 0)
         r = server_make_checks(server);
     if (r == -ENOMEM)
@@ -385,15 +419,31 @@ static void server_keep_listeners(struct server *server)
     }
 }
 
+/* What other threads, and ours, have asked for. */
+static void server_attend(struct server *server)
+{
+    struct message *message;
+
+    checks_attend(server->checks);
+    while ((message = mailbox_take(&server->mailbox)))
+        message->run(message);
+    if (atomic_load(&server->stop_asked))
+        stop_ask_to_drain(&server->stop, "asked to", server->snapshot->drain_ms);
+    if (atomic_exchange(&server->reload_asked, false))
+        reload_begin(&server->reload);
+    if (atomic_load(&server->n_drained) < server->n_workers)
+        return;
+    listeners_close(&server->listeners);
+    reload_close_removed(&server->reload);
+}
+
 int server_run(struct server *server)
 {
     struct error error = ERROR_INIT;
     int r = 0;
 
-    server->listeners.house.most_clients = server_count_places(server);
-    if (server->listeners.house.most_clients != UINT32_MAX)
-        LOG_EVENT(LOG_LEVEL_INFO, "descriptors (RLIMIT_NOFILE) allow so many clients at once",
-                  LOG_NUMBER("clients", server->listeners.house.most_clients));
+    server->n_descriptors = descriptors_count(server->signals.fd) - 2 * (uint64_t)server->snapshot->n_listeners;
+    server_count_places(server);
     for (size_t i = 0; i < server->n_workers && r == 0; i++)
         r = server_start_worker(server, i, &error);
     if (r < 0) {
@@ -408,11 +458,7 @@ int server_run(struct server *server)
         r = loop_run_once(server->loop, -1);
         if (r < 0)
             return r;
-        checks_attend(server->checks);
-        if (atomic_load(&server->stop_asked))
-            stop_ask_to_drain(&server->stop, "asked to", server->snapshot->drain_ms);
-        if (atomic_load(&server->n_drained) == server->n_workers)
-            listeners_close(&server->listeners);
+        server_attend(server);
     }
     server_tell_end(server);
     return 0;
@@ -426,6 +472,9 @@ void server_free(struct server *server)
         worker_join(server->workers[i]);
     for (size_t i = 0; i < server->n_workers; i++)
         worker_free(server->workers[i]);
+    mailbox_deinit(&server->mailbox); /* before what lies in it */
+    reload_deinit(&server->reload);
+    checks_plan_free(server->next_checks);
     checks_free(server->checks);
     commons_deinit(&server->commons);
     keeper_stop(&server->keeper);

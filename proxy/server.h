@@ -8,6 +8,7 @@
 #include "proxy/base/error.h"
 
 struct server;
+struct reload_state;
 
 struct server_options {
     bool takeover; /* replace a living process at a listener's path */
@@ -23,6 +24,12 @@ int server_new(struct snapshot *snapshot, const struct server_options *options, 
  * comes within a second of the last. SIGUSR1 opens log files again. Blocks those
  * signals, and what else would end the process, for the calling thread. 0 or a negative errno. */
 int server_run(struct server *server) WARN_UNUSED;
+
+/* Loads the file that the snapshot came from anew, and serves what it says, or nothing of it (proxy/reload.h): soon, in
+ * server_run, which SIGHUP asks for, too. What becomes of it is logged. Any thread. */
+void server_reload(struct server *server);
+/* How the last one ended. Borrowed; of the thread that server_run runs in. */
+const struct reload_state *server_reload_state(const struct server *server);
 
 /* Makes server_run drain and end, without shutdown.delay: whoever asks knows that nobody else wants anything. Any
  * thread, once or more. */

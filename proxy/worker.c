@@ -43,7 +43,6 @@ struct worker_message {
 struct worker {
     struct worker_setup setup;
     struct loop *loop;
-    struct snapshot *snapshot; /* a reference */
     struct connector *connector;
     struct endpoints endpoints; /* of all generations; set up when there is a connector */
     struct frontend *frontend;
@@ -58,6 +57,10 @@ struct worker {
     struct worker_message attend;
     struct worker_message leave, stop, deadline_change; /* a stop must not fail for want of memory */
     bool stop_posted, deadline_posted;                  /* the main thread's: each goes once */
+    /* What has been prepared: */
+    struct generation *next; /* a reference; NULL: nothing is */
+    struct access_log *next_access_log;
+    bool keeps_access_log;
 };
 
 /* ---- accepting ---- */
@@ -114,6 +117,150 @@ static void worker_begin_stop(struct worker *worker, uint64_t deadline_ms)
     seats_empty(&worker->seats);
     worker->setup.drained(worker->setup.closure);
     clients_stop(frontend_clients(worker->frontend));
+}
+
+/* ---- another generation ---- */
+
+static void worker_on_cut(struct seats *seats, const struct admission_desk *desk)
+{
+    struct worker *worker = CONTAINER_OF(seats, struct worker, seats);
+
+    clients_cut_of(frontend_clients(worker->frontend), desk);
+    tunnels_cut_of(&worker->env.tunnels, desk);
+}
+
+static void worker_abort(struct worker *worker)
+{
+    seats_drop_fresh(&worker->seats);
+    worker->next = generation_unref(worker->next);
+    access_log_free(worker->next_access_log);
+    worker->next_access_log = NULL;
+}
+
+static bool worker_has_access_log(const struct worker *worker, const struct log_config *log)
+{
+    const struct log_config *now = worker->env.generation ? &worker->env.generation->snapshot->log : NULL;
+
+    return now && now->access == log->access && now->access_format == log->access_format &&
+           (!log->access || strcmp(now->access_to, log->access_to) == 0);
+}
+
+/* The log that a snapshot asks for; one that is the same goes on. 0 or a negative errno with the error set. */
+static int worker_open_access_log(struct worker *worker, const struct log_config *log, struct error *error)
+{
+    worker->keeps_access_log = worker_has_access_log(worker, log);
+    if (worker->keeps_access_log || !log->access)
+        return 0;
+    worker->next_access_log = access_log_new(log->access_to, log->access_format, error);
+    return worker->next_access_log ? 0 : -EIO;
+}
+
+static int worker_prepare(struct worker *worker, struct snapshot *snapshot, struct admission **admissions,
+                          struct error *error)
+{
+    int r = 0;
+
+    for (size_t i = 0; i < snapshot->n_listeners && r == 0; i++)
+        if (!seats_have(&worker->seats, admissions[i]))
+            r = seats_add(&worker->seats, admissions[i], &snapshot->listeners[i]);
+    if (r == 0)
+        worker->next = generation_new(snapshot, &worker->endpoints);
+    if (r < 0 || !worker->next)
+        return error_set(error, -ENOMEM, "out of memory");
+    return worker_open_access_log(worker, &snapshot->log, error);
+}
+
+static void worker_take_access_log(struct worker *worker)
+{
+    if (worker->keeps_access_log)
+        return;
+    access_log_free(worker->env.recorder.access_log);
+    worker->env.recorder.access_log = worker->next_access_log;
+    worker->next_access_log = NULL;
+}
+
+/* First whoever is in the backlogs of listeners that go: those clients are of the generation before. */
+static void worker_close_removed(struct worker *worker, const struct worker_change *change)
+{
+    struct clients *clients = frontend_clients(worker->frontend);
+
+    for (size_t i = 0; i < change->n_removed; i++) {
+        struct admission *admission = change->removed[i];
+
+        seats_close(&worker->seats, admission, worker->env.generation->snapshot, change->snapshot->drain_ms);
+        clients_leave(clients, &admission->desks[worker->setup.index]);
+    }
+}
+
+static void worker_commit(struct worker *worker, struct worker_change *change)
+{
+    const struct snapshot *snapshot = change->snapshot;
+
+    worker_close_removed(worker, change);
+    exchange_env_renew(&worker->env, worker->next);
+    worker->next = generation_unref(worker->next);
+    worker_take_access_log(worker);
+    for (size_t i = 0; i < snapshot->n_listeners; i++) {
+        seats_configure(&worker->seats, change->admissions[i], &snapshot->listeners[i]);
+        if (change->fds[i] >= 0)
+            seats_open(&worker->seats, change->admissions[i], change->fds[i]);
+        change->fds[i] = -1;
+    }
+    clients_renew(frontend_clients(worker->frontend));
+}
+
+static void worker_answer(struct message *message)
+{
+    struct worker_change *change = CONTAINER_OF(message, struct worker_change, message);
+
+    change->answered(change);
+}
+
+static void worker_change_keep(struct message *message)
+{
+    (void)message;
+}
+
+static void worker_change_return(struct worker_change *change)
+{
+    change->message = (struct message){.run = worker_answer, .drop = worker_change_keep};
+    mailbox_post(change->answers, &change->message);
+}
+
+/* The worker has ended. */
+static void worker_change_drop(struct message *message)
+{
+    struct worker_change *change = CONTAINER_OF(message, struct worker_change, message);
+
+    if (change->step == WORKER_PREPARE)
+        error_set(&change->error, -ESHUTDOWN, "a worker has ended");
+    worker_change_return(change);
+}
+
+static void worker_change_run(struct message *message)
+{
+    struct worker_change *change = CONTAINER_OF(message, struct worker_change, message);
+    struct worker *worker = change->worker;
+    int r = 0;
+
+    if (change->step == WORKER_PREPARE) {
+        r = worker_prepare(worker, change->snapshot, change->admissions, &change->error);
+        if (r == 0 && exchange_env_grow(&worker->env, worker->next) < 0)
+            r = error_set(&change->error, -ENOMEM, "out of memory");
+    } else if (change->step == WORKER_COMMIT) {
+        worker_commit(worker, change);
+    }
+    if (r < 0 || change->step == WORKER_ABORT)
+        worker_abort(worker);
+    worker_change_return(change);
+}
+
+void worker_step(struct worker *worker, struct worker_change *change, enum worker_step step)
+{
+    change->worker = worker;
+    change->step = step;
+    change->message = (struct message){.run = worker_change_run, .drop = worker_change_drop};
+    mailbox_post(&worker->mailbox, &change->message);
 }
 
 /* ---- what other threads ask ---- */
@@ -179,6 +326,11 @@ void worker_stop(struct worker *worker, uint64_t deadline_ms)
 int worker_change_listener(struct worker *worker, struct admission *admission, int fd)
 {
     return seats_change(&worker->seats, admission, fd);
+}
+
+int worker_forget_listener(struct worker *worker, struct admission *admission)
+{
+    return seats_forget(&worker->seats, admission);
 }
 
 /* ---- the thread ---- */
@@ -258,42 +410,41 @@ int worker_start(struct worker *worker, struct error *error)
 
 /* ---- making ---- */
 
-static int worker_make_seats(struct worker *worker)
-{
-    const struct snapshot *snapshot = worker->snapshot;
-    int r = 0;
-
-    worker->host = (struct acceptor_host){
-        .loop = worker->loop, .metrics = &worker->metrics, .serve = worker_on_client, .let_go = worker_on_let_go};
-    seats_init(&worker->seats, &worker->host, &worker->mailbox, worker->setup.index);
-    for (size_t i = 0; i < snapshot->n_listeners && r == 0; i++)
-        r = seats_add(&worker->seats, worker->setup.admissions[i], &snapshot->listeners[i]);
-    return r;
-}
-
-/* The generation that the worker begins with. */
-static int worker_make_env(struct worker *worker)
+static int worker_make_connector(struct worker *worker)
 {
     const struct resolver_desk desk = {worker->setup.resolver, &worker->mailbox};
-    struct generation *generation;
-    int r;
 
     worker->connector = connector_new(worker->loop);
     if (!worker->connector)
         return -ENOMEM;
     connector_ask_for_names(worker->connector, &desk);
     endpoints_init(&worker->endpoints, worker->loop, worker->connector, worker->setup.commons, worker->setup.index);
-    generation = generation_new(worker->snapshot, &worker->endpoints);
-    if (!generation)
-        return -ENOMEM;
-    r = exchange_env_init(&worker->env, generation);
-    generation_unref(generation);
-    return r;
+    return 0;
+}
+
+/* The generation that the worker begins with, and its seats. */
+static int worker_make_first(struct worker *worker, struct error *error)
+{
+    struct snapshot *snapshot = worker->setup.snapshot;
+    int r = worker_make_connector(worker);
+
+    if (r < 0)
+        return error_set(error, r, "cannot make a worker: %s", strerror(-r));
+    r = worker_prepare(worker, snapshot, worker->setup.admissions, error);
+    if (r < 0)
+        return r;
+    r = exchange_env_init(&worker->env, worker->next);
+    worker->next = generation_unref(worker->next);
+    if (r < 0)
+        return error_set(error, r, "cannot make a worker: %s", strerror(-r));
+    worker_take_access_log(worker);
+    for (size_t i = 0; i < snapshot->n_listeners; i++)
+        seats_open(&worker->seats, worker->setup.admissions[i], -1);
+    return 0;
 }
 
 static int worker_make(struct worker *worker, struct error *error)
 {
-    const struct log_config *log = &worker->snapshot->log;
     int r;
 
     worker->loop = loop_new();
@@ -302,17 +453,14 @@ static int worker_make(struct worker *worker, struct error *error)
     mailbox_init(&worker->mailbox, worker->loop);
     worker->attend = (struct worker_message){.message.drop = worker_message_keep, .request = WORKER_ATTEND};
     inbox_listen(&worker->setup.commons->inboxes[worker->setup.index], worker_on_inbox, worker);
-    r = worker_make_seats(worker);
+    worker->host = (struct acceptor_host){
+        .loop = worker->loop, .metrics = &worker->metrics, .serve = worker_on_client, .let_go = worker_on_let_go};
+    seats_init(&worker->seats, &worker->host, &worker->mailbox, worker->setup.index);
+    worker->seats.cut = worker_on_cut;
     worker->env = (struct exchange_env){.loop = worker->loop, .recorder.metrics = &worker->metrics};
-    if (log->access) {
-        worker->env.recorder.access_log = access_log_new(log->access_to, log->access_format, error);
-        if (!worker->env.recorder.access_log)
-            return -EIO;
-    }
-    if (r == 0)
-        r = worker_make_env(worker);
+    r = worker_make_first(worker, error);
     if (r < 0)
-        return error_set(error, r, "cannot make a worker: %s", strerror(-r));
+        return r;
     worker->frontend = frontend_new(&worker->env, error);
     return worker->frontend ? 0 : -EIO;
 }
@@ -326,7 +474,6 @@ struct worker *worker_new(const struct worker_setup *setup, struct error *error)
         return NULL;
     }
     worker->setup = *setup;
-    worker->snapshot = snapshot_ref(setup->snapshot);
     timer_init(&worker->beat, worker_on_beat);
     timer_init(&worker->deadline, worker_on_deadline);
     if (worker_make(worker, error) < 0) {
@@ -351,6 +498,8 @@ void worker_free(struct worker *worker)
     frontend_free(worker->frontend);
     if (worker->env.generation)
         exchange_env_deinit(&worker->env);
+    worker->next = generation_unref(worker->next);
+    access_log_free(worker->next_access_log);
     mailbox_deinit(&worker->mailbox);
     seats_deinit(&worker->seats);
     if (worker->connector)
@@ -358,7 +507,6 @@ void worker_free(struct worker *worker)
     connector_free(worker->connector);
     access_log_free(worker->env.recorder.access_log);
     loop_free(worker->loop);
-    snapshot_unref(worker->snapshot);
     free(worker);
 }
 

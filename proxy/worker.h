@@ -10,10 +10,11 @@
 #include "proxy/report/metrics.h"
 
 struct worker;
+struct worker_change;
 
 /* What the server lends to its workers. */
 struct worker_setup {
-    struct snapshot *snapshot;      /* the worker takes a reference */
+    struct snapshot *snapshot;      /* the first; borrowed for worker_new only, like the next */
     struct admission **admissions;  /* by listener_config.index; each is shared by all workers */
     struct commons *commons;        /* shared by all workers */
     struct resolver *resolver;      /* borrowed; shared by all workers */
@@ -34,6 +35,36 @@ void worker_stop(struct worker *worker, uint64_t deadline_ms);
 /* From any thread: a listener has been published, perhaps again: a duplicate of this descriptor is to be served; what
  * is in its old backlog is still served. What several ask for is done in their order. 0 or a negative errno. */
 int worker_change_listener(struct worker *worker, struct admission *admission, int fd) WARN_UNUSED;
+/* From any thread, a listener that is not served any more and of which the last pass is back: seats_forget. */
+int worker_forget_listener(struct worker *worker, struct admission *admission) WARN_UNUSED;
+
+/* Another generation for a worker, in two steps: everything that can fail, and then, when all workers are ready for it,
+ * what cannot. Owned by who asks (the main thread), and lent to the worker from each step until it is answered. */
+enum worker_step {
+    WORKER_PREPARE, /* makes the generation, and what it needs */
+    WORKER_COMMIT,  /* serves it from now on */
+    WORKER_ABORT,   /* lets go of what was prepared, if anything was */
+};
+
+struct worker_change {
+    struct message message;
+    struct worker *worker;
+    enum worker_step step;
+    struct snapshot *snapshot;     /* borrowed, like the next two */
+    struct admission **admissions; /* of the snapshot's listeners, by listener_config.index */
+    struct admission **removed;    /* of those that are served so far, and not by the snapshot */
+    size_t n_removed;
+    int *fds; /* owned, like each; by listener_config.index; -1 where it is served so far; taken by a commit */
+    struct mailbox *answers; /* borrowed: where it comes back, as a message to be run */
+    void (*answered)(struct worker_change *change);
+    void *closure;      /* of whoever is answered */
+    struct error error; /* of WORKER_PREPARE, or 0; nothing is prepared then. A worker that has ended: -ESHUTDOWN */
+};
+
+/* From the thread that answers come to. What a step leads to comes back through `answers`, in any case: from this
+ * thread or the worker's. */
+void worker_step(struct worker *worker, struct worker_change *change, enum worker_step step);
+
 /* Waits for the thread. Workers tell each other of places: all must have been joined before the first is freed. */
 void worker_join(struct worker *worker);
 /* Joins and frees. Takes NULL. */

@@ -27,8 +27,7 @@ function floor_of(path) {
     if (path ~ /^proxy\/admin\//)    return 9
     if (path ~ /^proxy\/sandbox\//)  return 10
     if (path ~ /^proxy\/(worker|seats|signals|stop|summary|notify|pulse)\./) return 10
-    if (path ~ /^proxy\/(reload|listeners)\./) return 11
-    if (path ~ /^proxy\/watcher\./)  return 11
+    if (path ~ /^proxy\/(reload|reload_plan|listeners|descriptors|watcher)\./) return 11
     if (path ~ /^proxy\/server\./)   return 12
     if (path ~ /^cmd\//)             return 13
     return -1

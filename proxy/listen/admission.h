@@ -99,6 +99,7 @@ struct admission {
     bool shared;           /* the listener's socket is (struct listener): for whoever empties its backlog */
     atomic_uint n_clients; /* changed with the lock held */
     atomic_uint n_passes;  /* those who have yielded, too */
+    atomic_uint n_seats;   /* of workers: whom its desks tell */
     struct episode crowding;
     pthread_mutex_t lock; /* of what follows */
     struct admission_limits limits;
