@@ -52,6 +52,7 @@ static void reload_note(struct reload *reload, bool good, char *problems)
         timer_disarm(&reload->remind);
     else
         timer_arm(reload->host.loop, &reload->remind, REMIND_MS);
+    reload->host.ended(reload);
 }
 
 static void reload_on_remind(struct timer *timer)
@@ -353,6 +354,7 @@ void reload_begin(struct reload *reload)
     reload->again = reload->phase != RELOAD_IDLE;
     if (reload->again)
         return;
+    reload->host.begun(reload);
     r = config_load(reload->running->source, &snapshot, &problems);
     if (r > 0)
         reload_refuse_all(reload, &problems);

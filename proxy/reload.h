@@ -46,6 +46,8 @@ struct reload_host {
     int (*prepare)(struct reload *reload, struct snapshot *snapshot, struct error *error);
     /* The snapshot is the one that runs, from now on. Cannot fail. */
     void (*commit)(struct reload *reload, struct snapshot *snapshot);
+    void (*begun)(struct reload *reload); /* a file is about to be loaded */
+    void (*ended)(struct reload *reload); /* it is served, or refused: the state says which; not when a stop came */
 };
 
 /* How the last one ended. */

@@ -32,6 +32,7 @@
 #include "proxy/signals.h"
 #include "proxy/stop.h"
 #include "proxy/summary.h"
+#include "proxy/watcher.h"
 #include "proxy/worker.h"
 
 #define FINISH_CONNECTING_MS 250 /* for the rest of a handshake of TCP that has begun */
@@ -47,6 +48,7 @@ struct server {
     struct keeper keeper;
     struct mailbox mailbox; /* of the main thread */
     struct reload reload;
+    struct watcher watcher;
     struct resolver *resolver; /* owned; a lookup that hangs keeps it, but not the process */
     struct worker **workers;
     size_t n_workers;
@@ -68,11 +70,18 @@ static void server_on_tell(const struct stop *stop)
     listeners_tell_clients(&CONTAINER_OF(stop, const struct server, stop)->listeners);
 }
 
+/* From its first step on. */
+static void server_stop_reloads(struct server *server)
+{
+    reload_stop(&server->reload);
+    watcher_stop(&server->watcher);
+}
+
 static void server_on_leave(struct stop *stop)
 {
     struct server *server = CONTAINER_OF(stop, struct server, stop);
 
-    reload_stop(&server->reload);
+    server_stop_reloads(server);
     pulse_end(&server->pulse);
     notify_stopping(&server->notify, "serving on while others learn of the stop");
     for (size_t i = 0; i < server->n_workers; i++)
@@ -83,7 +92,7 @@ static uint64_t server_on_refuse(struct stop *stop)
 {
     struct server *server = CONTAINER_OF(stop, struct server, stop);
 
-    reload_stop(&server->reload);
+    server_stop_reloads(server);
     listeners_settle(&server->listeners);
     return listeners_refuse(&server->listeners) ? FINISH_CONNECTING_MS : 0;
 }
@@ -266,6 +275,17 @@ static void server_count_places(struct server *server)
 
 /* ---- reloads ---- */
 
+static void server_on_changed(struct watcher *watcher)
+{
+    server_reload(CONTAINER_OF(watcher, struct server, watcher));
+}
+
+static void server_watch(struct server *server)
+{
+    if (watcher_follow(&server->watcher, server->snapshot) < 0)
+        log_error("the configuration is not watched: out of memory");
+}
+
 static int server_on_prepare(struct reload *reload, struct snapshot *snapshot, struct error *error)
 {
     struct server *server = CONTAINER_OF(reload, struct server, reload);
@@ -284,8 +304,20 @@ static void server_on_commit(struct reload *reload, struct snapshot *snapshot)
     snapshot_unref(server->snapshot);
     server->snapshot = snapshot_ref(snapshot);
     log_configure(snapshot->log.level, snapshot->log.format);
+    server_watch(server);
     descriptors_raise(snapshot);
     server_count_places(server);
+}
+
+static void server_on_begun(struct reload *reload)
+{
+    notify_reloading(&CONTAINER_OF(reload, struct server, reload)->notify);
+}
+
+static void server_on_ended(struct reload *reload)
+{
+    notify_ready(&CONTAINER_OF(reload, struct server, reload)->notify,
+                 reload->state.good ? "serving" : "serving what was before a reload that was refused");
 }
 
 static void server_make_reload(struct server *server)
@@ -297,9 +329,12 @@ static void server_make_reload(struct server *server)
                                      .workers = server->workers,
                                      .n_workers = server->n_workers,
                                      .prepare = server_on_prepare,
-                                     .commit = server_on_commit};
+                                     .commit = server_on_commit,
+                                     .begun = server_on_begun,
+                                     .ended = server_on_ended};
 
     reload_init(&server->reload, &host, server->snapshot);
+    server->watcher = (struct watcher){.loop = server->loop, .changed = server_on_changed};
 }
 
 void server_reload(struct server *server)
@@ -453,6 +488,7 @@ int server_run(struct server *server)
     }
     server_keep_listeners(server);
     checks_start(server->checks);
+    server_watch(server);
     pulse_start(&server->pulse, "serving");
     while (atomic_load(&server->n_stopped) < server->n_workers) {
         r = loop_run_once(server->loop, -1);
@@ -479,6 +515,7 @@ void server_free(struct server *server)
     commons_deinit(&server->commons);
     keeper_stop(&server->keeper);
     listeners_deinit(&server->listeners);
+    watcher_stop(&server->watcher);
     stop_deinit(&server->stop);
     pulse_deinit(&server->pulse);
     notify_deinit(&server->notify);

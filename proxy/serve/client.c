@@ -261,6 +261,22 @@ void client_free(struct client *client)
 
 /* ---- generations ---- */
 
+/* Whether whom its peer is may still come in. */
+static bool client_is_welcome(const struct client *client, const struct listener_config *listener)
+{
+    return !peer_is_denied(&client->peer, client->fd, listener->denied, listener->n_denied) &&
+           peer_is_allowed(&client->peer, client->fd, listener->peers, listener->n_peers);
+}
+
+/* It is between two requests: nothing of it is lost that it could have had. */
+static void client_evict(struct client *client, const struct listener_config *listener)
+{
+    client->side.leaving = true;
+    client_cut(client);
+    LOG_EVENT(LOG_LEVEL_INFO, "a client is let go: its peer is not allowed any more",
+              LOG_STRING("listener", listener->name), LOG_STRING("peer", client->peer_text));
+}
+
 void client_renew(struct client *client)
 {
     struct exchange_client *side = &client->side;
@@ -273,6 +289,10 @@ void client_renew(struct client *client)
     side->leaving = !listener;
     if (!listener)
         return;
+    if (!client_is_welcome(client, listener)) {
+        client_evict(client, listener);
+        return;
+    }
     side->listener = listener;
     side->trusted = client_is_trusted(client, listener);
     generation_ref(newest);
@@ -309,7 +329,7 @@ void clients_renew(struct clients *clients)
             continue;
         before_ms = client_deadline_ms(client, client->phase);
         client_renew(client);
-        if (client->side.leaving && client->phase != CLIENT_HEAD)
+        if (client->side.leaving && !client->cut && client->phase != CLIENT_HEAD)
             client_arm(client, client->phase);
         else
             client_follow_deadline(client, before_ms);

@@ -146,7 +146,7 @@ struct client *client_new(struct clients *clients, int fd, const struct listener
 void client_free(struct client *client);
 
 /* Between two requests: moves it to the newest generation. When its listener is not served there, it stays, and leaves
- * after the next request at the latest. */
+ * after the next request at the latest; when its peer may not come in there, it is cut. */
 void client_renew(struct client *client);
 
 /* Whether its answers close the connection, so that there is no point in waiting for long between them. */

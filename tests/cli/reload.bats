@@ -6,7 +6,7 @@ load helper
 # with a comma behind it, more LISTENERS, each with a comma in front of it, and MEMBERS of the top).
 answering() { # BODY [MEMBERS [LISTENERS [TOP]]]
     cat >"$dir/porthole.json" <<JSON
-{ ${4-} "listeners": [ { "bind": "unix:$sock", ${2-} $(answers "$1") } ${3-} ] }
+{ "watch": ${watch-false}, ${4-} "listeners": [ { "bind": "unix:$sock", ${2-} $(answers "$1") } ${3-} ] }
 JSON
 }
 
@@ -115,7 +115,7 @@ n_descriptors() {
 @test "reload: a broken file changes nothing, and all that is wrong with it is in the log" {
     answering one
     start
-    printf '{ "listeners": [ { "bind": "unix:%s", "mode": "9", "routes": [ { "respond": { "status": 99 } } ], "nonsense": 1 } ] }' "$sock" >"$dir/porthole.json"
+    printf '{ "watch": false, "listeners": [ { "bind": "unix:%s", "mode": "9", "routes": [ { "respond": { "status": 99 } } ], "nonsense": 1 } ] }' "$sock" >"$dir/porthole.json"
     reload_until ' reload refused: nothing has changed .* at="/listeners/0/nonsense" '
     [ "$(n_lines ' reload refused: nothing has changed ')" = 3 ]
     grep -q ' reload refused: nothing has changed .* line=1 column=[0-9]* at="/listeners/0/mode" ' "$dir/run.err"
@@ -196,6 +196,47 @@ next() {
     next
     eventually grep -qx gone "$dir/client.out"
     exec 7>&-
+}
+
+@test "reload: a client whose peer is not allowed any more is let go" {
+    answering one
+    start
+    start_client
+    eventually grep -qx one "$dir/client.out"
+    answering two '"peers": { "allow": [ { "uid": 65534 } ] },'
+    reload
+    next
+    eventually grep -qx gone "$dir/client.out"
+    lacks two "$dir/client.out"
+    exec 7>&-
+}
+
+@test "reload: a file that changes is loaded without being asked for, however it changes" {
+    watch=true
+    mkdir "$dir/first"
+    answering zero
+    mv "$dir/porthole.json" "$dir/first"
+    ln -s first "$dir/..data"
+    ln -s ..data/porthole.json "$dir/porthole.json"
+    start
+    local i
+    answering_in() { # BODY DIRECTORY
+        mkdir "$dir/$2"
+        (dir=$dir/$2 && answering "$1")
+        ln -s "$2" "$dir/..new"
+        mv -T "$dir/..new" "$dir/..data"
+    }
+    for i in 1 2 3; do
+        answering_in "configmap-$i" "number-$i"
+    done
+    eventually says configmap-3
+    answering written
+    eventually says written
+    printf '{ "listeners": [ {' >"$dir/number-3/porthole.json"
+    eventually grep -q ' reload refused' "$dir/run.err"
+    says written
+    answering again
+    eventually says again
 }
 
 @test "reload: an exchange keeps the route it began with" {
