@@ -14,6 +14,9 @@ void problems_deinit(struct problems *problems)
         free(problems->items[i].pointer);
         free(problems->items[i].message);
     }
+    for (size_t i = 0; i < problems->n_files; i++)
+        free(problems->files[i]);
+    free(problems->files);
     free(problems->items);
     *problems = (struct problems)PROBLEMS_INIT;
 }
@@ -30,6 +33,23 @@ static int problems_reserve(struct problems *problems)
         return -ENOMEM;
     problems->items = items;
     problems->capacity = capacity;
+    return 0;
+}
+
+int problems_miss_file(struct problems *problems, const char *path)
+{
+    char **files, *copy;
+
+    if (problems->n_files == PROBLEMS_MAX)
+        return 0;
+    files = reallocarray(problems->files, problems->n_files + 1, sizeof(char *));
+    if (!files)
+        return -ENOMEM;
+    problems->files = files;
+    copy = strdup(path);
+    if (!copy)
+        return -ENOMEM;
+    files[problems->n_files++] = copy;
     return 0;
 }
 

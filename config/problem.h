@@ -20,11 +20,13 @@ struct problem {
 struct problems {
     struct problem *items;
     size_t n_items, capacity;
+    char **files; /* owned; absolute paths of those that cannot be read, without which the file is not right */
+    size_t n_files;
 };
 
-#define PROBLEMS_INIT \
-    {                 \
-        NULL, 0, 0    \
+#define PROBLEMS_INIT       \
+    {                       \
+        NULL, 0, 0, NULL, 0 \
     }
 
 /* Nobody reads more at once, and each costs a walk through the file. */
@@ -38,6 +40,9 @@ int problems_add_v(struct problems *problems, struct position position, const ch
                    va_list args) PRINTF_LIKE(4, 0) WARN_UNUSED;
 int problems_add(struct problems *problems, struct position position, const char *pointer, const char *format, ...)
     PRINTF_LIKE(4, 5) WARN_UNUSED;
+
+/* This file is missing: once it can be read, the other may be right. Not more than are shown. 0 or -ENOMEM. */
+int problems_miss_file(struct problems *problems, const char *path) WARN_UNUSED;
 
 /* True when no other would be shown. */
 bool problems_are_full(const struct problems *problems);

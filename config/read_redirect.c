@@ -146,8 +146,7 @@ void read_content(struct reader *reader, const struct place *at, struct route_an
     /* A FIFO without a writer must not block us. */
     fd = open(answer->file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0) {
-        reader_problem(reader, &file, "cannot read %s as uid %u: %s", WORDS_SHOW(answer->file), (unsigned)geteuid(),
-                       strerror(errno));
+        reader_miss_file(reader, &file, answer->file);
         return;
     }
     read_content_of(reader, &file, fd, answer);

@@ -214,8 +214,7 @@ void read_file(struct reader *reader, const struct place *at, const json_t *valu
     /* Opened rather than asked about, so that what is told is what libcurl will meet; a FIFO must not block us. */
     fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0)
-        reader_problem(reader, at, "cannot read %s as uid %u: %s", WORDS_SHOW(path), (unsigned)geteuid(),
-                       strerror(errno));
+        reader_miss_file(reader, at, path);
     else
         close(fd);
 }

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "proxy/base/words.h"
 
@@ -73,6 +74,13 @@ void reader_problem(struct reader *reader, const struct place *at, const char *f
     reader_problem_v(reader, pointer, false, format, args);
     va_end(args);
     free(pointer);
+}
+
+void reader_miss_file(struct reader *reader, const struct place *at, const char *path)
+{
+    reader_problem(reader, at, "cannot read %s as uid %u: %s", WORDS_SHOW(path), (unsigned)geteuid(), strerror(errno));
+    if (problems_miss_file(reader->problems, path) < 0)
+        reader->failure = -ENOMEM;
 }
 
 void reader_problem_key(struct reader *reader, const struct place *at, const char *format, ...)

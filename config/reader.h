@@ -48,6 +48,9 @@ void reader_problem_type(struct reader *reader, const struct place *at, const js
 /* The same as reader_problem for a pointer kept from reader_pointer. */
 void reader_problem_pointer(struct reader *reader, const char *pointer, const char *format, ...) PRINTF_LIKE(3, 4);
 
+/* A file that the value names could not be opened (errno). */
+void reader_miss_file(struct reader *reader, const struct place *at, const char *path);
+
 /* The RFC 6901 pointer of a place; the caller owns it. NULL when out of memory, which is remembered. */
 char *reader_pointer(struct reader *reader, const struct place *at) WARN_UNUSED;
 

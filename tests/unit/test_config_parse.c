@@ -263,6 +263,25 @@ static void test_print_escapes_what_would_expand(void **state UNUSED)
     snapshot_unref(s);
 }
 
+/* So that whoever waits for a file to be right knows what it waits for. */
+static void test_config_parse_names_files_that_cannot_be_read(void **state)
+{
+    static const char text[] =
+        "{\"listeners\":[{\"bind\":\"unix:/a\",\"routes\":[{\"respond\":{\"status\":200,\"file\":\"/none/a\"}}]}],"
+        "\"targets\":{\"x\":{\"endpoints\":[\"https://a\"],\"tls\":{\"ca\":\"/none/b\"}},"
+        "\"y\":{\"endpoints\":[\"https://b\"],\"tls\":{\"ca\":\"/\"}}}}";
+    struct problems problems = PROBLEMS_INIT;
+    struct snapshot *snapshot = NULL;
+
+    (void)state;
+    assert_int_equal(config_parse(text, sizeof(text) - 1, "test", &snapshot, &problems), 1);
+    assert_int_equal(problems.n_files, 2);
+    assert_string_equal(problems.files[0], "/none/b"); /* targets are read first */
+    assert_string_equal(problems.files[1], "/none/a");
+    problems_deinit(&problems);
+    assert_int_equal(problems.n_files, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -274,6 +293,7 @@ int main(void)
         cmocka_unit_test(test_parse_peers_keep_what_each_rule_names),
         cmocka_unit_test(test_snapshot_lives_until_its_last_reference),
         cmocka_unit_test(test_parse_refusal_leaves_output_alone_and_sorts_problems),
+        cmocka_unit_test(test_config_parse_names_files_that_cannot_be_read),
         cmocka_unit_test(test_print_escapes_what_would_expand),
     };
 
