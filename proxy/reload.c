@@ -341,6 +341,12 @@ static bool reload_can(struct reload *reload, struct snapshot *snapshot)
     return r == 0;
 }
 
+static void reload_refuse_file(struct reload *reload, const struct problems *problems)
+{
+    reload_refuse_all(reload, problems);
+    reload->host.refused(reload, problems);
+}
+
 void reload_begin(struct reload *reload)
 {
     struct problems problems = PROBLEMS_INIT;
@@ -357,7 +363,7 @@ void reload_begin(struct reload *reload)
     reload->host.begun(reload);
     r = config_load(reload->running->source, &snapshot, &problems);
     if (r > 0)
-        reload_refuse_all(reload, &problems);
+        reload_refuse_file(reload, &problems);
     else if (r < 0)
         reload_refuse(reload, strerror(-r));
     else if (reload_can(reload, snapshot))

@@ -46,6 +46,8 @@ struct reload_host {
     int (*prepare)(struct reload *reload, struct snapshot *snapshot, struct error *error);
     /* The snapshot is the one that runs, from now on. Cannot fail. */
     void (*commit)(struct reload *reload, struct snapshot *snapshot);
+    /* The file is not good: nothing changes. What it misses (problems->files) may come. */
+    void (*refused)(struct reload *reload, const struct problems *problems);
     void (*begun)(struct reload *reload); /* a file is about to be loaded */
     void (*ended)(struct reload *reload); /* it is served, or refused: the state says which; not when a stop came */
 };

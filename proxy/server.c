@@ -309,6 +309,14 @@ static void server_on_commit(struct reload *reload, struct snapshot *snapshot)
     server_count_places(server);
 }
 
+static void server_on_refused(struct reload *reload, const struct problems *problems)
+{
+    struct server *server = CONTAINER_OF(reload, struct server, reload);
+
+    if (watcher_await(&server->watcher, problems->files, problems->n_files) < 0)
+        log_error("the configuration is not watched any more: out of memory");
+}
+
 static void server_on_begun(struct reload *reload)
 {
     notify_reloading(&CONTAINER_OF(reload, struct server, reload)->notify);
@@ -330,6 +338,7 @@ static void server_make_reload(struct server *server)
                                      .n_workers = server->n_workers,
                                      .prepare = server_on_prepare,
                                      .commit = server_on_commit,
+                                     .refused = server_on_refused,
                                      .begun = server_on_begun,
                                      .ended = server_on_ended};
 

@@ -206,7 +206,7 @@ static void worker_commit(struct worker *worker, struct worker_change *change)
             seats_open(&worker->seats, change->admissions[i], change->fds[i]);
         change->fds[i] = -1;
     }
-    clients_renew(frontend_clients(worker->frontend));
+    frontend_renew(worker->frontend);
 }
 
 static void worker_answer(struct message *message)
@@ -247,6 +247,8 @@ static void worker_change_run(struct message *message)
         r = worker_prepare(worker, change->snapshot, change->admissions, &change->error);
         if (r == 0 && exchange_env_grow(&worker->env, worker->next) < 0)
             r = error_set(&change->error, -ENOMEM, "out of memory");
+        if (r == 0)
+            r = frontend_prepare(worker->frontend, worker->next, &change->error);
     } else if (change->step == WORKER_COMMIT) {
         worker_commit(worker, change);
     }
