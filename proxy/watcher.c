@@ -387,29 +387,55 @@ static void watcher_begin(struct watcher *watcher)
     watcher_arm(watcher);
 }
 
+static void watcher_free_files(struct watched *files, size_t n_files)
+{
+    for (size_t i = 0; i < n_files; i++)
+        free(files[i].path);
+    free(files);
+}
+
 static void watcher_forget(struct watcher *watcher)
 {
-    for (size_t i = 0; i < watcher->n_files; i++)
-        free(watcher->files[i].path);
-    free(watcher->files);
+    watcher_free_files(watcher->files, watcher->n_files);
     watcher->files = NULL;
     watcher->n_files = 0;
 }
 
+/* What is known of the files of before, above all who is writing to them. What was read of one is read again only if
+ * the snapshot holds something else. */
+static void watcher_keep(const struct watcher *watcher, const struct watched *before, size_t n_before)
+{
+    for (size_t i = 0; i < n_before; i++) {
+        struct watched *file = watcher_find(watcher, before[i].path);
+
+        if (!file)
+            continue;
+        file->trail = before[i].trail;
+        file->mark = before[i].mark;
+        file->since = before[i].since;
+        file->writing = before[i].writing;
+        file->unread = before[i].unread || strcmp(file->told, before[i].told) != 0;
+    }
+}
+
 int watcher_follow(struct watcher *watcher, const struct snapshot *snapshot)
 {
-    int r;
+    struct watched *before = watcher->files;
+    size_t n_before = watcher->n_files;
+    bool wanted = snapshot && snapshot->watch;
+    int r = 0;
 
-    watcher_forget(watcher);
-    if (!snapshot || !snapshot->watch) {
-        watcher_stop(watcher);
-        return 0;
-    }
-    r = watcher_add_all(watcher, snapshot);
-    if (r < 0)
-        watcher_stop(watcher);
-    else
+    watcher->files = NULL;
+    watcher->n_files = 0;
+    if (wanted)
+        r = watcher_add_all(watcher, snapshot);
+    if (wanted && r == 0) {
+        watcher_keep(watcher, before, n_before);
         watcher_begin(watcher);
+    } else {
+        watcher_stop(watcher);
+    }
+    watcher_free_files(before, n_before);
     return r;
 }
 

@@ -241,6 +241,28 @@ static void test_watcher_writer_of_a_new_file_is_waited_for(void **state)
     expect_quiet(rig, A_WHILE_MS);
 }
 
+static void test_watcher_writer_is_waited_for_whatever_is_reloaded_meanwhile(void **state)
+{
+    struct rig *rig = *state;
+    const char *text = text_of_number(1);
+    int fd;
+
+    begin(rig);
+    fd = open(rig->path, O_WRONLY | O_TRUNC | O_CLOEXEC);
+    assert_true(write(fd, text, 20) == 20);
+    turn(rig, 50);
+    follow(rig, rig->path, simple);
+    expect_quiet(rig, 500);
+    assert_true(write(fd, text + 20, strlen(text) - 20) > 0);
+    close(fd);
+    await_change(rig, SOON_MS);
+    /* Which says what was found: nothing is to be read again. */
+    follow(rig, rig->path, text);
+    assert_false(rig->watcher.files[0].unread);
+    follow(rig, rig->path, simple);
+    await_change(rig, SOON_MS);
+}
+
 /* Or whoever keeps files open for writing could keep us from ever reading them. */
 static void test_watcher_writer_is_not_waited_for_for_ever(void **state)
 {
@@ -630,6 +652,7 @@ int main(void)
         WATCHER_TEST(test_watcher_change_between_load_and_follow_is_told),
         WATCHER_TEST(test_watcher_writer_that_has_not_closed_is_waited_for),
         WATCHER_TEST(test_watcher_writer_of_a_new_file_is_waited_for),
+        WATCHER_TEST(test_watcher_writer_is_waited_for_whatever_is_reloaded_meanwhile),
         WATCHER_TEST(test_watcher_writer_is_not_waited_for_for_ever),
         WATCHER_TEST(test_watcher_hard_link_needs_no_writer),
         WATCHER_TEST(test_watcher_file_that_grows_is_read_when_it_rests),
