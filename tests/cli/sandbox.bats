@@ -292,3 +292,37 @@ JSON
     [ "$status" -eq 0 ]
     [ "$(ask /two)" = 'GET /two' ]
 }
+
+# Listeners, as JSON, on app.sock in each of these directories.
+configure_sockets() { # DIRECTORY...
+    local each
+    for each; do
+        printf '{ "bind": "unix:%s/app.sock", "routes": [ { "target": "unix:%s/target.sock" } ] }' "$each" "$dir"
+    done | sed 's/}{/}, {/g; s/.*/{ "listeners": [ & ] }/' >"$dir/conf/porthole.json.new"
+    mv "$dir/conf/porthole.json.new" "$dir/conf/porthole.json"
+}
+
+@test "sandbox: a reload goes on within, and one that would need more is refused with that reason" {
+    start_target
+    mkdir "$dir/conf" "$dir/one" "$dir/two"
+    configure_sockets "$dir/one"
+    background run "$porthole" run -c "$dir/conf/porthole.json"
+    await_socket "$dir/one/app.sock"
+    eventually grep -q 'info sandboxed' "$dir/run.err"
+    needs_landlock 2 run
+    configure_sockets "$dir/one" "$dir/two"
+    kill -HUP "$pid"
+    eventually grep -q "reload refused.*$dir/two/app.sock (the socket of a listener) is out of reach since the start" "$dir/run.err"
+    [ ! -e "$dir/two/app.sock" ]
+    sock=$dir/one/app.sock
+    [ "$(ask /still)" = 'GET /still' ]
+    configure_sockets "$dir/one"
+    sed -i 's/"routes"/"mode": "0600", "routes"/' "$dir/conf/porthole.json"
+    kill -HUP "$pid"
+    eventually has_mode 600 "$sock"
+    [ "$(ask /again)" = 'GET /again' ]
+}
+
+has_mode() { # MODE PATH
+    [ "$(stat -c %a "$2")" = "$1" ]
+}
