@@ -82,6 +82,7 @@ struct exchange *exchange_new(struct exchange_env *env, struct exchange_client *
     exchange->request.fields = (struct fields){exchange->field_items, 0, UPSTREAM_MOST_FIELDS};
     exchange->upstream.started = exchange->upstream.connected = exchange->upstream.answered = (struct instant){0};
     exchange->upstream.ticket.endpoint = exchange->upstream.ticket.held = NULL;
+    exchange->upstream.n_retries = exchange->upstream.ticket.n_passed = 0;
     exchange->generation = generation_ref(client->generation);
     return exchange;
 }

@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "proxy/exchange/state.h"
 #include "tests/unit/exchange_rig.h"
 
 #define GET "GET /a?b 1\nHost: example.org"
@@ -158,6 +159,24 @@ static void test_exchange_without_route_keeps_the_client_connected(void **state)
     assert_int_equal(rig_begin(rig, "GET /other/..%2fx 1\nHost: a"), EXCHANGE_FORWARD);
     expect_problem(rig, OUTCOME_AMBIGUOUS_PATH, 400);
     assert_true(rig->answer.close);
+}
+
+/* What it is kept in has been another one's. */
+static void test_exchange_without_a_target_has_not_been_tried_again(void **state)
+{
+    struct rig *rig = *state;
+
+    rig->route.path = "/other";
+    rig->listener.any_path_condition = true;
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(rig_begin(rig, GET), EXCHANGE_FORWARD);
+        assert_int_equal(rig->exchange->upstream.n_retries, 0);
+        assert_int_equal(rig->exchange->upstream.ticket.n_passed, 0);
+        exchange_body_end(rig->exchange, NULL);
+        expect_problem(rig, OUTCOME_NO_ROUTE, 404);
+        assert_int_equal(counter_read(&rig->metrics.retries), 0);
+        memset(&((struct exchange *)rig->env.spare)->upstream, 1, sizeof(struct upstream));
+    }
 }
 
 static void test_exchange_answered_by_a_route(void **state)
@@ -508,6 +527,7 @@ int main(void)
         RIG_TEST(test_exchange_refused_head_never_reaches_the_target),
         RIG_TEST(test_exchange_head_and_target_over_the_limit_are_refused),
         RIG_TEST(test_exchange_without_route_keeps_the_client_connected),
+        RIG_TEST(test_exchange_without_a_target_has_not_been_tried_again),
         RIG_TEST(test_exchange_answered_by_a_route),
         RIG_TEST(test_exchange_problem_carries_the_request_id),
         RIG_TEST(test_exchange_request_ids_differ),
