@@ -154,6 +154,8 @@ void stop_init(struct stop *stop, struct loop *loop, const struct stop_host *hos
 
 void stop_deinit(struct stop *stop)
 {
+    if (!stop->host)
+        return;
     timer_disarm(&stop->step_over);
     timer_disarm(&stop->news);
 }

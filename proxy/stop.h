@@ -53,6 +53,7 @@ void stop_init(struct stop *stop, struct loop *loop, const struct stop_host *hos
 void stop_ask(struct stop *stop, const char *why, uint64_t delay_ms, uint64_t drain_ms);
 /* The same without a delay, for those who do not mean to hasten what is under way: does nothing while it drains. */
 void stop_ask_to_drain(struct stop *stop, const char *why, uint64_t drain_ms);
+/* Harmless on one of zeros. */
 void stop_deinit(struct stop *stop);
 
 static inline bool stop_has_begun(const struct stop *stop)
