@@ -307,7 +307,7 @@ attack: ## The races for a socket's place, in their long form: 5,000 tries and 2
 	@ATTACK_TRIES=5000 $(BUILD)/tests/unit/test_publish_steps
 	@PLACE_SECONDS=20 PORTHOLE=$(abspath $(PROGRAM)) bats tests/cli/place.bats
 
-endure: ## What a porthole meets in its life, under load, in its long form: 20 successors, 200 times kill -9 (VARIANT=asan|tsan)
+endure: ## What a porthole meets in its life, under load, in its long form: 20 successors, 100 reloads, 200 times kill -9 (VARIANT=asan|tsan)
 	@$(MAKE) tests
 	@ENDURE=long AT_ONCE=1 tests/run-suites.sh endure$(if $(filter-out release,$(VARIANT)),@$(VARIANT))
 

@@ -107,5 +107,6 @@ def make_takeover_test(kind, most, in_new):
         takeovers.verdicts.check()
 
 
-for _kind, _in_new in ((faults.MEMORY, True), (faults.MEMORY, False), (faults.DESCRIPTORS, False)):
-    make_takeover_test(_kind, n_times(10, 200), _in_new)
+for _kind in (faults.MEMORY, faults.DESCRIPTORS):
+    for _in_new in (True, False):
+        make_takeover_test(_kind, n_times(10, 200), _in_new)

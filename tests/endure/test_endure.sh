@@ -1,5 +1,6 @@
 #!/bin/sh
-# What happens to a porthole in its life, while clients are at work: successors, stops, and kill -9.
+# What happens to a porthole in its life, while clients are at work: successors, stops, reloads, kill -9, and calls that
+# fail.
 # Prints TAP. usage: tests/endure/test_endure.sh [WORD...]      only the tests whose name contains one of the words
 # Environment: PORTHOLE     the program under test (default: build/porthole)
 #              ENDURE       "long": as often as `make endure` does it (default: a short form of a minute)
