@@ -18,6 +18,7 @@ static struct served *served_of(struct list *link)
 void served_free(struct served *served)
 {
     list_remove(&served->link);
+    succession_end(&served->succession);
     listener_free(served->listener);
     admission_deinit(&served->admission);
     snapshot_unref(served->snapshot);
@@ -126,6 +127,40 @@ struct served *listeners_find(const struct listeners *listeners, const char *add
     return NULL;
 }
 
+/* The first by address of those without a path that are not published; NULL: all are. */
+static struct served *listeners_next_without_path(const struct listeners *listeners)
+{
+    struct served *first = NULL;
+
+    for (struct list *link = listeners->all.next; link != &listeners->all; link = link->next) {
+        struct served *served = served_of(link);
+
+        if (!served->listener && served->config->bind.kind != ADDRESS_UNIX &&
+            (!first || strcmp(served->address, first->address) < 0))
+            first = served;
+    }
+    return first;
+}
+
+int listeners_publish(struct listeners *listeners, bool takeover, struct error *error)
+{
+    struct served *served;
+    int r = 0;
+
+    while (r == 0 && (served = listeners_next_without_path(listeners)))
+        r = served_publish(served, takeover, error);
+    for (struct list *link = listeners->all.next; link != &listeners->all && r == 0; link = link->next)
+        if (!served_of(link)->listener)
+            r = served_publish(served_of(link), takeover, error);
+    return r;
+}
+
+void listeners_drain(struct listeners *listeners)
+{
+    for (struct list *link = listeners->all.next; link != &listeners->all; link = link->next)
+        succession_drain(&served_of(link)->succession);
+}
+
 void listeners_settle(struct listeners *listeners)
 {
     for (struct list *link = listeners->all.next; link != &listeners->all; link = link->next)
@@ -158,8 +193,10 @@ void listeners_withdraw(struct listeners *listeners)
 void listeners_close(struct listeners *listeners)
 {
     for (struct list *link = listeners->all.next; link != &listeners->all; link = link->next)
-        if (served_of(link)->listener)
+        if (served_of(link)->listener) {
+            succession_end(&served_of(link)->succession);
             listener_close(served_of(link)->listener);
+        }
 }
 
 void listeners_tell_clients(const struct listeners *listeners)

@@ -5,6 +5,7 @@
  *       listener     its socket and its file
  *       admission    who is in, in all workers
  *       charge       whether the socket is still ours
+ *       succession   from whom it came, and to whom it goes
  *
  * What it is, is the socket's address in the one spelling that all have in common (address_canonical): by that it is
  * found again in another snapshot. Nobody knows it by its place in one. */
@@ -16,6 +17,7 @@
 #include "proxy/listen/admission.h"
 #include "proxy/listen/keeper.h"
 #include "proxy/listen/listener.h"
+#include "proxy/listen/succession.h"
 
 struct served {
     struct list link;          /* in listeners.all, or alone */
@@ -26,6 +28,7 @@ struct served {
     struct admission admission;
     struct keeper_charge charge;
     bool retired; /* admission_retire */
+    struct succession succession;
 };
 
 /* Embedded in the server. */
@@ -51,9 +54,15 @@ void served_configure(struct served *served, struct snapshot *snapshot, const st
 void served_tell(const struct served *served, const char *message);
 /* Publishes its socket, and says so. 0 or a negative errno, with nothing left behind. */
 int served_publish(struct served *served, bool takeover, struct error *error) WARN_UNUSED;
+/* The same for all of them. Those without a path come first: who serves them now is to give them away, which can fail
+ * when nothing of a path could be undone any more; and in an order that all processes have in common, so that no two of
+ * them wait for each other. 0 or a negative errno; those that are published already stay. */
+int listeners_publish(struct listeners *listeners, bool takeover, struct error *error) WARN_UNUSED;
 /* Withdraws, closes and frees; takes it out of the list and the house. Nobody holds a pass of it. */
 void served_free(struct served *served);
 
+/* We stop: whoever asks for a listener is told so. */
+void listeners_drain(struct listeners *listeners);
 /* Before workers are told to empty the backlogs: which of them are somebody else's, too. */
 void listeners_settle(struct listeners *listeners);
 /* After that: nobody can begin to connect to TCP sockets of ours any more. Whether there are any: then some may still

@@ -14,6 +14,9 @@ struct seat {
     atomic_bool look_posted;
     struct snapshot *snapshot; /* a reference, when closed: the acceptor's configuration is of it */
     struct timer drain;        /* when closed */
+    struct message leave; /* posted by the main thread, like the next */
+    struct message watch;
+    atomic_bool leave_posted, watch_posted;
 };
 
 /* Turns a seat to another descriptor. */
@@ -51,6 +54,40 @@ static void seat_on_look(struct message *message)
 static void seat_keep(struct message *message)
 {
     (void)message;
+}
+
+/* ---- processes that share the socket ---- */
+
+static void seat_on_leave(struct message *message)
+{
+    struct seat *seat = CONTAINER_OF(message, struct seat, leave);
+
+    atomic_store(&seat->leave_posted, false);
+    acceptor_empty(&seat->acceptor, true);
+}
+
+static void seat_on_watch(struct message *message)
+{
+    struct seat *seat = CONTAINER_OF(message, struct seat, watch);
+
+    atomic_store(&seat->watch_posted, false);
+    acceptor_watch_again(&seat->acceptor);
+}
+
+void seats_leave(struct seats *seats, struct admission *admission)
+{
+    struct seat *seat = admission->desks[seats->worker].closure;
+
+    if (!atomic_exchange(&seat->leave_posted, true))
+        mailbox_post(seats->mailbox, &seat->leave);
+}
+
+void seats_watch_again(struct seats *seats, struct admission *admission)
+{
+    struct seat *seat = admission->desks[seats->worker].closure;
+
+    if (!atomic_exchange(&seat->watch_posted, true))
+        mailbox_post(seats->mailbox, &seat->watch);
 }
 
 /* ---- another descriptor ---- */
@@ -138,6 +175,8 @@ int seats_add(struct seats *seats, struct admission *admission, const struct lis
     seat->seats = seats;
     seat->look = (struct message){.drop = seat_keep, .run = seat_on_look};
     timer_init(&seat->drain, seat_on_drain);
+    seat->leave = (struct message){.drop = seat_keep, .run = seat_on_leave};
+    seat->watch = (struct message){.drop = seat_keep, .run = seat_on_watch};
     acceptor_init(&seat->acceptor, seats->host, config, desk);
     desk->told = seat_on_told;
     desk->closure = seat;

@@ -55,5 +55,10 @@ int seats_change(struct seats *seats, struct admission *admission, int fd) WARN_
 /* Any thread: the seat goes, which is closed; its admission is retired and over, and may be freed when it has no seats.
  * 0 or -ENOMEM. */
 int seats_forget(struct seats *seats, struct admission *admission) WARN_UNUSED;
+/* Any thread: a successor accepts on the listener's socket, which it shares. What is in the backlog is served, whoever
+ * takes it, then the seat is closed. Takes no memory. */
+void seats_leave(struct seats *seats, struct admission *admission);
+/* Any thread: who shared the listener's socket has gone, and may have been woken in our place. */
+void seats_watch_again(struct seats *seats, struct admission *admission);
 
 #endif

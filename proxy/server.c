@@ -49,6 +49,7 @@ struct server {
     struct mailbox mailbox; /* of the main thread */
     struct reload reload;
     struct watcher watcher;
+    struct succession_host succession;
     struct resolver *resolver; /* owned; a lookup that hangs keeps it, but not the process */
     struct worker **workers;
     size_t n_workers;
@@ -93,6 +94,7 @@ static uint64_t server_on_refuse(struct stop *stop)
     struct server *server = CONTAINER_OF(stop, struct server, stop);
 
     server_stop_reloads(server);
+    listeners_drain(&server->listeners);
     listeners_settle(&server->listeners);
     return listeners_refuse(&server->listeners) ? FINISH_CONNECTING_MS : 0;
 }
@@ -192,6 +194,37 @@ static void server_on_republished(struct keeper *keeper, struct keeper_charge *c
         if (server_serve_listener(server, served, i) < 0)
             LOG_EVENT(LOG_LEVEL_ERROR, "a worker cannot serve a listener: no descriptors left",
                       LOG_STRING("listener", served->config->name), LOG_NUMBER("worker", i));
+    succession_begin(&served->succession, server->loop, &server->succession, served->listener);
+}
+
+/* Somebody has gone with whom we shared a listener. */
+static void server_on_alone(struct succession_host *host, struct succession *succession)
+{
+    struct server *server = CONTAINER_OF(host, struct server, succession);
+    struct served *served = CONTAINER_OF(succession, struct served, succession);
+
+    for (size_t i = 0; i < server->n_workers; i++)
+        worker_watch_listener_again(server->workers[i], &served->admission);
+}
+
+/* A successor serves it. */
+static void server_on_given(struct succession_host *host, struct succession *succession)
+{
+    struct server *server = CONTAINER_OF(host, struct server, succession);
+    struct served *served = CONTAINER_OF(succession, struct served, succession);
+
+    for (size_t i = 0; i < server->n_workers; i++)
+        worker_leave_listener(server->workers[i], &served->admission);
+    listener_close(served->listener);
+    keeper_give(&server->keeper, &served->charge);
+}
+
+static void server_on_lost(struct succession_host *host, struct succession *succession)
+{
+    struct server *server = CONTAINER_OF(host, struct server, succession);
+
+    (void)succession;
+    stop_ask_to_drain(&server->stop, "a listener was not handed over", server->snapshot->drain_ms);
 }
 
 static void server_on_succeeded(struct keeper *keeper)
@@ -202,15 +235,6 @@ static void server_on_succeeded(struct keeper *keeper)
 }
 
 /* ---- life ---- */
-
-static int server_publish(struct server *server, bool takeover, struct error *error)
-{
-    int r = 0;
-
-    for (struct list *link = server->listeners.all.next; link != &server->listeners.all && r == 0; link = link->next)
-        r = served_publish(CONTAINER_OF(link, struct served, link), takeover, error);
-    return r;
-}
 
 static int server_make_workers(struct server *server, struct admission **admissions, struct error *error)
 {
@@ -399,7 +423,7 @@ static int server_make(struct server *server, bool takeover, struct error *error
     if (r == -ENOMEM)
         return error_set(error, r, "out of memory");
     if (r == 0)
-        r = server_publish(server, takeover, error);
+        r = listeners_publish(&server->listeners, takeover, error);
     if (r == 0)
         passed_close_rest();
     return r;
@@ -456,10 +480,13 @@ static void server_keep_listeners(struct server *server)
     server->keeper =
         (struct keeper){.loop = server->loop, .republished = server_on_republished, .succeeded = server_on_succeeded};
     keeper_start(&server->keeper);
+    server->succession =
+        (struct succession_host){.look = server_on_alone, .leave = server_on_given, .lost = server_on_lost};
     for (struct list *link = all->next; link != all; link = link->next) {
         struct served *served = CONTAINER_OF(link, struct served, link);
 
         keeper_add(&server->keeper, &served->charge, served->listener);
+        succession_begin(&served->succession, server->loop, &server->succession, served->listener);
     }
 }
 

@@ -335,6 +335,16 @@ int worker_forget_listener(struct worker *worker, struct admission *admission)
     return seats_forget(&worker->seats, admission);
 }
 
+void worker_leave_listener(struct worker *worker, struct admission *admission)
+{
+    seats_leave(&worker->seats, admission);
+}
+
+void worker_watch_listener_again(struct worker *worker, struct admission *admission)
+{
+    seats_watch_again(&worker->seats, admission);
+}
+
 /* ---- the thread ---- */
 
 static void worker_on_beat(struct timer *timer)

@@ -65,6 +65,9 @@ struct worker_change {
  * thread or the worker's. */
 void worker_step(struct worker *worker, struct worker_change *change, enum worker_step step);
 
+/* From any thread: a successor serves the listener, or whoever shared its socket has gone (seats). */
+void worker_leave_listener(struct worker *worker, struct admission *admission);
+void worker_watch_listener_again(struct worker *worker, struct admission *admission);
 /* Waits for the thread. Workers tell each other of places: all must have been joined before the first is freed. */
 void worker_join(struct worker *worker);
 /* Joins and frees. Takes NULL. */

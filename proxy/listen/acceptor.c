@@ -106,14 +106,19 @@ static void acceptor_stay_shut(struct acceptor *acceptor, int error_number)
     acceptor->next_unwatched_line = instant_add_ms(now, EPISODE_LINE_MS);
 }
 
-static void acceptor_open(struct acceptor *acceptor)
+static void acceptor_watch(struct acceptor *acceptor)
 {
-    int r;
+    int r =
+        loop_add(acceptor->host->loop, &acceptor->source, acceptor->fd, EPOLLIN | EPOLLEXCLUSIVE, acceptor_on_ready);
 
-    acceptor_move(acceptor, ACCEPTOR_OPEN);
-    r = loop_add(acceptor->host->loop, &acceptor->source, acceptor->fd, EPOLLIN | EPOLLEXCLUSIVE, acceptor_on_ready);
     if (r < 0)
         acceptor_stay_shut(acceptor, -r);
+}
+
+static void acceptor_open(struct acceptor *acceptor)
+{
+    acceptor_move(acceptor, ACCEPTOR_OPEN);
+    acceptor_watch(acceptor);
 }
 
 static void acceptor_pause(struct acceptor *acceptor)
@@ -505,7 +510,10 @@ void acceptor_empty(struct acceptor *acceptor, bool shared)
 {
     if (acceptor->state == ACCEPTOR_CLOSED)
         return;
-    if (!shared)
+    if (shared)
+        /* Who comes from now on wakes others, and not us: of those who wait for it one is woken. */
+        loop_remove(&acceptor->source);
+    else
         shut_listening_socket(acceptor->fd);
     acceptor_move(acceptor, ACCEPTOR_EMPTYING);
     acceptor_answer_petitioner(acceptor, true);
@@ -530,6 +538,14 @@ void acceptor_configure(struct acceptor *acceptor, const struct listener_config 
 {
     acceptor->config = config;
     acceptor->room.most = config->backlog;
+}
+
+void acceptor_watch_again(struct acceptor *acceptor)
+{
+    if (acceptor->state != ACCEPTOR_OPEN)
+        return;
+    loop_remove(&acceptor->source);
+    acceptor_watch(acceptor);
 }
 
 void acceptor_change(struct acceptor *acceptor, int fd)

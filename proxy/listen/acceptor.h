@@ -79,6 +79,8 @@ void acceptor_change(struct acceptor *acceptor, int fd);
 /* Serves what is left in the backlog, then closes. Unless it is shared (struct listener), nobody gets into it any more.
  */
 void acceptor_empty(struct acceptor *acceptor, bool shared);
+/* Another process that shared the socket has gone, and may have been woken for somebody who is still in the backlog. */
+void acceptor_watch_again(struct acceptor *acceptor);
 /* Its desk was told: there may be a place again, or somebody else wants one of its idle clients gone. */
 void acceptor_look(struct acceptor *acceptor);
 

@@ -243,16 +243,17 @@ static void handover_on_answer(struct source *source, uint32_t events)
 
 int handover_serve(struct handover *handover, struct loop *loop, struct handover_host *host)
 {
-    int r = loop_add(loop, &handover->source, handover->connection, EPOLLIN, handover_on_answer);
+    int r;
 
+    /* If it cannot be sent, the other has ended, or has said why it closed: the loop finds out. */
+    (void)!handover_send(handover->connection, HANDOVER_SERVING, NULL, NULL);
+    r = loop_add(loop, &handover->source, handover->connection, EPOLLIN, handover_on_answer);
     if (r < 0)
         return r;
     handover->loop = loop;
     handover->host = host;
     timer_init(&handover->patience, handover_on_patience);
     timer_arm(loop, &handover->patience, ANSWER_MS);
-    /* If it cannot be sent, the other has ended, or has said why it closed: the loop finds out. */
-    (void)!handover_send(handover->connection, HANDOVER_SERVING, NULL, NULL);
     return 0;
 }
 

@@ -26,7 +26,7 @@ struct handover;
 
 /* What the successor does when it knows how it ended; the handover can be freed in either. */
 struct handover_host {
-    /* Nobody else accepts on the socket any more: `left` says that the other process has said so, else it has ended,
+    /* Nobody else goes on accepting on the socket: `left` says that the other process has said so, else it has ended,
      * and may have been woken for a client that is still in the backlog. */
     void (*done)(struct handover_host *host, struct handover *handover, bool left);
     /* The other process serves on, because this one came too late: it is to leave. */
@@ -55,7 +55,7 @@ int handover_ask(const char *address, struct instant deadline, struct handover *
 int handover_fail(enum handover_verdict verdict, const char *address, struct error *error);
 
 /* Its caller accepts on the socket: the other process may leave. The host is told how that ends, from the loop; one
- * that does not answer leaves when it can. 0 or a negative errno. */
+ * that does not answer leaves when it can. A negative errno: it has been told, but its answer will not be heard. */
 int handover_serve(struct handover *handover, struct loop *loop, struct handover_host *host) WARN_UNUSED;
 
 /* Takes NULL. Closes what has not been taken out. */

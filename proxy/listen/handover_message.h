@@ -19,7 +19,8 @@
 #include "proxy/base/text.h"
 
 #define HANDOVER_VERSION 1
-#define HANDOVER_ADDRESS_BYTES 128 /* of an address as text, terminated; the longest is an abstract name of 107 bytes \
+#define HANDOVER_ADDRESS_BYTES                                                                                        \
+    128                            /* of an address as text, terminated; the longest is an abstract name of 107 bytes \
                                     */
 #define HANDOVER_MESSAGE_BYTES 192 /* of a message; a longer packet is none */
 
@@ -30,7 +31,7 @@ enum handover_word {
     HANDOVER_DRAINING, /* it will be closed in a moment */
     HANDOVER_UNKNOWN,  /* not an address of ours */
     HANDOVER_SERVING,  /* the successor accepts on it: the other may leave */
-    HANDOVER_LEFT,     /* nobody but the successor accepts on it any more */
+    HANDOVER_LEFT,     /* whoever accepts here ends that in this moment */
     HANDOVER_LATE,     /* the successor has taken too long and is to give it up */
     HANDOVER_OTHER,    /* something of another version */
     N_HANDOVER_WORDS,

@@ -183,6 +183,24 @@ static void keeper_look_at(struct keeper *keeper, struct keeper_charge *charge)
     }
 }
 
+/* Of a listener without a path, which only a successor takes: that one may have ended since. */
+static void keeper_look_at_taken(struct keeper *keeper, struct keeper_charge *charge)
+{
+    int r = listener_bind_again(charge->listener);
+
+    if (r == -EADDRINUSE)
+        return;
+    if (r < 0) {
+        keeper_tell_lost(charge, loop_now(keeper->loop), strerror(-r));
+        return;
+    }
+    keeper_move(charge, KEEPER_OURS);
+    LOG_EVENT(LOG_LEVEL_WARN, "whoever took a socket over serves it no more: it is ours again",
+              LOG_STRING("listener", charge->listener->config->name),
+              LOG_STRING("address", charge->listener->config->bind.text));
+    keeper->republished(keeper, charge);
+}
+
 /* How soon it is to be looked at again. */
 static uint64_t keeper_next_ms(const struct keeper_charge *charge, struct instant now)
 {
@@ -193,23 +211,26 @@ static uint64_t keeper_next_ms(const struct keeper_charge *charge, struct instan
 
 static void keeper_look(struct keeper *keeper)
 {
-    size_t n_paths = 0, n_taken = 0;
+    size_t n = 0, n_taken = 0;
     uint64_t next_ms = LOOK_MS;
 
     for (struct list *link = keeper->charges.next; link != &keeper->charges; link = link->next) {
         struct keeper_charge *charge = CONTAINER_OF(link, struct keeper_charge, link);
         uint64_t ms;
 
-        if (charge->listener->config->bind.kind != ADDRESS_UNIX)
+        if (charge->listener->config->bind.kind == ADDRESS_FD) /* whoever passed it keeps it, whether we go or not */
             continue;
-        keeper_look_at(keeper, charge);
+        if (charge->listener->config->bind.kind == ADDRESS_UNIX)
+            keeper_look_at(keeper, charge);
+        else if (charge->state == KEEPER_TAKEN)
+            keeper_look_at_taken(keeper, charge);
         ms = keeper_next_ms(charge, loop_now(keeper->loop));
         next_ms = ms < next_ms ? ms : next_ms;
-        n_paths++;
+        n++;
         n_taken += charge->state == KEEPER_TAKEN;
     }
     timer_arm(keeper->loop, &keeper->look, next_ms);
-    if (n_paths > 0 && n_taken == n_paths)
+    if (n > 0 && n_taken == n)
         keeper->succeeded(keeper);
 }
 
@@ -262,6 +283,13 @@ void keeper_add(struct keeper *keeper, struct keeper_charge *charge, struct list
     list_init(&charge->link);
     list_append(&keeper->charges, &charge->link);
     keeper_watch_directory(keeper, charge);
+    timer_arm(keeper->loop, &keeper->look, 0);
+}
+
+void keeper_give(struct keeper *keeper, struct keeper_charge *charge)
+{
+    keeper_move(charge, KEEPER_TAKEN);
+    keeper_tell_taken(charge, keeper_count(&charge->taken, loop_now(keeper->loop)));
     timer_arm(keeper->loop, &keeper->look, 0);
 }
 

@@ -8,9 +8,10 @@
  *
  * A path that is gone, or where anybody but a successor (claim) has put a socket, is published again: at once, and when
  * that happens again and again, after pauses that grow to a second, so that whoever may write the directory can have
- * the path, but not our time. When all of them are a successor's, we are to finish and leave. inotify tells of changes
- * in the directories, at most ten times a second whatever happens there; what it cannot see (a directory that was
- * replaced, a successor that died) is looked for every other second. */
+ * the path, but not our time. A listener without a path is a successor's when that one has taken it over (succession).
+ * When all of them are a successor's, we are to finish and leave. inotify tells of changes in the directories, at most
+ * ten times a second whatever happens there; what it cannot see (a directory that was replaced, a successor that died)
+ * is looked for every other second. */
 #ifndef PORTHOLE_LISTEN_KEEPER_H
 #define PORTHOLE_LISTEN_KEEPER_H
 
@@ -50,7 +51,7 @@ struct keeper {
     struct timer rest; /* armed while the directories are not listened to */
     /* A listener has been published again: its new descriptor is to be served, the old one is closed afterwards. */
     void (*republished)(struct keeper *keeper, struct keeper_charge *charge);
-    /* Every path is another process's. The last thing that is done: the keeper may be stopped in it. */
+    /* Every listener is another process's. The last thing that is done: the keeper may be stopped in it. */
     void (*succeeded)(struct keeper *keeper);
 };
 
@@ -61,6 +62,8 @@ void keeper_stop(struct keeper *keeper);
 
 /* Keeps another listener. It is looked at in the loop's next round, for what has happened since it was published. */
 void keeper_add(struct keeper *keeper, struct keeper_charge *charge, struct listener *listener);
+/* A successor serves a listener without a path, whose socket we have closed: it is TAKEN, until nobody serves it. */
+void keeper_give(struct keeper *keeper, struct keeper_charge *charge);
 /* Not any more; harmless on one that is not kept. Not from within `republished`. */
 void keeper_remove(struct keeper *keeper, struct keeper_charge *charge);
 

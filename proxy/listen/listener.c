@@ -3,93 +3,34 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
-#include <netinet/in.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "proxy/listen/directory.h"
+#include "proxy/listen/handover.h"
 #include "proxy/listen/lock.h"
 #include "proxy/listen/passed.h"
 #include "proxy/listen/publish.h"
 #include "proxy/listen/socket_file.h"
 
-/* Binds and listens. Returns the descriptor or a negative errno. */
-static int listener_open_socket(const struct sockaddr *address, socklen_t length, uint32_t backlog)
+/* A socket without a path: bound, or had from whoever serves it. What is in its backlog is served, whoever accepts it.
+ */
+static int listener_open_bound(struct listener *listener, bool takeover, struct error *error)
 {
-    const int on = 1;
-    int fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    int r = 0;
+    struct binding binding;
+    int r = bind_listener(listener->config, takeover, &binding, error);
 
-    if (fd < 0)
-        return -errno;
-    if (address->sa_family != AF_UNIX && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0)
-        r = -errno;
-    /* [::] means IPv6, whatever net.ipv6.bindv6only says. */
-    if (r == 0 && address->sa_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) < 0)
-        r = -errno;
-    if (r == 0 && (bind(fd, address, length) < 0 || listen(fd, (int)backlog) < 0))
-        r = -errno;
-    if (r == 0)
-        return fd;
-    close(fd);
-    return r;
-}
-
-static int listener_fail(const struct listener_config *config, int r, struct error *error)
-{
-    if (r == -EADDRINUSE)
-        return error_set(error, r, "another process serves %s; stop it (only a socket with a path can be taken over)",
-                         config->bind.text);
-    return error_set(error, r, "cannot listen on %s: %s", config->bind.text, strerror(-r));
-}
-
-static int listener_open_abstract(struct listener *listener, struct error *error)
-{
-    const struct listener_config *config = listener->config;
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    size_t length = strlen(config->bind.name);
-    int fd;
-
-    if (length > sizeof(address.sun_path) - 1)
-        return error_set(error, -ENAMETOOLONG, "abstract name of %zu bytes in %s: at most %zu fit", length,
-                         config->bind.text, sizeof(address.sun_path) - 1);
-    memcpy(address.sun_path + 1, config->bind.name, length);
-    fd = listener_open_socket((struct sockaddr *)&address,
-                              (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + length), config->backlog);
-    if (fd < 0)
-        return listener_fail(config, fd, error);
-    listener->fd = fd;
-    return 0;
-}
-
-/* A name with several addresses is served on the first that can be bound: one listener is one descriptor. */
-static int listener_open_tcp(struct listener *listener, struct error *error)
-{
-    const struct listener_config *config = listener->config;
-    const char *host = config->bind.name && *config->bind.name ? config->bind.name : NULL;
-    const struct addrinfo hints = {.ai_flags = AI_PASSIVE | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM};
-    struct addrinfo *found = NULL;
-    char service[8];
-    int fd = -EADDRNOTAVAIL;
-    int r;
-
-    snprintf(service, sizeof(service), "%u", config->bind.port);
-    r = getaddrinfo(host, service, &hints, &found);
-    if (r != 0)
-        return error_set(error, r == EAI_SYSTEM ? -errno : -EADDRNOTAVAIL, "cannot resolve the host of %s: %s",
-                         config->bind.text, r == EAI_SYSTEM ? strerror(errno) : gai_strerror(r));
-    for (const struct addrinfo *ai = found; ai && fd < 0; ai = ai->ai_next)
-        fd = listener_open_socket(ai->ai_addr, ai->ai_addrlen, config->backlog);
-    freeaddrinfo(found);
-    if (fd < 0)
-        return listener_fail(config, fd, error);
-    listener->fd = fd;
+    if (r < 0)
+        return r;
+    listener->fd = binding.fd;
+    listener->bound = binding.bound;
+    listener->handover = binding.handover;
+    listener->shared = binding.handover;
     return 0;
 }
 
@@ -126,10 +67,8 @@ int listener_publish(const struct listener_config *config, bool takeover, struct
         r = listener_open_unix(listener, takeover ? PUBLISH_OVER_PORTHOLE : PUBLISH_OVER_NOBODY, error);
         break;
     case ADDRESS_ABSTRACT:
-        r = listener_open_abstract(listener, error);
-        break;
     case ADDRESS_TCP:
-        r = listener_open_tcp(listener, error);
+        r = listener_open_bound(listener, takeover, error);
         break;
     case ADDRESS_FD:
         r = passed_take(config, &listener->fd, error);
@@ -168,6 +107,22 @@ int listener_publish_again(struct listener *listener, struct error *error)
     free(listener->file_name);
     *listener = fresh;
     return old;
+}
+
+int listener_bind_again(struct listener *listener)
+{
+    int fd = bind_again(&listener->bound, listener->config->backlog);
+
+    if (fd < 0)
+        return fd;
+    listener->fd = fd;
+    listener->shared = false;
+    return 0;
+}
+
+int listener_listen_again(struct listener *listener)
+{
+    return listen(listener->fd, (int)listener->config->backlog) < 0 ? -errno : 0;
 }
 
 /* ---- what it is ---- */
@@ -348,6 +303,7 @@ void listener_free(struct listener *listener)
     /* Withdrawn while the socket is open: only then is the inode number still ours. */
     listener_withdraw(listener);
     listener_close(listener);
+    handover_free(listener->handover);
     if (listener->directory_fd >= 0)
         close(listener->directory_fd);
     free(listener->file_name);

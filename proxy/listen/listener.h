@@ -15,6 +15,7 @@
 #include "config/snapshot.h"
 #include "proxy/base/error.h"
 #include "proxy/base/line.h"
+#include "proxy/listen/bind.h"
 #include "proxy/listen/claim.h"
 
 /* A listening socket and, for a Unix path, the file it was published as. Owned by the server (main thread);
@@ -29,6 +30,8 @@ struct listener {
     ino_t inode;
     struct claim claim; /* what the socket says of us to other portholes */
     bool published;
+    struct bound bound;        /* of an abstract or TCP one */
+    struct handover *handover; /* owned; with whoever served the socket before; NULL: nobody, or it has left */
     /* Somebody else has the socket and goes on with it: who gave it to us, or to whom we gave it. Then it is not ours
      * to shut, and what is left in its backlog is theirs. Settled before a worker is told to empty it. */
     bool shared;
@@ -40,7 +43,8 @@ enum listener_place {
     LISTENER_REPLACED, /* something else is there: a successor's socket, or somebody else's (listener_is_succeeded) */
 };
 
-/* Publishes. With takeover a living process of our user at the path is replaced; without, it is -EADDRINUSE.
+/* Publishes. With takeover a living process of our user at the path is replaced, and one that serves an abstract or TCP
+ * address is asked for its socket (succession_begin tells it to leave); without, it is -EADDRINUSE.
  * Errors say what to do (uid, gid, mode of what is in the way). On failure nothing is left behind and what was
  * at the path is untouched. */
 int listener_publish(const struct listener_config *config, bool takeover, struct listener **ret_listener,
@@ -53,6 +57,14 @@ int listener_publish_again(struct listener *listener, struct error *error) WARN_
 
 /* Whether a file is the one that was published. */
 bool listener_is_file(const struct listener *listener, const struct stat *st);
+
+/* Binds an abstract or TCP address that a successor had taken over and serves no more. 0, -EADDRINUSE while somebody
+ * does, or another negative errno, with the listener as it was. */
+int listener_bind_again(struct listener *listener) WARN_UNUSED;
+/* Gives a socket that another process made listen the backlog that the configuration says, and our name: its clients
+ * are told who listened last (SO_PEERCRED). 0 or a negative errno. */
+int listener_listen_again(struct listener *listener) WARN_UNUSED;
+
 /* What is at the path now. */
 enum listener_place listener_look(const struct listener *listener);
 

@@ -303,7 +303,7 @@ JSON
 JSON
     background run "$porthole" run -c "$dir/porthole.json"
     "$porthole" probe --wait 30s "unix:@porthole-cli-$$"
-    run timeout 10 "$porthole" run --takeover -c "$dir/porthole.json"
+    run timeout 10 "$porthole" run -c "$dir/porthole.json"
     [ "$status" -eq 1 ]
-    [[ $output == *"only a socket with a path can be taken over"* ]]
+    [[ $output == *"another process serves unix:@porthole-cli-$$; stop it or use --takeover"* ]]
 }

@@ -286,11 +286,11 @@ JSON
     wait "$asker"
     [ "$(cat "$dir/held.answer")" = 'GET /later' ]
     [ "$(curl --silent --max-time 20 http://127.0.0.1:47812/tcp)" = 'GET /tcp' ]
-    sed -i 's/47812/47813/' "$dir/porthole.json"
     start_sandboxed two --takeover
     await_end "$old"
     [ "$status" -eq 0 ]
     [ "$(ask /two)" = 'GET /two' ]
+    [ "$(curl --silent --max-time 20 http://127.0.0.1:47812/two)" = 'GET /two' ]
 }
 
 # Listeners, as JSON, on app.sock in each of these directories.

@@ -4,13 +4,11 @@ import signal
 import time
 
 import tap
-from world import World, n_times
-
-KINDS = ("path", "stream")  # that a successor can take over
+from world import ALL_KINDS, World, n_times
 
 
 def begin(context, workers):
-    world = World(context, KINDS, workers)
+    world = World(context, ALL_KINDS, workers)
     world.watch()
     running = world.start()
     running.await_ready()

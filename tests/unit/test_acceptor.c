@@ -1,6 +1,7 @@
 /* Acceptors: who is taken, who waits in the backlog, and what happens to a backlog that is left. */
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -440,6 +441,49 @@ static void test_acceptor_emptied_leaves_a_shared_socket_as_it_is(void **state)
     rig_close(&rig);
 }
 
+/* Another process, which waits at the socket that it shares with us. */
+struct sharer {
+    int epoll_fd;
+    int n_events;
+    pthread_t thread;
+};
+
+static void *sharer_main(void *closure)
+{
+    struct sharer *sharer = closure;
+    struct epoll_event event;
+
+    sharer->n_events = epoll_wait(sharer->epoll_fd, &event, 1, 10000);
+    return NULL;
+}
+
+/* The kernel wakes one of those who share the socket, who may end before it accepts. */
+static void test_acceptor_watches_again_when_another_was_woken_and_has_gone(void **state)
+{
+    struct sharer sharer = {.epoll_fd = epoll_create1(EPOLL_CLOEXEC)};
+    struct epoll_event event = {.events = EPOLLIN | EPOLLEXCLUSIVE};
+    struct rig rig;
+    int fd;
+
+    (void)state;
+    rig_open(&rig, 16);
+    assert_int_equal(epoll_ctl(sharer.epoll_fd, EPOLL_CTL_ADD, rig.acceptor.fd, &event), 0);
+    acceptor_watch_again(&rig.acceptor); /* behind the other one */
+    assert_int_equal(pthread_create(&sharer.thread, NULL, sharer_main, &sharer), 0);
+    usleep(100000);
+    fd = rig_connect(&rig);
+    pthread_join(sharer.thread, NULL);
+    assert_int_equal(sharer.n_events, 1);
+    close(sharer.epoll_fd);
+    acceptor_watch_again(&rig.acceptor);
+    rig_expect(&rig, 1, ACCEPTOR_OPEN);
+    acceptor_empty(&rig.acceptor, true);
+    acceptor_watch_again(&rig.acceptor);
+    rig_expect(&rig, 1, ACCEPTOR_CLOSED);
+    close(fd);
+    rig_close(&rig);
+}
+
 static void test_acceptor_changed_serves_the_old_backlog_and_then_the_new_socket(void **state)
 {
     struct rig rig;
@@ -512,6 +556,7 @@ int main(void)
         cmocka_unit_test(test_acceptor_that_cannot_be_watched_tries_again),
         cmocka_unit_test(test_acceptor_emptied_takes_everybody_in_the_backlog_whatever_the_limit),
         cmocka_unit_test(test_acceptor_emptied_leaves_a_shared_socket_as_it_is),
+        cmocka_unit_test(test_acceptor_watches_again_when_another_was_woken_and_has_gone),
         cmocka_unit_test(test_acceptor_changed_serves_the_old_backlog_and_then_the_new_socket),
         cmocka_unit_test(test_acceptor_peer_that_is_not_allowed_is_closed_and_not_counted),
         cmocka_unit_test(test_acceptor_makes_every_move_of_its_table_and_no_other),

@@ -1,5 +1,6 @@
 /* The keeper: sockets that are removed, replaced by a dead process's, or taken over. */
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -40,13 +41,17 @@ static void on_succeeded(struct keeper *keeper)
     CONTAINER_OF(keeper, struct rig, keeper)->n_succeeded++;
 }
 
-static void rig_open(struct rig *rig, struct fixture *fixture)
+static void rig_open_with(struct rig *rig, struct fixture *fixture, struct listener *listener)
 {
-    *rig = (struct rig){.fixture = fixture, .loop = loop_new()};
-    rig->listener = fixture_publish(&fixture->config, false);
+    *rig = (struct rig){.fixture = fixture, .loop = loop_new(), .listener = listener};
     rig->keeper = (struct keeper){.loop = rig->loop, .republished = on_republished, .succeeded = on_succeeded};
     keeper_start(&rig->keeper);
     keeper_add(&rig->keeper, &rig->charge, rig->listener);
+}
+
+static void rig_open(struct rig *rig, struct fixture *fixture)
+{
+    rig_open_with(rig, fixture, fixture_publish(&fixture->config, false));
 }
 
 static void rig_close(struct rig *rig)
@@ -314,6 +319,27 @@ static void test_keeper_lost_socket_comes_back_when_its_place_does(void **state)
     rig_close(&rig);
 }
 
+/* Of an abstract name, which is its owner's by the socket alone. */
+static void test_keeper_listener_that_was_given_away_is_ours_again_when_nobody_serves_it(void **state)
+{
+    struct fixture *fixture = *state;
+    struct listener_config config = fixture_config(fixture->path + 1);
+    struct rig rig;
+    int successor;
+
+    config.bind.kind = ADDRESS_ABSTRACT;
+    rig_open_with(&rig, fixture, fixture_publish(&config, false));
+    successor = fcntl(rig.listener->fd, F_DUPFD_CLOEXEC, 0);
+    listener_close(rig.listener);
+    keeper_give(&rig.keeper, &rig.charge);
+    rig_await(&rig, KEEPER_TAKEN, &rig.n_succeeded, 2); /* it has looked twice, and found it served */
+    assert_int_equal(rig.listener->fd, -1);
+    close(successor);
+    rig_await(&rig, KEEPER_OURS, &rig.n_republished, 1);
+    assert_true(rig.listener->fd >= 0);
+    rig_close(&rig);
+}
+
 static unsigned walk(unsigned from, unsigned to)
 {
     struct keeper_charge charge = {.state = (enum keeper_state)from};
@@ -347,6 +373,7 @@ int main(void)
         KEEPER_TEST(test_keeper_busy_directory_is_looked_at_ten_times_a_second),
         KEEPER_TEST(test_keeper_full_backlog_is_given_time_to_empty),
         KEEPER_TEST(test_keeper_lost_socket_comes_back_when_its_place_does),
+        KEEPER_TEST(test_keeper_listener_that_was_given_away_is_ours_again_when_nobody_serves_it),
         cmocka_unit_test(test_keeper_makes_every_move_of_its_table_and_no_other),
     };
 

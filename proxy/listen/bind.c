@@ -1,0 +1,195 @@
+#include "proxy/listen/bind.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "proxy/listen/handover.h"
+
+#define PATIENCE_MS 5000 /* for a process that is to hand a socket over, or lets go of it */
+#define NOBODY_MS 1000   /* for an offer to appear: between two processes there may be none for a moment */
+#define STEP_MS 10
+
+/* ---- binding ---- */
+
+/* Binds and listens. Returns the descriptor or a negative errno. */
+static int bind_socket(const struct sockaddr *address, socklen_t length, uint32_t backlog)
+{
+    const int on = 1;
+    int fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int r = 0;
+
+    if (fd < 0)
+        return -errno;
+    if (address->sa_family != AF_UNIX && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0)
+        r = -errno;
+    /* [::] means IPv6, whatever net.ipv6.bindv6only says. */
+    if (r == 0 && address->sa_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) < 0)
+        r = -errno;
+    if (r == 0 && (bind(fd, address, length) < 0 || listen(fd, (int)backlog) < 0))
+        r = -errno;
+    if (r == 0)
+        return fd;
+    close(fd);
+    return r;
+}
+
+static int bind_fail(const struct listener_config *config, int r, struct error *error)
+{
+    if (error->code != 0)
+        return error->code;
+    if (r == -EADDRINUSE)
+        return error_set(error, r, "another process serves %s; stop it or use --takeover", config->bind.text);
+    return error_set(error, r, "cannot listen on %s: %s", config->bind.text, strerror(-r));
+}
+
+/* ---- taking over ---- */
+
+/* `bound` is filled in at the end, of whatever it has become. */
+static void bind_take(struct handover *handover, struct binding *ret_binding)
+{
+    *ret_binding = (struct binding){.fd = handover->fds[HANDOVER_LISTENER], .handover = handover};
+    handover->fds[HANDOVER_LISTENER] = -1;
+}
+
+/* Binds, or gets the socket. Whoever has it may let go of it at any moment, or begin to offer it. 0; or a negative
+ * errno, with the error set where more can be said. */
+static int bind_or_take(const struct sockaddr *address, socklen_t length, uint32_t backlog, struct binding *ret_binding,
+                        struct error *error)
+{
+    const struct timespec step = {.tv_nsec = STEP_MS * 1000000L};
+    struct instant now = instant_now(), deadline = instant_add_ms(now, PATIENCE_MS), last_offer = now;
+    char text[HANDOVER_ADDRESS_BYTES];
+    struct handover *handover;
+    int fd, r = handover_address(address, length, text);
+
+    if (r < 0)
+        return r;
+    while ((fd = bind_socket(address, length, backlog)) == -EADDRINUSE) {
+        r = handover_ask(text, deadline, &handover, error);
+        if (r == HANDOVER_GOT)
+            bind_take(handover, ret_binding);
+        if (r <= 0)
+            return r;
+        now = instant_now();
+        if (r != HANDOVER_NOBODY)
+            last_offer = now;
+        if (!instant_before(now, instant_add_ms(last_offer, NOBODY_MS)) || !instant_before(now, deadline))
+            return handover_fail((enum handover_verdict)r, text, error);
+        nanosleep(&step, NULL);
+    }
+    if (fd < 0)
+        return fd;
+    *ret_binding = (struct binding){.fd = fd};
+    return 0;
+}
+
+static int bind_address(const struct sockaddr *address, socklen_t length, uint32_t backlog, bool takeover,
+                        struct binding *ret_binding, struct error *error)
+{
+    int fd;
+
+    if (takeover)
+        return bind_or_take(address, length, backlog, ret_binding, error);
+    fd = bind_socket(address, length, backlog);
+    if (fd < 0)
+        return fd;
+    *ret_binding = (struct binding){.fd = fd};
+    return 0;
+}
+
+/* ---- kinds ---- */
+
+static int bind_abstract(const struct listener_config *config, bool takeover, struct binding *ret_binding,
+                         struct error *error)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    size_t length = strlen(config->bind.name);
+
+    if (length > sizeof(address.sun_path) - 1)
+        return error_set(error, -ENAMETOOLONG, "abstract name of %zu bytes in %s: at most %zu fit", length,
+                         config->bind.text, sizeof(address.sun_path) - 1);
+    memcpy(address.sun_path + 1, config->bind.name, length);
+    return bind_address((struct sockaddr *)&address, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + length),
+                        config->backlog, takeover, ret_binding, error);
+}
+
+/* Of several addresses of a name the one that is served now comes first: another one may have become free. */
+static bool bind_take_any(const struct addrinfo *found, struct binding *ret_binding)
+{
+    struct handover *handover;
+    char text[HANDOVER_ADDRESS_BYTES];
+
+    for (const struct addrinfo *ai = found; ai && found->ai_next; ai = ai->ai_next) {
+        if (handover_address(ai->ai_addr, ai->ai_addrlen, text) == 0 &&
+            handover_ask(text, instant_add_ms(instant_now(), PATIENCE_MS), &handover, NULL) == HANDOVER_GOT) {
+            bind_take(handover, ret_binding);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A name with several addresses is served on the first that can be bound: one listener is one descriptor. */
+static int bind_first(const struct addrinfo *found, const struct listener_config *config, bool takeover,
+                      struct binding *ret_binding, struct error *error)
+{
+    int r = -EADDRNOTAVAIL;
+
+    if (takeover && bind_take_any(found, ret_binding))
+        return 0;
+    for (const struct addrinfo *ai = found; ai && r < 0; ai = ai->ai_next) {
+        *error = (struct error)ERROR_INIT;
+        r = bind_address(ai->ai_addr, ai->ai_addrlen, config->backlog, takeover, ret_binding, error);
+        /* Who serves the one is not to be left alone for the other. */
+        if (error->code != 0 && r != -EADDRINUSE)
+            break;
+    }
+    return r;
+}
+
+static int bind_tcp(const struct listener_config *config, bool takeover, struct binding *ret_binding,
+                    struct error *error)
+{
+    const char *host = config->bind.name && *config->bind.name ? config->bind.name : NULL;
+    const struct addrinfo hints = {.ai_flags = AI_PASSIVE | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM};
+    struct addrinfo *found = NULL;
+    char service[8];
+    int r;
+
+    snprintf(service, sizeof(service), "%u", config->bind.port);
+    r = getaddrinfo(host, service, &hints, &found);
+    if (r != 0)
+        return error_set(error, r == EAI_SYSTEM ? -errno : -EADDRNOTAVAIL, "cannot resolve the host of %s: %s",
+                         config->bind.text, r == EAI_SYSTEM ? strerror(errno) : gai_strerror(r));
+    r = bind_first(found, config, takeover, ret_binding, error);
+    freeaddrinfo(found);
+    return r;
+}
+
+int bind_listener(const struct listener_config *config, bool takeover, struct binding *ret_binding, struct error *error)
+{
+    struct error why = ERROR_INIT;
+    int r = config->bind.kind == ADDRESS_ABSTRACT ? bind_abstract(config, takeover, ret_binding, &why)
+                                                  : bind_tcp(config, takeover, ret_binding, &why);
+
+    if (r == 0) {
+        ret_binding->bound = (struct bound){.length = sizeof(ret_binding->bound.address)};
+        (void)!getsockname(ret_binding->fd, (struct sockaddr *)&ret_binding->bound.address, &ret_binding->bound.length);
+        return 0;
+    }
+    r = bind_fail(config, r, &why);
+    return error_set(error, r, "%s", why.message);
+}
+
+int bind_again(const struct bound *bound, uint32_t backlog)
+{
+    return bind_socket((const struct sockaddr *)&bound->address, bound->length, backlog);
+}
