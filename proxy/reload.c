@@ -178,10 +178,12 @@ static void reload_keep_listeners(const struct reload *reload, struct reload_pla
     for (size_t i = 0; i < plan->snapshot->n_listeners; i++) {
         struct served *served = plan->served[i];
 
-        if (plan->is_new[i])
+        if (plan->is_new[i]) {
             keeper_add(reload->host.keeper, &served->charge, served->listener);
-        else
+            succession_begin(&served->succession, reload->host.loop, reload->host.succession, served->listener);
+        } else {
             served_configure(served, plan->snapshot, &plan->snapshot->listeners[i]);
+        }
         if (amendment_is_some(&plan->amendments[i]))
             served_tell(served, "a listener is changed");
     }
@@ -194,6 +196,7 @@ static void reload_remove_listeners(struct reload *reload, struct reload_plan *p
 
         keeper_remove(reload->host.keeper, &served->charge);
         served->admission.shared = served->listener->shared;
+        succession_end(&served->succession); /* a successor that has it already is told of nothing, and keeps it */
         list_remove(&served->link);
         list_append(&reload->removed, &served->link);
         LOG_EVENT(LOG_LEVEL_INFO, "a listener is removed: its clients may finish",

@@ -39,6 +39,7 @@ struct reload_host {
     struct mailbox *mailbox; /* whose messages are run in the loop's thread */
     struct listeners *listeners;
     struct keeper *keeper;
+    struct succession_host *succession;
     struct worker **workers; /* borrowed, like all of these */
     size_t n_workers;
     /* Makes what the server itself needs for another snapshot, once the workers are ready for it and all sockets are

@@ -358,6 +358,7 @@ static void server_make_reload(struct server *server)
                                      .mailbox = &server->mailbox,
                                      .listeners = &server->listeners,
                                      .keeper = &server->keeper,
+                                     .succession = &server->succession,
                                      .workers = server->workers,
                                      .n_workers = server->n_workers,
                                      .prepare = server_on_prepare,

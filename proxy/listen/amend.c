@@ -171,7 +171,8 @@ static int amend_directory(struct listener *listener, const struct listener_conf
 static int amend_backlog(struct listener *listener, const struct listener_config *config, struct amendment *amendment,
                          struct error *error)
 {
-    if (listener->config->backlog == config->backlog)
+    /* That of a successor is not ours to change. */
+    if (listener->config->backlog == config->backlog || listener->fd < 0)
         return 0;
     if (listen(listener->fd, (int)config->backlog) < 0)
         return error_set(error, -errno, "cannot change the backlog of %s: %s", config->bind.text, strerror(errno));
@@ -221,7 +222,7 @@ void amendment_undo(struct amendment *amendment)
         fchmod(listener->directory_fd, amendment->directory.st_mode & AMEND_MODE) < 0)
         LOG_EVENT(LOG_LEVEL_ERROR, "the directory of a socket cannot be given back the mode that it had",
                   LOG_STRING("listener", listener->config->name));
-    if (amendment->backlog && listen(listener->fd, (int)listener->config->backlog) < 0)
+    if (amendment->backlog && listener->fd >= 0 && listen(listener->fd, (int)listener->config->backlog) < 0)
         LOG_EVENT(LOG_LEVEL_ERROR, "a listener cannot be given back its backlog",
                   LOG_STRING("listener", listener->config->name));
     *amendment = (struct amendment){.listener = NULL};
