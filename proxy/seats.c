@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 /* One listener as a worker sees it. */
@@ -14,7 +15,8 @@ struct seat {
     atomic_bool look_posted;
     struct snapshot *snapshot; /* a reference, when closed: the acceptor's configuration is of it */
     struct timer drain;        /* when closed */
-    struct message leave; /* posted by the main thread, like the next */
+    struct seat_change *first; /* owned; what the first change needs (seats_reserve), or NULL */
+    struct message leave;      /* posted by the main thread, like the next */
     struct message watch;
     atomic_bool leave_posted, watch_posted;
 };
@@ -92,19 +94,6 @@ void seats_watch_again(struct seats *seats, struct admission *admission)
 
 /* ---- another descriptor ---- */
 
-static void seat_free(struct seat *seat)
-{
-    struct admission_desk *desk = seat->acceptor.desk;
-
-    list_remove(&seat->link);
-    timer_disarm(&seat->drain);
-    acceptor_deinit(&seat->acceptor);
-    snapshot_unref(seat->snapshot);
-    desk->closure = NULL;
-    free(seat);
-    atomic_fetch_sub(&desk->admission->n_seats, 1); /* with the last one it may go */
-}
-
 static void seat_change_drop(struct message *message)
 {
     struct seat_change *change = CONTAINER_OF(message, struct seat_change, message);
@@ -112,6 +101,21 @@ static void seat_change_drop(struct message *message)
     if (change->fd >= 0)
         close(change->fd);
     free(change);
+}
+
+static void seat_free(struct seat *seat)
+{
+    struct admission_desk *desk = seat->acceptor.desk;
+
+    if (seat->first)
+        seat_change_drop(&seat->first->message);
+    list_remove(&seat->link);
+    timer_disarm(&seat->drain);
+    acceptor_deinit(&seat->acceptor);
+    snapshot_unref(seat->snapshot);
+    desk->closure = NULL;
+    free(seat);
+    atomic_fetch_sub(&desk->admission->n_seats, 1); /* with the last one it may go */
 }
 
 static void seat_change_run(struct message *message)
@@ -138,11 +142,46 @@ static int seats_post(struct seats *seats, struct admission *admission, int fd)
     return 0;
 }
 
-int seats_change(struct seats *seats, struct admission *admission, int fd)
+int seats_reserve(struct seats *seats, struct admission *admission)
 {
-    int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    struct seat *seat = seats_at(seats, admission);
+    struct seat_change *change = malloc(sizeof(*change));
     int r;
 
+    if (!change)
+        return -ENOMEM;
+    *change = (struct seat_change){
+        .message = {.drop = seat_change_drop, .run = seat_change_run}, .seat = seat, .fd = eventfd(0, EFD_CLOEXEC)};
+    if (change->fd < 0) {
+        r = -errno;
+        free(change);
+        return r;
+    }
+    seat->first = change;
+    return 0;
+}
+
+/* With what has been reserved. */
+static int seat_change_first(struct seat *seat, int fd)
+{
+    struct seat_change *change = seat->first;
+
+    while (dup3(fd, change->fd, O_CLOEXEC) < 0)
+        if (errno != EINTR && errno != EBUSY)
+            return -errno;
+    seat->first = NULL;
+    mailbox_post(seat->seats->mailbox, &change->message);
+    return 0;
+}
+
+int seats_change(struct seats *seats, struct admission *admission, int fd)
+{
+    struct seat *seat = seats_at(seats, admission);
+    int own, r;
+
+    if (seat && seat->first)
+        return seat_change_first(seat, fd);
+    own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
     if (own < 0)
         return -errno;
     r = seats_post(seats, admission, own);

@@ -52,6 +52,9 @@ void seats_empty(struct seats *seats);
 /* Any thread: the seat at this listener is to turn to a duplicate of this descriptor, when the old one's backlog is
  * empty. What several ask for is done in their order. 0 or a negative errno. */
 int seats_change(struct seats *seats, struct admission *admission, int fd) WARN_UNUSED;
+/* Before the worker runs: the first seats_change of this seat will not fail for want of memory or descriptors. 0 or a
+ * negative errno. */
+int seats_reserve(struct seats *seats, struct admission *admission) WARN_UNUSED;
 /* Any thread: the seat goes, which is closed; its admission is retired and over, and may be freed when it has no seats.
  * 0 or -ENOMEM. */
 int seats_forget(struct seats *seats, struct admission *admission) WARN_UNUSED;

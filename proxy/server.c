@@ -396,6 +396,18 @@ static int server_make_checks(struct server *server)
     return r;
 }
 
+/* What workers need for serving the listeners: without it no path is to be taken from anybody. */
+static int server_reserve(struct server *server, struct error *error)
+{
+    const struct list *all = &server->listeners.all;
+    int r = 0;
+
+    for (size_t i = 0; i < server->n_workers; i++)
+        for (struct list *link = all->next; link != all && r == 0; link = link->next)
+            r = worker_reserve_listener(server->workers[i], &CONTAINER_OF(link, struct served, link)->admission);
+    return r < 0 ? error_set(error, r, "cannot make a worker: %s", strerror(-r)) : 0;
+}
+
 /* Everything that can fail comes before the sockets: once they are published, another process may have given way. */
 static int server_make(struct server *server, bool takeover, struct error *error)
 {
@@ -423,6 +435,8 @@ static int server_make(struct server *server, bool takeover, struct error *error
         r = server_make_checks(server);
     if (r == -ENOMEM)
         return error_set(error, r, "out of memory");
+    if (r == 0)
+        r = server_reserve(server, error);
     if (r == 0)
         r = listeners_publish(&server->listeners, takeover, error);
     if (r == 0)

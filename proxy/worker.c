@@ -325,6 +325,11 @@ void worker_stop(struct worker *worker, uint64_t deadline_ms)
     mailbox_post(&worker->mailbox, &asked->message);
 }
 
+int worker_reserve_listener(struct worker *worker, struct admission *admission)
+{
+    return seats_reserve(&worker->seats, admission);
+}
+
 int worker_change_listener(struct worker *worker, struct admission *admission, int fd)
 {
     return seats_change(&worker->seats, admission, fd);

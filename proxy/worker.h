@@ -32,6 +32,8 @@ void worker_leave(struct worker *worker);
 /* From the thread that made it: takes what is in the backlogs, then no more; finishes exchanges until deadline_ms from
  * now, cuts the rest. A second time: another deadline; later ones do nothing. */
 void worker_stop(struct worker *worker, uint64_t deadline_ms);
+/* Before worker_start, once: for the first of these nothing will be wanting. 0 or a negative errno. */
+int worker_reserve_listener(struct worker *worker, struct admission *admission) WARN_UNUSED;
 /* From any thread: a listener has been published, perhaps again: a duplicate of this descriptor is to be served; what
  * is in its old backlog is still served. What several ask for is done in their order. 0 or a negative errno. */
 int worker_change_listener(struct worker *worker, struct admission *admission, int fd) WARN_UNUSED;
