@@ -7,9 +7,7 @@ import faults
 import tap
 from faults import SEED, Verdicts, numbers, serves
 from test_6_faults import what_is_wrong_with_an_end
-from world import DRAIN_S, World, answers, await_that, n_times
-
-KINDS = ("path", "stream")
+from world import ALL_KINDS, DRAIN_S, World, answers, await_that, n_times
 
 
 class Takeovers:
@@ -17,7 +15,7 @@ class Takeovers:
 
     def __init__(self, context, kind, in_new):
         self.kind, self.in_new = kind, in_new
-        self.world, self.n_faults, self.context = World(context, KINDS, workers=2), 0, context
+        self.world, self.n_faults, self.context = World(context, ALL_KINDS, workers=2), 0, context
         self.verdicts = Verdicts(context, faults.NAMES[kind])
         self.old_fault, self.old = self.start()
         self.old.await_ready()
@@ -28,7 +26,7 @@ class Takeovers:
         return fault, self.world.start(*arguments, environment=fault.environment())
 
     def is_served_by(self, running):
-        return running.says() == f"g{running.number}" and serves(running) and answers(self.world.addresses["stream"])
+        return running.says() == f"g{running.number}" and serves(running) and all(answers(self.world.addresses[kind]) for kind in ALL_KINDS)
 
     def what_is_wrong_with_a_refusal(self, new):
         why = what_is_wrong_with_an_end(new) if new.process.returncode else "ended with 0"
