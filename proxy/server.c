@@ -423,7 +423,7 @@ static int server_make(struct server *server, bool takeover, struct error *error
     mailbox_init(&server->mailbox, server->loop);
     if (commons_init(&server->commons, server->snapshot->n_workers) < 0)
         return error_set(error, -ENOMEM, "out of memory");
-    stop_init(&server->stop, server->loop, &server_stop_host);
+    server->stop.loop = server->loop;
     if (pulse_init(&server->pulse, server->loop, &server->notify, server->snapshot->n_workers) < 0)
         return error_set(error, -ENOMEM, "out of memory");
     r = signals_watch(&server->signals, server->loop, &server_signals_host, error);
@@ -453,6 +453,7 @@ int server_new(struct snapshot *snapshot, const struct server_options *options, 
     if (!server)
         return error_set(error, -ENOMEM, "out of memory");
     server->snapshot = snapshot_ref(snapshot);
+    stop_init(&server->stop, NULL, &server_stop_host); /* there is no loop yet */
     server->signals = (struct signals)SIGNALS_INIT;
     server->begun = instant_now();
     notify_init(&server->notify);
