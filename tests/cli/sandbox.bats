@@ -272,10 +272,11 @@ has_field() { # FIELD
 }
 
 @test "sandbox: takeover, hold and a port on the loopback work inside" {
+    port=$(/usr/bin/python3 -c 'import socket; s = socket.create_server(("127.0.0.1", 0)); print(s.getsockname()[1])')
     cat >"$dir/porthole.json" <<JSON
 { "targets": { "late": { "endpoints": ["unix:$dir/target.sock"], "hold": "20s" } },
   "listeners": [ { "bind": "unix:$sock", "routes": [ { "target": "late" } ] },
-                 { "bind": "tcp:127.0.0.1:47812", "routes": [ { "target": "late" } ] } ] }
+                 { "bind": "tcp:127.0.0.1:$port", "routes": [ { "target": "late" } ] } ] }
 JSON
     start_sandboxed one
     old=$pid
@@ -285,12 +286,12 @@ JSON
     start_target
     wait "$asker"
     [ "$(cat "$dir/held.answer")" = 'GET /later' ]
-    [ "$(curl --silent --max-time 20 http://127.0.0.1:47812/tcp)" = 'GET /tcp' ]
+    [ "$(curl --silent --max-time 20 http://127.0.0.1:$port/tcp)" = 'GET /tcp' ]
     start_sandboxed two --takeover
     await_end "$old"
     [ "$status" -eq 0 ]
     [ "$(ask /two)" = 'GET /two' ]
-    [ "$(curl --silent --max-time 20 http://127.0.0.1:47812/two)" = 'GET /two' ]
+    [ "$(curl --silent --max-time 20 http://127.0.0.1:$port/two)" = 'GET /two' ]
 }
 
 # Listeners, as JSON, on app.sock in each of these directories.
