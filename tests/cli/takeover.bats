@@ -215,7 +215,7 @@ dealt_with() { # N
     is_over "$old" || [ "$(grep -c 'log files are opened again' "$dir/$old_name.err")" -gt "$1" ]
 }
 
-@test "takeover: a successor that is killed at any moment before it serves changes nothing" {
+@test "takeover: a successor that is killed at any moment before it serves is not missed" {
     addresses
     write both "$(bind_tcp)" "$(bind "unix:@$name")"
     begin both
@@ -237,7 +237,12 @@ dealt_with() { # N
         kill -9 "$pid"
         await_end "$pid"
     done
-    end_load
+    kill "$load"
+    await_end "$load"
+    cat "$dir/load.out"
+    # Whom a killed one had accepted already is lost with it; nobody else is: none is refused, none waits.
+    [ "$(sed -n 's/^failed //p' "$dir/load.out")" -le 12 ]
+    lacks -q -e Refused -e Timeout "$dir/load.out"
 }
 
 @test "takeover: two successors at once, both come to serve, one after the other" {
