@@ -111,6 +111,11 @@ static void stop_begin(struct stop *stop, uint64_t drain_ms)
 
 void stop_ask(struct stop *stop, const char *why, uint64_t delay_ms, uint64_t drain_ms)
 {
+    bool again = stop->asked;
+
+    stop->asked = true;
+    if (!again && stop->step >= STOP_REFUSING)
+        return; /* whoever wants it to stop has not yet said so twice */
     switch (stop->step) {
     case STOP_SERVING:
         stop_begin(stop, drain_ms);

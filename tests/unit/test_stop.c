@@ -157,6 +157,23 @@ static void test_stop_each_further_wish_hastens_it_by_a_step(void **state)
     rig_close(&rig);
 }
 
+/* A successor serves, and then a supervisor stops the process: what is under way keeps its time. */
+static void test_stop_first_wish_hastens_nothing_that_drains_by_itself(void **state)
+{
+    struct rig rig;
+
+    (void)state;
+    rig_open(&rig);
+    stop_ask_to_drain(&rig.stop, "test", DRAIN_MS);
+    assert_string_equal(rig.steps, "trd");
+    stop_ask(&rig.stop, "test", DELAY_MS, DRAIN_MS);
+    assert_string_equal(rig.steps, "trd");
+    assert_string_equal(stop_result(&rig.stop), "drained");
+    stop_ask(&rig.stop, "test", DELAY_MS, DRAIN_MS);
+    assert_string_equal(rig.steps, "trdc");
+    rig_close(&rig);
+}
+
 /* Who does not want the delay does not want to cut anything either, however often it asks. */
 static void test_stop_asked_to_drain_does_so_and_no_more(void **state)
 {
@@ -215,6 +232,7 @@ int main(void)
         cmocka_unit_test(test_stop_gives_those_time_who_are_connecting),
         cmocka_unit_test(test_stop_with_a_delay_drains_when_it_is_over),
         cmocka_unit_test(test_stop_each_further_wish_hastens_it_by_a_step),
+        cmocka_unit_test(test_stop_first_wish_hastens_nothing_that_drains_by_itself),
         cmocka_unit_test(test_stop_asked_to_drain_does_so_and_no_more),
         cmocka_unit_test(test_stop_that_took_all_its_time_says_so),
         cmocka_unit_test(test_stop_makes_every_move_of_its_table_and_no_other),
