@@ -15,8 +15,8 @@ static bool reload_plan_allocate(struct reload_plan *plan, size_t n_now)
     plan->is_new = calloc(n, sizeof(*plan->is_new));
     plan->amendments = calloc(n, sizeof(*plan->amendments));
     plan->admissions = calloc(n, sizeof(struct admission *));
-    plan->removed = calloc(n_now, sizeof(struct served *));
-    plan->removed_from = calloc(n_now, sizeof(struct admission *));
+    plan->removed = calloc(n_now + 1, sizeof(struct served *));
+    plan->removed_from = calloc(n_now + 1, sizeof(struct admission *));
     plan->changes = calloc(plan->n_workers, sizeof(*plan->changes));
     return plan->served && plan->is_new && plan->amendments && plan->admissions && plan->removed &&
            plan->removed_from && plan->changes;
