@@ -85,6 +85,23 @@ stop_of() { # WORKERS WAY [TOP-MEMBERS [LISTENER-MEMBERS]]
     done
 }
 
+@test "stop: a request that crosses the end of a kept connection on a Unix socket is answered, or not taken" {
+    clients=() client_pids=()
+    configure_kinds '"workers": 2,'
+    start_porthole run
+    local proxy=$pid n
+    for n in 1 2 3 4 5 6; do
+        start_client "path$n" unix "$sock" pause 30
+        start_client "abstract$n" abstract "$name" pause 30
+    done
+    eventually all_begun
+    sleep 2
+    kill -TERM "$proxy"
+    await_end "$proxy"
+    [ "$status" -eq 0 ]
+    nobody_was_lost
+}
+
 @test "stop: the same where limits.connections is reached and others wait for a place" {
     stop_of 2 once '' '"limits": { "connections": 1 },'
 }

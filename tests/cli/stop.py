@@ -1,6 +1,6 @@
 """Connects again and again, and asks, across the stop of a server: what became of every connection.
 
-usage: stop.py KIND ADDRESS CLIENTS SECONDS [once|keep|echo]
+usage: stop.py KIND ADDRESS CLIENTS SECONDS [once|keep|pause|echo]
 KIND: unix, abstract, tcp. Prints a line of counts when nobody could connect for a while, or the time is over:
 
     served     answered whole
@@ -13,7 +13,7 @@ KIND: unix, abstract, tcp. Prints a line of counts when nobody could connect for
 """
 
 import collections
-import os
+import random
 import signal
 import socket
 import sys
@@ -78,8 +78,9 @@ def ask(client, first):
     except ConnectionError as error:
         answer = b""
     if not answer:
-        # A server may let a kept connection go at any time: what crosses that was not taken.
-        count("lost" if first else "let_go")
+        # A server may let a kept connection go at any time. On TCP a request may cross that; what a Unix socket has
+        # taken is read.
+        count("lost" if first or kind != "tcp" else "let_go")
         return False
     count("served")
     if way == "echo":
@@ -89,7 +90,9 @@ def ask(client, first):
         count("closing")
     elif after:
         count("late")
-    return way == "keep" and not closing
+    if way == "pause":
+        time.sleep(random.uniform(0, 1.3)) # around the second that a stop gives them
+    return way in ("keep", "pause") and not closing
 
 
 def work():
