@@ -209,19 +209,11 @@ static void needs_add_build(struct needs_list *list)
     (void)list;
 }
 
-/* A supervisor that is told of our state (sd_notify(3)) may listen on an abstract socket. */
-static bool needs_supervisor_is_abstract(void)
-{
-    const char *supervisor = getenv("NOTIFY_SOCKET"); // NOLINT(concurrency-mt-unsafe): before threads
-
-    return supervisor && supervisor[0] == '@';
-}
-
 int needs_init(struct needs *needs, const struct snapshot *snapshot)
 {
     struct needs_list list = {.needs = needs};
 
-    *needs = (struct needs){.abstract = needs_supervisor_is_abstract()};
+    *needs = (struct needs){.abstract = false};
     needs_add_configuration(&list, snapshot);
     needs_add_log(&list, &snapshot->log);
     for (size_t i = 0; i < snapshot->n_secrets; i++)
