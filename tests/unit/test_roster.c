@@ -57,7 +57,7 @@ static const char *bench_turns(struct bench *bench, size_t n)
 
         assert_int_not_equal(index, ROSTER_NOBODY);
         used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%s", i ? " " : "",
-                                 bench->roster.endpoints[index]->address.name);
+                                 bench->roster.endpoints ? bench->roster.endpoints[index]->address.name : "nobody");
     }
     return text;
 }
