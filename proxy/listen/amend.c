@@ -103,15 +103,32 @@ static bool amend_asks(const struct listener_config *old, const struct listener_
     return old->mode != config->mode || old->owner != config->owner || old->group != config->group;
 }
 
+/* The file as it is now. 1, 0 when it is not there, or not ours any more: the keeper makes it again as it is to be; or
+ * a negative errno. */
+static int amend_look(const struct listener *listener, int fd, struct stat *ret_now)
+{
+    if (fd < 0)
+        return errno == ENOENT ? 0 : -errno;
+    if (fstat(fd, ret_now) < 0)
+        return -errno;
+    return listener_is_file(listener, ret_now);
+}
+
 static int amend_file(struct listener *listener, const struct listener_config *config, struct amendment *amendment,
                       struct error *error)
 {
-    _cleanup_(amend_close) int fd =
-        openat(listener->directory_fd, listener->file_name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    _cleanup_(amend_close) int fd = -1;
     struct stat now, wanted;
     int r;
 
-    if (!amend_asks(listener->config, config) || fd < 0 || fstat(fd, &now) < 0 || !listener_is_file(listener, &now))
+    if (!amend_asks(listener->config, config))
+        return 0;
+    fd = openat(listener->directory_fd, listener->file_name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    r = amend_look(listener, fd, &now);
+    if (r < 0)
+        return error_set(error, r, "cannot look at %s, whose mode or owner is to change: %s", config->bind.text,
+                         strerror(-r));
+    if (r == 0)
         return 0;
     wanted = amend_wanted(listener, config, &now);
     if (!amend_differs(&now, &wanted))
