@@ -151,7 +151,10 @@ def is_ours(address, listener):
     with connect(address):
         if not select.select([listener], [], [], 0.2)[0]:
             return False
-        listener.accept()[0].close()
+        try:
+            listener.accept()[0].close()
+        except BlockingIOError:  # the other process was faster
+            return False
         return True
 
 
