@@ -14,8 +14,7 @@
 #include "config/read.h"
 #include "config/review.h"
 #include "config/syntax.h"
-
-#define LOAD_BYTES_MAX ((size_t)16 << 20)
+#include "proxy/base/file_read.h"
 
 /* As many as addresses inside routes and streams could become targets. */
 static size_t load_count_inline(const json_t *listeners)
@@ -132,36 +131,29 @@ static const char *load_check_kind(mode_t mode)
 static int load_refuse_file(struct problems *problems, const char *what)
 {
     int r = problems_add(problems, (struct position){0, 0}, "", "%s; expected a regular file of at most %zu MiB", what,
-                         LOAD_BYTES_MAX >> 20);
+                         CONFIG_MOST_BYTES >> 20);
 
     return r < 0 ? r : 1;
 }
 
-/* The file may grow or shrink meanwhile. */
 static int load_read_all(int fd, struct problems *problems, char **ret_text, size_t *ret_length)
 {
-    char *text = malloc(LOAD_BYTES_MAX + 1);
-    size_t length = 0;
+    char *text = malloc(CONFIG_MOST_BYTES + 1);
     ssize_t n;
 
     if (!text)
         return -ENOMEM;
-    while ((n = read(fd, text + length, LOAD_BYTES_MAX + 1 - length)) != 0) {
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0) {
-            int error = errno;
-            free(text);
-            return load_refuse(problems, "cannot read", error);
-        }
-        length += (size_t)n;
+    n = file_read_all(fd, text, CONFIG_MOST_BYTES + 1);
+    if (n < 0) {
+        free(text);
+        return load_refuse(problems, "cannot read", (int)-n);
     }
-    if (length > LOAD_BYTES_MAX) {
+    if ((size_t)n > CONFIG_MOST_BYTES) {
         free(text);
         return load_refuse_file(problems, "is too large");
     }
     *ret_text = text;
-    *ret_length = length;
+    *ret_length = (size_t)n;
     return 0;
 }
 
@@ -175,7 +167,7 @@ static int load_read_file(int fd, struct problems *problems, char **ret_text, si
     if (fstat(fd, &status) < 0)
         return load_refuse(problems, "cannot read", errno);
     wrong = load_check_kind(status.st_mode);
-    if (!wrong && status.st_size > (off_t)LOAD_BYTES_MAX)
+    if (!wrong && status.st_size > (off_t)CONFIG_MOST_BYTES)
         wrong = "is too large";
     if (wrong)
         return load_refuse_file(problems, wrong);

@@ -9,10 +9,12 @@
 #include "config/snapshot.h"
 #include "proxy/base/error.h"
 
-/* Reads, expands and validates. The file is a regular one of at most 16 MiB: whatever else would block, has no end or
- * cannot be read again. On success stores a snapshot with one reference and returns 0; problems, if there are any, are
- * warnings then (config/review.h). When the file has problems, returns 1 with at least one of them (all that can be
- * found) and leaves *ret_snapshot untouched. -ENOMEM otherwise. */
+#define CONFIG_MOST_BYTES ((size_t)16 << 20) /* of a file */
+
+/* Reads, expands and validates. The file is a regular one of at most CONFIG_MOST_BYTES: whatever else would block, has
+ * no end or cannot be read again. On success stores a snapshot with one reference and returns 0; problems, if there are
+ * any, are warnings then (config/review.h). When the file has problems, returns 1 with at least one of them (all that
+ * can be found) and leaves *ret_snapshot untouched. -ENOMEM otherwise. */
 int config_load(const char *file, struct snapshot **ret_snapshot, struct problems *problems) WARN_UNUSED;
 
 /* The same from memory; `source` is the name used in messages. */

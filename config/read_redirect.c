@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "config/read.h"
+#include "proxy/base/file_read.h"
 #include "proxy/base/words.h"
 #include "proxy/http/location.h"
 
@@ -90,20 +91,6 @@ void read_content_file(struct reader *reader, const struct place *at, const json
         reader_copy(reader, path, key_field(key, section));
 }
 
-/* A count, or a negative errno. */
-static ssize_t read_all(int fd, char *data, size_t size)
-{
-    size_t length = 0;
-    ssize_t n;
-
-    while (length < size && (n = read(fd, data + length, size - length)) != 0) {
-        if (n < 0 && errno != EINTR)
-            return -errno;
-        length += n > 0 ? (size_t)n : 0;
-    }
-    return (ssize_t)length;
-}
-
 /* NULL when it is a file that can be a body. */
 static const char *read_check_content(int fd)
 {
@@ -128,7 +115,7 @@ static void read_content_of(struct reader *reader, const struct place *at, int f
     answer->content = reader_memory(reader, malloc(CONTENT_MOST_BYTES + 1));
     if (!answer->content)
         return;
-    n = read_all(fd, answer->content, CONTENT_MOST_BYTES + 1);
+    n = file_read_all(fd, answer->content, CONTENT_MOST_BYTES + 1);
     if (n < 0)
         reader_problem(reader, at, "cannot read %s: %s", WORDS_SHOW(answer->file), strerror((int)-n));
     else if ((size_t)n > CONTENT_MOST_BYTES)

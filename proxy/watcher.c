@@ -8,11 +8,13 @@
 #include <sys/inotify.h>
 #include <unistd.h>
 
+#include "config/load.h"
+#include "proxy/base/file_read.h"
+
 #define LOOK_MS 2000
 #define BLIND_LOOK_MS 1000
 #define REST_MS 100 /* between two looks that something in the directories asks for */
 #define READS_MOST 4
-#define CONTENT_MOST_BYTES ((size_t)16 << 20) /* as config_load has it; nothing larger is ever read */
 
 /* ---- what the files hold ---- */
 
@@ -22,25 +24,18 @@ static bool watcher_is_passing(int error)
     return error == EMFILE || error == ENFILE || error == ENOMEM || error == EINTR;
 }
 
-static int watcher_read_all(int fd, size_t size, char digest[SHA256_HEX_BYTES])
+static int watcher_digest(int fd, size_t size, char digest[SHA256_HEX_BYTES])
 {
     char *data = malloc(size + 1); /* one more: it may have grown */
-    size_t length = 0;
-    ssize_t n = 0;
+    ssize_t n;
 
     if (!data)
         return -ENOMEM;
-    while (length <= size && (n = read(fd, data + length, size + 1 - length)) != 0) {
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            break;
-        length += (size_t)n;
-    }
-    if (n >= 0 && length == size)
-        sha256_hex(data, length, digest);
+    n = file_read_all(fd, data, size + 1);
+    if (n == (ssize_t)size)
+        sha256_hex(data, size, digest);
     free(data);
-    return n >= 0 && length != size ? -EAGAIN : 0;
+    return n >= 0 && n != (ssize_t)size ? -EAGAIN : 0;
 }
 
 static int watcher_read_file(int fd, const struct file_mark *mark, char digest[SHA256_HEX_BYTES])
@@ -54,9 +49,9 @@ static int watcher_read_file(int fd, const struct file_mark *mark, char digest[S
     before = file_mark_of(&status);
     if (!file_mark_equal(&before, mark))
         return -EAGAIN;
-    if (!S_ISREG(status.st_mode) || status.st_size > (off_t)CONTENT_MOST_BYTES)
+    if (!S_ISREG(status.st_mode) || status.st_size > (off_t)CONFIG_MOST_BYTES)
         return 0;
-    r = watcher_read_all(fd, (size_t)status.st_size, digest);
+    r = watcher_digest(fd, (size_t)status.st_size, digest);
     if (r < 0 || fstat(fd, &status) < 0)
         return r;
     after = file_mark_of(&status);

@@ -10,6 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "proxy/base/file_read.h"
+
 #define REST_S 3 /* that a change is past when its timestamp can be relied on */
 #define SECRET_NOT_REGULAR "is no regular file"
 #define PATH_SHOWN_BYTES 100
@@ -59,25 +61,6 @@ static const char *secret_check(const char *data, size_t length)
     return any ? NULL : "is empty";
 }
 
-/* A count, or a negative errno. The file may grow or shrink meanwhile. */
-static ssize_t secret_read_all(int fd, char *data, size_t size)
-{
-    size_t length = 0;
-
-    while (length < size) {
-        ssize_t n = read(fd, data + length, size - length);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -errno;
-        if (n == 0)
-            break;
-        length += (size_t)n;
-    }
-    return (ssize_t)length;
-}
-
 /* Takes a copy of what was read. */
 static void secret_keep(struct secret *secret, const char *data, size_t length, const struct stat *status)
 {
@@ -118,7 +101,7 @@ static void secret_read(struct secret *secret, int fd)
         return;
     }
     data = malloc(room);
-    n = data ? secret_read_all(fd, data, room) : -ENOMEM;
+    n = data ? file_read_all(fd, data, room) : -ENOMEM;
     if (n >= 0)
         secret_keep(secret, data, (size_t)n, &status);
     else
