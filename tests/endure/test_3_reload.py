@@ -72,6 +72,13 @@ class Reloads:
             assert watch.fair() < seconds, f"{live} after {watch.passed():.2f} s, not {wanted}: {self.running.output()[-3000:]}"
         self.slowest = max(self.slowest, watch.passed())
 
+    def repeat(self, change, n):
+        for _ in range(n):
+            change()
+            self.await_live()
+            time.sleep(self.world.rng.choice((0, 0.1)))
+        self.end()
+
     def end(self, may_be_told=False):
         time.sleep(0.3)
         report = self.world.see_crew_out(kinds=("keep", "probe", "upload", "ping", "reader", "stream"))
@@ -111,20 +118,12 @@ def make_tests(workers, n):
     @tap.test(f"reload {n} times by SIGHUP under load, {workers} workers: nobody loses anything", 60 + 3 * n)
     def _hang_up(context):
         reloads = Reloads(context, workers)
-        for _ in range(n):
-            reloads.hang_up()
-            reloads.await_live()
-            time.sleep(reloads.world.rng.choice((0, 0.1)))
-        reloads.end()
+        reloads.repeat(reloads.hang_up, n)
 
     @tap.test(f"reload {n} times by a ConfigMap's swap under load, {workers} workers: live within a second, nobody loses anything", 60 + 3 * n)
     def _swap(context):
         reloads = Reloads(context, workers)
-        for _ in range(n):
-            reloads.swap()
-            reloads.await_live()
-            time.sleep(reloads.world.rng.choice((0, 0.1)))
-        reloads.end()
+        reloads.repeat(reloads.swap, n)
 
 
 make_tests(4, N_RELOADS)

@@ -21,10 +21,9 @@
 
 #include "proxy/listen/handover.h"
 #include "proxy/listen/offer.h"
+#include "tests/unit/await.h"
 #include "tests/unit/publish_fixture.h"
 #include "tests/unit/state_walk.h"
-
-#define PATIENCE_MS 20000
 
 /* An offered listener, and a successor. */
 struct rig {
@@ -120,7 +119,7 @@ static void rig_offer(struct rig *rig, int listener_fd)
                         .listener_fd = listener_fd,
                         .offer_host = {on_shared, on_taken},
                         .handover_host = {on_done, on_lost},
-                        .ask_ms = PATIENCE_MS};
+                        .ask_ms = AWAIT_PATIENCE_MS};
     assert_int_equal(handover_address_of(listener_fd, rig->address), 0);
     assert_int_equal(offer_new(rig->loop, &rig->offer_host, "app", listener_fd, -1, &rig->offer), 0);
 }
@@ -150,23 +149,13 @@ static void *rig_ask_main(void *closure)
     return NULL;
 }
 
-/* Turns until the condition holds. */
-#define RIG_AWAIT(rig, condition)                                        \
-    do {                                                                 \
-        struct instant end = instant_add_ms(instant_now(), PATIENCE_MS); \
-        while (!(condition)) {                                           \
-            assert_true(loop_run_once((rig)->loop, 50) >= 0);            \
-            assert_true(instant_before(instant_now(), end));             \
-        }                                                                \
-    } while (0)
-
 /* Asks, while the loop turns. Returns the verdict. */
 static int rig_ask(struct rig *rig)
 {
     atomic_store(&rig->asked, false);
     rig->error = (struct error)ERROR_INIT;
     assert_int_equal(pthread_create(&rig->thread, NULL, rig_ask_main, rig), 0);
-    RIG_AWAIT(rig, atomic_load(&rig->asked));
+    AWAIT(rig->loop, atomic_load(&rig->asked));
     pthread_join(rig->thread, NULL);
     return rig->verdict;
 }
@@ -189,7 +178,7 @@ static void take_over(struct rig *rig)
     assert_true(fcntl(rig->handover->fds[HANDOVER_LISTENER], F_GETFD) & FD_CLOEXEC);
     assert_true(fcntl(rig->handover->fds[HANDOVER_LISTENER], F_GETFL) & O_NONBLOCK);
     assert_int_equal(handover_serve(rig->handover, rig->loop, &rig->handover_host), 0);
-    RIG_AWAIT(rig, rig->n_left == 1);
+    AWAIT(rig->loop, rig->n_left == 1);
     assert_int_equal(rig->n_taken, 1);
     assert_int_equal(rig->offer->state, OFFER_LEFT);
     assert_int_equal(rig->offer->fd, -1);
@@ -258,7 +247,7 @@ static void test_handover_of_a_chain_of_twenty(void **state)
 
         assert_int_equal(rig_ask(&rig), HANDOVER_GOT);
         assert_int_equal(handover_serve(rig.handover, rig.loop, &rig.handover_host), 0);
-        RIG_AWAIT(&rig, rig.n_left == (unsigned)i + 1);
+        AWAIT(rig.loop, rig.n_left == (unsigned)i + 1);
         memcpy(fds, rig.handover->fds, sizeof(fds));
         rig.handover->fds[HANDOVER_LISTENER] = rig.handover->fds[HANDOVER_PRIVATE] = -1;
         handover_free(rig.handover);
@@ -300,7 +289,7 @@ static void test_handover_successor_that_goes_changes_nothing(void **state)
         assert_int_equal(rig_ask(&rig), HANDOVER_GOT);
         handover_free(rig.handover);
         rig.handover = NULL;
-        RIG_AWAIT(&rig, rig.offer->state == OFFER_OPEN);
+        AWAIT(rig.loop, rig.offer->state == OFFER_OPEN);
         assert_false(rig.shared);
         assert_int_equal(rig.n_shared, 2 * i);
     }
@@ -320,7 +309,7 @@ static void test_handover_second_successor_is_told_of_the_first(void **state)
     rig.handover = NULL;
     assert_int_equal(rig_ask(&rig), HANDOVER_BUSY_NOW);
     handover_free(first);
-    RIG_AWAIT(&rig, rig.offer->state == OFFER_OPEN);
+    AWAIT(rig.loop, rig.offer->state == OFFER_OPEN);
     take_over(&rig);
     rig_close(&rig);
 }
@@ -339,7 +328,7 @@ static void test_handover_successor_that_comes_late_is_told_so(void **state)
     patience->fn(patience);
     assert_int_equal(rig.offer->state, OFFER_OPEN);
     assert_int_equal(handover_serve(rig.handover, rig.loop, &rig.handover_host), 0);
-    RIG_AWAIT(&rig, rig.n_lost == 1);
+    AWAIT(rig.loop, rig.n_lost == 1);
     assert_int_equal(rig.n_taken + rig.n_left + rig.n_ended, 0);
     rig_close(&rig);
 }
@@ -357,7 +346,7 @@ static void test_handover_successor_that_meets_the_end_of_patience_is_told_so(vo
     patience = &rig.offer->successor->patience;
     timer_disarm(patience);
     patience->fn(patience);
-    RIG_AWAIT(&rig, rig.n_lost == 1);
+    AWAIT(rig.loop, rig.n_lost == 1);
     assert_int_equal(rig.n_taken, 0);
     rig_close(&rig);
 }
@@ -372,7 +361,7 @@ static void test_handover_successor_serves_on_when_the_other_has_ended(void **st
     offer_free(rig.offer);
     rig.offer = NULL;
     assert_int_equal(handover_serve(rig.handover, rig.loop, &rig.handover_host), 0);
-    RIG_AWAIT(&rig, rig.n_ended == 1);
+    AWAIT(rig.loop, rig.n_ended == 1);
     rig_close(&rig);
 }
 
@@ -387,7 +376,7 @@ static void test_handover_goes_on_when_the_other_stops(void **state)
     offer_drain(rig.offer);
     assert_true(rig.shared);
     assert_int_equal(handover_serve(rig.handover, rig.loop, &rig.handover_host), 0);
-    RIG_AWAIT(&rig, rig.n_left == 1);
+    AWAIT(rig.loop, rig.n_left == 1);
     assert_int_equal(rig.n_taken, 0);
     assert_int_equal(rig.offer->state, OFFER_DRAINING);
     rig_close(&rig);
@@ -484,7 +473,8 @@ static int ask_liar(struct rig *rig, const char *answer, const int *fds)
     assert_int_equal(fcntl(liar.fd, F_SETFL, 0), 0);
     assert_int_equal(pthread_create(&liar.thread, NULL, liar_main, &liar), 0);
     rig->error = (struct error)ERROR_INIT;
-    rig->verdict = handover_ask(rig->address, instant_add_ms(instant_now(), PATIENCE_MS), &rig->handover, &rig->error);
+    rig->verdict =
+        handover_ask(rig->address, instant_add_ms(instant_now(), AWAIT_PATIENCE_MS), &rig->handover, &rig->error);
     pthread_join(liar.thread, NULL);
     close(liar.fd);
     assert_int_equal(fixture_count_descriptors(), n_descriptors);
@@ -577,7 +567,7 @@ static void test_handover_without_descriptors_left_fails_and_can_be_tried_again(
         assert_null(rig.handover);
         if (r != -EMFILE && r != HANDOVER_CLOSED && r != -ETIMEDOUT)
             fail_msg("%d descriptors more: %d, %s", (int)n, r, rig.error.message);
-        RIG_AWAIT(&rig, rig.offer->state == OFFER_OPEN);
+        AWAIT(rig.loop, rig.offer->state == OFFER_OPEN);
     }
     take_over(&rig);
     rig_close(&rig);

@@ -15,9 +15,8 @@
 #include <cmocka.h>
 
 #include "proxy/listen/succession.h"
+#include "tests/unit/await.h"
 #include "tests/unit/publish_fixture.h"
-
-#define PATIENCE_MS 20000
 
 /* One process with its listener. */
 struct side {
@@ -104,21 +103,12 @@ static void *rig_publish_main(void *closure)
     return NULL;
 }
 
-#define RIG_AWAIT(rig, condition)                                        \
-    do {                                                                 \
-        struct instant end = instant_add_ms(instant_now(), PATIENCE_MS); \
-        while (!(condition)) {                                           \
-            assert_true(loop_run_once((rig)->loop, 50) >= 0);            \
-            assert_true(instant_before(instant_now(), end));             \
-        }                                                                \
-    } while (0)
-
 /* The new side has the listener, and does not serve it yet. */
 static void rig_take_over(struct rig *rig)
 {
     atomic_store(&rig->over, false);
     assert_int_equal(pthread_create(&rig->thread, NULL, rig_publish_main, rig), 0);
-    RIG_AWAIT(rig, atomic_load(&rig->over));
+    AWAIT(rig->loop, atomic_load(&rig->over));
     pthread_join(rig->thread, NULL);
     assert_non_null(rig->new.listener->handover);
     assert_true(rig->new.listener->shared);
@@ -134,7 +124,7 @@ static void test_succession_is_shared_until_the_old_one_has_left(void **state)
     rig_take_over(&rig);
     side_begin(&rig.new, rig.loop);
     assert_true(rig.new.listener->shared);
-    RIG_AWAIT(&rig, !rig.new.listener->shared);
+    AWAIT(rig.loop, !rig.new.listener->shared);
     assert_int_equal(rig.old.n_leaves, 1);
     assert_null(rig.new.listener->handover);
     assert_int_equal(rig.old.n_looks + rig.new.n_looks + rig.old.n_lost + rig.new.n_lost, 0);
@@ -151,7 +141,7 @@ static void test_succession_goes_on(void **state)
     for (int i = 0; i < 20; i++) {
         rig_take_over(&rig);
         side_begin(&rig.new, rig.loop);
-        RIG_AWAIT(&rig, !rig.new.listener->shared);
+        AWAIT(rig.loop, !rig.new.listener->shared);
         side_end(&rig.old);
         /* Both sides begin anew, for they know where they lie. */
         rig.old.listener = rig.new.listener;
@@ -170,7 +160,7 @@ static void test_succession_that_fails_leaves_the_old_one_alone_with_its_backlog
     rig_open(&rig);
     rig_take_over(&rig);
     side_end(&rig.new);
-    RIG_AWAIT(&rig, !rig.old.listener->shared);
+    AWAIT(rig.loop, !rig.old.listener->shared);
     assert_int_equal(rig.old.n_looks, 1);
     assert_int_equal(rig.old.n_leaves, 0);
     rig_close(&rig);
@@ -185,7 +175,7 @@ static void test_succession_of_one_that_has_ended_is_the_new_ones_alone(void **s
     rig_take_over(&rig);
     side_end(&rig.old);
     side_begin(&rig.new, rig.loop);
-    RIG_AWAIT(&rig, !rig.new.listener->shared);
+    AWAIT(rig.loop, !rig.new.listener->shared);
     assert_int_equal(rig.new.n_looks, 1);
     rig_close(&rig);
 }
@@ -203,7 +193,7 @@ static void test_succession_that_comes_late_is_lost_and_stays_shared(void **stat
     patience->fn(patience);
     assert_false(rig.old.listener->shared);
     side_begin(&rig.new, rig.loop);
-    RIG_AWAIT(&rig, rig.new.n_lost == 1);
+    AWAIT(rig.loop, rig.new.n_lost == 1);
     assert_true(rig.new.listener->shared);
     assert_int_equal(rig.old.n_leaves, 0);
     rig_close(&rig);
@@ -219,7 +209,7 @@ static void test_succession_of_one_that_stops_stays_shared_while_a_successor_has
     succession_drain(&rig.old.succession);
     assert_true(rig.old.listener->shared);
     side_begin(&rig.new, rig.loop);
-    RIG_AWAIT(&rig, !rig.new.listener->shared);
+    AWAIT(rig.loop, !rig.new.listener->shared);
     assert_int_equal(rig.old.n_leaves, 0); /* it leaves anyway */
     rig_close(&rig);
 }
