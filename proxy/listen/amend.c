@@ -118,7 +118,7 @@ static int amend_file(struct listener *listener, const struct listener_config *c
                       struct error *error)
 {
     _cleanup_(amend_close) int fd = -1;
-    struct stat now, wanted;
+    struct stat now = {0}, wanted;
     int r;
 
     if (!amend_asks(listener->config, config))
