@@ -200,8 +200,10 @@ static void read_field_names(struct reader *reader, const struct place *at, cons
     {
         const char *name = read_element(reader, &place, member, "the name of a field");
 
-        if (name && read_edit_name(reader, &place, name, seen, direction, READ_REMOVE, false))
-            reader_copy(reader, name, names++);
+        if (name && read_edit_name(reader, &place, name, seen, direction, READ_REMOVE, false)) {
+            reader_copy(reader, name, names);
+            names += *names != NULL; /* one that is wanting must not end the list before the others */
+        }
     }
     json_decref(seen);
 }
