@@ -6,8 +6,9 @@ load helper
 # number outside, and $pid that of what waits for it.
 as_process_1() { # ARGUMENT...
     local i caught
-    unshare --pid --fork --kill-child true 2>/dev/null || skip 'cannot make a PID namespace'
-    background first env --default-signal unshare --pid --fork --kill-child "$porthole" "$@"
+    unshare --pid --fork --kill-child --mount-proc true 2>/dev/null || skip 'cannot make a PID namespace'
+    # With a /proc of its own, as a container has it: LeakSanitizer looks for its own threads there.
+    background first env --default-signal unshare --pid --fork --kill-child --mount-proc "$porthole" "$@"
     for ((i = 0; i < 500; i++)); do
         inner=$(cat "/proc/$pid/task/$pid/children" 2>/dev/null) || true
         inner=${inner% }
