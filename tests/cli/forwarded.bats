@@ -41,7 +41,7 @@ fields() { # COMMAND-BEFORE-CURL...
 }
 
 @test "forwarded: a client of a TCP listener is not taken at its word either, and its address is told" {
-    port=$(/usr/bin/python3 -c 'import socket; s = socket.create_server(("127.0.0.1", 0)); print(s.getsockname()[1])')
+    port=$(free_port)
     configure
     sed -i "s|\"bind\": \"[^\"]*\"|\"bind\": \"tcp:127.0.0.1:$port\"|" "$dir/porthole.json"
     start_target

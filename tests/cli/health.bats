@@ -355,10 +355,6 @@ health="$checks, \"eject\": false"
     [ "$(ask /x)" = well ]
 }
 
-free_port() {
-    /usr/bin/python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
-}
-
 @test "health: TCP and https are checked like sockets, with the host that is said" {
     openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=good.test -addext subjectAltName=DNS:good.test \
         -keyout "$dir/key" -out "$dir/ca" 2>/dev/null

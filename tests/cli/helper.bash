@@ -125,6 +125,24 @@ start_porthole() { # NAME [OPTION...]
     return 1
 }
 
+# A TCP port to listen on: below those that the kernel gives away, so that nobody else's connection gets it meanwhile.
+free_port() {
+    /usr/bin/python3 - <<'PY'
+import random
+import socket
+
+while True:
+    port = random.randrange(10000, 32000)
+    with socket.socket() as candidate:
+        try:
+            candidate.bind(("", port))
+        except OSError:
+            continue
+    print(port)
+    break
+PY
+}
+
 inode() { # PATH
     stat -c %i "$1" 2>/dev/null || echo none
 }

@@ -65,7 +65,7 @@ begin_asking() { # NAME PATH [CURL-OPTION...]
 
 @test "hold: abstract sockets and ports are tried again and again" {
     local address
-    for address in "unix:@porthole-hold-$$" "http://127.0.0.1:$(/usr/bin/python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')"; do
+    for address in "unix:@porthole-hold-$$" "http://127.0.0.1:$(free_port)"; do
         configure_target "$address" '"hold": "20s",'
         start_porthole run
         local running=$pid

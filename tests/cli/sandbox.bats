@@ -272,7 +272,7 @@ has_field() { # FIELD
 }
 
 @test "sandbox: takeover, hold and a port on the loopback work inside" {
-    port=$(/usr/bin/python3 -c 'import socket; s = socket.create_server(("127.0.0.1", 0)); print(s.getsockname()[1])')
+    port=$(free_port)
     cat >"$dir/porthole.json" <<JSON
 { "targets": { "late": { "endpoints": ["unix:$dir/target.sock"], "hold": "20s" } },
   "listeners": [ { "bind": "unix:$sock", "routes": [ { "target": "late" } ] },

@@ -4,8 +4,9 @@ load helper
 
 # A server of fixed answers (or of a stream to an echo) on every kind of listener.
 configure_kinds() { # [TOP-MEMBERS [LISTENER-MEMBERS]]
-    port=$((10000 + RANDOM % 10000))
-    echo_port=$((port + 10000)) # below those that the kernel gives away
+    port=$(free_port)
+    stream_port=$(free_port)
+    echo_port=$(free_port)
     name=porthole-stop-$$-$RANDOM
     local answers="${2-} \"routes\": [ { \"respond\": { \"status\": 200, \"body\": \"served\" } } ]"
     local stream="\"stream\": { \"target\": \"tcp:127.0.0.1:$echo_port\" }"
@@ -16,7 +17,7 @@ configure_kinds() { # [TOP-MEMBERS [LISTENER-MEMBERS]]
     { "bind": "tcp:127.0.0.1:$port", $answers },
     { "bind": "unix:$dir/stream.sock", $stream },
     { "bind": "unix:@$name-stream", "peers": { "allow": [ { "uid": $(id -u) } ] }, $stream },
-    { "bind": "tcp:127.0.0.1:$((port + 1))", $stream } ] }
+    { "bind": "tcp:127.0.0.1:$stream_port", $stream } ] }
 JSON
 }
 
@@ -114,7 +115,7 @@ stop_of() { # WORKERS WAY [TOP-MEMBERS [LISTENER-MEMBERS]]
     local proxy=$pid
     start_client stream_path unix "$dir/stream.sock" echo 20
     start_client stream_abstract abstract "$name-stream" echo 20
-    start_client stream_tcp tcp "127.0.0.1:$((port + 1))" echo 20
+    start_client stream_tcp tcp "127.0.0.1:$stream_port" echo 20
     eventually all_begun
     sleep 0.5
     kill -TERM "$proxy"

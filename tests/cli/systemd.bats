@@ -111,7 +111,7 @@ refused_with() { # REGEX SOCKET...
 
 # shellcheck disable=SC2046
 @test "systemd: a restart with the same sockets refuses nobody, and who comes between is served by the next" {
-    local port=$((10000 + RANDOM % 10000)) name=porthole-fd-$$-$RANDOM
+    local port=$(free_port) name=porthole-fd-$$-$RANDOM
     local answers='"routes": [ { "respond": { "status": 200, "body": "served" } } ]'
     cat >"$dir/porthole.json" <<JSON
 { "workers": 2, "listeners": [ { "bind": "fd:a b", $answers }, { "bind": "fd:5", $answers },
@@ -166,7 +166,7 @@ JSON
 }
 
 @test "systemd: what the configuration says of others is said of these sockets when they are known" {
-    local port=$((10000 + RANDOM % 10000))
+    local port=$(free_port)
     configure_fd fd:web '"peers": { "allow": [ { "uid": 0 } ] },'
     refused_with 'fd:web is a TCP socket, and a TCP peer has no uid' "web=tcp:127.0.0.1:$port"
     configure_fd fd:web

@@ -4,7 +4,7 @@ load helper
 
 # The addresses of this test.
 addresses() {
-    tcp=127.0.0.1:$(/usr/bin/python3 -c 'import socket; s = socket.create_server(("127.0.0.1", 0)); print(s.getsockname()[1])')
+    tcp=127.0.0.1:$(free_port)
     name=$(basename "$dir")
 }
 

@@ -8,6 +8,7 @@ import socket
 import socketserver
 import threading
 
+import peers
 import tap
 from porthole import Porthole
 
@@ -110,8 +111,7 @@ class Between:
         own = {}
         self.front = self.context.path("app.sock")
         if listener == "tcp":
-            with socket.create_server(("127.0.0.1", 0)) as free:
-                self.front = free.getsockname()
+            self.front = ("127.0.0.1", peers.free_port())
             own["bind"] = f"tcp:127.0.0.1:{self.front[1]}"
         self.porthole = Porthole(self.context, {"/": endpoint}, listener=own, **top)
 
