@@ -85,9 +85,9 @@ static int served_check_passed(const struct served *served, struct error *error)
     return r;
 }
 
-int served_publish(struct served *served, bool takeover, struct error *error)
+static int served_prepare(struct served *served, bool takeover, struct error *error)
 {
-    int r = listener_publish(served->config, takeover, &served->listener, error);
+    int r = listener_prepare(served->config, takeover, &served->listener, error);
 
     if (r == 0 && served->config->bind.kind == ADDRESS_FD)
         r = served_check_passed(served, error);
@@ -95,9 +95,7 @@ int served_publish(struct served *served, bool takeover, struct error *error)
         listener_free(served->listener);
         served->listener = NULL;
     }
-
-    if (r == 0)
-        served_tell(served, "listening");
+    served->prepared = r == 0;
     return r;
 }
 
@@ -127,7 +125,7 @@ struct served *listeners_find(const struct listeners *listeners, const char *add
     return NULL;
 }
 
-/* The first by address of those without a path that are not published; NULL: all are. */
+/* The first by address of those without a path that have no socket; NULL: all have. */
 static struct served *listeners_next_without_path(const struct listeners *listeners)
 {
     struct served *first = NULL;
@@ -142,17 +140,66 @@ static struct served *listeners_next_without_path(const struct listeners *listen
     return first;
 }
 
-int listeners_publish(struct listeners *listeners, bool takeover, struct error *error)
+int listeners_prepare(struct listeners *listeners, bool takeover, struct error *error)
 {
     struct served *served;
     int r = 0;
 
     while (r == 0 && (served = listeners_next_without_path(listeners)))
-        r = served_publish(served, takeover, error);
+        r = served_prepare(served, takeover, error);
     for (struct list *link = listeners->all.next; link != &listeners->all && r == 0; link = link->next)
         if (!served_of(link)->listener)
-            r = served_publish(served_of(link), takeover, error);
+            r = served_prepare(served_of(link), takeover, error);
+    if (r < 0)
+        listeners_take_back(listeners);
     return r;
+}
+
+/* Of those that were prepared: the ones that take something from a living process, or the others. */
+static int listeners_show_some(const struct listeners *listeners, bool replacing, struct error *error)
+{
+    int r = 0;
+
+    for (struct list *link = listeners->all.next; link != &listeners->all && r == 0; link = link->next)
+        if (served_of(link)->prepared && listener_replaces(served_of(link)->listener) == replacing)
+            r = listener_show(served_of(link)->listener, error);
+    return r;
+}
+
+int listeners_show(struct listeners *listeners, struct error *error)
+{
+    int r = listeners_show_some(listeners, false, error);
+
+    if (r == 0)
+        r = listeners_show_some(listeners, true, error);
+    if (r < 0) {
+        listeners_take_back(listeners);
+        return r;
+    }
+    for (struct list *link = listeners->all.next; link != &listeners->all; link = link->next) {
+        struct served *served = served_of(link);
+
+        if (!served->prepared)
+            continue;
+        listener_settle(served->listener);
+        served->prepared = false;
+        served_tell(served, "listening");
+    }
+    return 0;
+}
+
+/* The last first: a directory that the first has made may be empty then. */
+void listeners_take_back(struct listeners *listeners)
+{
+    for (struct list *link = listeners->all.previous; link != &listeners->all; link = link->previous) {
+        struct served *served = served_of(link);
+
+        if (!served->prepared)
+            continue;
+        listener_free(served->listener);
+        served->listener = NULL;
+        served->prepared = false;
+    }
 }
 
 void listeners_drain(struct listeners *listeners)

@@ -24,10 +24,11 @@ struct served {
     char *address;             /* owned; address_canonical */
     struct snapshot *snapshot; /* a reference: `config` and the listener's are of it */
     const struct listener_config *config;
-    struct listener *listener; /* owned; NULL before it is published */
+    struct listener *listener; /* owned; NULL before it is prepared */
     struct admission admission;
     struct keeper_charge charge;
-    bool retired; /* admission_retire */
+    bool prepared; /* the listener is, and not shown for good */
+    bool retired;  /* admission_retire */
     struct succession succession;
 };
 
@@ -52,12 +53,15 @@ struct served *listeners_find(const struct listeners *listeners, const char *add
 void served_configure(struct served *served, struct snapshot *snapshot, const struct listener_config *config);
 /* Says what it is now. */
 void served_tell(const struct served *served, const char *message);
-/* Publishes its socket, and says so. 0 or a negative errno, with nothing left behind. */
-int served_publish(struct served *served, bool takeover, struct error *error) WARN_UNUSED;
-/* The same for all of them. Those without a path come first: who serves them now is to give them away, which can fail
- * when nothing of a path could be undone any more; and in an order that all processes have in common, so that no two of
- * them wait for each other. 0 or a negative errno; those that are published already stay. */
-int listeners_publish(struct listeners *listeners, bool takeover, struct error *error) WARN_UNUSED;
+/* Makes the sockets of all that have none, and shows nothing at a path yet: whatever can fail does so before anything
+ * is taken from anybody. Those without a path come first, in an order that all processes have in common, so that no two
+ * of them that take over from a third wait for each other. 0; or a negative errno, with nothing left behind. */
+int listeners_prepare(struct listeners *listeners, bool takeover, struct error *error) WARN_UNUSED;
+/* Shows what was prepared, and says so: first where that takes nothing from a living process. 0; or a negative errno:
+ * those that were shown already are taken back. */
+int listeners_show(struct listeners *listeners, struct error *error) WARN_UNUSED;
+/* Takes back what was prepared and is not shown for good: whoever had a path has it still, or again. */
+void listeners_take_back(struct listeners *listeners);
 /* Withdraws, closes and frees; takes it out of the list and the house. Nobody holds a pass of it. */
 void served_free(struct served *served);
 

@@ -180,9 +180,10 @@ int reload_plan_publish(struct reload_plan *plan, struct error *error)
             r = listener_amend(plan->served[i]->listener, &snapshot->listeners[i], &plan->amendments[i], error);
         plan->n_amended += amendment_is_some(&plan->amendments[i]);
     }
-    for (size_t i = 0; i < snapshot->n_listeners && r == 0; i++)
-        if (plan->is_new[i])
-            r = served_publish(plan->served[i], false, error);
+    if (r == 0)
+        r = listeners_prepare(plan->listeners, false, error);
+    if (r == 0)
+        r = listeners_show(plan->listeners, error);
     return r;
 }
 

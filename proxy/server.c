@@ -438,7 +438,9 @@ static int server_make(struct server *server, bool takeover, struct error *error
     if (r == 0)
         r = server_reserve(server, error);
     if (r == 0)
-        r = listeners_publish(&server->listeners, takeover, error);
+        r = listeners_prepare(&server->listeners, takeover, error);
+    if (r == 0)
+        r = listeners_show(&server->listeners, error);
     if (r == 0)
         passed_close_rest();
     return r;

@@ -34,26 +34,20 @@ static int listener_open_bound(struct listener *listener, bool takeover, struct 
     return 0;
 }
 
-static int listener_open_unix(struct listener *listener, enum publish_over over, struct error *error)
+static void listener_take_publication(struct listener *listener, const struct publication *publication)
 {
-    struct publication publication;
-    int r = publish_unix(listener->config, over, listener->claim.since, listener->real_directory, &publication, error);
-
-    if (r < 0)
-        return r;
-    listener->fd = publication.fd;
-    listener->directory_fd = publication.directory_fd;
+    listener->fd = publication->fd;
+    listener->directory_fd = publication->directory_fd;
     if (!listener->real_directory)
-        listener->real_directory = directory_real_path(publication.directory_fd);
-    listener->file_name = publication.name;
-    listener->device = publication.device;
-    listener->inode = publication.inode;
-    listener->claim = publication.claim;
+        listener->real_directory = directory_real_path(publication->directory_fd);
+    listener->file_name = publication->name;
+    listener->device = publication->device;
+    listener->inode = publication->inode;
+    listener->claim = publication->claim;
     listener->published = true;
-    return 0;
 }
 
-int listener_publish(const struct listener_config *config, bool takeover, struct listener **ret_listener,
+int listener_prepare(const struct listener_config *config, bool takeover, struct listener **ret_listener,
                      struct error *error)
 {
     struct listener *listener = calloc(1, sizeof(*listener));
@@ -64,7 +58,7 @@ int listener_publish(const struct listener_config *config, bool takeover, struct
     *listener = (struct listener){.config = config, .fd = -1, .directory_fd = -1};
     switch (config->bind.kind) {
     case ADDRESS_UNIX:
-        r = listener_open_unix(listener, takeover ? PUBLISH_OVER_PORTHOLE : PUBLISH_OVER_NOBODY, error);
+        r = publish_prepare(config, takeover ? PUBLISH_OVER_PORTHOLE : PUBLISH_OVER_NOBODY, &listener->publish, error);
         break;
     case ADDRESS_ABSTRACT:
     case ADDRESS_TCP:
@@ -87,6 +81,48 @@ int listener_publish(const struct listener_config *config, bool takeover, struct
     return 0;
 }
 
+bool listener_replaces(const struct listener *listener)
+{
+    return listener->publish && publish_replaces(listener->publish);
+}
+
+int listener_show(struct listener *listener, struct error *error)
+{
+    struct publication publication;
+    int r;
+
+    if (!listener->publish || listener->published)
+        return 0;
+    r = publish_show(listener->publish, &publication, error);
+    if (r == 0)
+        listener_take_publication(listener, &publication);
+    return r;
+}
+
+void listener_settle(struct listener *listener)
+{
+    publish_free(listener->publish);
+    listener->publish = NULL;
+}
+
+int listener_publish(const struct listener_config *config, bool takeover, struct listener **ret_listener,
+                     struct error *error)
+{
+    struct listener *listener = NULL;
+    int r = listener_prepare(config, takeover, &listener, error);
+
+    if (r < 0 || !listener)
+        return r;
+    r = listener_show(listener, error);
+    if (r < 0) {
+        listener_free(listener);
+        return r;
+    }
+    listener_settle(listener);
+    *ret_listener = listener;
+    return 0;
+}
+
 int listener_publish_again(struct listener *listener, struct error *error)
 {
     struct listener fresh = {.config = listener->config,
@@ -94,15 +130,17 @@ int listener_publish_again(struct listener *listener, struct error *error)
                              .directory_fd = -1,
                              .real_directory = listener->real_directory,
                              .claim.since = listener->claim.since};
+    struct publication publication;
     int old = listener->fd;
     int r;
 
     if (listener->config->bind.kind != ADDRESS_UNIX)
         return error_set(error, -EINVAL, "%s has no file that could be absent", listener->config->bind.text);
     /* Through the path, not directory_fd: the directory may be a new one, too. */
-    r = listener_open_unix(&fresh, PUBLISH_OVER_ANYBODY, error);
+    r = publish_unix(fresh.config, PUBLISH_OVER_ANYBODY, fresh.claim.since, fresh.real_directory, &publication, error);
     if (r < 0)
         return r;
+    listener_take_publication(&fresh, &publication);
     close(listener->directory_fd);
     free(listener->file_name);
     *listener = fresh;
@@ -300,6 +338,9 @@ void listener_free(struct listener *listener)
 {
     if (!listener)
         return;
+    if (listener->publish && listener->published)
+        publish_revoke(listener->publish);
+    listener_settle(listener);
     /* Withdrawn while the socket is open: only then is the inode number still ours. */
     listener_withdraw(listener);
     listener_close(listener);

@@ -18,6 +18,8 @@
 #include "proxy/listen/bind.h"
 #include "proxy/listen/claim.h"
 
+struct publish;
+
 /* A listening socket and, for a Unix path, the file it was published as. Owned by the server (main thread);
  * workers borrow the descriptor. */
 struct listener {
@@ -30,6 +32,7 @@ struct listener {
     ino_t inode;
     struct claim claim; /* what the socket says of us to other portholes */
     bool published;
+    struct publish *publish;   /* owned; from listener_prepare to listener_settle, of one with a path */
     struct bound bound;        /* of an abstract or TCP one */
     struct handover *handover; /* owned; with whoever served the socket before; NULL: nobody, or it has left */
     /* Somebody else has the socket and goes on with it: who gave it to us, or to whom we gave it. Then it is not ours
@@ -43,10 +46,22 @@ enum listener_place {
     LISTENER_REPLACED, /* something else is there: a successor's socket, or somebody else's (listener_is_succeeded) */
 };
 
-/* Publishes. With takeover a living process of our user at the path is replaced, and one that serves an abstract or TCP
- * address is asked for its socket (succession_begin tells it to leave); without, it is -EADDRINUSE.
- * Errors say what to do (uid, gid, mode of what is in the way). On failure nothing is left behind and what was
- * at the path is untouched. */
+/* Makes all of it but what others would see at a path: an abstract or TCP socket is bound, or had from whoever serves
+ * it, a Unix socket is made and not shown. With takeover a living process of our user at the path is going to be
+ * replaced, and one that serves an abstract or TCP address is asked for its socket (succession_begin tells it to
+ * leave); without, it is -EADDRINUSE. Errors say what to do (uid, gid, mode of what is in the way). On failure nothing
+ * is left behind and nothing is changed, as when it is freed before it is shown. */
+int listener_prepare(const struct listener_config *config, bool takeover, struct listener **ret_listener,
+                     struct error *error) WARN_UNUSED;
+/* Whether showing it takes a path from a living process. */
+bool listener_replaces(const struct listener *listener);
+/* Shows what was prepared; harmless without a path, and twice. On failure it is to be freed, and what was at the path
+ * is untouched. Freed before listener_settle, it gives the path back to who had it. */
+int listener_show(struct listener *listener, struct error *error) WARN_UNUSED;
+/* What was shown stays. Harmless twice. */
+void listener_settle(struct listener *listener);
+
+/* These three in one. */
 int listener_publish(const struct listener_config *config, bool takeover, struct listener **ret_listener,
                      struct error *error) WARN_UNUSED;
 
@@ -81,7 +96,7 @@ void listener_close(struct listener *listener);
 /* Unlinks the file if, and only if, it is still ours. The descriptor stays open: the backlog can be drained. */
 void listener_withdraw(struct listener *listener);
 
-/* Withdraws, closes and frees. Takes NULL. */
+/* Withdraws (or revokes what is not settled), closes and frees. Takes NULL. */
 void listener_free(struct listener *listener);
 
 #endif

@@ -11,6 +11,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "proxy/base/log.h"
 #include "proxy/listen/acl.h"
 #include "proxy/listen/directory.h"
 #include "proxy/listen/lock.h"
@@ -22,7 +23,10 @@
 #define PUBLISH_MOST_STRANGERS 64
 #define PUBLISH_PROC_BYTES 32 /* "/proc/self/fd/N" */
 
-/* One publication under way, on its caller's stack. */
+/* What is renamed over the path is made before: directory, socket, owner and mode, all of it checked. So several can be
+ * made before the first is shown, and showing one is a rename, with a look at what is at the path by then. One that may
+ * be revoked changes places with a living socket that it replaces, so that this one can be put back as it was: its
+ * file, and with it whoever serves it. */
 struct publish {
     const struct listener_config *config; /* borrowed */
     const char *path;                     /* borrowed from config */
@@ -35,7 +39,12 @@ struct publish {
     int fd;                               /* owned; the socket, passed on to the listener */
     int lock;                             /* owned; -1 when it could not be had */
     enum publish_over over;
-    struct claim claim;                            /* since 0: to be laid now */
+    struct claim claim; /* since 0: to be laid now */
+    struct stat file;   /* of the socket, when it is made */
+    bool made;
+    bool shown;                                    /* directory, name and fd are the listener's then, and borrowed */
+    bool replaces;                                 /* a living process of our user was at the path */
+    bool keeps;                                    /* its file is in the nursery, in the place of ours */
     char socket_name[NAME_MAX + CLAIM_LENGTH + 1]; /* in the nursery: what can be told, and the claim */
 };
 
@@ -95,6 +104,7 @@ static int publish_judge(struct publish *p, const struct socket_server *server, 
 {
     bool own = server->known && server->uid == geteuid();
 
+    p->replaces = own;
     if (p->over == PUBLISH_OVER_NOBODY)
         return error_set(error, -EADDRINUSE, "another process serves %s; stop it or use --takeover", p->path);
     if (p->over == PUBLISH_OVER_PORTHOLE && server->known && !own)
@@ -276,40 +286,39 @@ static int publish_set_access(const struct publish *p, struct stat *ret_stat, st
     return 0;
 }
 
-/* From here on clients connect to us, if it is our file that has the name now. */
-static int publish_show(const struct publish *p, const struct stat *ours, struct error *error)
-{
-    struct stat st;
+/* ---- making ---- */
 
-    if (renameat(p->nursery.fd, p->socket_name, p->directory.fd, p->name) < 0)
-        return error_set(error, errno == ENOENT ? -ESTALE : -errno, "cannot publish %s: %s", p->path, strerror(errno));
-    if (fstatat(p->directory.fd, p->name, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_dev != ours->st_dev ||
-        st.st_ino != ours->st_ino)
-        return publish_moved(p, error);
-    return 0;
+/* Takes away what has been made and not been shown, or what was there before and has been kept. */
+static void publish_unmake(struct publish *p)
+{
+    nursery_remove(&p->nursery, p->socket_name);
+    publish_close(&p->file_fd);
+    if (!p->shown)
+        publish_close(&p->fd);
+    p->made = p->keeps = false;
 }
 
-/* Makes the socket and shows it. */
-static int publish_make(struct publish *p, struct stat *ret_stat, struct error *error)
+/* Everything but to show it. */
+static int publish_make(struct publish *p, struct error *error)
 {
-    int r = publish_make_nursery(p, error);
+    int r;
 
+    publish_unmake(p);
+    r = publish_make_nursery(p, error);
     if (r == 0)
         r = publish_bind(p, error);
     if (r == 0)
         r = publish_prove(p, error);
     if (r == 0)
-        r = publish_set_access(p, ret_stat, error);
-    if (r == 0)
-        r = publish_show(p, ret_stat, error);
-    nursery_remove(&p->nursery, p->socket_name);
+        r = publish_set_access(p, &p->file, error);
     publish_close(&p->file_fd);
     if (r < 0)
-        publish_close(&p->fd);
+        publish_unmake(p);
+    p->made = r == 0;
     return r;
 }
 
-static int publish_go(struct publish *p, struct stat *ret_stat, struct error *error)
+static int publish_open(struct publish *p, struct error *error)
 {
     int r = publish_split(p, error);
 
@@ -317,48 +326,205 @@ static int publish_go(struct publish *p, struct stat *ret_stat, struct error *er
         r = directory_open(&p->directory, p->config, p->real_directory, error);
     if (r == 0)
         r = publish_lay_claim(p, error);
-    if (r < 0)
-        return r;
+    return r;
+}
+
+static void publish_lock(struct publish *p)
+{
     p->lock = lock_take(p->directory.fd);
     if (p->lock >= 0)
         nursery_remove_leftovers(p->directory.fd);
+}
+
+static void publish_unlock(struct publish *p)
+{
+    lock_give(p->directory.fd, p->lock);
+    p->lock = -1;
+}
+
+/* ---- showing ---- */
+
+static bool publish_is_ours(const struct publish *p)
+{
+    struct stat st;
+
+    return fstatat(p->directory.fd, p->name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_dev == p->file.st_dev &&
+           st.st_ino == p->file.st_ino;
+}
+
+/* Lets our file and what is at the path change places. 1; 0 when the volume cannot, or nothing is at the path any more;
+ * or a negative errno when that is no socket. */
+static int publish_exchange(struct publish *p, struct error *error)
+{
+    int from = p->nursery.fd, to = p->directory.fd;
+    struct stat st;
+
+    if (renameat2(from, p->socket_name, to, p->name, RENAME_EXCHANGE) < 0)
+        return 0;
+    if (fstatat(from, p->socket_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISSOCK(st.st_mode))
+        return 1;
+    if (renameat2(from, p->socket_name, to, p->name, RENAME_EXCHANGE) < 0)
+        p->socket_name[0] = '\0'; /* what is not ours is left alone */
+    return error_set(error, -EEXIST, "%s is no socket any more; remove it or choose another path", p->path);
+}
+
+/* From here on clients connect to us, if it is our file that has the name now. */
+static int publish_rename(struct publish *p, bool revocable, struct error *error)
+{
+    int r = revocable && p->replaces ? publish_exchange(p, error) : 0;
+
+    if (r < 0)
+        return r;
+    p->keeps = r > 0;
+    if (!p->keeps && renameat(p->nursery.fd, p->socket_name, p->directory.fd, p->name) < 0)
+        return error_set(error, errno == ENOENT ? -ESTALE : -errno, "cannot publish %s: %s", p->path, strerror(errno));
+    return publish_is_ours(p) ? 0 : publish_moved(p, error);
+}
+
+/* What is at the path may be another than when the socket was made, and what that one claims. */
+static int publish_look_again(struct publish *p, struct error *error)
+{
+    uint64_t since = p->claim.since;
+    int r;
+
+    p->replaces = false;
+    r = publish_check_place(p, error);
+    p->made = p->made && p->claim.since == since;
+    return r;
+}
+
+/* The lock is held. Whether it is to be shown, or made only. */
+static int publish_try(struct publish *p, bool show, bool revocable, struct error *error)
+{
+    int r = publish_look_again(p, error);
+
+    if (r == 0 && !p->made)
+        r = publish_make(p, error);
+    if (r < 0 || !show)
+        return r;
+    r = publish_rename(p, revocable, error);
+    if (r < 0)
+        publish_unmake(p);
+    return r;
+}
+
+static int publish_go(struct publish *p, bool show, bool revocable, struct error *error)
+{
+    int r = 0;
+
     for (int i = 0; i == 0 || (r == -ESTALE && i < PUBLISH_TRIES); i++) {
-        r = publish_check_place(p, error);
-        if (r == 0)
-            r = publish_make(p, ret_stat, error);
+        r = publish_try(p, show, revocable, error);
     }
     return r;
+}
+
+/* ---- life ---- */
+
+void publish_free(struct publish *p)
+{
+    if (!p)
+        return;
+    publish_unmake(p);
+    if (!p->shown) {
+        directory_undo(&p->directory);
+        publish_close(&p->directory.fd);
+        free(p->name);
+    }
+    free(p->directory_path);
+    free(p);
+}
+
+static struct publish *publish_new(const struct listener_config *config, enum publish_over over, uint64_t since,
+                                   const char *real_directory)
+{
+    struct publish *p = malloc(sizeof(*p));
+
+    if (p)
+        *p = (struct publish){.config = config,
+                              .path = config->bind.name,
+                              .real_directory = real_directory,
+                              .directory.fd = -1,
+                              .nursery = NURSERY_INIT,
+                              .file_fd = -1,
+                              .fd = -1,
+                              .lock = -1,
+                              .over = over,
+                              .claim.since = since};
+    return p;
+}
+
+static void publish_hand_out(struct publish *p, struct publication *ret_publication)
+{
+    p->shown = true;
+    *ret_publication = (struct publication){.fd = p->fd,
+                                            .directory_fd = p->directory.fd,
+                                            .name = p->name,
+                                            .device = p->file.st_dev,
+                                            .inode = p->file.st_ino,
+                                            .claim = p->claim};
+}
+
+int publish_prepare(const struct listener_config *config, enum publish_over over, struct publish **ret_publish,
+                    struct error *error)
+{
+    struct publish *p = publish_new(config, over, 0, NULL);
+    int r = p ? publish_open(p, error) : error_set(error, -ENOMEM, "out of memory");
+
+    if (r == 0) {
+        publish_lock(p);
+        r = publish_go(p, false, false, error);
+        publish_unlock(p);
+    }
+    if (r == 0)
+        *ret_publish = p;
+    else
+        publish_free(p);
+    return r;
+}
+
+bool publish_replaces(const struct publish *p)
+{
+    return p->replaces;
+}
+
+int publish_show(struct publish *p, struct publication *ret_publication, struct error *error)
+{
+    int r;
+
+    publish_lock(p);
+    r = publish_go(p, true, true, error);
+    publish_unlock(p);
+    if (r == 0)
+        publish_hand_out(p, ret_publication);
+    return r;
+}
+
+void publish_revoke(struct publish *p)
+{
+    publish_lock(p);
+    if (!publish_is_ours(p))
+        log_debug("what was shown at %s is not there any more", p->path);
+    else if (!p->keeps)
+        unlinkat(p->directory.fd, p->name, 0);
+    else if (renameat(p->nursery.fd, p->socket_name, p->directory.fd, p->name) < 0)
+        LOG_EVENT(LOG_LEVEL_ERROR, "a socket cannot be put back where it was", LOG_STRING("path", p->path),
+                  LOG_STRING("error", strerror(errno)));
+    publish_unlock(p);
 }
 
 int publish_unix(const struct listener_config *config, enum publish_over over, uint64_t since,
                  const char *real_directory, struct publication *ret_publication, struct error *error)
 {
-    struct publish p = {.config = config,
-                        .path = config->bind.name,
-                        .real_directory = real_directory,
-                        .directory.fd = -1,
-                        .nursery = NURSERY_INIT,
-                        .file_fd = -1,
-                        .fd = -1,
-                        .lock = -1,
-                        .over = over,
-                        .claim.since = since};
-    struct stat st = {0};
-    int r = publish_go(&p, &st, error);
+    struct publish *p = publish_new(config, over, since, real_directory);
+    int r = p ? publish_open(p, error) : error_set(error, -ENOMEM, "out of memory");
 
-    lock_give(p.directory.fd, p.lock);
     if (r == 0) {
-        *ret_publication = (struct publication){.fd = p.fd,
-                                                .directory_fd = p.directory.fd,
-                                                .name = p.name,
-                                                .device = st.st_dev,
-                                                .inode = st.st_ino,
-                                                .claim = p.claim};
-    } else {
-        directory_undo(&p.directory);
-        publish_close(&p.directory.fd);
-        free(p.name);
+        publish_lock(p);
+        r = publish_go(p, true, false, error);
+        publish_unlock(p);
     }
-    free(p.directory_path);
+    if (r == 0)
+        publish_hand_out(p, ret_publication);
+    publish_free(p);
     return r;
 }

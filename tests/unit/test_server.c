@@ -280,6 +280,27 @@ static void test_server_taken_over_drains_and_ends_by_itself(void **state)
     running_end(&second);
 }
 
+static void test_server_that_cannot_make_the_second_path_takes_no_path(void **state)
+{
+    struct fixture *fixture = *state;
+    struct running running;
+    struct server *successor = NULL;
+    ino_t inode;
+    int fd;
+
+    log_configure(LOG_LEVEL_ERROR, LOG_FORMAT_PLAIN);
+    running_begin(&running, fixture, ONE RESPONDS "} ] }", false);
+    inode = fixture_stat(fixture->path).st_ino;
+    assert_true(server_make_from(fixture,
+                                 ONE RESPONDS "}, { \"bind\": \"unix:/proc/porthole/a.sock\", " RESPONDS "} ] }", true,
+                                 &successor) < 0);
+    assert_true(fixture_stat(fixture->path).st_ino == inode);
+    fd = say(fixture->path, GET);
+    expect(fd, "\r\n\r\nhi");
+    close(fd);
+    running_end(&running);
+}
+
 static void test_server_restores_a_removed_socket(void **state)
 {
     struct fixture *fixture = *state;
@@ -515,6 +536,7 @@ int main(void)
         SERVER_TEST(test_server_stopped_from_inside_does_not_wait_for_others_to_learn_of_it),
         SERVER_TEST(test_server_of_another_process_is_not_replaced_by_accident),
         SERVER_TEST(test_server_taken_over_drains_and_ends_by_itself),
+        SERVER_TEST(test_server_that_cannot_make_the_second_path_takes_no_path),
         SERVER_TEST(test_server_restores_a_removed_socket),
         SERVER_TEST(test_server_full_of_busy_clients_serves_the_next_when_one_leaves),
         SERVER_TEST(test_server_full_of_idle_clients_lets_the_longest_go),
