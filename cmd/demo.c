@@ -70,6 +70,8 @@ static int demo_make_server(struct demo *demo, struct error *error)
     }
     if (r == 0)
         r = server_new(snapshot, &options, &demo->server, error);
+    if (r == 0)
+        r = server_start(demo->server, error);
     snapshot_unref(snapshot);
     return r;
 }

@@ -35,12 +35,14 @@ static int run_serve(struct snapshot *snapshot, bool takeover)
     struct server *server = NULL;
     int r = server_new(snapshot, &options, &server, &error);
 
-    if (r < 0) {
-        LOG_EVENT(LOG_LEVEL_ERROR, "cannot start", LOG_STRING("error", error.message));
-        return CMD_FAILED;
+    if (r == 0) {
+        sandbox_enter(snapshot);
+        r = server_start(server, &error);
     }
-    sandbox_enter(snapshot);
-    r = server_run(server);
+    if (r < 0)
+        LOG_EVENT(LOG_LEVEL_ERROR, "cannot start", LOG_STRING("error", error.message));
+    else
+        r = server_run(server);
     server_free(server);
     return r < 0 ? CMD_FAILED : CMD_OK;
 }

@@ -1,6 +1,6 @@
-/* The main thread. It makes everything and publishes last, since another process may give way to a published socket;
- * then it only waits: for signals, for the keeper of the sockets, and for its workers to say that they accept no more
- * (then listeners are closed) and that they have ended.
+/* The main thread. It makes everything, threads too, and shows sockets at their paths last, since another process may
+ * give way to one; then it only waits: for signals, for the keeper of the sockets, and for its workers to say that they
+ * accept no more (then listeners are closed) and that they have ended.
  *
  *   serving --> leaving (shutdown.delay) --> stopping: workers told, paths withdrawn --> drained: listeners closed
  *   --> stopped
@@ -437,10 +437,9 @@ static int server_make(struct server *server, bool takeover, struct error *error
         return error_set(error, r, "out of memory");
     if (r == 0)
         r = server_reserve(server, error);
+    server->n_descriptors = descriptors_count(server->signals.fd);
     if (r == 0)
         r = listeners_prepare(&server->listeners, takeover, error);
-    if (r == 0)
-        r = listeners_show(&server->listeners, error);
     if (r == 0)
         passed_close_rest();
     return r;
@@ -479,16 +478,16 @@ static void server_tell_end(const struct server *server)
                                        .after_ms = instant_elapsed_us(server->stop.begun, now) / 1000});
 }
 
-static int server_start_worker(struct server *server, size_t worker, struct error *error)
+/* With what has been reserved. */
+static int server_serve_listeners(struct server *server, struct error *error)
 {
     const struct list *all = &server->listeners.all;
     int r = 0;
 
-    for (struct list *link = all->next; link != all && r == 0; link = link->next)
-        r = server_serve_listener(server, CONTAINER_OF(link, struct served, link), worker);
-    if (r < 0)
-        return error_set(error, r, "cannot start a worker: %s", strerror(-r));
-    return worker_start(server->workers[worker], error);
+    for (size_t i = 0; i < server->n_workers; i++)
+        for (struct list *link = all->next; link != all && r == 0; link = link->next)
+            r = server_serve_listener(server, CONTAINER_OF(link, struct served, link), i);
+    return r < 0 ? error_set(error, r, "a worker cannot serve a listener: %s", strerror(-r)) : 0;
 }
 
 static void server_keep_listeners(struct server *server)
@@ -526,20 +525,24 @@ static void server_attend(struct server *server)
     reload_close_removed(&server->reload);
 }
 
-int server_run(struct server *server)
+int server_start(struct server *server, struct error *error)
 {
-    struct error error = ERROR_INIT;
     int r = 0;
 
-    server->n_descriptors = descriptors_count(server->signals.fd) - 2 * (uint64_t)server->snapshot->n_listeners;
-    server_count_places(server);
     for (size_t i = 0; i < server->n_workers && r == 0; i++)
-        r = server_start_worker(server, i, &error);
-    if (r < 0) {
-        LOG_EVENT(LOG_LEVEL_ERROR, "a worker cannot start", LOG_STRING("error", error.message));
-        stop_ask_to_drain(&server->stop, "a worker could not start", server->snapshot->drain_ms);
+        r = worker_start(server->workers[i], error);
+    if (r == 0)
+        r = listeners_show(&server->listeners, error);
+    if (r < 0)
         return r;
-    }
+    server_count_places(server);
+    return server_serve_listeners(server, error);
+}
+
+int server_run(struct server *server)
+{
+    int r;
+
     server_keep_listeners(server);
     checks_start(server->checks);
     server_watch(server);
@@ -558,6 +561,9 @@ void server_free(struct server *server)
 {
     if (!server)
         return;
+    listeners_take_back(&server->listeners);
+    for (size_t i = 0; i < server->n_workers; i++)
+        worker_stop(server->workers[i], 0); /* where nobody has told it so yet */
     for (size_t i = 0; i < server->n_workers; i++)
         worker_join(server->workers[i]);
     for (size_t i = 0; i < server->n_workers; i++)

@@ -9,7 +9,7 @@
 #include "config/snapshot.h"
 #include "proxy/base/error.h"
 
-/* Gives up what the snapshot does not need, when all sockets are published and before threads are made, and tells in
+/* Gives up what the snapshot does not need, when all sockets are open and before threads are made, and tells in
  * the log what is in force. Main thread. */
 void sandbox_enter(const struct snapshot *snapshot);
 

@@ -182,6 +182,24 @@ end_load() {
     took_over newest 2
 }
 
+@test "takeover: a successor whose threads cannot be made takes nothing" {
+    addresses
+    write all "$(bind "unix:$sock")" "$(bind_tcp)" "$(bind "unix:@$name")"
+    begin all
+    before=$(inode "$sock")
+    start_load "unix:$sock" "tcp:$tcp" "unix:@$name"
+    # No address space is large enough for such a stack: as with a limit of processes, pthread_create(3) fails.
+    for _ in 1 2 3; do
+        run bash -c 'ulimit -s $((1 << 40)); exec "$0" run -c "$1" --takeover' "$porthole" "$dir/all.json"
+        [ "$status" -eq 1 ]
+        [[ $output == *'cannot start a worker thread'* ]]
+    done
+    end_load
+    [ "$(inode "$sock")" = "$before" ]
+    kill -0 "$old"
+    [ "$(ls -A "$dir" | grep -c '^\.porthole')" -eq 0 ]
+}
+
 @test "takeover: a successor that fails changes nothing" {
     addresses
     write both "$(bind_tcp)" "$(bind "unix:@$name")"

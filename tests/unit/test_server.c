@@ -1,5 +1,6 @@
 /* A server's life, with its real threads: publishing, serving, being replaced, and stopping without losing anybody. */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -9,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -60,6 +62,8 @@ static int server_make_from(struct fixture *fixture, const char *format, bool ta
     struct error error = ERROR_INIT;
     int r = server_new(snapshot, &options, ret_server, &error);
 
+    if (r == 0)
+        assert_int_equal(server_start(*ret_server, &error), 0);
     assert_true(r <= 0);
     assert_int_equal(r, error.code);
     snapshot_unref(snapshot);
@@ -146,7 +150,7 @@ static int target_listen(struct fixture *fixture)
 
 #define ONE "{ \"log\": { \"level\": \"error\" }, \"listeners\": [ { \"bind\": \"unix:%s/app.sock\", "
 
-static void test_server_published_keeps_clients_until_it_runs(void **state)
+static void test_server_started_serves_before_it_runs(void **state)
 {
     struct fixture *fixture = *state;
     struct running running;
@@ -278,6 +282,90 @@ static void test_server_taken_over_drains_and_ends_by_itself(void **state)
     expect(after, "new");
     close(after);
     running_end(&second);
+}
+
+#define SECOND "{ \"bind\": \"unix:%s/second.sock\", " RESPONDS "}"
+
+/* Somebody serves both paths; a successor is made, and something puts a directory in the place of the second. */
+static void two_paths_begin(struct fixture *fixture, struct running *running, ino_t inodes[2],
+                            struct server **ret_second)
+{
+    struct snapshot *snapshot;
+    struct error error = ERROR_INIT;
+
+    log_configure(LOG_LEVEL_ERROR, LOG_FORMAT_PLAIN);
+    running_begin(running, fixture, ONE RESPONDS "}, " SECOND " ] }", false);
+    inodes[0] = fixture_stat(fixture->path).st_ino;
+    inodes[1] = fixture_stat(fixture_path(fixture, "second.sock")).st_ino;
+    snapshot = make_snapshot(fixture, ONE RESPONDS "}, " SECOND " ] }");
+    assert_int_equal(server_new(snapshot, &(struct server_options){.takeover = true}, ret_second, &error), 0);
+    snapshot_unref(snapshot);
+    assert_true(fixture_stat(fixture->path).st_ino == inodes[0]);
+}
+
+static void two_paths_expect(struct fixture *fixture, struct running *running, const ino_t inodes[2])
+{
+    int fd = say(fixture->path, GET);
+
+    expect(fd, "\r\n\r\nhi");
+    close(fd);
+    assert_true(fixture_stat(fixture->path).st_ino == inodes[0]);
+    assert_true(fixture_stat(fixture_path(fixture, "second.sock")).st_ino == inodes[1]);
+    assert_int_equal(fixture_count_entries(fixture->directory), 2);
+    running_end(running);
+    assert_int_equal(fixture_count_entries(fixture->directory), 0);
+}
+
+static void exchange(const char *a, const char *b)
+{
+    assert_int_equal(renameat2(AT_FDCWD, a, AT_FDCWD, b, RENAME_EXCHANGE), 0);
+}
+
+static void test_server_that_cannot_show_the_second_path_gives_the_first_back(void **state)
+{
+    struct fixture *fixture = *state;
+    const char *second = fixture_path(fixture, "second.sock"), *away = fixture_path(fixture, "away");
+    struct error error = ERROR_INIT;
+    struct running running;
+    struct server *successor;
+    ino_t inodes[2];
+
+    two_paths_begin(fixture, &running, inodes, &successor);
+    assert_int_equal(mkdir(away, 0700), 0);
+    exchange(second, away);
+    assert_int_equal(server_start(successor, &error), -EEXIST);
+    exchange(second, away);
+    assert_int_equal(rmdir(away), 0);
+    server_free(successor);
+    two_paths_expect(fixture, &running, inodes);
+}
+
+/* As where a limit of processes is small. */
+static void refuse_threads(bool refuse)
+{
+    pthread_attr_t attributes;
+
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, refuse ? (size_t)1 << 48 : (size_t)8 << 20);
+    assert_int_equal(pthread_setattr_default_np(&attributes), 0);
+    pthread_attr_destroy(&attributes);
+}
+
+static void test_server_whose_threads_cannot_be_made_takes_no_path(void **state)
+{
+    struct fixture *fixture = *state;
+    struct error error = ERROR_INIT;
+    struct running running;
+    struct server *successor;
+    ino_t inodes[2];
+
+    two_paths_begin(fixture, &running, inodes, &successor);
+    refuse_threads(true);
+    assert_true(server_start(successor, &error) < 0);
+    refuse_threads(false);
+    assert_non_null(strstr(error.message, "cannot start a worker thread"));
+    server_free(successor);
+    two_paths_expect(fixture, &running, inodes);
 }
 
 static void test_server_that_cannot_make_the_second_path_takes_no_path(void **state)
@@ -529,13 +617,15 @@ static void test_server_stopped_before_it_ran_ends(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        SERVER_TEST(test_server_published_keeps_clients_until_it_runs),
+        SERVER_TEST(test_server_started_serves_before_it_runs),
         SERVER_TEST(test_server_that_cannot_publish_leaves_nothing),
         SERVER_TEST(test_server_stopping_finishes_what_is_under_way),
         SERVER_TEST(test_server_stopping_cuts_at_the_deadline),
         SERVER_TEST(test_server_stopped_from_inside_does_not_wait_for_others_to_learn_of_it),
         SERVER_TEST(test_server_of_another_process_is_not_replaced_by_accident),
         SERVER_TEST(test_server_taken_over_drains_and_ends_by_itself),
+        SERVER_TEST(test_server_that_cannot_show_the_second_path_gives_the_first_back),
+        SERVER_TEST(test_server_whose_threads_cannot_be_made_takes_no_path),
         SERVER_TEST(test_server_that_cannot_make_the_second_path_takes_no_path),
         SERVER_TEST(test_server_restores_a_removed_socket),
         SERVER_TEST(test_server_full_of_busy_clients_serves_the_next_when_one_leaves),
