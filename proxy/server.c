@@ -531,6 +531,7 @@ int server_start(struct server *server, struct error *error)
 
     for (size_t i = 0; i < server->n_workers && r == 0; i++)
         r = worker_start(server->workers[i], error);
+    server_watch(server); /* before anybody can see that we run, and write another configuration */
     if (r == 0)
         r = listeners_show(&server->listeners, error);
     if (r < 0)
@@ -545,7 +546,6 @@ int server_run(struct server *server)
 
     server_keep_listeners(server);
     checks_start(server->checks);
-    server_watch(server);
     pulse_start(&server->pulse, "serving");
     while (atomic_load(&server->n_stopped) < server->n_workers) {
         r = loop_run_once(server->loop, -1);
