@@ -208,7 +208,7 @@ static void server_on_alone(struct succession_host *host, struct succession *suc
 }
 
 /* A successor serves it. */
-static void server_on_given(struct succession_host *host, struct succession *succession)
+static void server_on_given(struct succession_host *host, struct succession *succession, int successor)
 {
     struct server *server = CONTAINER_OF(host, struct server, succession);
     struct served *served = CONTAINER_OF(succession, struct served, succession);
@@ -216,7 +216,7 @@ static void server_on_given(struct succession_host *host, struct succession *suc
     for (size_t i = 0; i < server->n_workers; i++)
         worker_leave_listener(server->workers[i], &served->admission);
     listener_close(served->listener);
-    keeper_give(&server->keeper, &served->charge);
+    keeper_give(&server->keeper, &served->charge, successor);
 }
 
 static void server_on_lost(struct succession_host *host, struct succession *succession)

@@ -142,6 +142,7 @@ static void keeper_restore(struct keeper *keeper, struct keeper_charge *charge)
     }
     if (charge->state != KEEPER_OURS)
         keeper_move(charge, KEEPER_OURS);
+    vigil_end(&charge->successor);
     keeper_tell_republished(charge, keeper_count(&charge->republished, now));
     keeper->republished(keeper, charge);
     close(old_fd);
@@ -152,8 +153,10 @@ static void keeper_restore(struct keeper *keeper, struct keeper_charge *charge)
 static bool keeper_is_succeeded(const struct keeper *keeper, struct keeper_charge *charge)
 {
     struct instant now = loop_now(keeper->loop);
-    int r = listener_is_succeeded(charge->listener);
+    int process = -1;
+    int r = listener_is_succeeded(charge->listener, &process);
 
+    vigil_keep(&charge->successor, process);
     if (r != -EAGAIN) {
         charge->asked.ns = 0;
         return r > 0;
@@ -172,6 +175,7 @@ static void keeper_look_at(struct keeper *keeper, struct keeper_charge *charge)
         if (charge->state != KEEPER_OURS)
             keeper_move(charge, KEEPER_OURS);
         charge->asked.ns = 0;
+        vigil_end(&charge->successor);
         keeper_tell_republished(charge, keeper_due(&charge->republished, now));
     } else if (instant_before(now, charge->not_before)) {
         return;
@@ -195,6 +199,7 @@ static void keeper_look_at_taken(struct keeper *keeper, struct keeper_charge *ch
         return;
     }
     keeper_move(charge, KEEPER_OURS);
+    vigil_end(&charge->successor);
     LOG_EVENT(LOG_LEVEL_WARN, "whoever took a socket over serves it no more: it is ours again",
               LOG_STRING("listener", charge->listener->config->name),
               LOG_STRING("address", charge->listener->config->bind.text));
@@ -239,6 +244,14 @@ static void keeper_on_look(struct timer *timer)
     keeper_look(CONTAINER_OF(timer, struct keeper, look));
 }
 
+/* Whoever served it will not any more. */
+static void keeper_on_end(struct vigil *vigil)
+{
+    struct keeper *keeper = CONTAINER_OF(vigil, struct keeper_charge, successor)->keeper;
+
+    timer_arm(keeper->loop, &keeper->look, 0);
+}
+
 static void keeper_on_rest(struct timer *timer)
 {
     struct keeper *keeper = CONTAINER_OF(timer, struct keeper, rest);
@@ -279,15 +292,17 @@ void keeper_start(struct keeper *keeper)
 
 void keeper_add(struct keeper *keeper, struct keeper_charge *charge, struct listener *listener)
 {
-    *charge = (struct keeper_charge){.listener = listener, .watch = -1};
+    *charge = (struct keeper_charge){.keeper = keeper, .listener = listener, .watch = -1};
+    vigil_init(&charge->successor, keeper->loop, keeper_on_end);
     list_init(&charge->link);
     list_append(&keeper->charges, &charge->link);
     keeper_watch_directory(keeper, charge);
     timer_arm(keeper->loop, &keeper->look, 0);
 }
 
-void keeper_give(struct keeper *keeper, struct keeper_charge *charge)
+void keeper_give(struct keeper *keeper, struct keeper_charge *charge, int process)
 {
+    vigil_keep(&charge->successor, process);
     keeper_move(charge, KEEPER_TAKEN);
     keeper_tell_taken(charge, keeper_count(&charge->taken, loop_now(keeper->loop)));
     timer_arm(keeper->loop, &keeper->look, 0);
@@ -298,11 +313,14 @@ void keeper_remove(struct keeper *keeper, struct keeper_charge *charge)
     if (!charge->link.next || !list_linked(&charge->link))
         return;
     list_remove(&charge->link);
+    vigil_end(&charge->successor);
     keeper_unwatch(keeper, charge->watch);
 }
 
 void keeper_stop(struct keeper *keeper)
 {
+    struct list *link;
+
     if (!keeper->charges.next)
         return;
     timer_disarm(&keeper->look);
@@ -311,6 +329,6 @@ void keeper_stop(struct keeper *keeper)
     if (keeper->inotify_fd >= 0)
         close(keeper->inotify_fd);
     keeper->inotify_fd = -1;
-    while (list_pop(&keeper->charges))
-        ;
+    while ((link = list_pop(&keeper->charges)))
+        vigil_end(&CONTAINER_OF(link, struct keeper_charge, link)->successor);
 }

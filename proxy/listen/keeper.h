@@ -10,14 +10,15 @@
  * that happens again and again, after pauses that grow to a second, so that whoever may write the directory can have
  * the path, but not our time. A listener without a path is a successor's when that one has taken it over (succession).
  * When all of them are a successor's, we are to finish and leave. inotify tells of changes in the directories, at most
- * ten times a second whatever happens there; what it cannot see (a directory that was replaced, a successor that died)
- * is looked for every other second. */
+ * ten times a second whatever happens there, and a successor's end is told at once (vigil); what neither sees (a
+ * directory that was replaced) is looked for every other second. */
 #ifndef PORTHOLE_LISTEN_KEEPER_H
 #define PORTHOLE_LISTEN_KEEPER_H
 
 #include "proxy/base/loop.h"
 #include "proxy/base/state.h"
 #include "proxy/listen/listener.h"
+#include "proxy/listen/vigil.h"
 
 enum keeper_state { KEEPER_OURS, KEEPER_LOST, KEEPER_TAKEN };
 
@@ -32,12 +33,14 @@ struct keeper_news {
 /* One listener's socket. Embedded beside the listener, and there as long as the keeper has it. */
 struct keeper_charge {
     struct list link;          /* in keeper.charges, or alone */
+    struct keeper *keeper;     /* borrowed; who has it */
     struct listener *listener; /* borrowed */
     enum keeper_state state;
     int watch;                 /* of its directory, -1 */
     struct instant not_before; /* when it may be published again */
     uint64_t pause_ms;         /* what lies between not_before and the last time */
     struct instant asked;      /* since when somebody serves it who cannot be asked who it is; 0: nobody does */
+    struct vigil successor;    /* who serves it, when TAKEN */
     struct keeper_news republished, lost, taken;
 };
 
@@ -62,8 +65,9 @@ void keeper_stop(struct keeper *keeper);
 
 /* Keeps another listener. It is looked at in the loop's next round, for what has happened since it was published. */
 void keeper_add(struct keeper *keeper, struct keeper_charge *charge, struct listener *listener);
-/* A successor serves a listener without a path, whose socket we have closed: it is TAKEN, until nobody serves it. */
-void keeper_give(struct keeper *keeper, struct keeper_charge *charge);
+/* A successor serves a listener without a path, whose socket we have closed: it is TAKEN, until nobody serves it.
+ * `process` is that one (vigil_peer), which is taken over, or below 0. */
+void keeper_give(struct keeper *keeper, struct keeper_charge *charge, int process);
 /* Not any more; harmless on one that is not kept. Not from within `republished`. */
 void keeper_remove(struct keeper *keeper, struct keeper_charge *charge);
 

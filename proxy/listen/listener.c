@@ -291,23 +291,26 @@ static int listener_claim(const struct listener *listener, struct claim *ret_cla
     return r;
 }
 
-int listener_is_succeeded(const struct listener *listener)
+int listener_is_succeeded(const struct listener *listener, int *ret_process)
 {
     struct socket_server server = {.known = false};
     struct claim ours;
     struct stat st;
+    int process = -1;
     int fd = open(listener->config->bind.name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
     int r = fd < 0 ? -errno : listener_claim(listener, &ours);
 
     if (r == 0)
-        r = fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode) ? socket_file_probe(fd, &server) : -ENOTSOCK;
+        r = fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode) ? socket_file_probe(fd, &server, &process) : -ENOTSOCK;
     if (fd >= 0)
         close(fd);
-    if (r < 0)
-        return 0;
-    if (!server.known)
-        return -EAGAIN;
-    return server.uid == geteuid() && claim_is_later(&server.claim, &ours);
+    if (r == 0 && server.known && server.uid == geteuid() && claim_is_later(&server.claim, &ours)) {
+        *ret_process = process;
+        return 1;
+    }
+    if (process >= 0)
+        close(process);
+    return r == 0 && !server.known ? -EAGAIN : 0;
 }
 
 void listener_close(struct listener *listener)

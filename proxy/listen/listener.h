@@ -84,8 +84,9 @@ int listener_listen_again(struct listener *listener) WARN_UNUSED;
 enum listener_place listener_look(const struct listener *listener);
 
 /* After LISTENER_REPLACED: whether what is there is a successor's: served by a process of our user that says it claimed
- * this place after us. 1, 0, or -EAGAIN when its backlog is too full to ask. */
-int listener_is_succeeded(const struct listener *listener) WARN_UNUSED;
+ * this place after us. 1, with a descriptor of its process in *ret_process (vigil_peer, for the caller to close; below
+ * 0: there is none); 0, or -EAGAIN when its backlog is too full to ask, without. */
+int listener_is_succeeded(const struct listener *listener, int *ret_process) WARN_UNUSED;
 
 /* Puts what an operator wants to know of it: address (as bound), mode, owner, peer rules and limits. */
 void listener_describe(const struct listener *listener, struct line *line);

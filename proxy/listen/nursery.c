@@ -180,7 +180,8 @@ static void nursery_remove_dead_socket(int fd, const char *name)
     struct socket_server server;
     struct stat st;
 
-    if (file >= 0 && fstat(file, &st) == 0 && S_ISSOCK(st.st_mode) && socket_file_probe(file, &server) == -ECONNREFUSED)
+    if (file >= 0 && fstat(file, &st) == 0 && S_ISSOCK(st.st_mode) &&
+        socket_file_probe(file, &server, NULL) == -ECONNREFUSED)
         unlinkat(fd, name, 0);
 }
 

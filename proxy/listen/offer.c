@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "proxy/base/log.h"
+#include "proxy/listen/vigil.h"
 
 #define ASK_MS 2000    /* for somebody who has connected to say what for */
 #define SERVE_MS 20000 /* for a successor to serve: it may have to wait for others on its way */
@@ -180,7 +181,7 @@ static bool offer_answer(struct offer_guest *guest, const struct handover_messag
 /* The successor serves. Nobody is here any more after that. */
 static void offer_leave(struct offer *offer)
 {
-    pid_t pid = offer->successor->pid;
+    int process = -1;
 
     (void)!handover_send(offer->successor->fd, HANDOVER_LEFT, NULL, NULL);
     if (offer->state == OFFER_DRAINING) {
@@ -188,13 +189,14 @@ static void offer_leave(struct offer *offer)
         return;
     }
     offer_move(offer, OFFER_LEFT);
+    process = vigil_peer(offer->successor->fd);
     timer_disarm(&offer->again);
     loop_remove(&offer->source);
     for (size_t i = 0; i < OFFER_MOST_GUESTS; i++)
         offer_dismiss(&offer->guests[i]);
     close(offer->fd);
     offer->fd = -1;
-    offer->host->taken(offer->host, pid);
+    offer->host->taken(offer->host, process);
 }
 
 static void offer_on_guest(struct source *source, uint32_t events)

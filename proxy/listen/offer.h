@@ -43,8 +43,9 @@ struct offer_host {
     /* Another process has the socket, too (it must not be shut down), or has not any more and may have been woken for a
      * client that is still in the backlog. */
     void (*shared)(struct offer_host *host, bool shared);
-    /* A successor serves it. The offer is LEFT; it can be freed here. */
-    void (*taken)(struct offer_host *host, pid_t successor);
+    /* A successor serves it: its process (vigil_peer) is the host's to close, and below 0 where there is no such thing.
+     * The offer is LEFT; it can be freed here. */
+    void (*taken)(struct offer_host *host, int successor);
 };
 
 /* Heap; the main thread's. */

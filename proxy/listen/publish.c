@@ -135,7 +135,7 @@ static int publish_check_place(struct publish *p, struct error *error)
     if (!S_ISSOCK(st.st_mode))
         return error_set(error, -EEXIST, "%s is %s, not a socket; remove it or choose another path", p->path,
                          publish_file_type(st.st_mode));
-    r = socket_file_probe(fd, &server);
+    r = socket_file_probe(fd, &server, NULL);
     if (r == 0)
         return publish_judge(p, &server, error);
     if (r == -ECONNREFUSED || p->over == PUBLISH_OVER_ANYBODY)
@@ -240,7 +240,7 @@ static int publish_accept_ourselves(const struct publish *p)
 static int publish_prove(const struct publish *p, struct error *error)
 {
     struct socket_server server;
-    int r = socket_file_probe(p->file_fd, &server);
+    int r = socket_file_probe(p->file_fd, &server, NULL);
 
     for (int i = 0; r == 0 && i < PUBLISH_MOST_STRANGERS; i++) {
         r = publish_accept_ourselves(p);

@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "proxy/listen/vigil.h"
+
 #define PROC_BYTES 32 /* "/proc/self/fd/N" */
 
 static void socket_file_close(int *fd)
@@ -50,7 +52,7 @@ static int socket_file_ask(int connection, struct socket_server *ret_server)
     return 0;
 }
 
-static int socket_file_connect(int fd, struct socket_server *ret_server)
+static int socket_file_connect(int fd, struct socket_server *ret_server, int *ret_process)
 {
     _cleanup_(socket_file_close) int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     struct sockaddr_un address;
@@ -58,8 +60,11 @@ static int socket_file_connect(int fd, struct socket_server *ret_server)
     if (probe < 0)
         return -errno;
     socket_file_address(fd, NULL, &address);
-    if (connect(probe, (struct sockaddr *)&address, sizeof(address)) == 0)
+    if (connect(probe, (struct sockaddr *)&address, sizeof(address)) == 0) {
+        if (ret_process)
+            *ret_process = vigil_peer(probe);
         return socket_file_ask(probe, ret_server);
+    }
     if (errno != EAGAIN)
         return -errno;
     *ret_server = (struct socket_server){.known = false};
@@ -68,7 +73,7 @@ static int socket_file_connect(int fd, struct socket_server *ret_server)
 
 /* Our own file, whose mode keeps even us out: left by a process of ours that was killed, or by one that lives. It opens
  * nothing to anybody else that its owner may write to it for a moment. */
-static int socket_file_probe_own(int fd, mode_t mode, struct socket_server *ret_server)
+static int socket_file_probe_own(int fd, mode_t mode, struct socket_server *ret_server, int *ret_process)
 {
     char proc[PROC_BYTES];
     int r;
@@ -76,18 +81,22 @@ static int socket_file_probe_own(int fd, mode_t mode, struct socket_server *ret_
     snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd);
     if (chmod(proc, (mode & 07777) | S_IWUSR) < 0)
         return -EACCES;
-    r = socket_file_connect(fd, ret_server);
+    r = socket_file_connect(fd, ret_server, ret_process);
     if (chmod(proc, mode & 07777) < 0)
         return -errno;
     return r;
 }
 
-int socket_file_probe(int fd, struct socket_server *ret_server)
+int socket_file_probe(int fd, struct socket_server *ret_server, int *ret_process)
 {
     struct stat st;
-    int r = socket_file_connect(fd, ret_server);
+    int r;
+
+    if (ret_process)
+        *ret_process = -1;
+    r = socket_file_connect(fd, ret_server, ret_process);
 
     if (r == -EACCES && fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode) && st.st_uid == geteuid())
-        r = socket_file_probe_own(fd, st.st_mode, ret_server);
+        r = socket_file_probe_own(fd, st.st_mode, ret_server, ret_process);
     return r;
 }

@@ -22,7 +22,8 @@ bool socket_file_address(int fd, const char *name, struct sockaddr_un *ret_addre
 
 /* Tries to connect to the socket file that is open as fd (O_PATH). 0 when somebody serves it, with who it is;
  * -ECONNREFUSED when nobody does; another negative errno when that cannot be told. A file of our own whose mode keeps
- * us out is opened to us for that moment. */
-int socket_file_probe(int fd, struct socket_server *ret_server) WARN_UNUSED;
+ * us out is opened to us for that moment. *ret_process (where not NULL) becomes a descriptor of the process that serves
+ * it (vigil_peer), for the caller to close, or is below 0: that is not known. */
+int socket_file_probe(int fd, struct socket_server *ret_server, int *ret_process) WARN_UNUSED;
 
 #endif

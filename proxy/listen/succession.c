@@ -57,13 +57,12 @@ static void succession_on_shared(struct offer_host *host, bool shared)
         succession->host->look(succession->host, succession);
 }
 
-static void succession_on_taken(struct offer_host *host, pid_t successor)
+static void succession_on_taken(struct offer_host *host, int successor)
 {
     struct succession *succession = CONTAINER_OF(host, struct succession, offer_host);
 
-    (void)successor;
     succession_end(succession);
-    succession->host->leave(succession->host, succession);
+    succession->host->leave(succession->host, succession, successor);
 }
 
 /* ---- life ---- */

@@ -16,8 +16,9 @@ struct succession;
 struct succession_host {
     /* Who shared it has gone, perhaps after it was woken for somebody who is still in the backlog. */
     void (*look)(struct succession_host *host, struct succession *succession);
-    /* A successor serves it: nobody here is to accept on it any more. The succession has ended. */
-    void (*leave)(struct succession_host *host, struct succession *succession);
+    /* A successor serves it: nobody here is to accept on it any more. Its process (vigil_peer) is the host's to close,
+     * and below 0 where there is no such thing. The succession has ended. */
+    void (*leave)(struct succession_host *host, struct succession *succession, int successor);
     /* Who served it before serves it still, and will: we came too late, and are to stop. */
     void (*lost)(struct succession_host *host, struct succession *succession);
 };

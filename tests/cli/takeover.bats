@@ -182,6 +182,28 @@ end_load() {
     took_over newest 2
 }
 
+@test "takeover: what a killed successor had is served again at once" {
+    addresses
+    write all "$(bind "unix:$sock")" "$(bind_tcp)" "$(bind "unix:@$name")"
+    write some "$(bind "unix:$sock")" "$(bind_tcp)"
+    begin all
+    late=0
+    for round in 1 2 3 4; do
+        run_porthole "new$round" some --takeover
+        new=$pid
+        eventually took_over "new$round" 1
+        eventually [ "$(grep -c 'another process has taken over a socket' "$dir/old.err")" -gt 0 ]
+        sleep "0.$((round * 2))" # anywhere between two looks of every other second
+        from=$(ms_now)
+        kill -9 "$new"
+        eventually ask /again
+        eventually ask_tcp /again
+        [ $(($(ms_now) - from)) -le 300 ] || late=$((late + 1))
+    done
+    [ "$late" -le 1 ] # a busy machine
+    kill -0 "$old"
+}
+
 @test "takeover: a successor whose threads cannot be made takes nothing" {
     addresses
     write all "$(bind "unix:$sock")" "$(bind_tcp)" "$(bind "unix:@$name")"

@@ -2,12 +2,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -141,6 +143,55 @@ static void test_keeper_successor_is_let_be_until_it_dies(void **state)
     rig_close(&rig);
 }
 
+/* Another process that publishes at the path, says so and stays until it is killed. */
+static pid_t begin_successor(const struct listener_config *config)
+{
+    struct listener *successor = NULL;
+    struct error error = ERROR_INIT;
+    int said[2];
+    char byte;
+    pid_t pid;
+
+    assert_int_equal(pipe(said), 0);
+    pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        if (listener_publish(config, true, &successor, &error) < 0 || write(said[1], "", 1) != 1)
+            _exit(1);
+        for (;;)
+            pause();
+    }
+    close(said[1]);
+    assert_int_equal(read(said[0], &byte, 1), 1);
+    close(said[0]);
+    return pid;
+}
+
+/* The look of every other second would find it out, too: in half of the cases not within 1000 ms. */
+static void test_keeper_successor_that_is_killed_is_replaced_at_once(void **state)
+{
+    struct rig rig;
+    unsigned n_late = 0;
+
+    rig_open(&rig, *state);
+    for (unsigned i = 1; i <= 4; i++) {
+        pid_t pid = begin_successor(&rig.fixture->config);
+        struct instant begin;
+
+        rig_await(&rig, KEEPER_TAKEN, &rig.n_succeeded, i);
+        begin = instant_now();
+        while (instant_before(instant_now(), instant_add_ms(begin, i * 200)))
+            assert_true(loop_run_once(rig.loop, 20) >= 0);
+        assert_int_equal(kill(pid, SIGKILL), 0);
+        begin = instant_now();
+        rig_await(&rig, KEEPER_OURS, &rig.n_republished, i);
+        n_late += instant_elapsed_us(begin, instant_now()) > 300000;
+        assert_int_equal(waitpid(pid, NULL, 0), pid);
+    }
+    assert_true(n_late <= 1); /* a busy machine */
+    rig_close(&rig);
+}
+
 /* Publishes what says it is somebody's who claimed the place `later_ns` after our listener. */
 static struct listener *publish_claiming(struct rig *rig, int64_t later_ns)
 {
@@ -162,6 +213,15 @@ static struct listener *publish_claiming(struct rig *rig, int64_t later_ns)
     return listener;
 }
 
+static void expect_succeeded(const struct listener *listener)
+{
+    int process = -1;
+
+    assert_int_equal(listener_is_succeeded(listener, &process), 1);
+    assert_true(process >= 0);
+    close(process);
+}
+
 static void test_keeper_of_two_claims_the_later_one_wins(void **state)
 {
     struct listener *other;
@@ -172,7 +232,7 @@ static void test_keeper_of_two_claims_the_later_one_wins(void **state)
     rig_await(&rig, KEEPER_OURS, &rig.n_republished, 1);
     assert_int_equal(rig.n_succeeded, 0);
     /* The loser sees the same. */
-    assert_int_equal(listener_is_succeeded(other), 1);
+    expect_succeeded(other);
     listener_free(other);
     other = publish_claiming(&rig, 1);
     rig_await(&rig, KEEPER_TAKEN, &rig.n_succeeded, 1);
@@ -190,7 +250,7 @@ static void test_keeper_takeover_is_later_whatever_the_clocks_say(void **state)
     rig_open(&rig, *state);
     ahead = publish_claiming(&rig, (int64_t)3600 * 1000000000);
     successor = fixture_publish(&rig.fixture->config, true);
-    assert_int_equal(listener_is_succeeded(ahead), 1);
+    expect_succeeded(ahead);
     assert_true(claim_is_later(&successor->claim, &ahead->claim));
     listener_free(successor);
     listener_free(ahead);
@@ -284,7 +344,7 @@ static void test_keeper_busy_directory_is_looked_at_ten_times_a_second(void **st
 static void test_keeper_full_backlog_is_given_time_to_empty(void **state)
 {
     struct rig rig;
-    int clients[8], n = 0;
+    int clients[8], n = 0, process = -1;
     struct instant begin;
     struct listener *successor;
 
@@ -294,7 +354,7 @@ static void test_keeper_full_backlog_is_given_time_to_empty(void **state)
     while (n < 8 && (clients[n] = fixture_connect(rig.fixture->path)) >= 0)
         n++;
     begin = instant_now();
-    assert_int_equal(listener_is_succeeded(rig.listener), -EAGAIN);
+    assert_int_equal(listener_is_succeeded(rig.listener, &process), -EAGAIN);
     rig_await(&rig, KEEPER_OURS, &rig.n_republished, 1);
     assert_true(instant_elapsed_us(begin, instant_now()) >= 1900000);
     assert_int_equal(rig.n_succeeded, 0);
@@ -331,7 +391,7 @@ static void test_keeper_listener_that_was_given_away_is_ours_again_when_nobody_s
     rig_open_with(&rig, fixture, fixture_publish(&config, false));
     successor = fcntl(rig.listener->fd, F_DUPFD_CLOEXEC, 0);
     listener_close(rig.listener);
-    keeper_give(&rig.keeper, &rig.charge);
+    keeper_give(&rig.keeper, &rig.charge, -1);
     rig_await(&rig, KEEPER_TAKEN, &rig.n_succeeded, 2); /* it has looked twice, and found it served */
     assert_int_equal(rig.listener->fd, -1);
     close(successor);
@@ -366,6 +426,7 @@ int main(void)
         KEEPER_TEST(test_keeper_listeners_come_and_go),
         KEEPER_TEST(test_keeper_socket_that_nobody_serves_is_replaced),
         KEEPER_TEST(test_keeper_successor_is_let_be_until_it_dies),
+        KEEPER_TEST(test_keeper_successor_that_is_killed_is_replaced_at_once),
         KEEPER_TEST(test_keeper_of_two_claims_the_later_one_wins),
         KEEPER_TEST(test_keeper_takeover_is_later_whatever_the_clocks_say),
         KEEPER_TEST(test_keeper_socket_of_anybody_else_is_replaced),

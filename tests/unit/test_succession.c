@@ -43,10 +43,12 @@ static void on_look(struct succession_host *host, struct succession *succession)
     side->n_looks++;
 }
 
-static void on_leave(struct succession_host *host, struct succession *succession)
+static void on_leave(struct succession_host *host, struct succession *succession, int successor)
 {
     struct side *side = CONTAINER_OF(host, struct side, host);
 
+    assert_true(successor >= 0);
+    close(successor);
     assert_null(succession->offer);
     assert_true(side->listener->shared);
     side->n_leaves++;
