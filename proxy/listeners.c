@@ -60,6 +60,16 @@ void served_configure(struct served *served, struct snapshot *snapshot, const st
     snapshot_unref(old);
 }
 
+bool served_refuse(const struct served *served)
+{
+    const struct listener *listener = served->listener;
+
+    if (!listener || listener->fd < 0 || listener->shared || listener->config->bind.kind != ADDRESS_TCP)
+        return false;
+    shut_listening_socket(listener->fd);
+    return true;
+}
+
 void served_tell(const struct served *served, const char *message)
 {
     const struct listener_config *config = served->config;
@@ -219,14 +229,8 @@ bool listeners_refuse(struct listeners *listeners)
 {
     bool any = false;
 
-    for (struct list *link = listeners->all.next; link != &listeners->all; link = link->next) {
-        const struct listener *listener = served_of(link)->listener;
-
-        if (!listener || listener->shared || listener->config->bind.kind != ADDRESS_TCP)
-            continue;
-        shut_listening_socket(listener->fd);
-        any = true;
-    }
+    for (struct list *link = listeners->all.next; link != &listeners->all; link = link->next)
+        any = served_refuse(served_of(link)) || any;
     return any;
 }
 

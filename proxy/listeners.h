@@ -12,6 +12,8 @@
 #ifndef PORTHOLE_LISTENERS_H
 #define PORTHOLE_LISTENERS_H
 
+#define LISTENERS_LATE_MS 250 /* for the rest of a handshake of TCP that has begun */
+
 #include "config/snapshot.h"
 #include "proxy/base/error.h"
 #include "proxy/listen/admission.h"
@@ -28,6 +30,7 @@ struct served {
     struct admission admission;
     struct keeper_charge charge;
     bool prepared; /* the listener is, and not shown for good */
+    bool late;     /* removed, and workers still serve who comes late (served_refuse) */
     bool retired;  /* admission_retire */
     struct succession succession;
 };
@@ -49,6 +52,9 @@ struct served *listeners_add(struct listeners *listeners, struct snapshot *snaps
 /* The one with this canonical address, or NULL. */
 struct served *listeners_find(const struct listeners *listeners, const char *address);
 
+/* Nobody can begin to connect to it any more. Whether somebody may still be about to get into its backlog: in the
+ * middle of a handshake of TCP. */
+bool served_refuse(const struct served *served);
 /* What another snapshot says of it: for the main thread, and for who may come in. */
 void served_configure(struct served *served, struct snapshot *snapshot, const struct listener_config *config);
 /* Says what it is now. */

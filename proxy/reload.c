@@ -19,11 +19,12 @@
 
 const struct state_machine reload_machine = {
     .name = "reload",
-    .n_states = 4,
+    .n_states = 5,
     .states = {
         [RELOAD_IDLE] = {"IDLE", STATE_BIT(RELOAD_PREPARING)},
         [RELOAD_PREPARING] = {"PREPARING", STATE_BIT(RELOAD_COMMITTING) | STATE_BIT(RELOAD_ABORTING)},
-        [RELOAD_COMMITTING] = {"COMMITTING", STATE_BIT(RELOAD_IDLE)},
+        [RELOAD_COMMITTING] = {"COMMITTING", STATE_BIT(RELOAD_IDLE) | STATE_BIT(RELOAD_CLOSING)},
+        [RELOAD_CLOSING] = {"CLOSING", STATE_BIT(RELOAD_IDLE)},
         [RELOAD_ABORTING] = {"ABORTING", STATE_BIT(RELOAD_IDLE)},
     }};
 
@@ -129,7 +130,7 @@ static void reload_forget(const struct reload *reload, struct served *served)
 /* Workers have closed it. When it is to be looked at again, in ms; 0: it is gone. */
 static uint64_t reload_bury_one(const struct reload *reload, struct served *served)
 {
-    if (!admission_is_over(&served->admission))
+    if (served->late || !admission_is_over(&served->admission))
         return BURY_MS;
     if (!served->retired) {
         admission_retire(&served->admission);
@@ -196,6 +197,8 @@ static void reload_remove_listeners(struct reload *reload, struct reload_plan *p
 
         keeper_remove(reload->host.keeper, &served->charge);
         served->admission.shared = served->listener->shared;
+        served->late = plan->late[i] = served_refuse(served);
+        plan->n_late += served->late;
         succession_end(&served->succession); /* a successor that has it already is told of nothing, and keeps it */
         list_remove(&served->link);
         list_append(&reload->removed, &served->link);
@@ -230,6 +233,22 @@ static void reload_commit(struct reload *reload)
     reload->host.commit(reload, plan->snapshot);
 }
 
+/* Nobody comes late any more. */
+static void reload_on_late(struct timer *timer)
+{
+    reload_step(CONTAINER_OF(timer, struct reload, late), WORKER_CLOSE);
+}
+
+static void reload_finish_closing(struct reload *reload)
+{
+    const struct reload_plan *plan = reload->plan;
+
+    for (size_t i = 0; i < plan->n_removed; i++)
+        plan->removed[i]->late = false;
+    timer_arm(reload->host.loop, &reload->bury, 0);
+    reload_end(reload);
+}
+
 /* Every worker serves it. */
 static void reload_finish(struct reload *reload)
 {
@@ -244,7 +263,12 @@ static void reload_finish(struct reload *reload)
               LOG_STRING("sha256", plan->snapshot->sha256), LOG_NUMBER("listeners", plan->snapshot->n_listeners),
               LOG_NUMBER("added", plan->n_new), LOG_NUMBER("removed", plan->n_removed),
               LOG_NUMBER("changed", plan->n_amended), LOG_NUMBER("targets", plan->snapshot->n_targets));
-    reload_end(reload);
+    if (plan->n_late == 0) {
+        reload_end(reload);
+        return;
+    }
+    reload_move(reload, RELOAD_CLOSING);
+    timer_arm(reload->host.loop, &reload->late, LISTENERS_LATE_MS);
 }
 
 /* ---- the first half: anything may fail ---- */
@@ -301,6 +325,9 @@ static void reload_on_answer(struct worker_change *change)
         break;
     case RELOAD_COMMITTING:
         reload_finish(reload);
+        break;
+    case RELOAD_CLOSING:
+        reload_finish_closing(reload);
         break;
     case RELOAD_ABORTING:
         reload_finish_abort(reload);
@@ -392,6 +419,7 @@ void reload_init(struct reload *reload, const struct reload_host *host, struct s
     *reload = (struct reload){.host = *host, .running = snapshot_ref(running), .state.good = true};
     memcpy(reload->state.sha256, running->sha256, sizeof(reload->state.sha256));
     timer_init(&reload->remind, reload_on_remind);
+    timer_init(&reload->late, reload_on_late);
     timer_init(&reload->bury, reload_on_bury);
     list_init(&reload->removed);
 }
@@ -401,6 +429,7 @@ void reload_deinit(struct reload *reload)
     if (!reload->running)
         return;
     timer_disarm(&reload->remind);
+    timer_disarm(&reload->late);
     timer_disarm(&reload->bury);
     reload_plan_free(reload->plan);
     while (!list_empty(&reload->removed))

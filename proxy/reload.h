@@ -6,7 +6,10 @@
  *     | |                                 | something fails, or a stop begins                |
  *     | |                                 v                                                  |
  *     | +----- all have let go ------ ABORTING                                               |
+ *     |                                                                                      |
  *     +------------------------ all workers serve it, removed sockets are closed ------------+
+ *     |                                                                                      |
+ *     +------- nobody comes late any more ------ CLOSING <--- somebody may come late --------+
  *
  * Nothing here waits: workers answer through the main thread's mailbox. Until COMMITTING everything that can fail has
  * been done, and can be undone; from then on nothing fails. Another reload that is asked for meanwhile comes
@@ -26,7 +29,7 @@
 #include "proxy/listeners.h"
 #include "proxy/worker.h"
 
-enum reload_phase { RELOAD_IDLE, RELOAD_PREPARING, RELOAD_COMMITTING, RELOAD_ABORTING };
+enum reload_phase { RELOAD_IDLE, RELOAD_PREPARING, RELOAD_COMMITTING, RELOAD_CLOSING, RELOAD_ABORTING };
 
 extern const struct state_machine reload_machine;
 
@@ -72,6 +75,7 @@ struct reload {
     bool stopping;             /* none any more */
     struct reload_state state; /* for whoever wants to know */
     struct timer remind;       /* while the file is not good */
+    struct timer late;         /* CLOSING: until nobody can come late to a TCP socket that was removed */
     struct timer bury;         /* while listeners that were removed still have clients */
     struct list removed;       /* of struct served: these */
     struct instant bad_since;

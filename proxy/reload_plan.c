@@ -17,9 +17,10 @@ static bool reload_plan_allocate(struct reload_plan *plan, size_t n_now)
     plan->admissions = calloc(n, sizeof(struct admission *));
     plan->removed = calloc(n_now + 1, sizeof(struct served *));
     plan->removed_from = calloc(n_now + 1, sizeof(struct admission *));
+    plan->late = calloc(n_now + 1, sizeof(*plan->late));
     plan->changes = calloc(plan->n_workers, sizeof(*plan->changes));
     return plan->served && plan->is_new && plan->amendments && plan->admissions && plan->removed &&
-           plan->removed_from && plan->changes;
+           plan->removed_from && plan->late && plan->changes;
 }
 
 static bool reload_plan_has(const struct reload_plan *plan, const struct served *served)
@@ -86,6 +87,7 @@ static int reload_plan_make_change(struct reload_plan *plan, struct worker_chang
     change->snapshot = plan->snapshot;
     change->admissions = plan->admissions;
     change->removed = plan->removed_from;
+    change->late = plan->late;
     change->n_removed = plan->n_removed;
     change->fds = malloc(n * sizeof(*change->fds));
     if (!change->fds)
@@ -158,6 +160,7 @@ void reload_plan_free(struct reload_plan *plan)
         reload_plan_free_change(plan, &plan->changes[i]);
     snapshot_unref(plan->snapshot);
     free(plan->changes);
+    free(plan->late);
     free(plan->removed_from);
     free(plan->removed);
     free(plan->admissions);

@@ -22,7 +22,8 @@ struct reload_plan {
     struct admission **admissions;   /* owned; those of `served` */
     struct served **removed;         /* owned; those that the snapshot does not have */
     struct admission **removed_from; /* owned; theirs */
-    size_t n_new, n_removed, n_amended;
+    bool *late;                      /* owned; the same: shut, and somebody may be about to get into the backlog */
+    size_t n_new, n_removed, n_amended, n_late;
     struct worker_change *changes; /* owned; by worker */
     size_t n_answers;              /* of workers, still to come */
     struct error error;            /* the first */

@@ -15,6 +15,7 @@ struct seat {
     atomic_bool look_posted;
     struct snapshot *snapshot; /* a reference, when closed: the acceptor's configuration is of it */
     struct timer drain;        /* when closed */
+    bool late;                 /* it is going, and served on for who is about to get into the backlog */
     struct seat_change *first; /* owned; what the first change needs (seats_reserve), or NULL */
     struct message leave;      /* posted by the main thread, like the next */
     struct message watch;
@@ -254,6 +255,18 @@ void seats_open(struct seats *seats, struct admission *admission, int fd)
 void seats_configure(struct seats *seats, struct admission *admission, const struct listener_config *config)
 {
     acceptor_configure(&seats_at(seats, admission)->acceptor, config);
+}
+
+void seats_wait_for_late(struct seats *seats, struct admission *admission)
+{
+    seats_at(seats, admission)->late = true;
+}
+
+bool seats_is_late(const struct admission_desk *desk)
+{
+    const struct seat *seat = desk->closure;
+
+    return seat->late;
 }
 
 static void seat_empty(struct seat *seat)

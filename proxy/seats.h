@@ -43,6 +43,11 @@ void seats_drop_fresh(struct seats *seats);
 void seats_open(struct seats *seats, struct admission *admission, int fd);
 /* What the newest generation says of a listener that is served. */
 void seats_configure(struct seats *seats, struct admission *admission, const struct listener_config *config);
+/* Nobody can begin to connect to it any more, but some may be about to get into the backlog: it is served on, for
+ * clients of the generation before, until seats_close. */
+void seats_wait_for_late(struct seats *seats, struct admission *admission);
+/* Whether a client of this desk comes so late. */
+bool seats_is_late(const struct admission_desk *desk);
 /* Serves what is left in the backlog, then closes; `snapshot` is what its configuration is of. Its clients have
  * drain_ms. */
 void seats_close(struct seats *seats, struct admission *admission, struct snapshot *snapshot, uint64_t drain_ms);

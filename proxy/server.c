@@ -35,8 +35,7 @@
 #include "proxy/watcher.h"
 #include "proxy/worker.h"
 
-#define FINISH_CONNECTING_MS 250 /* for the rest of a handshake of TCP that has begun */
-#define SPARE_DESCRIPTORS 16     /* for what is opened now and then: logs, names, sockets that are published again */
+#define SPARE_DESCRIPTORS 16 /* for what is opened now and then: logs, names, sockets that are published again */
 
 struct server {
     struct snapshot *snapshot; /* a reference */
@@ -96,7 +95,7 @@ static uint64_t server_on_refuse(struct stop *stop)
     server_stop_reloads(server);
     listeners_drain(&server->listeners);
     listeners_settle(&server->listeners);
-    return listeners_refuse(&server->listeners) ? FINISH_CONNECTING_MS : 0;
+    return listeners_refuse(&server->listeners) ? LISTENERS_LATE_MS : 0;
 }
 
 static void server_on_drain(struct stop *stop, uint64_t deadline_ms)

@@ -61,6 +61,8 @@ struct worker {
     struct generation *next; /* a reference; NULL: nothing is */
     struct access_log *next_access_log;
     bool keeps_access_log;
+    /* Between a commit and WORKER_CLOSE: what clients are of that come late to a listener that goes. A reference. */
+    struct generation *before;
 };
 
 /* ---- accepting ---- */
@@ -69,8 +71,10 @@ static int worker_on_client(struct acceptor_host *host, const struct listener_co
                             const struct peer *peer, struct admission_pass pass)
 {
     struct worker *worker = CONTAINER_OF(host, struct worker, host);
+    struct generation *generation =
+        worker->before && seats_is_late(pass.desk) ? worker->before : worker->env.generation;
     struct tunnel_client client = {.fd = fd,
-                                   .generation = worker->env.generation,
+                                   .generation = generation,
                                    .listener = config,
                                    .pass = pass,
                                    .is_unix = peer->is_unix,
@@ -79,7 +83,7 @@ static int worker_on_client(struct acceptor_host *host, const struct listener_co
     size_t n;
 
     if (!config->stream)
-        return frontend_add(worker->frontend, fd, config, peer, pass);
+        return frontend_add(worker->frontend, fd, generation, config, peer, pass);
     n = peer_format(peer, text, sizeof(text));
     return exchange_stream(&worker->env, &client, (struct text){text, n});
 }
@@ -179,24 +183,46 @@ static void worker_take_access_log(struct worker *worker)
     worker->next_access_log = NULL;
 }
 
-/* First whoever is in the backlogs of listeners that go: those clients are of the generation before. */
-static void worker_close_removed(struct worker *worker, const struct worker_change *change)
+/* Of listeners that go: those to which somebody may come late, or the others. `before`: what their clients are of. */
+static void worker_close_removed(struct worker *worker, const struct worker_change *change, bool late,
+                                 const struct generation *before)
 {
     struct clients *clients = frontend_clients(worker->frontend);
 
     for (size_t i = 0; i < change->n_removed; i++) {
         struct admission *admission = change->removed[i];
 
-        seats_close(&worker->seats, admission, worker->env.generation->snapshot, change->snapshot->drain_ms);
+        if (change->late[i] != late)
+            continue;
+        seats_close(&worker->seats, admission, before->snapshot, change->snapshot->drain_ms);
         clients_leave(clients, &admission->desks[worker->setup.index]);
     }
+}
+
+static void worker_wait_for_late(struct worker *worker, const struct worker_change *change)
+{
+    for (size_t i = 0; i < change->n_removed; i++) {
+        if (!change->late[i])
+            continue;
+        seats_wait_for_late(&worker->seats, change->removed[i]);
+        if (!worker->before)
+            worker->before = generation_ref(worker->env.generation);
+    }
+}
+
+static void worker_close_late(struct worker *worker, const struct worker_change *change)
+{
+    worker_close_removed(worker, change, true, worker->before);
+    worker->before = generation_unref(worker->before);
 }
 
 static void worker_commit(struct worker *worker, struct worker_change *change)
 {
     const struct snapshot *snapshot = change->snapshot;
 
-    worker_close_removed(worker, change);
+    /* First whoever is in the backlogs of listeners that go: those clients are of the generation before. */
+    worker_close_removed(worker, change, false, worker->env.generation);
+    worker_wait_for_late(worker, change);
     exchange_env_renew(&worker->env, worker->next);
     worker->next = generation_unref(worker->next);
     worker_take_access_log(worker);
@@ -251,6 +277,8 @@ static void worker_change_run(struct message *message)
             r = frontend_prepare(worker->frontend, worker->next, &change->error);
     } else if (change->step == WORKER_COMMIT) {
         worker_commit(worker, change);
+    } else if (change->step == WORKER_CLOSE) {
+        worker_close_late(worker, change);
     }
     if (r < 0 || change->step == WORKER_ABORT)
         worker_abort(worker);
@@ -516,6 +544,7 @@ void worker_free(struct worker *worker)
     if (worker->env.generation)
         exchange_env_deinit(&worker->env);
     worker->next = generation_unref(worker->next);
+    worker->before = generation_unref(worker->before);
     access_log_free(worker->next_access_log);
     mailbox_deinit(&worker->mailbox);
     seats_deinit(&worker->seats);

@@ -45,6 +45,7 @@ int worker_forget_listener(struct worker *worker, struct admission *admission) W
 enum worker_step {
     WORKER_PREPARE, /* makes the generation, and what it needs */
     WORKER_COMMIT,  /* serves it from now on */
+    WORKER_CLOSE,   /* nobody comes late to listeners that were removed any more */
     WORKER_ABORT,   /* lets go of what was prepared, if anything was */
 };
 
@@ -52,9 +53,10 @@ struct worker_change {
     struct message message;
     struct worker *worker;
     enum worker_step step;
-    struct snapshot *snapshot;     /* borrowed, like the next two */
+    struct snapshot *snapshot;     /* borrowed, like the next three */
     struct admission **admissions; /* of the snapshot's listeners, by listener_config.index */
     struct admission **removed;    /* of those that are served so far, and not by the snapshot */
+    const bool *late;              /* the same: it is shut, and served on until WORKER_CLOSE */
     size_t n_removed;
     int *fds; /* owned, like each; by listener_config.index; -1 where it is served so far; taken by a commit */
     struct mailbox *answers; /* borrowed: where it comes back, as a message to be run */

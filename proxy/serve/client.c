@@ -208,8 +208,8 @@ static bool client_peer_fits(struct exchange_client *side, const struct peer_rul
     return peer_fits(&client->peer, client->fd, rules, n_rules, unknown_fits, &client->groups);
 }
 
-struct client *client_new(struct clients *clients, int fd, const struct listener_config *listener,
-                          const struct peer *peer)
+struct client *client_new(struct clients *clients, int fd, struct generation *generation,
+                          const struct listener_config *listener, const struct peer *peer)
 {
     struct client *client = calloc(1, sizeof(*client));
 
@@ -229,7 +229,7 @@ struct client *client_new(struct clients *clients, int fd, const struct listener
     client->side = (struct exchange_client){.wake = clients->events->wake,
                                             .interim = clients->events->interim,
                                             .peer_fits = client_peer_fits,
-                                            .generation = generation_ref(clients->env->generation),
+                                            .generation = generation_ref(generation),
                                             .listener = listener,
                                             .trusted = client_is_trusted(client, listener),
                                             .address = text_of(client->peer.address),

@@ -138,10 +138,10 @@ struct client {
 
 void clients_init(struct clients *clients, struct exchange_env *env, const struct client_events *events);
 
-/* A client in phase NEW; its deadline is not running yet (client_arm). NULL when out of memory. The descriptor stays
- * the caller's. */
-struct client *client_new(struct clients *clients, int fd, const struct listener_config *listener,
-                          const struct peer *peer);
+/* A client in phase NEW; its deadline is not running yet (client_arm). The listener is of the generation, to which the
+ * client takes a reference. NULL when out of memory. The descriptor stays the caller's. */
+struct client *client_new(struct clients *clients, int fd, struct generation *generation,
+                          const struct listener_config *listener, const struct peer *peer);
 /* Its request has ended. */
 void client_free(struct client *client);
 

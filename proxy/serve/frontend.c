@@ -101,11 +101,11 @@ static void frontend_on_connection(void *closure, struct MHD_Connection *connect
     }
 }
 
-int frontend_add(struct frontend *frontend, int fd, const struct listener_config *listener, const struct peer *peer,
-                 struct admission_pass pass)
+int frontend_add(struct frontend *frontend, int fd, struct generation *generation,
+                 const struct listener_config *listener, const struct peer *peer, struct admission_pass pass)
 {
     static const struct sockaddr_un nobody = {.sun_family = AF_UNIX};
-    struct client *client = client_new(&frontend->clients, fd, listener, peer);
+    struct client *client = client_new(&frontend->clients, fd, generation, listener, peer);
 
     if (!client) {
         close(fd);

@@ -27,8 +27,10 @@ void frontend_renew(struct frontend *frontend);
 /* Cuts all clients. Takes NULL. */
 void frontend_free(struct frontend *frontend);
 
-/* Takes over an accepted, non-blocking descriptor and the pass, in any case. 0 or a negative errno. */
-int frontend_add(struct frontend *frontend, int fd, const struct listener_config *listener, const struct peer *peer,
+/* Takes over an accepted, non-blocking descriptor and the pass, in any case. The listener is of the generation, which
+ * is the newest unless that has the listener no more. 0 or a negative errno. */
+int frontend_add(struct frontend *frontend, int fd, struct generation *generation,
+                 const struct listener_config *listener, const struct peer *peer,
                  struct admission_pass pass) WARN_UNUSED;
 
 /* Whether the next frontend_turn has something to do, so that the loop must not sleep. */

@@ -330,3 +330,10 @@ next() {
     [ "$status" = 0 ]
     [ ! -e "$sock" ]
 }
+
+@test "reload: who is in the middle of a handshake with a TCP port that goes is served, as at a stop" {
+    [ "$(id -u)" -eq 0 ] && [ -w /dev/net/tun ] && unshare --net true || skip "a network of its own cannot be had"
+    for how in reload stop reload; do
+        [ "$(unshare --net /usr/bin/python3 "$BATS_TEST_DIRNAME/handshake.py" "$porthole" "$dir" "$how")" = answered ]
+    done
+}

@@ -383,7 +383,7 @@ static void serve(int fd, const struct listener_config *listener)
     if (listener->stream)
         r = exchange_stream(&inside.env, &client, (struct text){text, peer_format(&peer, text, sizeof(text))});
     else
-        r = frontend_add(inside.frontend, fd, listener, &peer, client.pass);
+        r = frontend_add(inside.frontend, fd, inside.env.generation, listener, &peer, client.pass);
     if (r < 0)
         world_fail("a client was not taken: %s", strerror(-r));
 }

@@ -28,7 +28,9 @@ void front_connect(struct front *front)
     front->fd = ends[1];
     front->n_data = 0;
     front->data[0] = '\0';
-    assert_int_equal(frontend_add(front->frontend, ends[0], &front->rig->listener, &peer, rig_pass(front->rig)), 0);
+    assert_int_equal(frontend_add(front->frontend, ends[0], front->rig->env.generation, &front->rig->listener, &peer,
+                                  rig_pass(front->rig)),
+                     0);
 }
 
 /* With the settings that the test made in the rig. */

@@ -279,8 +279,8 @@ static void connect_anew(struct front *front)
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), 0);
     front->fd = ends[1];
     front->n_data = 0;
-    assert_int_equal(frontend_add(front->frontend, ends[0], &front->rig->env.generation->snapshot->listeners[1], &peer,
-                                  rig_pass(front->rig)),
+    assert_int_equal(frontend_add(front->frontend, ends[0], front->rig->env.generation,
+                                  &front->rig->env.generation->snapshot->listeners[1], &peer, rig_pass(front->rig)),
                      0);
     front_settle(front);
 }

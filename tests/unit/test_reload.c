@@ -22,7 +22,8 @@ static void test_reload_makes_every_move_of_its_table_and_no_other(void **state)
     state_walk(&reload_machine, walk,
                "IDLE: PREPARING\n"
                "PREPARING: COMMITTING ABORTING\n"
-               "COMMITTING: IDLE\n"
+               "COMMITTING: IDLE CLOSING\n"
+               "CLOSING: IDLE\n"
                "ABORTING: IDLE\n");
 }
 
