@@ -1,0 +1,127 @@
+/* Series: what is counted of listeners, routes, targets and endpoints, for the whole process.
+ *
+ *   series_book      all there are
+ *     series         one, found by its kind and its names: in whatever snapshot they come, it is the same
+ *       slot         one worker's part: written by it alone, read by any thread
+ *
+ * A series is found when a snapshot is about to be served (series_bind.h), and is never given back: what is counted
+ * never goes back, and readers need no lock. Their number is bounded; what is beyond is counted together as "other",
+ * which is said once. */
+#ifndef PORTHOLE_REPORT_SERIES_H
+#define PORTHOLE_REPORT_SERIES_H
+
+#include <pthread.h>
+#include <stdalign.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "proxy/base/error.h"
+#include "proxy/report/cells.h"
+#include "proxy/report/histogram.h"
+#include "proxy/report/labels.h"
+
+#define SERIES_OTHER "other"
+#define SERIES_MOST_LISTENERS 256
+#define SERIES_MOST_ROUTES 1024
+#define SERIES_MOST_TARGETS 256
+#define SERIES_MOST_ENDPOINTS 1024
+
+enum series_kind { SERIES_LISTENER, SERIES_ROUTE, SERIES_TARGET, SERIES_ENDPOINT, N_SERIES_KINDS };
+
+/* Keys of cells of refused. */
+enum series_refusal { REFUSED_PEER, REFUSED_USER_FULL, N_SERIES_REFUSALS };
+
+struct listener_slot {
+    struct counter accepted;
+    struct cells refused;        /* by enum series_refusal */
+    struct cells accept_errors;  /* by errno */
+    struct counter begun, ended; /* exchanges */
+    struct counter tunnels_begun[N_PROTOCOL_LABELS], tunnels_ended[N_PROTOCOL_LABELS];
+    struct counter tunnel_received, tunnel_sent; /* bytes, from and to the client */
+    struct histogram tunnel_duration;
+};
+
+struct route_slot {
+    struct cells requests; /* by request_key */
+    struct cells tunnels;  /* by tunnel_key */
+    struct histogram duration;
+    struct counter received, sent; /* bytes of bodies */
+};
+
+struct target_slot {
+    struct cells retries; /* by enum retry_cause (config/snapshot.h) */
+    struct histogram connect, response_head;
+};
+
+struct endpoint_slot {
+    struct cells connects; /* by outcome; OUTCOME_FORWARDED: there was a connection */
+};
+
+struct series {
+    struct series *_Atomic next; /* of its kind */
+    enum series_kind kind;
+    const char *owner;        /* owned; the listener of a route, the target of an endpoint; "" of others */
+    const char *name;         /* owned; "" of a route: none was found */
+    struct series_book *book; /* borrowed */
+    char *slots;              /* owned; by worker, each SLOT_BYTES of its kind */
+    size_t slot_bytes;
+    /* What is not counted, and known to whoever it happens to: */
+    atomic_bool up;           /* a listener is published; the last connect to an endpoint went well */
+    atomic_bool is_down;      /* checks say so of an endpoint */
+    _Atomic uint64_t limit;   /* limits.connections; connections.max */
+    struct counter again;     /* a listener's: made again; the main thread's */
+    struct counter checks[2]; /* a target's, the main thread's: bad, good */
+};
+
+/* Embedded in the server. */
+struct series_book {
+    pthread_mutex_t lock; /* of the tree, and of what is added */
+    size_t n_workers;
+    void *tree;                                   /* owned; tsearch(3) */
+    struct series *_Atomic first[N_SERIES_KINDS]; /* owned; the newest first */
+    size_t n[N_SERIES_KINDS];
+    bool told[N_SERIES_KINDS];
+};
+
+/* `n_workers`: the workers have numbers below. */
+void series_book_init(struct series_book *book, size_t n_workers);
+/* Nobody counts any more. Harmless on one of zeros. */
+void series_book_deinit(struct series_book *book);
+
+/* The series of these names (owner may be NULL), made if need be, or that of the rest. NULL when out of memory. Any
+ * thread, seldom. */
+struct series *series_find(struct series_book *book, enum series_kind kind, const char *owner,
+                           const char *name) WARN_UNUSED;
+
+/* Any thread; in no order. */
+static inline struct series *series_first(const struct series_book *book, enum series_kind kind)
+{
+    return atomic_load_explicit(&book->first[kind], memory_order_acquire);
+}
+static inline struct series *series_next(const struct series *series)
+{
+    return atomic_load_explicit(&series->next, memory_order_acquire);
+}
+
+static inline struct listener_slot *listener_slot(const struct series *series, size_t worker)
+{
+    return (struct listener_slot *)(void *)(series->slots + worker * series->slot_bytes);
+}
+static inline struct route_slot *route_slot(const struct series *series, size_t worker)
+{
+    return (struct route_slot *)(void *)(series->slots + worker * series->slot_bytes);
+}
+static inline struct target_slot *target_slot(const struct series *series, size_t worker)
+{
+    return (struct target_slot *)(void *)(series->slots + worker * series->slot_bytes);
+}
+static inline struct endpoint_slot *endpoint_slot(const struct series *series, size_t worker)
+{
+    return (struct endpoint_slot *)(void *)(series->slots + worker * series->slot_bytes);
+}
+
+/* An attempt to connect to the endpoint has ended; OUTCOME_FORWARDED: well. */
+void series_count_connect(struct series *series, size_t worker, enum outcome outcome);
+
+#endif
