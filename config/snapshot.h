@@ -26,6 +26,7 @@
 #define OWNER_UNCHANGED ((uint32_t)-1)
 
 struct json_rules;
+struct series;
 
 /* One entry of peers.allow, peers.deny or forwarded.trust: everything that is given must match. */
 struct peer_rule {
@@ -116,6 +117,7 @@ struct target_config {
     struct health_config health;
     bool ejects;
     struct eject_config eject;
+    struct series *series; /* borrowed; where it is counted (series_bind); NULL before it is served */
 };
 
 /* What becomes of paths that could mean another one to the target. */
@@ -189,6 +191,7 @@ struct route_config {
         uint32_t status;           /* 301, 302, 303, 307 or 308 */
         struct template *location; /* owned */
     } redirect;                    /* ROUTE_REDIRECT */
+    struct series *series;         /* as a target's */
 };
 
 /* Whose word about a client a target gets: what peers claim (proxy/http/claims.def) and what we say. */
@@ -229,6 +232,7 @@ struct listener_config {
     bool any_query_condition;
     bool takes_all;                      /* the only route has no condition */
     struct route_index *index_of_routes; /* owned; NULL: they are few */
+    struct series *series, *no_route;    /* as a target's; of what no route is found for */
 };
 
 struct log_config {

@@ -11,6 +11,7 @@
 #include "config/load.h"
 #include "proxy/base/log.h"
 #include "proxy/reload_plan.h"
+#include "proxy/report/series_bind.h"
 #include "proxy/sandbox/sandbox.h"
 
 #define REMIND_MS (10u * 60 * 1000) /* of a file that is not good */
@@ -343,6 +344,10 @@ static void reload_prepare(struct reload *reload, struct snapshot *snapshot)
         .answers = reload->host.mailbox, .answered = reload_on_answer, .closure = reload, .error = ERROR_INIT};
     struct error error = ERROR_INIT;
 
+    if (reload->host.series && series_bind(reload->host.series, snapshot) < 0) {
+        reload_refuse(reload, "out of memory");
+        return;
+    }
     reload->plan = reload_plan_new(snapshot, reload->host.listeners, reload->host.n_workers, &change, &error);
     if (!reload->plan) {
         reload_refuse(reload, error.message);

@@ -43,6 +43,7 @@ struct reload_host {
     struct listeners *listeners;
     struct keeper *keeper;
     struct succession_host *succession;
+    struct series_book *series;
     struct worker **workers; /* borrowed, like all of these */
     size_t n_workers;
     /* Makes what the server itself needs for another snapshot, once the workers are ready for it and all sockets are

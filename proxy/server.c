@@ -29,6 +29,7 @@
 #include "proxy/reach/checks.h"
 #include "proxy/reach/connect.h"
 #include "proxy/reload.h"
+#include "proxy/report/series_bind.h"
 #include "proxy/signals.h"
 #include "proxy/stop.h"
 #include "proxy/summary.h"
@@ -41,6 +42,7 @@ struct server {
     struct snapshot *snapshot; /* a reference */
     struct loop *loop;         /* the main thread's: signals and the sockets' directories */
     struct listeners listeners;
+    struct series_book series;       /* what is counted, whatever snapshots come and go */
     struct commons commons;          /* what workers share of targets */
     struct checks *checks;           /* owned; of their endpoints */
     struct checks_plan *next_checks; /* owned; during a reload */
@@ -358,6 +360,7 @@ static void server_make_reload(struct server *server)
                                      .listeners = &server->listeners,
                                      .keeper = &server->keeper,
                                      .succession = &server->succession,
+                                     .series = &server->series,
                                      .workers = server->workers,
                                      .n_workers = server->n_workers,
                                      .prepare = server_on_prepare,
@@ -420,7 +423,9 @@ static int server_make(struct server *server, bool takeover, struct error *error
     if (!server->loop || !server->resolver)
         return error_set(error, -ENOMEM, "cannot make a server: %s", strerror(errno));
     mailbox_init(&server->mailbox, server->loop);
-    if (commons_init(&server->commons, server->snapshot->n_workers) < 0)
+    series_book_init(&server->series, server->snapshot->n_workers);
+    if (series_bind(&server->series, server->snapshot) < 0 ||
+        commons_init(&server->commons, server->snapshot->n_workers) < 0)
         return error_set(error, -ENOMEM, "out of memory");
     server->stop.loop = server->loop;
     if (pulse_init(&server->pulse, server->loop, &server->notify, server->snapshot->n_workers) < 0)
@@ -574,6 +579,7 @@ void server_free(struct server *server)
     commons_deinit(&server->commons);
     keeper_stop(&server->keeper);
     listeners_deinit(&server->listeners);
+    series_book_deinit(&server->series);
     watcher_stop(&server->watcher);
     stop_deinit(&server->stop);
     pulse_deinit(&server->pulse);

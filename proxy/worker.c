@@ -498,11 +498,15 @@ static int worker_make(struct worker *worker, struct error *error)
     mailbox_init(&worker->mailbox, worker->loop);
     worker->attend = (struct worker_message){.message.drop = worker_message_keep, .request = WORKER_ATTEND};
     inbox_listen(&worker->setup.commons->inboxes[worker->setup.index], worker_on_inbox, worker);
-    worker->host = (struct acceptor_host){
-        .loop = worker->loop, .metrics = &worker->metrics, .serve = worker_on_client, .let_go = worker_on_let_go};
+    worker->host = (struct acceptor_host){.loop = worker->loop,
+                                          .metrics = &worker->metrics,
+                                          .worker = worker->setup.index,
+                                          .serve = worker_on_client,
+                                          .let_go = worker_on_let_go};
     seats_init(&worker->seats, &worker->host, &worker->mailbox, worker->setup.index);
     worker->seats.cut = worker_on_cut;
-    worker->env = (struct exchange_env){.loop = worker->loop, .recorder.metrics = &worker->metrics};
+    worker->env = (struct exchange_env){
+        .loop = worker->loop, .recorder.metrics = &worker->metrics, .recorder.worker = worker->setup.index};
     r = worker_make_first(worker, error);
     if (r < 0)
         return r;

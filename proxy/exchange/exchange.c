@@ -19,6 +19,14 @@
 
 /* ---- beginning ---- */
 
+/* How many are under way. */
+static struct listener_slot *exchange_slot(const struct exchange *exchange)
+{
+    const struct series *series = exchange->client->listener->series;
+
+    return series ? listener_slot(series, exchange->env->recorder.worker) : NULL;
+}
+
 static bool exchange_keep_target(struct exchange *exchange, struct text target)
 {
     char *copy = exchange->target_inline;
@@ -63,6 +71,7 @@ static void exchange_free(struct exchange *exchange)
 struct exchange *exchange_new(struct exchange_env *env, struct exchange_client *client, struct text target)
 {
     struct exchange *exchange = exchange_allocate(env);
+    struct listener_slot *slot;
 
     if (exchange) {
         memset(exchange, 0, offsetof(struct exchange, id));
@@ -84,6 +93,9 @@ struct exchange *exchange_new(struct exchange_env *env, struct exchange_client *
     exchange->upstream.ticket.endpoint = exchange->upstream.ticket.held = NULL;
     exchange->upstream.n_retries = exchange->upstream.ticket.n_passed = 0;
     exchange->generation = generation_ref(client->generation);
+    slot = exchange_slot(exchange);
+    if (slot)
+        counter_add(&slot->begun, 1);
     return exchange;
 }
 
@@ -130,9 +142,14 @@ bool exchange_failed(const struct exchange *exchange)
 
 void exchange_end(struct exchange *exchange, bool delivered)
 {
+    struct listener_slot *slot;
+
     if (!exchange)
         return;
     exchange_report(exchange, delivered);
+    slot = exchange_slot(exchange);
+    if (slot)
+        counter_add(&slot->ended, 1);
     list_remove(&exchange->ready);
     exchange->source->end(exchange);
     target_forget(&exchange->upstream.ticket);

@@ -5,6 +5,17 @@
 #include "proxy/exchange/report.h"
 #include "proxy/exchange/state.h"
 
+/* What the target has switched to is one of what the client offered, for which there is one name nearly always. */
+static enum protocol_label exchange_protocol(const struct exchange *exchange)
+{
+    const struct fields *fields = &exchange->request.fields;
+
+    for (size_t i = 0; i < fields->n_items; i++)
+        if (text_equal_nocase(fields->items[i].name, TEXT_LITERAL("Upgrade")))
+            return protocol_label(fields->items[i].value);
+    return PROTOCOL_OTHER;
+}
+
 int exchange_tunnel(struct exchange *exchange, struct tunnel_client *client, struct text early)
 {
     struct exchange_env *env = exchange->env;
@@ -19,6 +30,7 @@ int exchange_tunnel(struct exchange *exchange, struct tunnel_client *client, str
         return -ECANCELED;
     }
     record = exchange_describe(exchange, OUTCOME_TUNNELED, true);
+    record.protocol = exchange_protocol(exchange);
     connection = upstream_take_connection(upstream, &target_early);
     r = tunnel_join(&env->tunnels, client, upstream->target, exchange->times->tunnel_ms, connection, &record, early,
                     target_early);
@@ -36,6 +48,8 @@ int exchange_stream(struct exchange_env *env, struct tunnel_client *client, stru
     struct record record = {.request_id = {id, ID_BYTES},
                             .listener = text_of(client->listener->name),
                             .upstream = text_of(target->name),
+                            .series = client->listener->no_route,
+                            .protocol = PROTOCOL_STREAM,
                             .peer = peer,
                             .outcome = OUTCOME_INTERNAL,
                             .begun = loop_now(env->loop),
@@ -46,6 +60,6 @@ int exchange_stream(struct exchange_env *env, struct tunnel_client *client, stru
     exchange_env_make_id(env, id);
     r = tunnel_open(&env->tunnels, client, generation_target(client->generation, target), &record);
     if (r < 0)
-        recorder_end(&env->recorder, &record);
+        recorder_end_tunnel(&env->recorder, &record);
     return r;
 }

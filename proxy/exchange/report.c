@@ -1,6 +1,7 @@
 #include "proxy/exchange/report.h"
 
 #include "proxy/exchange/state.h"
+#include "proxy/report/series_bind.h"
 
 static enum outcome exchange_outcome(const struct exchange *exchange, bool delivered)
 {
@@ -41,6 +42,7 @@ struct record exchange_describe(struct exchange *exchange, enum outcome outcome,
         .route = text_of(route ? route->name : NULL),
         .upstream = text_of(exchange->target_config ? exchange->target_config->name : NULL),
         .endpoint = endpoint_text(upstream->ticket.endpoint),
+        .series = series_of_route(exchange->client->listener, route),
         .peer = exchange->client->peer,
         .status = exchange->status,
         .outcome = outcome,
@@ -54,6 +56,19 @@ struct record exchange_describe(struct exchange *exchange, enum outcome outcome,
     };
 }
 
+static bool exchange_count(const struct exchange *exchange, enum outcome outcome, bool delivered)
+{
+    const struct tally tally = {.series = series_of_route(exchange->client->listener, exchange->route),
+                                .method = exchange->request.method,
+                                .status = exchange->status,
+                                .outcome = outcome,
+                                .received_bytes = exchange->received_bytes,
+                                .sent_bytes = exchange_sent_bytes(exchange, delivered),
+                                .begun = exchange->begun};
+
+    return recorder_count(&exchange->env->recorder, &tally);
+}
+
 void exchange_report(struct exchange *exchange, bool delivered)
 {
     struct recorder *recorder = &exchange->env->recorder;
@@ -61,8 +76,7 @@ void exchange_report(struct exchange *exchange, bool delivered)
 
     if (upstream_n_retries(&exchange->upstream) > 0)
         counter_add(&recorder->metrics->retries, upstream_n_retries(&exchange->upstream));
-    if (!exchange->tunneled &&
-        recorder_count(recorder, outcome, exchange->received_bytes, exchange_sent_bytes(exchange, delivered))) {
+    if (!exchange->tunneled && exchange_count(exchange, outcome, delivered)) {
         struct record record = exchange_describe(exchange, outcome, delivered);
 
         recorder_tell(recorder, &record);
@@ -76,6 +90,7 @@ void exchange_report_none(struct exchange_env *env, const struct exchange_client
     struct record record = {.request_id = {id, ID_BYTES},
                             .listener = text_of(client->listener->name),
                             .peer = client->peer,
+                            .series = client->listener->no_route,
                             .status = status,
                             .outcome = outcome,
                             .begun = begun,

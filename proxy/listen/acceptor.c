@@ -206,13 +206,29 @@ static void acceptor_want_place(struct acceptor *acceptor, uid_t uid)
 
 /* ---- one client ---- */
 
+/* NULL: it is counted nowhere. */
+static struct listener_slot *acceptor_slot(const struct acceptor *acceptor)
+{
+    const struct series *series = acceptor->config->series;
+
+    return series ? listener_slot(series, acceptor->host->worker) : NULL;
+}
+
+static void acceptor_count_refused(const struct acceptor *acceptor, enum series_refusal why)
+{
+    struct listener_slot *slot = acceptor_slot(acceptor);
+
+    counter_add(&acceptor->host->metrics->peers_refused, 1);
+    if (slot)
+        cells_add(&slot->refused, why, why, 1);
+}
+
 /* At most a line a second: a peer without rights must not fill the log. */
 static void acceptor_log_refused(struct acceptor *acceptor, const struct peer *peer, const char *message)
 {
     struct instant now = loop_now(acceptor->host->loop);
     char text[80];
 
-    counter_add(&acceptor->host->metrics->peers_refused, 1);
     acceptor->n_refused++;
     if (instant_before(now, acceptor->next_refused_line))
         return;
@@ -230,6 +246,7 @@ static bool acceptor_allows(struct acceptor *acceptor, int fd, const struct peer
     if (!peer_is_denied(peer, fd, config->denied, config->n_denied) &&
         peer_is_allowed(peer, fd, config->peers, config->n_peers))
         return true;
+    acceptor_count_refused(acceptor, REFUSED_PEER);
     acceptor_log_refused(acceptor, peer, "a peer is not allowed");
     return false;
 }
@@ -246,8 +263,11 @@ static bool acceptor_welcomes(struct acceptor *acceptor, int fd, struct peer *re
 static void acceptor_serve(struct acceptor *acceptor, int fd, const struct peer *peer, struct admission_pass *pass)
 {
     struct acceptor_host *host = acceptor->host;
+    struct listener_slot *slot = acceptor_slot(acceptor);
 
     counter_add(&host->metrics->connections, 1);
+    if (slot)
+        counter_add(&slot->accepted, 1);
     if (host->serve(host, acceptor->config, fd, peer, admission_steal(pass)) < 0)
         LOG_EVENT(LOG_LEVEL_ERROR, "cannot serve another connection: out of memory",
                   LOG_STRING("listener", acceptor->config->name));
@@ -267,6 +287,7 @@ static void acceptor_serve_guest(struct acceptor *acceptor, int fd, const struct
 
 static void acceptor_refuse(struct acceptor *acceptor, int fd, const struct peer *peer)
 {
+    acceptor_count_refused(acceptor, REFUSED_USER_FULL);
     acceptor_log_refused(acceptor, peer, "a peer's user has limits.connections_per_uid connections");
     close(fd);
 }
@@ -283,6 +304,7 @@ static void acceptor_lodge(struct acceptor *acceptor, int fd, const struct peer 
         return;
     }
     if (leaver) {
+        acceptor_count_refused(acceptor, REFUSED_USER_FULL);
         acceptor_log_refused(acceptor, &leaver->peer, "too many of a peer's user wait for a place");
         close(leaver->fd);
         free(leaver);
@@ -396,7 +418,10 @@ static void acceptor_take(struct acceptor *acceptor, int fd, const struct peer *
 static void acceptor_fail(struct acceptor *acceptor, int error_number)
 {
     bool emptying = acceptor_is_emptying(acceptor);
+    struct listener_slot *slot = acceptor_slot(acceptor);
 
+    if (slot)
+        cells_add(&slot->accept_errors, (uint32_t)error_number, 0, 1);
     if (emptying || (error_number != EMFILE && error_number != ENFILE &&
                      !atomic_load(&acceptor->desk->admission->house->shortage.waiting)))
         LOG_EVENT(LOG_LEVEL_ERROR, "cannot accept", LOG_STRING("listener", acceptor->config->name),

@@ -26,6 +26,7 @@
 #include "proxy/listen/peer.h"
 #include "proxy/listen/waiting_room.h"
 #include "proxy/report/metrics.h"
+#include "proxy/report/series.h"
 
 enum acceptor_state { ACCEPTOR_CLOSED, ACCEPTOR_OPEN, ACCEPTOR_WAITING, ACCEPTOR_EMPTYING };
 
@@ -35,6 +36,7 @@ extern const struct state_machine acceptor_machine;
 struct acceptor_host {
     struct loop *loop;
     struct metrics *metrics;
+    size_t worker; /* its slot of series */
     /* Begins to serve somebody; takes descriptor and pass over in any case. 0 or a negative errno. */
     int (*serve)(struct acceptor_host *host, const struct listener_config *config, int fd, const struct peer *peer,
                  struct admission_pass pass);

@@ -36,8 +36,13 @@ static void roster_configure(const struct roster *roster, struct endpoint *endpo
 /* Takes over the reference. */
 static void roster_seat(struct roster *roster, size_t index, struct endpoint *endpoint, uint32_t weight)
 {
+    const struct target_config *config = roster->config;
+
     roster_configure(roster, endpoint);
     roster->endpoints[index] = endpoint;
+    if (config->series)
+        roster->series[index] =
+            series_find(config->series->book, SERIES_ENDPOINT, config->name, endpoint->address.text);
     if (roster->items)
         roster->items[index] = (struct balance_item){.weight = weight};
 }
@@ -162,11 +167,12 @@ static int roster_make_places(struct roster *roster)
     roster->n = n_names > 0 ? TARGET_MOST_ENDPOINTS : config->n_endpoints;
     wants_standings = roster->n > 1 && (config->ejects || config->has_health);
     roster->endpoints = calloc(roster->n, sizeof(struct endpoint *));
+    roster->series = calloc(roster->n, sizeof(struct series *));
     roster->items = roster->n > 1 ? calloc(roster->n, sizeof(*roster->items)) : NULL;
     roster->names = n_names > 0 ? calloc(n_names, sizeof(*roster->names)) : NULL;
     roster->standings = wants_standings ? calloc(roster->n, sizeof(struct standing *)) : NULL;
-    if (!roster->endpoints || (roster->n > 1 && !roster->items) || (wants_standings && !roster->standings) ||
-        (n_names > 0 && !roster->names))
+    if (!roster->endpoints || !roster->series || (roster->n > 1 && !roster->items) ||
+        (wants_standings && !roster->standings) || (n_names > 0 && !roster->names))
         return -ENOMEM;
     roster->n_names = n_names;
     return 0;
@@ -231,6 +237,7 @@ void roster_deinit(struct roster *roster)
     free(roster->standings);
     free(roster->names);
     free(roster->items);
+    free(roster->series);
     free(roster->endpoints);
     *roster = (struct roster){.config = NULL};
 }

@@ -12,6 +12,7 @@
 #include "proxy/reach/balance.h"
 #include "proxy/reach/endpoint.h"
 #include "proxy/reach/standing.h"
+#include "proxy/report/series.h"
 
 #define ROSTER_NOBODY BALANCE_NOBODY
 
@@ -34,6 +35,7 @@ struct roster {
     struct balance_item *items;  /* owned; the same, as the choice sees them; NULL: there is one and always will be */
     struct standings *all;       /* borrowed; of all workers; NULL: nobody asks how endpoints do */
     struct standing **standings; /* owned; references; by endpoint, NULL where it is of no interest; NULL as `all` */
+    struct series **series;      /* owned; by endpoint: where it is counted, or NULL */
     size_t n;
     struct roster_name *names; /* owned; those of resolve.all */
     size_t n_names;

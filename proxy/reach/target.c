@@ -48,6 +48,12 @@ void target_deinit(struct target *target)
     target->commons = NULL;
 }
 
+void target_count_retry(const struct target *target, enum retry_cause why)
+{
+    if (target->config->series)
+        cells_add(&target_slot(target->config->series, target->worker)->retries, why, why, 1);
+}
+
 uint32_t target_n_open(const struct target *target)
 {
     uint32_t n = places_n_held(&target->commons->places);
@@ -96,11 +102,24 @@ static void ticket_tell_failure(const struct ticket *ticket, const struct failur
                       loop_now(ticket->endpoint->table->loop));
 }
 
+/* What came of the attempt. */
+static void ticket_count(const struct ticket *ticket, const struct target *target, enum outcome outcome)
+{
+    struct series *endpoint = target->roster.series[ticket->index], *series = target->config->series;
+
+    if (endpoint)
+        series_count_connect(endpoint, target->worker, outcome);
+    if (series && outcome == OUTCOME_FORWARDED)
+        histogram_observe(&target_slot(series, target->worker)->connect, &histogram_requests,
+                          instant_now().ns - ticket->chosen.ns);
+}
+
 /* The attempt is over, well or badly: turns a channel into a connection. The ticket is settled. */
 static struct connection *ticket_adopt(struct ticket *ticket, struct channel *channel, struct failure *ret_failure)
 {
     struct connection *connection = NULL;
 
+    ticket_count(ticket, ticket->target, channel ? OUTCOME_FORWARDED : ret_failure->outcome);
     ticket_settle(ticket);
     ticket->endpoint->n_connecting--;
     if (channel) {
@@ -306,6 +325,7 @@ static enum connect_result target_conclude(struct target *target, struct ticket 
         if (index == ROSTER_NOBODY)
             break;
         ticket->n_passed++;
+        target_count_retry(target, RETRY_CONNECT);
         result = target_reach(target, ticket, index, connection, failure);
     }
     if (result == CONNECT_DONE) {

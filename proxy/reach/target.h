@@ -54,7 +54,7 @@ struct ticket {
     struct endpoint *endpoint; /* the one that was chosen last, or NULL; borrowed from the target */
     struct endpoint *held;     /* the same, a reference: one that may leave before its user does; or NULL */
     struct standing *standing; /* of that endpoint, or NULL; a reference where that is held, else borrowed */
-    struct instant chosen;     /* since when it is that one; with a standing */
+    struct instant chosen;     /* since when it is that one */
     struct attempt *attempt;   /* while CONNECTING, once connect_start has returned */
     /* Called once when the answer was not immediate. connection is the owner's now, or NULL and *failure says why. */
     void (*fn)(struct ticket *ticket, struct connection *connection, const struct failure *failure);
@@ -68,6 +68,9 @@ int target_init(struct target *target, const struct target_config *config, struc
 void target_take_effect(struct target *target);
 /* Lets go of its endpoints; nothing may be busy or asked for. Harmless twice, and when all is zero. */
 void target_deinit(struct target *target);
+
+/* A request is sent again, or another endpoint is tried. */
+void target_count_retry(const struct target *target, enum retry_cause why);
 
 /* Connections open and being made, idle ones included, of all workers. */
 uint32_t target_n_open(const struct target *target);

@@ -217,9 +217,10 @@ static bool upstream_is_unheard(const struct upstream *upstream, int error_numbe
 }
 
 /* Leaves the connection, forgets what came over it, and sends the request again. */
-static void upstream_once_more(struct upstream *upstream, bool fresh, bool reusable)
+static void upstream_once_more(struct upstream *upstream, enum retry_cause why, bool fresh, bool reusable)
 {
     upstream->n_retries++;
+    target_count_retry(upstream->target, why);
     timer_disarm(&upstream->timer);
     response_half_leave(&upstream->response_half);
     upstream_drop_connection(upstream, reusable);
@@ -240,7 +241,7 @@ static bool upstream_asks_again(struct upstream *upstream, enum retry_cause caus
         return false;
     failure_init(&upstream->failure);
     ticket_avoid(&upstream->ticket);
-    upstream_once_more(upstream, false, reusable);
+    upstream_once_more(upstream, cause, false, reusable);
     return true;
 }
 
@@ -254,7 +255,7 @@ static void upstream_lost(struct upstream *upstream, int error_number)
         upstream_is_unheard(upstream, error_number)) {
         if (upstream->ticket.standing)
             standing_unclaim(upstream->ticket.standing);
-        upstream_once_more(upstream, true, false);
+        upstream_once_more(upstream, RETRY_REUSED, true, false);
         return;
     }
     upstream_tell_failure(upstream, STANDING_BY_SILENCE, outcome_info(outcome)->sentence);
@@ -275,11 +276,21 @@ static bool upstream_passes_over(struct upstream *upstream)
     return cause != RETRY_NEVER && half->state != RESPONSE_HALF_SWITCHED && upstream_asks_again(upstream, cause, clean);
 }
 
+static void upstream_count_answer(const struct upstream *upstream)
+{
+    const struct series *series = upstream->target->config->series;
+
+    if (series && upstream->asked.ns > 0)
+        histogram_observe(&target_slot(series, upstream->target->worker)->response_head, &histogram_requests,
+                          instant_now().ns - upstream->asked.ns);
+}
+
 /* The final head is there. An early answer of a target that has stopped reading: its deadline goes on, or nothing would
  * end the exchange; the same holds for a request of which something is still to be sent, after a 101. */
 static void upstream_answered(struct upstream *upstream)
 {
     upstream->answered = loop_now(upstream->loop);
+    upstream_count_answer(upstream);
     if (upstream->response_half.state == RESPONSE_HALF_COMPLETE)
         upstream_finish(upstream);
     else if (!upstream->request_half.full)

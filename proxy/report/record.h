@@ -8,18 +8,21 @@
 #include "proxy/base/clock.h"
 #include "proxy/base/text.h"
 #include "proxy/report/outcome.h"
+#include "proxy/report/series.h"
 
 /* Made for the moment of the end: texts and reason are borrowed. They may hold any bytes: to be escaped. */
 struct record {
     struct text request_id, method, target, listener, route, upstream, peer;
-    struct text endpoint; /* the address behind the target's name */
-    unsigned status;      /* told to the client; 0: nothing was */
+    struct text endpoint;        /* the address behind the target's name */
+    const struct series *series; /* borrowed; the route's, or that of none; NULL: counted nowhere */
+    unsigned status;             /* told to the client; 0: nothing was */
     enum outcome outcome;
     const char *reason;                                /* detail of a failure, or NULL */
     uint64_t received_bytes, sent_bytes;               /* of bodies and through the tunnel */
     uint64_t tunnel_received_bytes, tunnel_sent_bytes; /* of these, through the tunnel */
     struct instant begun;
     int64_t connect_us, first_byte_us; /* -1: not reached */
+    enum protocol_label protocol;      /* of a tunnel */
     uint32_t n_retries;                /* connections and requests that were tried again */
     uint64_t untold;                   /* how many like it the error log was spared since the last */
     struct wall_time time;             /* of the end; this and the next are the recorder's to fill in */

@@ -1,13 +1,28 @@
 #include "proxy/report/recorder.h"
 
-bool recorder_count(struct recorder *recorder, enum outcome outcome, uint64_t received_bytes, uint64_t sent_bytes)
+static void recorder_count_series(const struct recorder *recorder, const struct tally *tally)
+{
+    struct route_slot *slot = route_slot(tally->series, recorder->worker);
+    enum method_label method = method_label(tally->method);
+
+    cells_add(&slot->requests, request_key(tally->status, method, tally->outcome),
+              request_key(0, METHOD_OTHER, tally->outcome), 1);
+    counter_add(&slot->received, tally->received_bytes);
+    counter_add(&slot->sent, tally->sent_bytes);
+    if (tally->begun.ns > 0)
+        histogram_observe(&slot->duration, &histogram_requests, instant_now().ns - tally->begun.ns);
+}
+
+bool recorder_count(struct recorder *recorder, const struct tally *tally)
 {
     struct metrics *metrics = recorder->metrics;
 
-    counter_add(&metrics->outcomes[outcome], 1);
-    counter_add(&metrics->received_bytes, received_bytes);
-    counter_add(&metrics->sent_bytes, sent_bytes);
-    return access_log_wants(recorder->access_log, outcome);
+    counter_add(&metrics->outcomes[tally->outcome], 1);
+    counter_add(&metrics->received_bytes, tally->received_bytes);
+    counter_add(&metrics->sent_bytes, tally->sent_bytes);
+    if (tally->series)
+        recorder_count_series(recorder, tally);
+    return access_log_wants(recorder->access_log, tally->outcome);
 }
 
 bool recorder_has_room_for_rules(struct recorder *recorder)
@@ -59,10 +74,36 @@ void recorder_tell(struct recorder *recorder, struct record *record)
     access_log_report(recorder->access_log, record);
 }
 
+/* What goes through a tunnel is counted as it goes: a tunnel may last for days. */
+static struct tally recorder_tally(const struct record *record)
+{
+    return (struct tally){.series = record->series,
+                          .method = record->method,
+                          .status = record->status,
+                          .outcome = record->outcome,
+                          .received_bytes = record->received_bytes - record->tunnel_received_bytes,
+                          .sent_bytes = record->sent_bytes - record->tunnel_sent_bytes};
+}
+
 void recorder_end(struct recorder *recorder, struct record *record)
 {
-    /* What goes through a tunnel is counted as it goes: a tunnel may last for days. */
-    if (recorder_count(recorder, record->outcome, record->received_bytes - record->tunnel_received_bytes,
-                       record->sent_bytes - record->tunnel_sent_bytes))
+    struct tally tally = recorder_tally(record);
+
+    tally.begun = record->begun;
+    if (recorder_count(recorder, &tally))
+        recorder_tell(recorder, record);
+}
+
+void recorder_end_tunnel(struct recorder *recorder, struct record *record)
+{
+    struct tally tally = recorder_tally(record);
+
+    if (tally.series)
+        cells_add(&route_slot(tally.series, recorder->worker)->tunnels, tunnel_key(record->protocol, record->outcome),
+                  tunnel_key(PROTOCOL_OTHER, record->outcome), 1);
+    /* The connection of a stream listener was no request. */
+    if (record->protocol == PROTOCOL_STREAM)
+        tally.series = NULL;
+    if (recorder_count(recorder, &tally))
         recorder_tell(recorder, record);
 }

@@ -13,19 +13,32 @@
 /* Both pointers are borrowed. */
 struct recorder {
     struct metrics *metrics;
+    size_t worker;                 /* its slot of series */
     struct access_log *access_log; /* NULL: none; then failures go to the error log */
     struct instant rules_second;   /* since when rules_lines counts */
     unsigned rules_lines;
     uint64_t rules_untold; /* since the last line */
 };
 
-/* To be called exactly once for each end. Fills in the record's times. */
+/* What is counted of the end of an exchange. */
+struct tally {
+    const struct series *series; /* as a record's */
+    struct text method;
+    unsigned status;
+    enum outcome outcome;
+    uint64_t received_bytes, sent_bytes; /* of bodies */
+    struct instant begun;                /* ns 0: how long it took says nothing */
+};
+
+/* To be called exactly once for each end: of an exchange, or of a request that never was one. Fills in the record's
+ * times. */
 void recorder_end(struct recorder *recorder, struct record *record);
+/* The same of a tunnel, with the request that led to it if there was one. */
+void recorder_end_tunnel(struct recorder *recorder, struct record *record);
 
 /* The same in two steps, for those whose record costs something to fill in: the end is counted, with the bytes of its
  * bodies; when there is somebody to tell, it is told then, too. */
-bool recorder_count(struct recorder *recorder, enum outcome outcome, uint64_t received_bytes,
-                    uint64_t sent_bytes) WARN_UNUSED;
+bool recorder_count(struct recorder *recorder, const struct tally *tally) WARN_UNUSED;
 void recorder_tell(struct recorder *recorder, struct record *record);
 
 /* What would be refused, where rules are only tried: told to the error log at once, beside the end that is still to

@@ -77,6 +77,25 @@ static void tunnel_on_target(void *closure, uint32_t events)
 
 /* ---- life ---- */
 
+/* NULL: it is not counted for its listener. */
+static struct listener_slot *tunnel_slot(const struct tunnel *tunnel)
+{
+    const struct series *series = tunnel->client.listener->series;
+
+    return series ? listener_slot(series, tunnel->tunnels->recorder->worker) : NULL;
+}
+
+static void tunnel_count_end(const struct tunnel *tunnel)
+{
+    struct listener_slot *slot = tunnel->opened.ns > 0 ? tunnel_slot(tunnel) : NULL;
+
+    if (!slot)
+        return;
+    counter_add(&slot->tunnels_ended[tunnel->record.protocol], 1);
+    histogram_observe(&slot->tunnel_duration, &histogram_tunnels,
+                      loop_now(tunnel->tunnels->loop).ns - tunnel->opened.ns);
+}
+
 /* The exchange's record goes on. */
 static void tunnel_report(struct tunnel *tunnel)
 {
@@ -90,7 +109,8 @@ static void tunnel_report(struct tunnel *tunnel)
     record->tunnel_sent_bytes = tunnel->pair.halves[TUNNEL_TARGET].bytes;
     record->received_bytes += record->tunnel_received_bytes; /* behind a request's body */
     record->sent_bytes += record->tunnel_sent_bytes;
-    recorder_end(tunnel->tunnels->recorder, record);
+    tunnel_count_end(tunnel);
+    recorder_end_tunnel(tunnel->tunnels->recorder, record);
 }
 
 void tunnel_client_drop(struct tunnel_client *client)
@@ -194,16 +214,41 @@ static bool tunnel_is_broken_off(const struct tunnel *tunnel)
            half_holds(&tunnel->pair.halves[TUNNEL_CLIENT]) && !tunnel->pair.ends[TUNNEL_TARGET].writable;
 }
 
-static void tunnel_turn(struct tunnel *tunnel)
+/* A tunnel may last for days: what goes through it is counted as it goes. */
+static void tunnel_count_bytes(const struct tunnel *tunnel, uint64_t received, uint64_t sent)
 {
-    uint64_t before = pair_bytes(&tunnel->pair);
+    struct metrics *metrics = tunnel->tunnels->recorder->metrics;
+    struct listener_slot *slot = tunnel_slot(tunnel);
+
+    counter_add(&metrics->tunnel_received_bytes, received);
+    counter_add(&metrics->tunnel_sent_bytes, sent);
+    if (!slot)
+        return;
+    counter_add(&slot->tunnel_received, received);
+    counter_add(&slot->tunnel_sent, sent);
+}
+
+/* Whether anything was moved. */
+static bool tunnel_move(struct tunnel *tunnel)
+{
+    struct tunnel_half *halves = tunnel->pair.halves;
+    uint64_t received = halves[TUNNEL_CLIENT].bytes, sent = halves[TUNNEL_TARGET].bytes;
 
     for (enum tunnel_side side = 0; side < N_SIDES; side++)
         half_move(&tunnel->pair, side);
+    received = halves[TUNNEL_CLIENT].bytes - received;
+    sent = halves[TUNNEL_TARGET].bytes - sent;
+    if (received + sent > 0)
+        tunnel_count_bytes(tunnel, received, sent);
+    return received + sent > 0;
+}
+
+static void tunnel_turn(struct tunnel *tunnel)
+{
+    if (tunnel_move(tunnel))
+        tunnel->moved = loop_now(tunnel->tunnels->loop);
     for (enum tunnel_side side = 0; side < N_SIDES; side++)
         half_bury(&tunnel->pair, side);
-    if (pair_bytes(&tunnel->pair) != before)
-        tunnel->moved = loop_now(tunnel->tunnels->loop);
     if (pair_is_over(&tunnel->pair))
         tunnel_end(tunnel, OUTCOME_TUNNELED);
     else if (tunnel_is_broken_off(tunnel))
@@ -289,11 +334,8 @@ static struct tunnel *tunnel_new(struct tunnels *tunnels, struct tunnel_client *
     tunnel->source = (struct source)SOURCE_INIT;
     tunnel->target = target;
     tunnel->most_idle_ms = target->config->times.tunnel_ms;
-    tunnel->pair = (struct tunnel_pair){.blocks = &tunnels->blocks,
-                                        .pipes = &tunnels->pipes,
-                                        .metrics = tunnels->recorder->metrics,
-                                        .client_fd = client->fd,
-                                        .outcome = OUTCOME_TUNNELED};
+    tunnel->pair = (struct tunnel_pair){
+        .blocks = &tunnels->blocks, .pipes = &tunnels->pipes, .client_fd = client->fd, .outcome = OUTCOME_TUNNELED};
     tunnel->moved = loop_now(tunnels->loop);
     tunnel->pair.ends[TUNNEL_CLIENT] = (struct tunnel_end){.writable = true};
     /* Its connection may have been reported readable to somebody else. */
@@ -310,12 +352,17 @@ static struct tunnel *tunnel_new(struct tunnels *tunnels, struct tunnel_client *
 
 static void tunnel_connected(struct tunnel *tunnel, struct connection *connection)
 {
+    struct listener_slot *slot = tunnel_slot(tunnel);
+
     tunnel_advance(tunnel, TUNNEL_OPEN);
     tunnel->pair.connection = connection;
     tunnel->pair.spliceable = tunnel->client.is_unix && endpoint_is_unix(endpoint_of(connection));
     tunnel->pair.ends[TUNNEL_TARGET].gone = connection->gone;
     connection_use(connection, tunnel_on_target, tunnel);
     counter_add(&tunnel->tunnels->recorder->metrics->tunnels, 1);
+    tunnel->opened = loop_now(tunnel->tunnels->loop);
+    if (slot)
+        counter_add(&slot->tunnels_begun[tunnel->record.protocol], 1);
     tunnel_arm(tunnel);
     tunnel_get_ready(tunnel);
 }

@@ -68,9 +68,10 @@ struct tunnel {
     struct ticket ticket; /* while connecting */
     struct timer timer;
     enum tunnel_state state;
+    bool lingers;                 /* the client has gone, and the target has not taken all that it said */
     uint64_t most_idle_ms;        /* timeouts.tunnel */
     struct instant moved;         /* the last bytes, either way */
-    bool lingers;                 /* the client has gone, and the target has not taken all that it said */
+    struct instant opened;        /* ns 0: it was not */
     struct tunnel_taken lingered; /* what it had taken at the last look */
     struct tunnel_pair pair;
     char *reason;         /* owned; of a failure to connect, else NULL */

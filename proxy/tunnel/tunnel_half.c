@@ -125,7 +125,6 @@ static bool half_give(struct tunnel_pair *pair, enum tunnel_side from)
 {
     enum tunnel_side to = tunnel_other(from);
     struct tunnel_half *half = &pair->halves[from];
-    struct metrics *metrics = pair->metrics;
     ssize_t n;
 
     if (!pair->ends[to].writable)
@@ -141,7 +140,6 @@ static bool half_give(struct tunnel_pair *pair, enum tunnel_side from)
         return false;
     }
     half->bytes += (uint64_t)n;
-    counter_add(from == TUNNEL_CLIENT ? &metrics->tunnel_received_bytes : &metrics->tunnel_sent_bytes, (uint64_t)n);
     if (half->piped ? half->piped->bytes == 0 : buffer_length(half->kept) == 0)
         half_drop(pair, from);
     return true;

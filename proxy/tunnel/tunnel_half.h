@@ -15,7 +15,7 @@
 #include "proxy/base/state.h"
 #include "proxy/base/text.h"
 #include "proxy/reach/pool.h"
-#include "proxy/report/metrics.h"
+#include "proxy/report/outcome.h"
 
 #define TUNNEL_BLOCK_BYTES (64u * 1024)
 
@@ -43,9 +43,8 @@ struct tunnel_half {
 
 /* Both ends and what goes between them. Embedded in its tunnel; what is borrowed outlives it. */
 struct tunnel_pair {
-    struct buffer_store *blocks; /* borrowed, like the next two */
+    struct buffer_store *blocks; /* borrowed, like the next */
     struct pipe_store *pipes;
-    struct metrics *metrics;
     int client_fd;                 /* borrowed */
     struct connection *connection; /* the target's; NULL while connecting */
     bool spliceable;               /* both ends are Unix sockets; with TCP, splice(2) costs more than it saves */
@@ -63,12 +62,6 @@ static inline enum tunnel_side tunnel_other(enum tunnel_side side)
 static inline bool half_holds(const struct tunnel_half *half)
 {
     return half->kept || half->piped;
-}
-
-/* What has been taken, both ways. */
-static inline uint64_t pair_bytes(const struct tunnel_pair *pair)
-{
-    return pair->halves[TUNNEL_CLIENT].bytes + pair->halves[TUNNEL_TARGET].bytes;
 }
 
 /* Whether nothing will ever move again. */
