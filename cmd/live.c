@@ -234,8 +234,8 @@ int live(const struct snapshot *snapshot)
 {
     struct live_report report = {false};
 
-    for (size_t i = 0; i < snapshot->n_listeners; i++)
-        live_listener(&report, &snapshot->listeners[i]);
+    for (size_t i = 0; i < snapshot_n_sockets(snapshot); i++)
+        live_listener(&report, snapshot_socket(snapshot, i));
     for (size_t i = 0; i < snapshot->n_targets; i++)
         live_target(&snapshot->targets[i]);
     live_log(&report, &snapshot->log);

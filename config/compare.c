@@ -37,12 +37,54 @@ static int compare_workers(const struct snapshot *now, const struct snapshot *ne
                         (unsigned)now->n_workers, (unsigned)next->n_workers);
 }
 
+/* Those of two snapshots are mostly in one order, so that it is looked for from `hint` on. */
+static const struct listener_config *compare_find_listener(const struct snapshot *snapshot, const char *address,
+                                                           size_t hint)
+{
+    const struct listener_config *found = NULL;
+
+    for (size_t i = 0; i < snapshot_n_sockets(snapshot) && !found; i++) {
+        const struct listener_config *listener = snapshot_socket(snapshot, (hint + i) % snapshot_n_sockets(snapshot));
+        char *other = address_canonical(&listener->bind);
+
+        if (other && strcmp(address, other) == 0)
+            found = listener;
+        free(other);
+    }
+    return found;
+}
+
+/* Who answers there has a thread of its own, which is made before rights are given up. */
+static int compare_admin(const struct snapshot *now, const struct snapshot *next, struct problems *problems)
+{
+    int r = 0;
+
+    if (now->n_admin == 0 && next->n_admin > 0)
+        return problems_add(problems, (struct position){0, 0}, "/admin",
+                            "cannot begin while porthole runs; start another with --takeover");
+    for (size_t i = 0; i < snapshot_n_sockets(next) && r == 0; i++) {
+        const struct listener_config *listener = snapshot_socket(next, i);
+        char *address = address_canonical(&listener->bind);
+        const struct listener_config *before = address ? compare_find_listener(now, address, i) : NULL;
+
+        free(address);
+        if (before && !before->pages != !listener->pages)
+            r = problems_add(problems, (struct position){0, 0}, listener->pages ? "/admin" : "/listeners",
+                             "\"%s\" was the other kind of listener, which cannot change while porthole runs; start "
+                             "another with --takeover",
+                             listener->bind.text);
+    }
+    return r;
+}
+
 int config_compare(const struct snapshot *now, const struct snapshot *next, struct problems *problems)
 {
     int r = compare_workers(now, next, problems);
 
     if (r == 0)
         r = compare_sandbox(&now->sandbox, &next->sandbox, problems);
+    if (r == 0)
+        r = compare_admin(now, next, problems);
     return r < 0 ? r : problems->n_items > 0;
 }
 
@@ -54,23 +96,6 @@ static bool compare_has_rate(const struct listener_config *listener)
         if (listener->routes[i].has_rate)
             return true;
     return false;
-}
-
-/* Those of two snapshots are mostly in one order, so that it is looked for from `hint` on. */
-static const struct listener_config *compare_find_listener(const struct snapshot *snapshot, const char *address,
-                                                           size_t hint)
-{
-    const struct listener_config *found = NULL;
-
-    for (size_t i = 0; i < snapshot->n_listeners && !found; i++) {
-        const struct listener_config *listener = &snapshot->listeners[(hint + i) % snapshot->n_listeners];
-        char *other = address_canonical(&listener->bind);
-
-        if (other && strcmp(address, other) == 0)
-            found = listener;
-        free(other);
-    }
-    return found;
 }
 
 static bool compare_same_rate(const struct route_config *a, const struct route_config *b)

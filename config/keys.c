@@ -3,6 +3,7 @@
 #include <stddef.h>
 
 #include "config/keys_scope.h"
+#include "config/pages.h"
 #include "config/snapshot.h"
 
 /* A row: KEY("mode", MODE, struct listener_config, mode, more members). */
@@ -22,10 +23,6 @@
 #define KEY_ELEMENTS(key_name, key_type, section, field, n_field, table, ...)    \
     KEY(key_name, key_type, section, field, .count = offsetof(section, n_field), \
         .size = sizeof(*((section *)0)->field), .keys = (table), __VA_ARGS__)
-#define KEY_LATER_ROW(key_name)               \
-    {                                         \
-        .name = (key_name), .type = KEY_LATER \
-    }
 
 static const struct key keys_access[] = {
     KEY("format", WORD, struct snapshot, log.access_format, .words = log_format_names, .fallback = "plain",
@@ -376,6 +373,37 @@ static const struct key keys_listener[] = {
     KEYS_END,
 };
 
+static const struct key keys_admin_limits[] = {
+    KEY_LIMIT("connections", COUNT, ADMIN_CONNECTIONS, struct listener_config, limit_connections),
+    KEY_LIMIT("connections_per_uid", COUNT, CONNECTIONS_PER_UID, struct listener_config, limit_connections_per_uid,
+              .scope = &keys_scope_peers),
+    KEY_LIMIT("header", SIZE, HEADER, struct listener_config, limit_header_bytes),
+    KEY_LIMIT("body", SIZE, BODY, struct listener_config, limit_body_bytes),
+    KEYS_END,
+};
+
+static const struct key keys_admin[] = {
+    KEY("name", NAME, struct listener_config, name, .sentence = "in logs; default: the text of bind"),
+    KEY("bind", BIND, struct listener_config, bind, .required = true,
+        .sentence = "unix:/PATH, unix:@NAME, tcp:HOST:PORT or fd:NAME"),
+    KEY_LIMIT("mode", MODE, ADMIN_MODE, struct listener_config, mode, .scope = &keys_scope_file),
+    KEY("owner", USER, struct listener_config, owner, .scope = &keys_scope_file,
+        .sentence = "user of the socket file: a number or a name of /etc/passwd; default: ours"),
+    KEY("group", GROUP, struct listener_config, group, .scope = &keys_scope_file,
+        .sentence = "group of the socket file: a number or a name of /etc/group; default: ours"),
+    KEY_LIMIT("directory_mode", MODE, DIRECTORY_MODE, struct listener_config, directory_mode, .scope = &keys_scope_file,
+              .has_flag = true, .flag = offsetof(struct listener_config, has_directory_mode)),
+    KEY_LIMIT("backlog", COUNT, BACKLOG, struct listener_config, backlog, .scope = &keys_scope_made),
+    KEY_INNER("peers", keys_peers, .scope = &keys_scope_peers,
+              .sentence = "who may connect, by the credentials of the peer; abstract sockets need an allow"),
+    KEY("pages", WORD_SET, struct listener_config, pages, .words = page_names, .has_flag = true,
+        .flag = offsetof(struct listener_config, has_pages),
+        .sentence = "which there are; default: all, of a TCP listener only healthz, readyz and metrics"),
+    KEY_INNER("limits", keys_admin_limits, .sentence = "what one listener or request may use"),
+    KEY_INNER("timeouts", keys_listener_timeouts, .sentence = "how long a client may take"),
+    KEYS_END,
+};
+
 static const struct key keys_target_connections[] = {
     KEY_LIMIT("max", COUNT, TARGET_CONNECTIONS, struct target_config, connections_max),
     KEY_LIMIT("idle", COUNT, TARGET_IDLE, struct target_config, connections_idle),
@@ -503,8 +531,9 @@ const struct key keys_document[] = {
     KEY_INNER("sandbox", keys_sandbox, .sentence = "rights that are given up once the sockets are there"),
     KEY_ELEMENTS("targets", TARGETS, struct snapshot, targets, n_targets, keys_target,
                  .sentence = "where requests go, by name"),
+    KEY_ELEMENTS("admin", ADMIN, struct snapshot, admin, n_admin, keys_admin,
+                 .sentence = "the sockets on which porthole tells of itself, and is told what to do"),
     KEY_ELEMENTS("listeners", LISTENERS, struct snapshot, listeners, n_listeners, keys_listener, .required = true,
                  .sentence = "the sockets that are served"),
-    KEY_LATER_ROW("admin"),
     KEYS_END,
 };

@@ -23,5 +23,7 @@ int config_parse(const char *text, size_t length, const char *source, struct sna
 
 /* Prints the configuration in effect, every default filled in, as JSON that config_parse accepts. */
 int config_print(const struct snapshot *snapshot, FILE *to) WARN_UNUSED;
+/* The same without the values that fields get and conditions want, which may be secrets, from wherever they came. */
+int config_print_redacted(const struct snapshot *snapshot, FILE *to) WARN_UNUSED;
 
 #endif

@@ -15,7 +15,10 @@
  * in print_set or print_append remembering it. */
 struct printer {
     bool failed;
+    bool hides; /* values of fields and conditions are not for whoever reads it */
 };
+
+#define PRINT_HIDDEN "[redacted]"
 
 static void print_set(struct printer *printer, json_t *object, const char *key, json_t *value)
 {
@@ -78,8 +81,10 @@ static json_t *print_template(const struct template *template)
     return string;
 }
 
-static json_t *print_condition(const struct condition *condition)
+static json_t *print_condition(const struct printer *printer, const struct condition *condition)
 {
+    if (printer->hides && condition->kind != CONDITION_ABSENT && condition->kind != CONDITION_PRESENT)
+        return json_string(PRINT_HIDDEN);
     switch (condition->kind) {
     case CONDITION_EQUALS:
         return print_template(condition->value);
@@ -97,7 +102,7 @@ static json_t *print_conditions(struct printer *printer, const struct condition 
     json_t *object = json_object();
 
     for (size_t i = 0; i < n; i++)
-        print_set(printer, object, conditions[i].name, print_condition(&conditions[i]));
+        print_set(printer, object, conditions[i].name, print_condition(printer, &conditions[i]));
     return object;
 }
 
@@ -107,7 +112,8 @@ static json_t *print_edits(struct printer *printer, const struct edit_list *list
     json_t *object = json_object();
 
     for (size_t i = 0; i < list->n_items; i++)
-        print_set(printer, object, list->items[i].name, print_template(list->items[i].value));
+        print_set(printer, object, list->items[i].name,
+                  printer->hides ? json_string(PRINT_HIDDEN) : print_template(list->items[i].value));
     return object;
 }
 
@@ -280,9 +286,9 @@ static json_t *print_section(struct printer *printer, const struct key *keys, vo
     return object;
 }
 
-int config_print(const struct snapshot *snapshot, FILE *to)
+static int print_document(const struct snapshot *snapshot, FILE *to, bool hides)
 {
-    struct printer printer = {.failed = false};
+    struct printer printer = {.hides = hides};
     /* Only read: the tables serve those who write, too. */
     json_t *document = print_section(&printer, keys_document, (void *)(uintptr_t)snapshot);
     int r = 0;
@@ -293,4 +299,14 @@ int config_print(const struct snapshot *snapshot, FILE *to)
         r = -EIO;
     json_decref(document);
     return r;
+}
+
+int config_print(const struct snapshot *snapshot, FILE *to)
+{
+    return print_document(snapshot, to, false);
+}
+
+int config_print_redacted(const struct snapshot *snapshot, FILE *to)
+{
+    return print_document(snapshot, to, true);
 }

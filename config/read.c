@@ -27,10 +27,8 @@ static void read_unknown_key(struct reader *reader, const struct place *at, cons
     /* Nothing is compared for what nobody will be shown. */
     if (problems_are_full(reader->problems))
         return;
-    for (const struct key *key = keys; key->name && n_names < READ_KEYS_MAX; key++) {
-        if (key->type != KEY_LATER)
-            names[n_names++] = key->name;
-    }
+    for (const struct key *key = keys; key->name && n_names < READ_KEYS_MAX; key++)
+        names[n_names++] = key->name;
     names[n_names] = NULL;
     for (size_t i = 0; i < n_names && length < sizeof(list); i++)
         length += (size_t)snprintf(list + length, sizeof(list) - length, "%s%s", i > 0 ? ", " : "", names[i]);
@@ -203,10 +201,4 @@ void read_choice(struct reader *reader, const struct place *at, const json_t *va
         n_words++;
     *(unsigned *)key_field(key, section) = n_words;
     read_members(reader, at, value, key->keys, section);
-}
-
-void read_later(struct reader *reader, const struct place *at, const json_t *value UNUSED, const struct key *key,
-                void *section UNUSED)
-{
-    reader_problem_key(reader, at, "\"%s\" is not supported by this version", key->name);
 }

@@ -5,6 +5,7 @@
 
 #include "config/address.h"
 #include "config/owner.h"
+#include "config/pages.h"
 #include "config/read.h"
 #include "proxy/base/list.h"
 #include "proxy/base/words.h"
@@ -133,7 +134,6 @@ static void read_check_listener(struct reader *reader, const struct place *at, c
     const struct place bind = {at, "bind", 0}, peers = {at, "peers", 0};
     const json_t *rules = json_object_get(value, "peers");
 
-    read_check_action(reader, at, value);
     if (json_is_object(rules) && !json_object_get(rules, "allow") && !json_object_get(rules, "deny"))
         reader_problem(reader, &peers, "expected \"allow\", \"deny\" or both");
     if (!listener->bind.text)
@@ -159,7 +159,7 @@ static void read_check_bind(struct reader *reader, const struct place *at, json_
     if (before)
         reader_problem(reader, &place, "\"%s\" is the socket of the listener at \"%s\"",
                        WORDS_SHOW(listener->bind.text),
-                       WORDS_SHOW(reader->snapshot->listeners[json_integer_value(before)].bind.text));
+                       WORDS_SHOW(snapshot_socket(reader->snapshot, (size_t)json_integer_value(before))->bind.text));
     /* A path may have bytes that are not UTF-8, behind a link. */
     else if (canonical && json_object_set_new_nocheck(binds, canonical, json_integer((json_int_t)listener->index)) != 0)
         reader->failure = -ENOMEM;
@@ -231,9 +231,50 @@ static void read_listener(struct reader *reader, const struct place *at, const j
     read_section(reader, at, value, keys, listener);
     if (reader->failure)
         return;
+    read_check_action(reader, at, value);
     read_check_listener(reader, at, value, listener);
     read_check_bind(reader, at, seen->binds, listener);
     read_complete_name(reader, at, seen->names, listener);
+}
+
+void read_admin(struct reader *reader, const struct place *at, const json_t *value, const struct key *key,
+                void *section)
+{
+    struct snapshot *snapshot = section;
+    struct place place = {.parent = at};
+    json_t *element;
+
+    if (!read_elements(reader, at, value, key, section, "an array of listeners"))
+        return;
+    json_array_foreach(value, place.index, element)
+    {
+        struct listener_config *listener = &snapshot->admin[place.index];
+
+        read_section(reader, &place, element, key->keys, listener);
+        if (reader->failure)
+            return;
+        read_check_listener(reader, &place, element, listener);
+        if (listener->has_pages && listener->pages == 0)
+            reader_problem(reader, &place, "\"pages\" is empty: such a listener has nothing to tell");
+        if (!listener->has_pages)
+            listener->pages = pages_by_default(&listener->bind);
+    }
+}
+
+/* What they must not have in common with the others, which are read after them. */
+static void read_complete_admin(struct reader *reader, struct snapshot *snapshot,
+                                const struct read_listeners_seen *seen)
+{
+    const struct place at = {NULL, "admin", 0};
+    struct place place = {.parent = &at};
+
+    for (; place.index < snapshot->n_admin; place.index++) {
+        struct listener_config *listener = &snapshot->admin[place.index];
+
+        listener->index = snapshot->n_listeners + place.index;
+        read_check_bind(reader, &place, seen->binds, listener);
+        read_complete_name(reader, &place, seen->names, listener);
+    }
 }
 
 void read_listeners(struct reader *reader, const struct place *at, const json_t *value, const struct key *key,
@@ -250,6 +291,7 @@ void read_listeners(struct reader *reader, const struct place *at, const json_t 
             snapshot->listeners[place.index].index = place.index;
             read_listener(reader, &place, element, key->keys, &snapshot->listeners[place.index], &seen);
         }
+        read_complete_admin(reader, snapshot, &seen);
         read_check_loops(reader, seen.binds);
     }
     json_decref(seen.names);

@@ -224,6 +224,8 @@ struct listener_config {
     uint64_t limit_header_bytes;        /* request line and fields together */
     uint64_t limit_body_bytes;          /* SIZE_UNLIMITED */
     uint64_t timeout_head_ms, timeout_body_ms, timeout_idle_ms;
+    bool has_pages;
+    unsigned pages; /* a bit for each enum page_id; 0: it is no admin listener. Those have no routes and no stream */
     const struct target_config *stream;  /* bytes go there as they are, without HTTP; NULL: routes decide */
     const struct target_config *observe; /* where requests go that the routes refuse; NULL: they are refused */
     struct route_config *routes;
@@ -262,7 +264,9 @@ struct snapshot {
     bool has_user_names;   /* of users or groups, which stand in /etc/passwd and /etc/group */
     bool has_auto_workers; /* their number was asked of the system */
     struct listener_config *listeners;
-    size_t n_listeners; /* at least 1 */
+    size_t n_listeners;            /* at least 1 */
+    struct listener_config *admin; /* those with pages; their indices go on behind the others' */
+    size_t n_admin;
     struct target_config *targets;
     size_t n_targets;
     char **secrets; /* absolute paths of the files that templates refer to, by template_piece.file */
@@ -270,6 +274,24 @@ struct snapshot {
     size_t edit_bytes; /* what a route adds to a request's head at most, but for references without a bound; 0: no route
                           changes a message */
 };
+
+/* All sockets that are served: listeners, then those with pages, by listener_config.index. */
+static inline size_t snapshot_n_sockets(const struct snapshot *snapshot)
+{
+    return snapshot->n_listeners + snapshot->n_admin;
+}
+
+static inline struct listener_config *snapshot_socket(const struct snapshot *snapshot, size_t index)
+{
+    return index < snapshot->n_listeners ? &snapshot->listeners[index]
+                                         : &snapshot->admin[index - snapshot->n_listeners];
+}
+
+/* Workers, with that of the admin listeners, which is the last. */
+static inline size_t snapshot_n_threads(const struct snapshot *snapshot)
+{
+    return snapshot->n_workers + (snapshot->n_admin > 0);
+}
 
 /* Takes another reference and returns the same pointer. */
 struct snapshot *snapshot_ref(struct snapshot *snapshot);

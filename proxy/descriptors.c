@@ -22,8 +22,8 @@ void descriptors_raise(const struct snapshot *snapshot)
     uint64_t wanted = 64 + descriptors_for_targets(snapshot);
     struct rlimit limit;
 
-    for (size_t i = 0; i < snapshot->n_listeners; i++)
-        wanted += admission_most(&snapshot->listeners[i]);
+    for (size_t i = 0; i < snapshot_n_sockets(snapshot); i++)
+        wanted += admission_most(snapshot_socket(snapshot, i));
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
         return;
     limit.rlim_cur = limit.rlim_max;

@@ -177,14 +177,14 @@ void reload_withdraw_removed(struct reload *reload)
 
 static void reload_keep_listeners(const struct reload *reload, struct reload_plan *plan)
 {
-    for (size_t i = 0; i < plan->snapshot->n_listeners; i++) {
+    for (size_t i = 0; i < snapshot_n_sockets(plan->snapshot); i++) {
         struct served *served = plan->served[i];
 
         if (plan->is_new[i]) {
             keeper_add(reload->host.keeper, &served->charge, served->listener);
             succession_begin(&served->succession, reload->host.loop, reload->host.succession, served->listener);
         } else {
-            served_configure(served, plan->snapshot, &plan->snapshot->listeners[i]);
+            served_configure(served, plan->snapshot, snapshot_socket(plan->snapshot, i));
         }
         if (amendment_is_some(&plan->amendments[i]))
             served_tell(served, "a listener is changed");

@@ -9,7 +9,7 @@
 
 static bool reload_plan_allocate(struct reload_plan *plan, size_t n_now)
 {
-    size_t n = plan->snapshot->n_listeners;
+    size_t n = snapshot_n_sockets(plan->snapshot);
 
     plan->served = calloc(n, sizeof(struct served *));
     plan->is_new = calloc(n, sizeof(*plan->is_new));
@@ -25,7 +25,7 @@ static bool reload_plan_allocate(struct reload_plan *plan, size_t n_now)
 
 static bool reload_plan_has(const struct reload_plan *plan, const struct served *served)
 {
-    for (size_t i = 0; i < plan->snapshot->n_listeners; i++)
+    for (size_t i = 0; i < snapshot_n_sockets(plan->snapshot); i++)
         if (plan->served[i] == served)
             return true;
     return false;
@@ -34,7 +34,7 @@ static bool reload_plan_has(const struct reload_plan *plan, const struct served 
 /* One that stays, or a new one. */
 static int reload_plan_find(struct reload_plan *plan, size_t i, struct error *error)
 {
-    const struct listener_config *config = &plan->snapshot->listeners[i];
+    const struct listener_config *config = snapshot_socket(plan->snapshot, i);
     char *address = address_canonical(&config->bind);
     struct served *served = address ? listeners_find(plan->listeners, address) : NULL;
 
@@ -70,7 +70,7 @@ static void reload_plan_find_removed(struct reload_plan *plan)
 /* There are no sockets yet: what these will be duplicates of takes their places later, which then cannot fail. */
 static int reload_plan_reserve(const struct reload_plan *plan, int *fds)
 {
-    for (size_t i = 0; i < plan->snapshot->n_listeners; i++) {
+    for (size_t i = 0; i < snapshot_n_sockets(plan->snapshot); i++) {
         if (!plan->is_new[i])
             continue;
         fds[i] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -82,7 +82,7 @@ static int reload_plan_reserve(const struct reload_plan *plan, int *fds)
 
 static int reload_plan_make_change(struct reload_plan *plan, struct worker_change *change)
 {
-    size_t n = plan->snapshot->n_listeners;
+    size_t n = snapshot_n_sockets(plan->snapshot);
 
     change->snapshot = plan->snapshot;
     change->admissions = plan->admissions;
@@ -101,7 +101,7 @@ static int reload_plan_make(struct reload_plan *plan, const struct worker_change
 {
     int r = 0;
 
-    for (size_t i = 0; i < plan->snapshot->n_listeners && r == 0; i++)
+    for (size_t i = 0; i < snapshot_n_sockets(plan->snapshot) && r == 0; i++)
         r = reload_plan_find(plan, i, error);
     if (r < 0)
         return r;
@@ -146,7 +146,7 @@ struct reload_plan *reload_plan_new(struct snapshot *snapshot, struct listeners 
 
 static void reload_plan_free_change(const struct reload_plan *plan, struct worker_change *change)
 {
-    for (size_t i = 0; change->fds && i < plan->snapshot->n_listeners; i++)
+    for (size_t i = 0; change->fds && i < snapshot_n_sockets(plan->snapshot); i++)
         if (change->fds[i] >= 0)
             close(change->fds[i]);
     free(change->fds);
@@ -178,9 +178,9 @@ int reload_plan_publish(struct reload_plan *plan, struct error *error)
     const struct snapshot *snapshot = plan->snapshot;
     int r = 0;
 
-    for (size_t i = 0; i < snapshot->n_listeners && r == 0; i++) {
+    for (size_t i = 0; i < snapshot_n_sockets(snapshot) && r == 0; i++) {
         if (!plan->is_new[i])
-            r = listener_amend(plan->served[i]->listener, &snapshot->listeners[i], &plan->amendments[i], error);
+            r = listener_amend(plan->served[i]->listener, snapshot_socket(snapshot, i), &plan->amendments[i], error);
         plan->n_amended += amendment_is_some(&plan->amendments[i]);
     }
     if (r == 0)
@@ -192,7 +192,7 @@ int reload_plan_publish(struct reload_plan *plan, struct error *error)
 
 void reload_plan_give_descriptors(struct reload_plan *plan)
 {
-    for (size_t i = 0; i < plan->snapshot->n_listeners; i++)
+    for (size_t i = 0; i < snapshot_n_sockets(plan->snapshot); i++)
         for (size_t k = 0; plan->is_new[i] && k < plan->n_workers; k++)
             while (dup3(plan->served[i]->listener->fd, plan->changes[k].fds[i], O_CLOEXEC) < 0 &&
                    (errno == EINTR || errno == EBUSY))
@@ -212,7 +212,7 @@ static void reload_plan_undo_new(struct served *served)
 
 void reload_plan_undo(struct reload_plan *plan)
 {
-    for (size_t i = 0; i < plan->snapshot->n_listeners; i++) {
+    for (size_t i = 0; i < snapshot_n_sockets(plan->snapshot); i++) {
         amendment_undo(&plan->amendments[i]);
         if (plan->is_new[i])
             reload_plan_undo_new(plan->served[i]);

@@ -30,6 +30,7 @@
 #include "proxy/reach/connect.h"
 #include "proxy/reload.h"
 #include "proxy/report/series_bind.h"
+#include "proxy/self.h"
 #include "proxy/signals.h"
 #include "proxy/stop.h"
 #include "proxy/summary.h"
@@ -53,7 +54,8 @@ struct server {
     struct succession_host succession;
     struct resolver *resolver; /* owned; a lookup that hangs keeps it, but not the process */
     struct worker **workers;
-    size_t n_workers;
+    size_t n_workers; /* with that of admin listeners, which is the last, where there are any */
+    struct self self; /* what admin listeners tell */
     struct signals signals;
     struct notify notify; /* the service manager */
     struct pulse pulse;   /* of the workers, for it */
@@ -247,18 +249,23 @@ static int server_make_workers(struct server *server, struct admission **admissi
                                  .stopped = server_on_worker_stopped,
                                  .closure = server};
 
-    server->workers = calloc(server->snapshot->n_workers, sizeof(struct worker *));
+    size_t n_all = snapshot_n_threads(server->snapshot);
+
+    server->workers = calloc(n_all, sizeof(struct worker *));
     if (!server->workers)
         return error_set(error, -ENOMEM, "out of memory");
-    for (; server->n_workers < server->snapshot->n_workers; server->n_workers++) {
+    for (; server->n_workers < n_all; server->n_workers++) {
         struct worker *worker;
 
         setup.index = server->n_workers;
+        setup.is_admin = setup.index == server->snapshot->n_workers;
+        setup.pages = setup.is_admin ? &server->self.admin.host : NULL;
         worker = worker_new(&setup, error);
         if (!worker)
             return error->code ? error->code : -EIO;
         server->workers[server->n_workers] = worker;
         pulse_add(&server->pulse, worker_mailbox(worker));
+        server->self.admin.mailbox = worker_mailbox(worker); /* of the last, at the end */
     }
     return 0;
 }
@@ -267,13 +274,13 @@ static int server_make_workers(struct server *server, struct admission **admissi
 static int server_make_listeners(struct server *server, struct error *error)
 {
     struct snapshot *snapshot = server->snapshot;
-    struct admission **admissions = calloc(snapshot->n_listeners, sizeof(struct admission *));
+    struct admission **admissions = calloc(snapshot_n_sockets(snapshot), sizeof(struct admission *));
     int r = 0;
 
     if (!admissions)
         return error_set(error, -ENOMEM, "out of memory");
-    for (size_t i = 0; i < snapshot->n_listeners && r == 0; i++) {
-        struct served *served = listeners_add(&server->listeners, snapshot, &snapshot->listeners[i], error);
+    for (size_t i = 0; i < snapshot_n_sockets(snapshot) && r == 0; i++) {
+        struct served *served = listeners_add(&server->listeners, snapshot, snapshot_socket(snapshot, i), error);
 
         if (served)
             admissions[i] = &served->admission;
@@ -289,7 +296,7 @@ static int server_make_listeners(struct server *server, struct error *error)
 /* How many clients the descriptors allow that are left when everything is open. */
 static void server_count_places(struct server *server)
 {
-    uint64_t n_used = server->n_descriptors + 2 * (uint64_t)server->snapshot->n_listeners + SPARE_DESCRIPTORS +
+    uint64_t n_used = server->n_descriptors + 2 * (uint64_t)snapshot_n_sockets(server->snapshot) + SPARE_DESCRIPTORS +
                       checks_n_descriptors(server->checks);
     uint32_t most = descriptors_places(server->snapshot, n_used);
 
@@ -379,11 +386,6 @@ void server_reload(struct server *server)
     loop_wake(server->loop);
 }
 
-const struct reload_state *server_reload_state(const struct server *server)
-{
-    return &server->reload.state;
-}
-
 /* ---- making ---- */
 
 static int server_make_checks(struct server *server)
@@ -423,12 +425,12 @@ static int server_make(struct server *server, bool takeover, struct error *error
     if (!server->loop || !server->resolver)
         return error_set(error, -ENOMEM, "cannot make a server: %s", strerror(errno));
     mailbox_init(&server->mailbox, server->loop);
-    series_book_init(&server->series, server->snapshot->n_workers);
+    series_book_init(&server->series, snapshot_n_threads(server->snapshot));
     if (series_bind(&server->series, server->snapshot) < 0 ||
-        commons_init(&server->commons, server->snapshot->n_workers) < 0)
+        commons_init(&server->commons, snapshot_n_threads(server->snapshot), server->snapshot->n_workers) < 0)
         return error_set(error, -ENOMEM, "out of memory");
     server->stop.loop = server->loop;
-    if (pulse_init(&server->pulse, server->loop, &server->notify, server->snapshot->n_workers) < 0)
+    if (pulse_init(&server->pulse, server->loop, &server->notify, snapshot_n_threads(server->snapshot)) < 0)
         return error_set(error, -ENOMEM, "out of memory");
     r = signals_watch(&server->signals, server->loop, &server_signals_host, error);
     if (r == 0)
@@ -462,7 +464,13 @@ int server_new(struct snapshot *snapshot, const struct server_options *options, 
     server->signals = (struct signals)SIGNALS_INIT;
     server->begun = instant_now();
     notify_init(&server->notify);
-    listeners_init(&server->listeners, snapshot->n_workers);
+    listeners_init(&server->listeners, snapshot_n_threads(snapshot));
+    self_init(&server->self, &(struct self){.desk.main = &server->mailbox,
+                                            .snapshot = &server->snapshot,
+                                            .listeners = &server->listeners,
+                                            .stop = &server->stop,
+                                            .reload = &server->reload,
+                                            .begun = server->begun});
     r = server_make(server, options->takeover, error);
     if (r < 0) {
         server_free(server);

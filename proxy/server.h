@@ -8,7 +8,6 @@
 #include "proxy/base/error.h"
 
 struct server;
-struct reload_state;
 
 struct server_options {
     bool takeover; /* replace a living process at a listener's path */
@@ -33,9 +32,6 @@ int server_run(struct server *server) WARN_UNUSED;
 /* Loads the file that the snapshot came from anew, and serves what it says, or nothing of it (proxy/reload.h): soon, in
  * server_run, which SIGHUP asks for, too. What becomes of it is logged. Any thread. */
 void server_reload(struct server *server);
-/* How the last one ended. Borrowed; of the thread that server_run runs in. */
-const struct reload_state *server_reload_state(const struct server *server);
-
 /* Makes server_run drain and end, without shutdown.delay: whoever asks knows that nobody else wants anything. Any
  * thread, once or more. */
 void server_stop(struct server *server);

@@ -149,6 +149,11 @@ static bool worker_has_access_log(const struct worker *worker, const struct log_
            (!log->access || strcmp(now->access_to, log->access_to) == 0);
 }
 
+static bool worker_serves(const struct worker *worker, const struct admission *admission)
+{
+    return admission->is_admin == worker->setup.is_admin;
+}
+
 /* The log that a snapshot asks for; one that is the same goes on. 0 or a negative errno with the error set. */
 static int worker_open_access_log(struct worker *worker, const struct log_config *log, struct error *error)
 {
@@ -164,9 +169,9 @@ static int worker_prepare(struct worker *worker, struct snapshot *snapshot, stru
 {
     int r = 0;
 
-    for (size_t i = 0; i < snapshot->n_listeners && r == 0; i++)
-        if (!seats_have(&worker->seats, admissions[i]))
-            r = seats_add(&worker->seats, admissions[i], &snapshot->listeners[i]);
+    for (size_t i = 0; i < snapshot_n_sockets(snapshot) && r == 0; i++)
+        if (worker_serves(worker, admissions[i]) && !seats_have(&worker->seats, admissions[i]))
+            r = seats_add(&worker->seats, admissions[i], snapshot_socket(snapshot, i));
     if (r == 0)
         worker->next = generation_new(snapshot, &worker->endpoints);
     if (r < 0 || !worker->next)
@@ -192,7 +197,7 @@ static void worker_close_removed(struct worker *worker, const struct worker_chan
     for (size_t i = 0; i < change->n_removed; i++) {
         struct admission *admission = change->removed[i];
 
-        if (change->late[i] != late)
+        if (change->late[i] != late || !worker_serves(worker, admission))
             continue;
         seats_close(&worker->seats, admission, before->snapshot, change->snapshot->drain_ms);
         clients_leave(clients, &admission->desks[worker->setup.index]);
@@ -202,7 +207,7 @@ static void worker_close_removed(struct worker *worker, const struct worker_chan
 static void worker_wait_for_late(struct worker *worker, const struct worker_change *change)
 {
     for (size_t i = 0; i < change->n_removed; i++) {
-        if (!change->late[i])
+        if (!change->late[i] || !worker_serves(worker, change->removed[i]))
             continue;
         seats_wait_for_late(&worker->seats, change->removed[i]);
         if (!worker->before)
@@ -226,8 +231,10 @@ static void worker_commit(struct worker *worker, struct worker_change *change)
     exchange_env_renew(&worker->env, worker->next);
     worker->next = generation_unref(worker->next);
     worker_take_access_log(worker);
-    for (size_t i = 0; i < snapshot->n_listeners; i++) {
-        seats_configure(&worker->seats, change->admissions[i], &snapshot->listeners[i]);
+    for (size_t i = 0; i < snapshot_n_sockets(snapshot); i++) {
+        if (!worker_serves(worker, change->admissions[i]))
+            continue;
+        seats_configure(&worker->seats, change->admissions[i], snapshot_socket(snapshot, i));
         if (change->fds[i] >= 0)
             seats_open(&worker->seats, change->admissions[i], change->fds[i]);
         change->fds[i] = -1;
@@ -355,27 +362,29 @@ void worker_stop(struct worker *worker, uint64_t deadline_ms)
 
 int worker_reserve_listener(struct worker *worker, struct admission *admission)
 {
-    return seats_reserve(&worker->seats, admission);
+    return worker_serves(worker, admission) ? seats_reserve(&worker->seats, admission) : 0;
 }
 
 int worker_change_listener(struct worker *worker, struct admission *admission, int fd)
 {
-    return seats_change(&worker->seats, admission, fd);
+    return worker_serves(worker, admission) ? seats_change(&worker->seats, admission, fd) : 0;
 }
 
 int worker_forget_listener(struct worker *worker, struct admission *admission)
 {
-    return seats_forget(&worker->seats, admission);
+    return worker_serves(worker, admission) ? seats_forget(&worker->seats, admission) : 0;
 }
 
 void worker_leave_listener(struct worker *worker, struct admission *admission)
 {
-    seats_leave(&worker->seats, admission);
+    if (worker_serves(worker, admission))
+        seats_leave(&worker->seats, admission);
 }
 
 void worker_watch_listener_again(struct worker *worker, struct admission *admission)
 {
-    seats_watch_again(&worker->seats, admission);
+    if (worker_serves(worker, admission))
+        seats_watch_again(&worker->seats, admission);
 }
 
 /* ---- the thread ---- */
@@ -483,8 +492,9 @@ static int worker_make_first(struct worker *worker, struct error *error)
     if (r < 0)
         return error_set(error, r, "cannot make a worker: %s", strerror(-r));
     worker_take_access_log(worker);
-    for (size_t i = 0; i < snapshot->n_listeners; i++)
-        seats_open(&worker->seats, worker->setup.admissions[i], -1);
+    for (size_t i = 0; i < snapshot_n_sockets(snapshot); i++)
+        if (worker_serves(worker, worker->setup.admissions[i]))
+            seats_open(&worker->seats, worker->setup.admissions[i], -1);
     return 0;
 }
 
@@ -505,8 +515,10 @@ static int worker_make(struct worker *worker, struct error *error)
                                           .let_go = worker_on_let_go};
     seats_init(&worker->seats, &worker->host, &worker->mailbox, worker->setup.index);
     worker->seats.cut = worker_on_cut;
-    worker->env = (struct exchange_env){
-        .loop = worker->loop, .recorder.metrics = &worker->metrics, .recorder.worker = worker->setup.index};
+    worker->env = (struct exchange_env){.loop = worker->loop,
+                                        .recorder.metrics = &worker->metrics,
+                                        .recorder.worker = worker->setup.index,
+                                        .pages = worker->setup.pages};
     r = worker_make_first(worker, error);
     if (r < 0)
         return r;

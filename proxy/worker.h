@@ -11,6 +11,7 @@
 
 struct worker;
 struct worker_change;
+struct pages_host;
 
 /* What the server lends to its workers. */
 struct worker_setup {
@@ -19,6 +20,8 @@ struct worker_setup {
     struct commons *commons;        /* shared by all workers */
     struct resolver *resolver;      /* borrowed; shared by all workers */
     size_t index;                   /* of the worker: which desk is its */
+    bool is_admin;                  /* it serves the listeners with pages, and no others */
+    struct pages_host *pages;       /* borrowed; who answers there; NULL: nobody */
     void (*drained)(void *closure); /* called from the worker's thread: it will accept no more */
     void (*stopped)(void *closure); /* the same: its last client has left */
     void *closure;

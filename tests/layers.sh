@@ -27,7 +27,7 @@ function floor_of(path) {
     if (path ~ /^proxy\/admin\//)    return 9
     if (path ~ /^proxy\/sandbox\//)  return 10
     if (path ~ /^proxy\/(worker|seats|signals|stop|summary|notify|pulse)\./) return 10
-    if (path ~ /^proxy\/(reload|reload_plan|listeners|descriptors|watcher)\./) return 11
+    if (path ~ /^proxy\/(reload|reload_plan|listeners|descriptors|watcher|self)\./) return 11
     if (path ~ /^proxy\/server\./)   return 12
     if (path ~ /^cmd\//)             return 13
     return -1
@@ -37,7 +37,7 @@ function floor_of(path) {
 function fence_of(header) {
     if (header == "microhttpd.h") return "^proxy/serve/frontend(_[a-z]+)?\\.[ch]$"
     if (header ~ /^curl\//)       return "^(proxy/reach/(connector|connect(_[a-z]+)?|channel|health)\\.[ch]|cmd/[a-z]+\\.c)$"
-    if (header == "jansson.h")    return "^config/"
+    if (header == "jansson.h")    return "^(config|proxy/admin)/"
     if (header == "seccomp.h")    return "^proxy/sandbox/generate/filter\\.c$"
     if (header == "pcre2.h")      return "^proxy/http/pattern\\.c$"
     return ""

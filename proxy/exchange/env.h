@@ -20,6 +20,8 @@ struct exchange_spare {
     struct exchange_spare *next;
 };
 
+struct pages_host;
+
 struct exchange_env {
     struct loop *loop;
     struct generation *generation; /* a reference: the newest, which clients move to between two requests */
@@ -35,9 +37,10 @@ struct exchange_env {
     size_t path_scratch_bytes;
     char *edit_scratch; /* owned; what a route changes is expanded in; NULL: no route changes anything */
     size_t edit_scratch_bytes;
-    void *judging; /* owned; what bodies of a few KiB are judged in; NULL before the first */
-    bool closing;  /* answers close their connections */
-    bool stopping; /* so they do, and nobody is waited for longer than a moment */
+    void *judging;            /* owned; what bodies of a few KiB are judged in; NULL before the first */
+    struct pages_host *pages; /* borrowed; who answers at listeners with pages; NULL: nobody */
+    bool closing;             /* answers close their connections */
+    bool stopping;            /* so they do, and nobody is waited for longer than a moment */
 };
 
 /* 0 or -ENOMEM. loop and recorder have been set. */

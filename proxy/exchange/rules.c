@@ -5,6 +5,7 @@
 #include "proxy/exchange/fetch.h"
 #include "proxy/exchange/files.h"
 #include "proxy/exchange/judge.h"
+#include "proxy/exchange/pages.h"
 #include "proxy/exchange/redirect.h"
 #include "proxy/exchange/respond.h"
 #include "proxy/exchange/route.h"
@@ -106,7 +107,9 @@ void exchange_rule(struct exchange *exchange)
 {
     const struct listener_config *listener = exchange->client->listener;
 
-    if (listener->takes_all)
+    if (listener->pages)
+        exchange_ask_page(exchange);
+    else if (listener->takes_all)
         exchange_take_route(exchange, listener->routes);
     else
         exchange_find_route(exchange);

@@ -28,6 +28,7 @@ enum exchange_state { EXCHANGE_NEW, EXCHANGE_RECEIVING, EXCHANGE_WAITING, EXCHAN
 extern const struct state_machine exchange_machine;
 
 struct held;
+struct page;
 
 struct exchange {
     struct exchange_env *env; /* borrowed */
@@ -57,6 +58,7 @@ struct exchange {
     struct forward forward;
     struct list ready;   /* in env.ready, or alone */
     void *request_block; /* owned; what the route makes of the request, or a Location; NULL: nothing, like the next */
+    struct page *page;   /* owned; what pages answers with; NULL: it is not asked */
     struct held *held;   /* owned; a body that rules judge, until the target has it; NULL: none */
     struct field *answer_block; /* owned; and of the answer's fields */
     size_t answer_secret_bytes; /* of answer_block, to be wiped; 0: it has nothing that a file holds */

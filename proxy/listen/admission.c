@@ -41,6 +41,7 @@ int admission_init(struct admission *admission, struct admission_house *house, c
     *admission = (struct admission){.house = house,
                                     .desks = desks,
                                     .n_desks = n_workers,
+                                    .is_admin = config->pages != 0,
                                     .lock = PTHREAD_MUTEX_INITIALIZER,
                                     .limits = admission_limits_of(config)};
     for (size_t i = 0; i < n_workers; i++) {

@@ -96,6 +96,7 @@ struct admission {
     struct list link;              /* in house->admissions, or alone */
     struct admission_desk *desks;  /* owned; one for each worker */
     size_t n_desks;
+    bool is_admin;         /* of a listener with pages; stays so */
     bool shared;           /* the listener's socket is (struct listener): for whoever empties its backlog */
     atomic_uint n_clients; /* changed with the lock held */
     atomic_uint n_passes;  /* those who have yielded, too */

@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-int commons_init(struct commons *commons, size_t n_workers)
+int commons_init(struct commons *commons, size_t n_workers, size_t n_asking)
 {
-    *commons = (struct commons){.n_workers = n_workers, .lock = PTHREAD_MUTEX_INITIALIZER};
+    *commons = (struct commons){.n_workers = n_workers, .is_shared = n_asking > 1, .lock = PTHREAD_MUTEX_INITIALIZER};
     commons->inboxes = calloc(n_workers, sizeof(*commons->inboxes));
     if (!commons->inboxes)
         return -ENOMEM;
@@ -59,7 +59,7 @@ static struct commons_target *commons_target_new(struct commons *commons, const 
         return NULL;
     }
     target->commons = commons;
-    places_init(&target->places, commons->n_workers > 1);
+    places_init(&target->places, commons->is_shared);
     standings_init(&target->standings, target->name);
     for (size_t i = 0; i < commons->n_workers; i++) {
         list_init(&target->desks[i].link);

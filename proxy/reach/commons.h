@@ -24,6 +24,7 @@
 
 struct commons {
     size_t n_workers;
+    bool is_shared;        /* several of them ask targets */
     struct inbox *inboxes; /* owned; by worker */
     pthread_mutex_t lock;  /* of the trees, and of what is in them that is not atomic */
     void *targets, *sites; /* owned; tsearch(3), by name and by key */
@@ -60,8 +61,8 @@ struct site {
     struct site_part *parts; /* owned; by worker */
 };
 
-/* 0 or -ENOMEM. */
-int commons_init(struct commons *commons, size_t n_workers) WARN_UNUSED;
+/* So many workers, of which so many ask targets at all. 0 or -ENOMEM. */
+int commons_init(struct commons *commons, size_t n_workers, size_t n_asking) WARN_UNUSED;
 /* All references have been given back. Harmless on one of zeros. */
 void commons_deinit(struct commons *commons);
 

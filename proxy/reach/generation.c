@@ -8,9 +8,9 @@ static bool generation_take_listeners(struct generation *generation)
 {
     const struct snapshot *snapshot = generation->snapshot;
 
-    generation->addresses = calloc(snapshot->n_listeners, sizeof(*generation->addresses));
-    for (size_t i = 0; generation->addresses && i < snapshot->n_listeners; i++) {
-        const struct listener_config *listener = &snapshot->listeners[i];
+    generation->addresses = calloc(snapshot_n_sockets(snapshot), sizeof(*generation->addresses));
+    for (size_t i = 0; generation->addresses && i < snapshot_n_sockets(snapshot); i++) {
+        const struct listener_config *listener = snapshot_socket(snapshot, i);
 
         generation->addresses[i] = address_canonical(&listener->bind);
         if (!generation->addresses[i])
@@ -91,7 +91,7 @@ struct generation *generation_unref(struct generation *generation)
     snapshot = generation->snapshot;
     for (size_t i = 0; generation->targets && i < snapshot->n_targets; i++)
         target_deinit(&generation->targets[i]);
-    for (size_t i = 0; generation->addresses && i < snapshot->n_listeners; i++)
+    for (size_t i = 0; generation->addresses && i < snapshot_n_sockets(snapshot); i++)
         free(generation->addresses[i]);
     for (size_t i = 0; generation->secrets && i < snapshot->n_secrets; i++)
         secret_deinit(&generation->secrets[i]);
@@ -123,8 +123,8 @@ const struct listener_config *generation_listener(const struct generation *gener
     const char *address = other->addresses[listener->index];
     const struct listener_config *found = NULL;
 
-    for (size_t i = 0; i < generation->snapshot->n_listeners; i++)
+    for (size_t i = 0; i < snapshot_n_sockets(generation->snapshot); i++)
         if (strcmp(generation->addresses[i], address) == 0)
-            found = &generation->snapshot->listeners[i];
-    return found && !found->stream == !listener->stream ? found : NULL;
+            found = snapshot_socket(generation->snapshot, i);
+    return found && !found->stream == !listener->stream && !found->pages == !listener->pages ? found : NULL;
 }

@@ -22,8 +22,8 @@ int series_bind(struct series_book *book, struct snapshot *snapshot)
 {
     int r = 0;
 
-    for (size_t i = 0; i < snapshot->n_listeners && r == 0; i++)
-        r = series_bind_listener(book, &snapshot->listeners[i]);
+    for (size_t i = 0; i < snapshot_n_sockets(snapshot) && r == 0; i++)
+        r = series_bind_listener(book, snapshot_socket(snapshot, i));
     for (size_t i = 0; i < snapshot->n_targets && r == 0; i++) {
         struct target_config *target = &snapshot->targets[i];
 

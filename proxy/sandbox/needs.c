@@ -218,8 +218,8 @@ int needs_init(struct needs *needs, const struct snapshot *snapshot)
     needs_add_log(&list, &snapshot->log);
     for (size_t i = 0; i < snapshot->n_secrets; i++)
         needs_add_path(&list, NEEDS_FILE, snapshot->secrets[i], "a file in a value");
-    for (size_t i = 0; i < snapshot->n_listeners; i++)
-        needs_add_listener(&list, &snapshot->listeners[i]);
+    for (size_t i = 0; i < snapshot_n_sockets(snapshot); i++)
+        needs_add_listener(&list, snapshot_socket(snapshot, i));
     for (size_t i = 0; i < snapshot->n_targets; i++)
         for (size_t j = 0; j < snapshot->targets[i].n_endpoints; j++)
             needs_add_endpoint(&list, &snapshot->targets[i], &snapshot->targets[i].endpoints[j].address);

@@ -78,8 +78,6 @@ static void put_table(json_t *rows, const struct key *keys, const char *prefix)
         enum key_storage storage = key_storage(key);
         char path[128], inside[160];
 
-        if (key->type == KEY_LATER)
-            continue;
         snprintf(path, sizeof(path), "%s%s", prefix, key->name);
         put_row(rows, key, path);
         if (!key->keys)

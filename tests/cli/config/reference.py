@@ -10,7 +10,7 @@ import sys
 
 COMMENT = re.compile(r"^<!-- keys of (\S+) -->$")
 ROW = re.compile(r"^\| `([^`]+)` \| (.*?) \| (.*?) \| (.*?) \| (.+) \|$")
-PREFIXES = ["document", "listeners[]", "listeners[].routes[]", "targets.NAME"]
+PREFIXES = ["document", "admin[]", "listeners[]", "listeners[].routes[]", "targets.NAME"]
 
 
 def spell(value):

@@ -1,0 +1,141 @@
+#include "proxy/admin/admin.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "proxy/admin/browser.h"
+
+/* ---- asking the main thread ---- */
+
+/* Owned by whoever has it: the admin worker, the mailbox, the main thread. */
+struct inquiry {
+    struct message message;
+    struct admin *admin;
+    struct page *page; /* the admin worker's; NULL: it is gone */
+    const struct admin_page *row;
+    unsigned argument;
+    struct facts facts;
+};
+
+static void inquiry_free(struct inquiry *inquiry)
+{
+    facts_deinit(&inquiry->facts);
+    free(inquiry);
+}
+
+/* The worker has ended, and its pages with it; or the main thread has. */
+static void inquiry_drop(struct message *message)
+{
+    inquiry_free(CONTAINER_OF(message, struct inquiry, message));
+}
+
+/* Back in the admin worker. */
+static void inquiry_tell(struct message *message)
+{
+    struct inquiry *inquiry = CONTAINER_OF(message, struct inquiry, message);
+    struct page *page = inquiry->page;
+
+    if (page) {
+        page->gone = NULL;
+        if (inquiry->facts.out_of_memory)
+            page_answer(page, 500, "", NULL, 0);
+        else
+            inquiry->row->told(page, &inquiry->facts);
+    }
+    inquiry_free(inquiry);
+}
+
+/* In the main thread. */
+static void inquiry_run(struct message *message)
+{
+    struct inquiry *inquiry = CONTAINER_OF(message, struct inquiry, message);
+    struct admin_desk *desk = inquiry->admin->desk;
+
+    if (inquiry->row->wish != ADMIN_NOTHING)
+        desk->wish(desk, inquiry->row->wish, inquiry->argument);
+    desk->gather(desk, &inquiry->facts);
+    inquiry->message = (struct message){.run = inquiry_tell, .drop = inquiry_drop};
+    mailbox_post(inquiry->admin->mailbox, &inquiry->message);
+}
+
+static void inquiry_on_gone(struct page *page)
+{
+    struct inquiry *inquiry = page->closure;
+
+    inquiry->page = NULL;
+}
+
+void admin_inquire(struct admin *admin, struct page *page, const struct admin_page *row, unsigned argument)
+{
+    struct inquiry *inquiry = calloc(1, sizeof(*inquiry));
+
+    if (!inquiry) {
+        page_answer(page, 500, "", NULL, 0);
+        return;
+    }
+    *inquiry = (struct inquiry){.message = {.run = inquiry_run, .drop = inquiry_drop},
+                                .admin = admin,
+                                .page = page,
+                                .row = row,
+                                .argument = argument};
+    page->closure = inquiry;
+    page->gone = inquiry_on_gone;
+    mailbox_post(admin->desk->main, &inquiry->message);
+}
+
+/* ---- which page ---- */
+
+static bool admin_is_path(struct text path, const char *name)
+{
+    return text_equal(path, text_of(name));
+}
+
+static int admin_find(const struct page_question *question)
+{
+    for (int i = 0; i < N_PAGES; i++)
+        if (question->listener->pages & 1u << i && admin_is_path(question->path, page_paths[i]) &&
+            (admin_pages[i].at_once || admin_pages[i].told))
+            return i;
+    return -1;
+}
+
+static bool admin_takes_method(const struct admin_page *row, struct text method)
+{
+    return text_equal(method, text_of(row->method)) ||
+           (strcmp(row->method, "GET") == 0 && text_equal(method, text_of("HEAD")));
+}
+
+static void admin_refuse(struct page *page, unsigned status, const char *detail)
+{
+    page_answer_text(page, status, "text/plain; charset=utf-8", detail);
+}
+
+static void admin_ask(struct pages_host *host, struct page *page, const struct page_question *question)
+{
+    struct admin *admin = CONTAINER_OF(host, struct admin, host);
+    int found = admin_find(question);
+    const struct admin_page *row = found < 0 ? NULL : &admin_pages[found];
+    const char *objection;
+
+    if (!row) {
+        admin_refuse(page, 404, "there is no such page here\n");
+        return;
+    }
+    if (!admin_takes_method(row, question->method)) {
+        page->allow = strcmp(row->method, "GET") == 0 ? "GET, HEAD" : row->method;
+        admin_refuse(page, 405, "this page is not asked so\n");
+        return;
+    }
+    objection = browser_objection(question, (enum page_id)found, row->wish != ADMIN_NOTHING);
+    if (objection)
+        admin_refuse(page, 403, objection);
+    else if (row->at_once)
+        row->at_once(admin, page, question);
+    else
+        admin_inquire(admin, page, row, 0);
+}
+
+void admin_init(struct admin *admin, struct admin_desk *desk)
+{
+    *admin = (struct admin){.host.ask = admin_ask, .desk = desk};
+}

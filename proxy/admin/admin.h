@@ -1,0 +1,55 @@
+/* The admin worker's pages: what is asked at listeners with pages, and who answers.
+ *
+ *   ask -- at once --> answer
+ *      \-- asked ----> inquiry --> main thread: facts are gathered, or a wish is heeded --> back --> answer
+ *      \-- stream ---> read, until the client leaves
+ *
+ * pages.def (config/) says which pages there are, pages.c who answers each. In the admin worker's thread, but for what
+ * admin_desk says. */
+#ifndef PORTHOLE_ADMIN_ADMIN_H
+#define PORTHOLE_ADMIN_ADMIN_H
+
+#include "config/pages.h"
+#include "proxy/admin/facts.h"
+#include "proxy/base/mailbox.h"
+#include "proxy/exchange/pages.h"
+#include "proxy/report/metrics.h"
+
+/* What a page that changes something wants of the main thread. */
+enum admin_wish { ADMIN_NOTHING, ADMIN_RELOAD, ADMIN_DRAIN, ADMIN_QUIT, ADMIN_LOG_LEVEL };
+
+/* What the server lends. */
+struct admin_desk {
+    struct mailbox *main; /* whose messages are run in the main thread */
+    /* Main thread: everything that is known. */
+    void (*gather)(struct admin_desk *desk, struct facts *facts);
+    /* Main thread: does it, or begins to. `argument`: a level of ADMIN_LOG_LEVEL. */
+    void (*wish)(struct admin_desk *desk, enum admin_wish wish, unsigned argument);
+};
+
+/* Embedded in the server. */
+struct admin {
+    struct pages_host host;
+    struct admin_desk *desk;  /* borrowed */
+    struct mailbox *mailbox;  /* of the admin worker; set when there is one */
+    struct mailbox **workers; /* borrowed; of those that serve */
+    size_t n_workers;
+};
+
+void admin_init(struct admin *admin, struct admin_desk *desk);
+
+/* One page: `at_once` answers by itself, `told` with what an inquiry has brought. One of them is there. */
+struct admin_page {
+    const char *method; /* "GET" stands for HEAD, too */
+    enum admin_wish wish;
+    void (*at_once)(struct admin *admin, struct page *page, const struct page_question *question);
+    void (*told)(struct page *page, const struct facts *facts);
+};
+
+/* By enum page_id; without both functions it is not there. */
+extern const struct admin_page admin_pages[N_PAGES];
+
+/* Asks the main thread; `told` answers with that, unless the page is gone by then. */
+void admin_inquire(struct admin *admin, struct page *page, const struct admin_page *row, unsigned argument);
+
+#endif

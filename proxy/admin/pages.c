@@ -1,0 +1,75 @@
+/* Who answers each page. */
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/load.h"
+#include "proxy/admin/admin.h"
+#include "proxy/admin/ready.h"
+#include "proxy/admin/reply.h"
+#include "proxy/base/log.h"
+
+#define PLAIN "text/plain; charset=utf-8"
+
+static void page_healthz(struct admin *admin UNUSED, struct page *page, const struct page_question *question UNUSED)
+{
+    page_answer_text(page, 200, PLAIN, "ok\n");
+}
+
+static void page_readyz(struct page *page, const struct facts *facts)
+{
+    json_t *reasons = ready_reasons(facts);
+    bool ready = reasons && json_array_size(reasons) == 0;
+
+    reply_json(page, ready ? 200 : 503, json_pack("{s:b,s:o}", "ready", ready, "reasons", reasons));
+}
+
+/* What was asked for has been begun. */
+static void page_done(struct page *page, const struct facts *facts UNUSED)
+{
+    page_answer_text(page, 202, PLAIN, "asked for\n");
+}
+
+static void page_config(struct page *page, const struct facts *facts)
+{
+    char *text = NULL;
+    size_t length = 0;
+    FILE *out = open_memstream(&text, &length);
+
+    if (!out || config_print_redacted(facts->snapshot, out) < 0 || fclose(out) != 0) {
+        page_answer(page, 500, "", NULL, 0);
+        return;
+    }
+    page_answer(page, 200, "application/json", text, length);
+}
+
+/* The level is the query's: /log-level?debug. -1: it is none. */
+static int page_find_level(struct text query)
+{
+    for (int i = 0; log_level_names[i]; i++)
+        if (text_equal(query, text_of(log_level_names[i])))
+            return i;
+    return -1;
+}
+
+static void page_log_level(struct admin *admin, struct page *page, const struct page_question *question)
+{
+    static const struct admin_page row = {"POST", ADMIN_LOG_LEVEL, NULL, page_done};
+    int level = page_find_level(question->query);
+
+    if (level < 0)
+        page_answer_text(page, 400, PLAIN, "say which level: POST /log-level?debug, or info, warn, error\n");
+    else
+        admin_inquire(admin, page, &row, (unsigned)level);
+}
+
+const struct admin_page admin_pages[N_PAGES] = {
+    [PAGE_HEALTHZ] = {"GET", ADMIN_NOTHING, page_healthz, NULL},
+    [PAGE_READYZ] = {"GET", ADMIN_NOTHING, NULL, page_readyz},
+    [PAGE_CONFIG] = {"GET", ADMIN_NOTHING, NULL, page_config},
+    [PAGE_RELOAD] = {"POST", ADMIN_RELOAD, NULL, page_done},
+    [PAGE_DRAIN] = {"POST", ADMIN_DRAIN, NULL, page_done},
+    [PAGE_QUIT] = {"POST", ADMIN_QUIT, NULL, page_done},
+    [PAGE_LOG_LEVEL] = {"POST", ADMIN_LOG_LEVEL, page_log_level, NULL},
+};
