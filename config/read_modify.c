@@ -196,13 +196,20 @@ static void read_field_names(struct reader *reader, const struct place *at, cons
     free(names);
     names = n > 0 ? reader_memory(reader, calloc(n + 1, sizeof(*names))) : NULL;
     *(char ***)key_field(key, section) = names;
-    json_array_foreach(names ? value : NULL, place.index, member)
+    if (!names) {
+        json_decref(seen);
+        return;
+    }
+    json_array_foreach(value, place.index, member)
     {
         const char *name = read_element(reader, &place, member, "the name of a field");
 
         if (name && read_edit_name(reader, &place, name, seen, direction, READ_REMOVE, false)) {
-            reader_copy(reader, name, names);
-            names += *names != NULL; /* one that is wanting must not end the list before the others */
+            char *copy = NULL;
+
+            reader_copy(reader, name, &copy);
+            if (copy) /* one that is wanting must not end the list before the others */
+                *names++ = copy;
         }
     }
     json_decref(seen);
