@@ -1,0 +1,98 @@
+# Admin listeners: pages that porthole answers itself.
+# shellcheck disable=SC2154 # $status and $output come from bats, $pid from helper.bash
+
+load helper
+
+start_admin() { # [TOP-MEMBERS]
+    port=$(free_port)
+    configure '' "\"admin\": [ { \"bind\": \"unix:$dir/admin.sock\" }, { \"bind\": \"tcp:127.0.0.1:$port\" } ], ${1-}"
+    start_porthole run
+}
+
+page() { # PATH [CURL-OPTION...]
+    local path=$1
+    shift
+    curl --silent --max-time 10 --unix-socket "$dir/admin.sock" --write-out '%{stderr}%{http_code}' "$@" "http://admin$path" 2>"$dir/code"
+}
+
+code_is() { # CODE
+    [ "$(cat "$dir/code")" = "$1" ] || { cat "$dir/code"; return 1; }
+}
+
+@test "admin: healthz, readyz and config are told, and what is not there is 404 or 405" {
+    start_target
+    start_admin
+    [ "$(stat -c %a "$dir/admin.sock")" = 600 ]
+    [ "$(page /healthz)" = ok ]
+    code_is 200
+    page /readyz | jq -e '.ready and .reasons == []'
+    code_is 200
+    page /config | jq -e --arg sock "unix:$sock" '.listeners[0].bind == $sock and .admin[0].mode == "0600"'
+    page /nothing
+    code_is 404
+    page /reload --include | grep -i '^allow: POST'
+    code_is 405
+    page /healthz --head | grep -qi '^content-length: 3'
+    [ "$(ask /still)" = 'GET /still' ]
+}
+
+@test "admin: over TCP there is what tells nothing of requests, and no page of another name's" {
+    start_target
+    start_admin
+    [ "$(curl --silent "http://127.0.0.1:$port/healthz")" = ok ]
+    [ "$(curl --silent -H 'Host: pod.example' "http://127.0.0.1:$port/readyz" | jq .ready)" = true ]
+    [ "$(curl --silent --output /dev/null --write-out '%{http_code}' "http://127.0.0.1:$port/config")" = 404 ]
+    sed -i 's|"tcp:[^"]*"|&, "pages": ["config", "quit"]|' "$dir/porthole.json"
+    kill -HUP "$pid"
+    eventually curl --silent --fail --output /dev/null "http://localhost:$port/config"
+    [ "$(curl --silent --output /dev/null --write-out '%{http_code}' -H 'Host: rebound.example' "http://127.0.0.1:$port/config")" = 403 ]
+    [ "$(curl --silent --output /dev/null --write-out '%{http_code}' -X POST -H 'Origin: http://evil.example' "http://127.0.0.1:$port/quit")" = 403 ]
+    [ "$(ask /still)" = 'GET /still' ]
+}
+
+@test "admin: readyz says what is missing, and a reload, another log level and a stop can be asked for" {
+    start_target
+    start_admin
+    sed -i "s|\"bind\": \"unix:$sock\"|\"name\": \"renamed\", &|" "$dir/porthole.json"
+    page /reload -X POST
+    code_is 202
+    eventually grep -q 'reloaded' "$dir/run.err"
+    page '/log-level?debug' -X POST
+    code_is 202
+    page '/log-level?loud' -X POST
+    code_is 400
+    page /quit -X POST -H 'Sec-Fetch-Site: cross-site'
+    code_is 403
+    page /quit -X POST
+    code_is 202
+    await_end "$pid"
+    [ "$status" -eq 0 ]
+    [ ! -e "$dir/admin.sock" ]
+}
+
+@test "admin: a reload cannot make the first of them, or another kind of a listener" {
+    start_target
+    configure
+    start_porthole run
+    configure '' "\"admin\": [ { \"bind\": \"unix:$dir/admin.sock\" } ],"
+    kill -HUP "$pid"
+    eventually grep -q 'at="/admin" problem="cannot begin while porthole runs' "$dir/run.err"
+    [ "$(ask /still)" = 'GET /still' ]
+}
+
+@test "admin: nothing that fields are set to or conditions want is in config" {
+    start_target
+    echo planted-in-a-file >"$dir/token"
+    cat >"$dir/porthole.json" <<JSON
+{ "admin": [ { "bind": "unix:$dir/admin.sock" } ],
+  "listeners": [ { "bind": "unix:$sock", "routes": [ {
+    "match": { "headers": { "X-Key": "planted-here" }, "query": { "key": "planted-\${PLANTED}" } },
+    "request_headers": { "set": { "Authorization": "Bearer \${file:$dir/token}", "X-Other": "planted-\${PLANTED}" } },
+    "target": "unix:$dir/target.sock" } ] } ] }
+JSON
+    PLANTED=planted-in-the-environment start_porthole run
+    page /config >"$dir/config"
+    code_is 200
+    lacks planted "$dir/config"
+    jq -e '.listeners[0].routes[0].request_headers.set.Authorization == "[redacted]"' "$dir/config"
+}
