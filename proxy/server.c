@@ -386,8 +386,6 @@ void server_reload(struct server *server)
     loop_wake(server->loop);
 }
 
-/* ---- making ---- */
-
 static int server_make_checks(struct server *server)
 {
     struct checks_plan *plan = NULL;
