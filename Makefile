@@ -66,8 +66,11 @@ ifeq ($(VARIANT_FLAGS),)
 $(error VARIANT is release, debug, asan, ubsan, tsan, coverage or fuzz, not $(VARIANT))
 endif
 
-# LTO=1 optimizes what a request goes through as one, where small functions in rooms of their own cost nothing, for some
-# seconds of linking. Test programs have the same objects, each room by itself. Only with gcc.
+# What a request goes through is optimized as one, where small functions in rooms of their own cost nothing, for some
+# seconds of linking, which LTO=0 spares. Test programs have the same objects, each room by itself. Only with gcc.
+ifeq ($(origin LTO),undefined)
+LTO := $(if $(shell $(CC) --version 2>/dev/null | grep -F 'Free Software Foundation'),1,0)
+endif
 HOT := proxy/base proxy/http proxy/exchange proxy/reach proxy/report proxy/serve
 LTO_FLAGS := $(if $(filter release1,$(VARIANT)$(LTO)),-flto=auto -ffat-lto-objects)
 

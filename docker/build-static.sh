@@ -91,7 +91,7 @@ build_porthole() {
     # When make runs this, its goals and variables are not for this make.
     # pack-relative-relocs: OpenSSL's tables have 18,000 relocations, which would be a tenth of the file.
     env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS make -j"$(nproc)" -C "$root" --no-print-directory \
-        BUILD="$objects" ALL_LIBS="$archives" LTO=1 \
+        BUILD="$objects" ALL_LIBS="$archives" \
         CFLAGS='-ffunction-sections -fdata-sections' LDFLAGS='-Wl,--gc-sections,-z,pack-relative-relocs' \
         "$objects/porthole"
     check_needed "$root/$objects/porthole"
