@@ -85,11 +85,10 @@ void served_tell(const struct served *served, const char *message)
                   LOG_STRING("listener", config->name), LOG_STRING("target", config->observe->name));
 }
 
-/* What was checked of the addresses of others when the configuration was read. */
-static int served_check_passed(const struct served *served, struct error *error)
+int served_check_loops(const struct served *served, const struct snapshot *snapshot, struct error *error)
 {
-    char *address = passed_address(served->listener->fd);
-    int r = address ? passed_check_loops(address, served->snapshot, error) : 0;
+    char *address = served->config->bind.kind == ADDRESS_FD ? passed_address(served->listener->fd) : NULL;
+    int r = address ? passed_check_loops(address, snapshot, error) : 0;
 
     free(address);
     return r;
@@ -99,8 +98,8 @@ static int served_prepare(struct served *served, bool takeover, struct error *er
 {
     int r = listener_prepare(served->config, takeover, &served->listener, error);
 
-    if (r == 0 && served->config->bind.kind == ADDRESS_FD)
-        r = served_check_passed(served, error);
+    if (r == 0)
+        r = served_check_loops(served, served->snapshot, error);
     if (r < 0) {
         listener_free(served->listener);
         served->listener = NULL;

@@ -55,6 +55,9 @@ struct served *listeners_find(const struct listeners *listeners, const char *add
 /* Nobody can begin to connect to it any more. Whether somebody may still be about to get into its backlog: in the
  * middle of a handshake of TCP. */
 bool served_refuse(const struct served *served);
+/* Whether requests that the snapshot forwards would come back to a socket that was passed to it: nobody knew its
+ * address when the configuration was read. -ELOOP with the error set, 0 or another negative errno. */
+int served_check_loops(const struct served *served, const struct snapshot *snapshot, struct error *error) WARN_UNUSED;
 /* What another snapshot says of it: for the main thread, and for who may come in. */
 void served_configure(struct served *served, struct snapshot *snapshot, const struct listener_config *config);
 /* Says what it is now. */

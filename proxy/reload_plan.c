@@ -50,7 +50,7 @@ static int reload_plan_find(struct reload_plan *plan, size_t i, struct error *er
         return error->code;
     plan->served[i] = served;
     plan->admissions[i] = &served->admission;
-    return 0;
+    return plan->is_new[i] ? 0 : served_check_loops(served, plan->snapshot, error);
 }
 
 static void reload_plan_find_removed(struct reload_plan *plan)

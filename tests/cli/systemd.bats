@@ -110,6 +110,18 @@ refused_with() { # REGEX SOCKET...
 }
 
 # shellcheck disable=SC2046
+@test "systemd: a reload whose targets lead back to a socket that was passed is refused" {
+    configure_fd fd:web '"peers": { "allow": [ { "uid": 0 } ] },'
+    activate "web=unix:$sock" -- $(run_porthole)
+    eventually heard '^READY=1'
+    sed "s#\"respond\": {[^}]*}#\"target\": \"unix:$sock\"#" "$dir/porthole.json" >"$dir/next.json"
+    grep -q '"target"' "$dir/next.json"
+    mv "$dir/next.json" "$dir/porthole.json"
+    eventually grep -q 'reload refused.*is a socket that was passed: requests would go in circles' "$dir/manager.err"
+    [ "$(ask /)" = served ]
+}
+
+# shellcheck disable=SC2046
 @test "systemd: a restart with the same sockets refuses nobody, and who comes between is served by the next" {
     local port=$(free_port) name=porthole-fd-$$-$RANDOM
     local answers='"routes": [ { "respond": { "status": 200, "body": "served" } } ]'
