@@ -75,8 +75,10 @@ int config_parse(const char *text, size_t length, const char *source, struct sna
 {
     struct reader reader = {.text = text, .length = length, .problems = problems};
     json_t *tree = NULL;
-    int r = syntax_parse(text, length, &tree, problems);
+    int r;
 
+    sha256_hex(text, length, problems->sha256);
+    r = syntax_parse(text, length, &tree, problems);
     if (r != 0)
         return r;
     r = load_read(&reader, &tree, source);
@@ -94,7 +96,7 @@ int config_parse(const char *text, size_t length, const char *source, struct sna
     if (r == 0)
         r = config_review(reader.snapshot, text, length, problems);
     if (r == 0) {
-        sha256_hex(text, length, reader.snapshot->sha256);
+        memcpy(reader.snapshot->sha256, problems->sha256, sizeof(problems->sha256));
         *ret_snapshot = reader.snapshot;
     } else {
         snapshot_unref(reader.snapshot);

@@ -8,6 +8,7 @@
 
 #include "config/position.h"
 #include "proxy/base/error.h"
+#include "proxy/base/sha256.h"
 
 /* One thing that is wrong with a file. */
 struct problem {
@@ -22,11 +23,12 @@ struct problems {
     size_t n_items, capacity;
     char **files; /* owned; absolute paths of those that cannot be read, without which the file is not right */
     size_t n_files;
+    char sha256[SHA256_HEX_BYTES]; /* of the file's bytes; "": it could not be read */
 };
 
-#define PROBLEMS_INIT       \
-    {                       \
-        NULL, 0, 0, NULL, 0 \
+#define PROBLEMS_INIT           \
+    {                           \
+        NULL, 0, 0, NULL, 0, "" \
     }
 
 /* Nobody reads more at once, and each costs a walk through the file. */

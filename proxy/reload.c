@@ -54,6 +54,8 @@ static void reload_note(struct reload *reload, bool good, char *problems)
         timer_disarm(&reload->remind);
     else
         timer_arm(reload->host.loop, &reload->remind, REMIND_MS);
+    if (!good)
+        reload->host.refused(reload, NULL);
     reload->host.ended(reload);
 }
 
@@ -397,6 +399,7 @@ void reload_begin(struct reload *reload)
         return;
     reload->host.begun(reload);
     r = config_load(reload->running->source, &snapshot, &problems);
+    memcpy(reload->tried, problems.sha256, sizeof(reload->tried));
     if (r > 0)
         reload_refuse_file(reload, &problems);
     else if (r < 0)

@@ -51,7 +51,8 @@ struct reload_host {
     int (*prepare)(struct reload *reload, struct snapshot *snapshot, struct error *error);
     /* The snapshot is the one that runs, from now on. Cannot fail. */
     void (*commit)(struct reload *reload, struct snapshot *snapshot);
-    /* The file is not good: nothing changes. What it misses (problems->files) may come. */
+    /* Nothing changes, and that is told: what the file held (reload->tried) is nothing that anybody is to be told of
+     * again. `problems`: the file is not good, and what it misses (problems->files) may come; or NULL. */
     void (*refused)(struct reload *reload, const struct problems *problems);
     void (*begun)(struct reload *reload); /* a file is about to be loaded */
     void (*ended)(struct reload *reload); /* it is served, or refused: the state says which; not when a stop came */
@@ -70,15 +71,16 @@ struct reload_state {
 struct reload {
     struct reload_host host;
     enum reload_phase phase;
-    struct snapshot *running;  /* a reference */
-    struct reload_plan *plan;  /* owned; NULL when IDLE */
-    bool again;                /* another was asked for meanwhile */
-    bool stopping;             /* none any more */
-    struct reload_state state; /* for whoever wants to know */
-    struct timer remind;       /* while the file is not good */
-    struct timer late;         /* CLOSING: until nobody can come late to a TCP socket that was removed */
-    struct timer bury;         /* while listeners that were removed still have clients */
-    struct list removed;       /* of struct served: these */
+    struct snapshot *running;     /* a reference */
+    struct reload_plan *plan;     /* owned; NULL when IDLE */
+    char tried[SHA256_HEX_BYTES]; /* of the file as it was read last; "": it could not be */
+    bool again;                   /* another was asked for meanwhile */
+    bool stopping;                /* none any more */
+    struct reload_state state;    /* for whoever wants to know */
+    struct timer remind;          /* while the file is not good */
+    struct timer late;            /* CLOSING: until nobody can come late to a TCP socket that was removed */
+    struct timer bury;            /* while listeners that were removed still have clients */
+    struct list removed;          /* of struct served: these */
     struct instant bad_since;
 };
 

@@ -345,7 +345,8 @@ static void server_on_refused(struct reload *reload, const struct problems *prob
 {
     struct server *server = CONTAINER_OF(reload, struct server, reload);
 
-    if (watcher_await(&server->watcher, problems->files, problems->n_files) < 0)
+    watcher_know(&server->watcher, reload->running->source, reload->tried);
+    if (problems && watcher_await(&server->watcher, problems->files, problems->n_files) < 0)
         log_error("the configuration is not watched any more: out of memory");
 }
 

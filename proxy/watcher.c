@@ -434,6 +434,16 @@ int watcher_follow(struct watcher *watcher, const struct snapshot *snapshot)
     return r;
 }
 
+void watcher_know(struct watcher *watcher, const char *path, const char *digest)
+{
+    char *absolute = digest[0] ? watcher_absolute(path) : NULL;
+    struct watched *file = absolute ? watcher_find(watcher, absolute) : NULL;
+
+    if (file)
+        snprintf(file->told, sizeof(file->told), "%s", digest);
+    free(absolute);
+}
+
 static void watcher_forget_awaited(struct watcher *watcher)
 {
     size_t n = 0;

@@ -57,6 +57,9 @@ int watcher_follow(struct watcher *watcher, const struct snapshot *snapshot) WAR
 /* Besides, files without which another configuration could not be read, instead of those that it was told so before:
  * tells when one of them can be. The same. */
 int watcher_await(struct watcher *watcher, char *const *paths, size_t n_paths) WARN_UNUSED;
+/* Somebody has read this file, and knows what it held: that is no change any more. Harmless with one that is not
+ * followed, and where it could not be read (""). */
+void watcher_know(struct watcher *watcher, const char *path, const char *digest);
 /* Harmless twice, and on one that has never followed anything. */
 void watcher_stop(struct watcher *watcher);
 

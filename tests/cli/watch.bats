@@ -143,6 +143,26 @@ PY
     live_soon newer
 }
 
+@test "watch: a file that is wrong is told of once when SIGHUP asks for it, too" {
+    start_watched
+    echo '{ "listeners": [ { "colour": 1 } ] }' >"$dir/porthole.json"
+    kill -HUP "$pid"
+    eventually grep -q 'reload refused.*colour' "$dir/run.err"
+    sleep 1
+    [ "$(n_lines 'reload refused.*colour')" -eq 1 ]
+    # The same of one that is right and cannot be had.
+    answering new '"workers": 7,' >"$dir/porthole.json"
+    kill -HUP "$pid"
+    eventually grep -q 'reload refused.*workers' "$dir/run.err"
+    sleep 1
+    [ "$(n_lines 'reload refused.*workers')" -eq 1 ]
+    # Who asks again is told again.
+    kill -HUP "$pid"
+    eventually [ "$(n_lines 'reload refused.*workers')" -eq 2 ]
+    answering new >"$dir/porthole.json"
+    live_soon new
+}
+
 @test "watch: the files that answers hold are watched, too, and those that are still missing" {
     printf 'first' >"$dir/a"
     printf '{ "listeners": [ { "bind": "unix:%s", "routes": [ { "respond": { "status": 200, "file": "%s/a" } } ] } ] }' \
