@@ -148,39 +148,71 @@ static int amend_file(struct listener *listener, const struct listener_config *c
 
 /* ---- its directory ---- */
 
-/* Whether it is one that we made, as the old configuration asked. */
+static void amend_directory_back(const struct listener *listener, const struct stat *before)
+{
+    if (amend_access(listener->directory_fd, before) < 0)
+        LOG_EVENT(LOG_LEVEL_ERROR, "the directory of a socket cannot be given back the mode that it had",
+                  LOG_STRING("listener", listener->config->name));
+}
+
+/* Whether it is one that we made, as the old configuration asked; or, before this process, another of ours. */
 static bool amend_is_our_directory(const struct listener *listener, const struct stat *st)
 {
     const struct listener_config *old = listener->config;
 
-    return st->st_uid == geteuid() && old->has_directory_mode &&
+    return st->st_uid == geteuid() && (listener->made_directory || old->has_directory_mode) &&
            ((st->st_mode ^ old->directory_mode) & AMEND_MODE & ~(mode_t)S_ISGID) == 0;
+}
+
+/* The group that a directory gets that is made now, where none is asked for. */
+static gid_t amend_inherited_group(const struct listener *listener)
+{
+    struct stat parent;
+
+    return fstatat(listener->directory_fd, "..", &parent, 0) == 0 && (parent.st_mode & S_ISGID) ? parent.st_gid
+                                                                                                : getegid();
+}
+
+/* What the directory is to be: its group is the socket's, where that was so when it was made. */
+static struct stat amend_wanted_directory(const struct listener *listener, const struct listener_config *config,
+                                          const struct stat *now)
+{
+    const struct listener_config *old = listener->config;
+    struct stat wanted = *now;
+    gid_t group = old->group != OWNER_UNCHANGED ? old->group : amend_inherited_group(listener);
+
+    if (config->has_directory_mode && (!old->has_directory_mode || old->directory_mode != config->directory_mode))
+        wanted.st_mode = (now->st_mode & (S_IFMT | S_ISGID)) | config->directory_mode;
+    if (config->group != old->group && now->st_gid == group && amend_is_our_directory(listener, now))
+        wanted.st_gid = config->group != OWNER_UNCHANGED ? config->group : amend_inherited_group(listener);
+    return wanted;
 }
 
 static int amend_directory(struct listener *listener, const struct listener_config *config, struct amendment *amendment,
                            struct error *error)
 {
-    const struct listener_config *old = listener->config;
-    mode_t mode = config->directory_mode;
-    struct stat st;
+    struct stat now, wanted;
+    int r;
 
-    if (!config->has_directory_mode || (old->has_directory_mode && old->directory_mode == mode))
-        return 0;
-    if (fstat(listener->directory_fd, &st) < 0)
+    if (fstat(listener->directory_fd, &now) < 0)
         return error_set(error, -errno, "cannot look at the directory of %s: %s", config->bind.text, strerror(errno));
-    if (((st.st_mode ^ mode) & AMEND_MODE & ~(mode_t)S_ISGID) == 0)
+    wanted = amend_wanted_directory(listener, config, &now);
+    if (!amend_differs(&now, &wanted))
         return 0;
-    if (!amend_is_our_directory(listener, &st))
+    if (!amend_is_our_directory(listener, &now))
         return error_set(
             error, -EPERM,
             "the directory of %s has uid %u, gid %u, mode %04o, and was not made by this process: its mode "
             "cannot become %04o; change it, or leave directory_mode out",
-            config->bind.text, st.st_uid, st.st_gid, st.st_mode & AMEND_MODE, mode);
-    if (fchmod(listener->directory_fd, (st.st_mode & S_ISGID) | mode) < 0)
-        return error_set(error, -errno, "cannot set mode %04o of the directory of %s: %s", mode, config->bind.text,
-                         strerror(errno));
-    amendment->directory = st;
-    return 0;
+            config->bind.text, now.st_uid, now.st_gid, now.st_mode & AMEND_MODE, config->directory_mode);
+    r = amend_access(listener->directory_fd, &wanted);
+    if (r == 0) {
+        amendment->directory = now;
+        return 0;
+    }
+    amend_directory_back(listener, &now);
+    return error_set(error, r, "cannot give the directory of %s mode %04o and gid %u: %s", config->bind.text,
+                     wanted.st_mode & AMEND_MODE, wanted.st_gid, strerror(-r));
 }
 
 /* ---- all of it ---- */
@@ -235,10 +267,8 @@ void amendment_undo(struct amendment *amendment)
         return;
     if (amendment->file.st_nlink > 0)
         amendment_undo_file(amendment);
-    if (amendment->directory.st_nlink > 0 &&
-        fchmod(listener->directory_fd, amendment->directory.st_mode & AMEND_MODE) < 0)
-        LOG_EVENT(LOG_LEVEL_ERROR, "the directory of a socket cannot be given back the mode that it had",
-                  LOG_STRING("listener", listener->config->name));
+    if (amendment->directory.st_nlink > 0)
+        amend_directory_back(listener, &amendment->directory);
     if (amendment->backlog && listener->fd >= 0 && listen(listener->fd, (int)listener->config->backlog) < 0)
         LOG_EVENT(LOG_LEVEL_ERROR, "a listener cannot be given back its backlog",
                   LOG_STRING("listener", listener->config->name));

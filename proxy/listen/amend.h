@@ -1,6 +1,6 @@
-/* Amending a listener that is served on: its mode, owner, group, backlog and the mode of its directory become what
- * another configuration says. Socket, file and clients stay, and there is no moment in which somebody may connect whom
- * neither configuration lets in. */
+/* Amending a listener that is served on: its mode, owner, group, backlog and the mode and group of its directory become
+ * what another configuration says. Socket, file and clients stay, and there is no moment in which somebody may connect
+ * whom neither configuration lets in. */
 #ifndef PORTHOLE_LISTEN_AMEND_H
 #define PORTHOLE_LISTEN_AMEND_H
 

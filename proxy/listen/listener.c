@@ -44,6 +44,7 @@ static void listener_take_publication(struct listener *listener, const struct pu
     listener->device = publication->device;
     listener->inode = publication->inode;
     listener->claim = publication->claim;
+    listener->made_directory = listener->made_directory || publication->made_directory;
     listener->published = true;
 }
 
@@ -129,7 +130,8 @@ int listener_publish_again(struct listener *listener, struct error *error)
                              .fd = -1,
                              .directory_fd = -1,
                              .real_directory = listener->real_directory,
-                             .claim.since = listener->claim.since};
+                             .claim.since = listener->claim.since,
+                             .made_directory = listener->made_directory};
     struct publication publication;
     int old = listener->fd;
     int r;

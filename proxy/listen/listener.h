@@ -32,6 +32,7 @@ struct listener {
     ino_t inode;
     struct claim claim; /* what the socket says of us to other portholes */
     bool published;
+    bool made_directory;       /* its directory is of our making, for this listener */
     struct publish *publish;   /* owned; from listener_prepare to listener_settle, of one with a path */
     struct bound bound;        /* of an abstract or TCP one */
     struct handover *handover; /* owned; with whoever served the socket before; NULL: nobody, or it has left */

@@ -461,7 +461,8 @@ static void publish_hand_out(struct publish *p, struct publication *ret_publicat
                                             .name = p->name,
                                             .device = p->file.st_dev,
                                             .inode = p->file.st_ino,
-                                            .claim = p->claim};
+                                            .claim = p->claim,
+                                            .made_directory = p->directory.created};
 }
 
 int publish_prepare(const struct listener_config *config, enum publish_over over, struct publish **ret_publish,

@@ -17,6 +17,7 @@ struct publication {
     dev_t device;     /* of the file */
     ino_t inode;
     struct claim claim;
+    bool made_directory; /* it was not there before */
 };
 
 /* Whose living socket at the path may be replaced. A dead one always is, and what is no socket never. */

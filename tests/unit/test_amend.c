@@ -190,6 +190,44 @@ static void test_amend_changes_the_mode_of_a_directory_that_was_made_for_it(void
     listener_free(listener);
 }
 
+/* As a new one would have it; one that was there before keeps the group that it has. */
+static void test_amend_gives_a_directory_that_was_made_the_group_of_its_socket(void **state)
+{
+    struct fixture *fixture = *state;
+    struct listener_config config = fixture_config(fixture_path(fixture, "made/app.sock")), other = config;
+    const char *made = fixture_path(fixture, "made");
+    struct amendment amendment;
+    struct listener *listener;
+
+    if (geteuid() != 0)
+        skip();
+    seen.path = NULL;
+    seen.chown_fails = false;
+    config.group = 1234;
+    other.group = 4321;
+    listener = fixture_publish(&config, false);
+    assert_int_equal(fixture_stat(made).st_gid, 1234);
+    amend(listener, &other, &amendment);
+    assert_int_equal(fixture_stat(made).st_gid, 4321);
+    assert_int_equal(fixture_stat(made).st_mode & 07777, 0750);
+    assert_int_equal(fixture_stat(config.bind.name).st_gid, 4321);
+    amendment_undo(&amendment);
+    assert_int_equal(fixture_stat(made).st_gid, 1234);
+    assert_int_equal(fixture_stat(config.bind.name).st_gid, 1234);
+    other.group = OWNER_UNCHANGED;
+    amend(listener, &other, &amendment);
+    assert_int_equal(fixture_stat(made).st_gid, getegid());
+    amendment_undo(&amendment);
+    listener_free(listener);
+
+    listener = fixture_publish(&config, false); /* the directory is there by now */
+    amend(listener, &other, &amendment);
+    assert_int_equal(fixture_stat(made).st_gid, 1234);
+    assert_int_equal(fixture_stat(config.bind.name).st_gid, getegid());
+    amendment_undo(&amendment);
+    listener_free(listener);
+}
+
 #define AMEND_TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 
 int main(void)
@@ -200,6 +238,7 @@ int main(void)
         AMEND_TEST(test_amend_that_fails_leaves_everything_as_it_was),
         AMEND_TEST(test_amend_leaves_alone_what_is_not_ours),
         AMEND_TEST(test_amend_changes_the_mode_of_a_directory_that_was_made_for_it),
+        AMEND_TEST(test_amend_gives_a_directory_that_was_made_the_group_of_its_socket),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
