@@ -310,7 +310,11 @@ static void two_paths_expect(struct fixture *fixture, struct running *running, c
     expect(fd, "\r\n\r\nhi");
     close(fd);
     assert_true(fixture_stat(fixture->path).st_ino == inodes[0]);
-    assert_true(fixture_stat(fixture_path(fixture, "second.sock")).st_ino == inodes[1]);
+    if (inodes[1]) /* who is kept away from its path may publish it again when it is back */
+        assert_true(fixture_stat(fixture_path(fixture, "second.sock")).st_ino == inodes[1]);
+    fd = say(fixture_path(fixture, "second.sock"), GET);
+    expect(fd, "\r\n\r\nhi");
+    close(fd);
     assert_int_equal(fixture_count_entries(fixture->directory), 2);
     running_end(running);
     assert_int_equal(fixture_count_entries(fixture->directory), 0);
@@ -337,6 +341,7 @@ static void test_server_that_cannot_show_the_second_path_gives_the_first_back(vo
     exchange(second, away);
     assert_int_equal(rmdir(away), 0);
     server_free(successor);
+    inodes[1] = 0;
     two_paths_expect(fixture, &running, inodes);
 }
 
