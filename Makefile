@@ -170,11 +170,16 @@ $(BUILD)/generate-filter: $(FILTER) proxy/sandbox/calls.def proxy/sandbox/progra
 $(BUILD)/programs.c: $(BUILD)/generate-filter
 	@$< > $@
 
-$(LICENSES:.txt=.o) $(BUILD)/policies.o $(BUILD)/programs.o: %.o: %.c $(FLAGS_FILE)
+# The page for people, as bytes.
+$(BUILD)/ui.c: proxy/admin/ui.sh $(wildcard proxy/admin/ui/*)
+	@mkdir -p $(@D)
+	@proxy/admin/ui.sh proxy/admin/ui > $@
+
+$(LICENSES:.txt=.o) $(BUILD)/policies.o $(BUILD)/programs.o $(BUILD)/ui.o: %.o: %.c $(FLAGS_FILE)
 	$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -c -o $@ $<
 
 $(LIBRARY): $(filter-out $(BUILD)/obj/cmd/main.o,$(OBJECTS)) $(LICENSES:.txt=.o) $(BUILD)/policies.o \
-		$(BUILD)/programs.o
+		$(BUILD)/programs.o $(BUILD)/ui.o
 	@rm -f $@
 	$(AR) rcs $@ $^
 
@@ -278,21 +283,21 @@ deps-test: ## The same for what the tests and checks need
 
 # --- Testing -------------------------------------------------------------------------------------------------
 
-.PHONY: check check-unit check-http check-cli check-interop check-differential check-clients check-pods check-endure check-fuzz asan ubsan tsan storm attack endure coverage fuzz bench
+.PHONY: check check-unit check-http check-cli check-interop check-differential check-clients check-pods check-endure check-web check-fuzz asan ubsan tsan storm attack endure coverage fuzz bench
 check: deps-test ## Run every test; the last line is "N passed, N failed"
 	@$(MAKE) tests man
 	@$(MAKE) VARIANT=asan tests
 	@$(MAKE) VARIANT=tsan all
 	@$(MAKE) VARIANT=fuzz fuzzers
-	@tests/run-suites.sh pods,http@image interop endure clients fuzz storm@tsan cli@asan http@asan unit@asan cli http unit differential
+	@tests/run-suites.sh pods,http@image interop endure clients web fuzz storm@tsan cli@asan http@asan unit@asan cli http unit differential
 
-check-unit check-http check-cli check-interop check-differential check-clients check-pods check-endure: check-%: tests man
+check-unit check-http check-cli check-interop check-differential check-clients check-pods check-endure check-web: check-%: tests man
 	@tests/run-suites.sh $*$(if $(filter-out release,$(VARIANT)),@$(VARIANT))
 
 # These share a podman.
 check-pods: export TASKS := 1
 
-check-fuzz: ## Run one suite (also check-unit, -http, -cli, -interop, -differential, -clients, -pods and -endure, of VARIANT, or with PORTHOLE=program)
+check-fuzz: ## Run one suite (also check-unit, -http, -cli, -interop, -differential, -clients, -pods, -endure and -web, of VARIANT, or with PORTHOLE=program)
 	@$(MAKE) VARIANT=fuzz fuzzers
 	@tests/run-suites.sh fuzz
 
@@ -335,7 +340,7 @@ bench: ## Measure beside nginx, HAProxy and Caddy; tables and plots go to build/
 .PHONY: lint lint-gcc lint-clang lint-format lint-tidy lint-cppcheck lint-shell format layers
 LINT_SOURCES := $(SOURCES) $(FILTER) $(TEST_SOURCES)
 FORMATTED := $(LINT_SOURCES) $(filter %.h,$(HEADERS)) $(wildcard tests/*/*.h) $(HELPER_CXX)
-SCRIPTS := $(wildcard .ci/run cmd/*.sh docker/*.sh tests/*.sh tests/*/*.sh)
+SCRIPTS := $(wildcard .ci/run cmd/*.sh docker/*.sh proxy/*/*.sh tests/*.sh tests/*/*.sh)
 
 lint: ## Warnings of two compilers, format, clang-tidy, cppcheck, shellcheck
 	@$(MAKE) --keep-going --silent lint-gcc lint-clang lint-format lint-tidy lint-cppcheck lint-shell

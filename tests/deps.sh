@@ -67,6 +67,7 @@ need_test() {
     need busybox-static test -x /bin/busybox -o -x /usr/bin/busybox
     need nodejs program node
     need npm program npm
+    need chromium program chromium
     need libcmocka-dev library cmocka
     need libcpp-httplib-dev header httplib.h
     need python3 test -x /usr/bin/python3

@@ -8,6 +8,7 @@
 #include "proxy/admin/admin.h"
 #include "proxy/admin/ready.h"
 #include "proxy/admin/reply.h"
+#include "proxy/admin/ui.h"
 #include "proxy/base/log.h"
 
 #define PLAIN "text/plain; charset=utf-8"
@@ -64,10 +65,21 @@ static void page_log_level(struct admin *admin, struct page *page, const struct 
         admin_inquire(admin, page, &row, (unsigned)level);
 }
 
+static void page_ui(struct admin *admin UNUSED, struct page *page, const struct page_question *question UNUSED)
+{
+    char *copy = malloc(ui_document_bytes);
+
+    if (copy)
+        memcpy(copy, ui_document, ui_document_bytes);
+    page->policy = ui_policy;
+    page_answer(page, 200, "text/html; charset=utf-8", copy, ui_document_bytes);
+}
+
 const struct admin_page admin_pages[N_PAGES] = {
     [PAGE_HEALTHZ] = {"GET", ADMIN_NOTHING, page_healthz, NULL},
     [PAGE_READYZ] = {"GET", ADMIN_NOTHING, NULL, page_readyz},
     [PAGE_CONFIG] = {"GET", ADMIN_NOTHING, NULL, page_config},
+    [PAGE_UI] = {"GET", ADMIN_NOTHING, page_ui, NULL},
     [PAGE_RELOAD] = {"POST", ADMIN_RELOAD, NULL, page_done},
     [PAGE_DRAIN] = {"POST", ADMIN_DRAIN, NULL, page_done},
     [PAGE_QUIT] = {"POST", ADMIN_QUIT, NULL, page_done},

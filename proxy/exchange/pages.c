@@ -85,9 +85,12 @@ static bool pages_answer(struct exchange *exchange, struct answer *answer)
     exchange->own_fields[1] =
         page->allow ? (struct field){.name = TEXT_LITERAL("Allow"), .value = text_of(page->allow)}
                     : (struct field){.name = TEXT_LITERAL("Cache-Control"), .value = TEXT_LITERAL("no-store")};
+    if (page->policy)
+        exchange->own_fields[2] =
+            (struct field){.name = TEXT_LITERAL("Content-Security-Policy"), .value = text_of(page->policy)};
     *answer = (struct answer){.status = page->status,
                               .fields = exchange->own_fields,
-                              .n_fields = 2,
+                              .n_fields = page->policy ? 3 : 2,
                               .body = page->read ? ANSWER_STREAM : ANSWER_BUFFER,
                               .data = page->body,
                               .length = page->length,

@@ -36,8 +36,9 @@ struct page {
     bool asking;     /* `ask` has not returned yet */
     unsigned status; /* 0: there is no answer yet */
     const char *content_type;
-    const char *allow; /* NULL, or: which methods there are (RFC 9110 10.2.1) */
-    char *body;        /* owned; NULL: none, or a stream */
+    const char *allow;  /* NULL, or: which methods there are (RFC 9110 10.2.1) */
+    const char *policy; /* NULL, or: Content-Security-Policy, for what a browser shows */
+    char *body;         /* owned; NULL: none, or a stream */
     size_t length;
     /* A stream: a count, or one of SOURCE_*; after SOURCE_WAIT page_wake. */
     ssize_t (*read)(struct page *page, char *data, size_t size);

@@ -65,7 +65,7 @@ struct exchange {
     char id[ID_BYTES];          /* up to here, all is zero at first */
     struct failure failure;
     struct request request;
-    struct field own_fields[2]; /* of an answer of ours: Content-Type, Retry-After */
+    struct field own_fields[3]; /* of an answer of ours: Content-Type, Retry-After, a policy */
     char retry_after[24];
     char problem[PROBLEM_BYTES];
     char target_inline[TARGET_INLINE_BYTES];

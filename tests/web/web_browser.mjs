@@ -1,0 +1,55 @@
+// One chromium for all tests, and what a test sees of the page: its complaints, and whom it asks.
+
+import assert from 'node:assert/strict';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+
+const { chromium } = createRequire(join(process.env.WEB_MODULES, 'package.json'))('playwright-core');
+let browser = null;
+
+async function getBrowser() {
+    browser ??= await chromium.launch({
+        executablePath: process.env.CHROMIUM,
+        args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--no-proxy-server', '--disable-background-networking'],
+    });
+    return browser;
+}
+
+export async function closeBrowser() {
+    await browser?.close();
+}
+
+// Opens the page at `base`; at the end of the test nothing may have gone wrong in it, but for what `forgive` matches.
+export async function openPage(t, base, { width = 1400, height = 900, theme = 'light', forgive = null } = {}) {
+    const context = await (await getBrowser()).newContext({
+        viewport: { width, height }, colorScheme: theme, locale: 'en-GB', timezoneId: 'UTC', hasTouch: width < 600,
+    });
+    const page = await context.newPage();
+    const complaints = [];
+    const complain = (text) => {
+        if (!forgive?.test(text))
+            complaints.push(text);
+    };
+    page.on('console', (message) => {
+        if (['error', 'warning'].includes(message.type()))
+            complain(`console: ${message.text()} ${message.location()?.url ?? ''}`);
+    });
+    page.on('pageerror', (error) => complain(`error: ${error.stack ?? error}`));
+    page.on('request', (request) => {
+        if (!request.url().startsWith(`${base}/`) && !request.url().startsWith('data:'))
+            complain(`it asks ${request.url()}`);
+    });
+    t.defer(async () => {
+        await context.close();
+        assert.deepEqual(complaints, []);
+    });
+    const answer = await page.goto(`${base}/`, { waitUntil: 'domcontentloaded' });
+    assert.equal(answer.status(), 200);
+    return page;
+}
+
+// Waits for the text of a selector to match.
+export async function untilText(page, selector, pattern, seconds = 30) {
+    await page.waitForFunction(([where, source]) => new RegExp(source).test(document.querySelector(where)?.textContent ?? ''),
+                               [selector, pattern.source], { timeout: seconds * 1000 });
+}
