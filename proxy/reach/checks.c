@@ -8,6 +8,7 @@
 #include "proxy/base/lots.h"
 #include "proxy/base/mailbox.h"
 #include "proxy/reach/health.h"
+#include "proxy/report/series.h"
 
 /* What one endpoint's check is about, in a snapshot. */
 struct check_subject {
@@ -23,6 +24,7 @@ struct check {
     struct check_subject next; /* the same in a newer snapshot, once it has ended; without a snapshot: there is none */
     struct commons_target *target; /* a reference, like the next */
     struct standing *standing;
+    struct series *series; /* borrowed; where the endpoint is counted, or NULL */
     struct health_check health;
     struct timer timer; /* while RESTING */
     struct list link;   /* in checks.waiting while WAITING */
@@ -134,6 +136,15 @@ static void check_stop_work(struct check *check)
     }
 }
 
+static void check_count(const struct check *check, bool passed)
+{
+    struct series *target = check->subject.target->series;
+
+    if (target)
+        counter_add(&target->checks[passed], 1);
+    series_check(check->series, !atomic_load_explicit(&check->standing->is_down, memory_order_relaxed));
+}
+
 /* The next one is begun by the loop, not from within this one. */
 static void check_on_done(struct health_check *health, const char *why)
 {
@@ -141,6 +152,7 @@ static void check_on_done(struct health_check *health, const char *why)
     struct checks *checks = check->checks;
 
     standing_check(check->standing, health->config->rise, health->config->fall, why, loop_now(checks->loop));
+    check_count(check, why == NULL);
     check_stop_work(check);
     check_catch_up(check);
     check_rest(check);
@@ -157,6 +169,7 @@ static void check_free(struct check *check)
     health_check_end(&check->health);
     if (check->at_work)
         check_stop_work(check);
+    series_uncheck(check->series);
     standing_unref(check->standing);
     commons_target_unref(check->target);
     check_subject_drop(&check->next);
@@ -173,6 +186,9 @@ static int check_find_standing(struct check *check)
     if (check->target)
         check->standing = standing_find(&check->target->standings, key, address->text);
     free(key);
+    if (check->subject.target->series)
+        check->series = series_find(check->subject.target->series->book, SERIES_ENDPOINT, check->subject.target->name,
+                                    address->text);
     return check->standing ? 0 : -ENOMEM;
 }
 

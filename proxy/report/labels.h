@@ -37,7 +37,9 @@ enum method_label method_label(struct text method);
 /* What an Upgrade field names: without its version, in any case (RFC 9110 7.8). */
 enum protocol_label protocol_label(struct text upgrade);
 
-/* Keys of cells. */
+/* Keys of cells. The code of those that have no cell of their own; 0 is for those to whom nothing was told. */
+#define REQUEST_CODE_REST 1023u
+
 static inline uint32_t request_key(unsigned code, enum method_label method, enum outcome outcome)
 {
     return code << 16 | (uint32_t)method << 8 | (uint32_t)outcome;

@@ -6,7 +6,7 @@ static void recorder_count_series(const struct recorder *recorder, const struct 
     enum method_label method = method_label(tally->method);
 
     cells_add(&slot->requests, request_key(tally->status, method, tally->outcome),
-              request_key(0, METHOD_OTHER, tally->outcome), 1);
+              request_key(REQUEST_CODE_REST, METHOD_OTHER, tally->outcome), 1);
     counter_add(&slot->received, tally->received_bytes);
     counter_add(&slot->sent, tally->sent_bytes);
     if (tally->begun.ns > 0)

@@ -182,8 +182,24 @@ struct series *series_find(struct series_book *book, enum series_kind kind, cons
     return series;
 }
 
+void series_check(struct series *series, bool up)
+{
+    if (!series)
+        return;
+    atomic_store_explicit(&series->checked, true, memory_order_relaxed);
+    atomic_store_explicit(&series->state, up ? SERIES_UP : SERIES_DOWN, memory_order_relaxed);
+}
+
+void series_uncheck(struct series *series)
+{
+    if (series)
+        atomic_store_explicit(&series->checked, false, memory_order_relaxed);
+}
+
 void series_count_connect(struct series *series, size_t worker, enum outcome outcome)
 {
     cells_add(&endpoint_slot(series, worker)->connects, outcome, outcome, 1);
-    atomic_store_explicit(&series->up, outcome == OUTCOME_FORWARDED, memory_order_relaxed);
+    if (!atomic_load_explicit(&series->checked, memory_order_relaxed))
+        atomic_store_explicit(&series->state, outcome == OUTCOME_FORWARDED ? SERIES_UP : SERIES_DOWN,
+                              memory_order_relaxed);
 }

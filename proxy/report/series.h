@@ -58,6 +58,9 @@ struct endpoint_slot {
     struct cells connects; /* by outcome; OUTCOME_FORWARDED: there was a connection */
 };
 
+/* Of an endpoint, until it is known. */
+enum series_state { SERIES_UNKNOWN, SERIES_UP, SERIES_DOWN };
+
 struct series {
     struct series *_Atomic next; /* of its kind */
     enum series_kind kind;
@@ -66,12 +69,11 @@ struct series {
     struct series_book *book; /* borrowed */
     char *slots;              /* owned; by worker, each SLOT_BYTES of its kind */
     size_t slot_bytes;
-    /* What is not counted, and known to whoever it happens to: */
-    atomic_bool up;           /* a listener is published; the last connect to an endpoint went well */
-    atomic_bool is_down;      /* checks say so of an endpoint */
-    _Atomic uint64_t limit;   /* limits.connections; connections.max */
-    struct counter again;     /* a listener's: made again; the main thread's */
-    struct counter checks[2]; /* a target's, the main thread's: bad, good */
+    /* What is known to whoever it happens to: */
+    atomic_int state;         /* of an endpoint, enum series_state */
+    atomic_bool checked;      /* by checks, and not by connects */
+    struct counter again;     /* of a listener: made again; the main thread's, like the next */
+    struct counter checks[2]; /* of a target: failed, passed */
 };
 
 /* Embedded in the server. */
@@ -121,6 +123,9 @@ static inline struct endpoint_slot *endpoint_slot(const struct series *series, s
     return (struct endpoint_slot *)(void *)(series->slots + worker * series->slot_bytes);
 }
 
+/* An endpoint is up, or is not, as checks say from now on; or they do not say any more. Takes NULL, like the next. */
+void series_check(struct series *series, bool up);
+void series_uncheck(struct series *series);
 /* An attempt to connect to the endpoint has ended; OUTCOME_FORWARDED: well. */
 void series_count_connect(struct series *series, size_t worker, enum outcome outcome);
 
