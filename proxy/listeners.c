@@ -7,6 +7,7 @@
 #include "proxy/base/log.h"
 #include "proxy/listen/passed.h"
 #include "proxy/listen/shut.h"
+#include "proxy/report/series.h"
 
 static struct served *served_of(struct list *link)
 {
@@ -70,11 +71,19 @@ bool served_refuse(const struct served *served)
     return true;
 }
 
+void served_count_again(const struct served *served)
+{
+    if (served->config->series)
+        counter_add(&served->config->series->again, 1);
+}
+
 void served_tell(const struct served *served, const char *message)
 {
     const struct listener_config *config = served->config;
     struct log_line line;
 
+    if (config->series)
+        atomic_store(&config->series->served, true);
     if (log_begin(&line, LOG_LEVEL_INFO, message)) {
         listener_describe(served->listener, &line.line);
         log_end(&line);

@@ -60,6 +60,8 @@ bool served_refuse(const struct served *served);
 int served_check_loops(const struct served *served, const struct snapshot *snapshot, struct error *error) WARN_UNUSED;
 /* What another snapshot says of it: for the main thread, and for who may come in. */
 void served_configure(struct served *served, struct snapshot *snapshot, const struct listener_config *config);
+/* Its socket was made again, for whoever counts that. */
+void served_count_again(const struct served *served);
 /* Says what it is now. */
 void served_tell(const struct served *served, const char *message);
 /* Makes the sockets of all that have none, and shows nothing at a path yet: whatever can fail does so before anything

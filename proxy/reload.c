@@ -45,6 +45,7 @@ static void reload_note(struct reload *reload, bool good, char *problems)
     if (good || state->good || state->when.ns == 0)
         reload->bad_since = loop_now(reload->host.loop);
     state->when = wall_time_now();
+    state->loaded = good ? state->when : state->loaded;
     state->good = good;
     state->problems = problems;
     memcpy(state->sha256, reload->running->sha256, sizeof(state->sha256));
@@ -425,6 +426,7 @@ void reload_stop(struct reload *reload)
 void reload_init(struct reload *reload, const struct reload_host *host, struct snapshot *running)
 {
     *reload = (struct reload){.host = *host, .running = snapshot_ref(running), .state.good = true};
+    reload->state.loaded = wall_time_now();
     memcpy(reload->state.sha256, running->sha256, sizeof(reload->state.sha256));
     timer_init(&reload->remind, reload_on_remind);
     timer_init(&reload->late, reload_on_late);

@@ -61,6 +61,7 @@ struct reload_host {
 /* How the last one ended. */
 struct reload_state {
     struct wall_time when;         /* ns 0: there was none */
+    struct wall_time loaded;       /* when what runs was */
     bool good;                     /* what runs is what the file said then */
     char *problems;                /* owned; when it was not good: why, a line for each problem */
     char sha256[SHA256_HEX_BYTES]; /* of the file that runs */

@@ -29,7 +29,7 @@ static void self_gather_listener(const struct served *served, struct facts *fact
     if (served->snapshot != facts->snapshot)
         return;
     fact = &facts->listeners[served->config->index];
-    fact->n_clients = admission_count(&served->admission).n_clients;
+    fact->counts = admission_count(&served->admission);
     if (!served->listener)
         return;
     self_gather_file(served->listener, fact);
@@ -60,6 +60,7 @@ static void self_gather_reload(const struct self *self, struct facts *facts)
     facts->reload_tried = reload->when.ns != 0;
     facts->reload_good = reload->good;
     facts->reload_time = reload->when;
+    facts->loaded = reload->loaded;
     facts->n_reloads = reload->n_reloads;
     facts->n_refused = reload->n_refused;
     if (!reload->problems)
@@ -82,6 +83,9 @@ static void self_gather(struct admin_desk *desk, struct facts *facts)
                             .started = self->started,
                             .uptime_ms = instant_elapsed_us(self->begun, instant_now()) / 1000,
                             .n_workers = (*self->snapshot)->n_workers};
+    facts->series = self->series;
+    facts->commons = self->commons;
+    facts->process = process_read(&self->process);
     self_gather_reload(self, facts);
     self_gather_listeners(self, facts);
 }
@@ -114,7 +118,13 @@ void self_init(struct self *self, const struct self *lent)
 {
     *self = *lent;
     self->started = wall_time_now();
+    process_open(&self->process);
     self->desk.gather = self_gather;
     self->desk.wish = self_heed;
     admin_init(&self->admin, &self->desk);
+}
+
+void self_deinit(struct self *self)
+{
+    process_close(&self->process);
 }

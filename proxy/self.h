@@ -15,11 +15,15 @@ struct self {
     const struct listeners *listeners;
     struct stop *stop;
     struct reload *reload;
+    const struct series_book *series;
+    struct commons *commons;
+    struct process process; /* owned */
     struct instant begun;
     struct wall_time started;
 };
 
 /* Its pointers are set, and desk.main. */
 void self_init(struct self *self, const struct self *lent);
+void self_deinit(struct self *self);
 
 #endif

@@ -10,13 +10,9 @@
 #include "proxy/server.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
 #include "proxy/base/loop.h"
 #include "proxy/base/output.h"
@@ -197,6 +193,7 @@ static void server_on_republished(struct keeper *keeper, struct keeper_charge *c
         if (server_serve_listener(server, served, i) < 0)
             LOG_EVENT(LOG_LEVEL_ERROR, "a worker cannot serve a listener: no descriptors left",
                       LOG_STRING("listener", served->config->name), LOG_NUMBER("worker", i));
+    served_count_again(served);
     succession_begin(&served->succession, server->loop, &server->succession, served->listener);
 }
 
@@ -245,6 +242,7 @@ static int server_make_workers(struct server *server, struct admission **admissi
                                  .admissions = admissions,
                                  .commons = &server->commons,
                                  .resolver = server->resolver,
+                                 .series = &server->series,
                                  .drained = server_on_worker_drained,
                                  .stopped = server_on_worker_stopped,
                                  .closure = server};
@@ -424,8 +422,8 @@ static int server_make(struct server *server, bool takeover, struct error *error
     if (!server->loop || !server->resolver)
         return error_set(error, -ENOMEM, "cannot make a server: %s", strerror(errno));
     mailbox_init(&server->mailbox, server->loop);
-    series_book_init(&server->series, snapshot_n_threads(server->snapshot));
-    if (series_bind(&server->series, server->snapshot) < 0 ||
+    if (series_book_init(&server->series, snapshot_n_threads(server->snapshot)) < 0 ||
+        series_bind(&server->series, server->snapshot) < 0 ||
         commons_init(&server->commons, snapshot_n_threads(server->snapshot), server->snapshot->n_workers) < 0)
         return error_set(error, -ENOMEM, "out of memory");
     server->stop.loop = server->loop;
@@ -469,6 +467,8 @@ int server_new(struct snapshot *snapshot, const struct server_options *options, 
                                             .listeners = &server->listeners,
                                             .stop = &server->stop,
                                             .reload = &server->reload,
+                                            .series = &server->series,
+                                            .commons = &server->commons,
                                             .begun = server->begun});
     r = server_make(server, options->takeover, error);
     if (r < 0) {
@@ -587,6 +587,7 @@ void server_free(struct server *server)
     keeper_stop(&server->keeper);
     listeners_deinit(&server->listeners);
     series_book_deinit(&server->series);
+    self_deinit(&server->self);
     watcher_stop(&server->watcher);
     stop_deinit(&server->stop);
     pulse_deinit(&server->pulse);

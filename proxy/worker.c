@@ -423,6 +423,8 @@ static void *worker_main(void *closure)
 {
     struct worker *worker = closure;
 
+    if (worker->setup.series)
+        series_book_begin(worker->setup.series, worker->setup.index);
     loop_before_timers(worker->loop, worker_before_timers, worker);
     timer_arm(worker->loop, &worker->beat, BEAT_MS);
     worker_heed(worker);
@@ -441,6 +443,8 @@ static void *worker_main(void *closure)
         worker_heed(worker);
         worker_turn(worker, n == 0);
     }
+    if (worker->setup.series)
+        series_book_end(worker->setup.series, worker->setup.index);
     mailbox_close(&worker->mailbox);
     worker->setup.stopped(worker->setup.closure);
     return NULL;

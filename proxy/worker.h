@@ -8,6 +8,7 @@
 #include "proxy/listen/admission.h"
 #include "proxy/reach/commons.h"
 #include "proxy/report/metrics.h"
+#include "proxy/report/series.h"
 
 struct worker;
 struct worker_change;
@@ -19,6 +20,7 @@ struct worker_setup {
     struct admission **admissions;  /* by listener_config.index; each is shared by all workers */
     struct commons *commons;        /* shared by all workers */
     struct resolver *resolver;      /* borrowed; shared by all workers */
+    struct series_book *series;     /* the same; NULL: nobody asks what threads cost */
     size_t index;                   /* of the worker: which desk is its */
     bool is_admin;                  /* it serves the listeners with pages, and no others */
     struct pages_host *pages;       /* borrowed; who answers there; NULL: nobody */

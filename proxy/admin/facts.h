@@ -10,6 +10,9 @@
 
 #include "config/snapshot.h"
 #include "proxy/base/clock.h"
+#include "proxy/listen/admission.h"
+#include "proxy/report/process.h"
+#include "proxy/report/series.h"
 
 /* What is served: a socket, and its file as it is found. */
 struct facts_listener {
@@ -19,10 +22,12 @@ struct facts_listener {
     mode_t mode;
     uid_t owner;
     gid_t group;
-    uint32_t n_clients;
+    struct admission_counts counts;
 };
 
 enum facts_state { FACTS_SERVING, FACTS_LEAVING, FACTS_DRAINING };
+
+struct commons;
 
 struct facts {
     struct snapshot *snapshot; /* a reference: what is in effect */
@@ -38,6 +43,9 @@ struct facts {
     char *reload_problem;             /* owned; of the last one, all its lines; NULL: it was good, or there was none */
     struct facts_listener *listeners; /* owned; by listener_config.index */
     size_t n_listeners;
+    const struct series_book *series; /* borrowed, like the next; both outlive workers */
+    struct commons *commons;
+    struct process_figures process;
     bool out_of_memory; /* something of all this is missing */
 };
 

@@ -6,6 +6,7 @@
 
 #include "config/load.h"
 #include "proxy/admin/admin.h"
+#include "proxy/admin/metrics.h"
 #include "proxy/admin/ready.h"
 #include "proxy/admin/reply.h"
 #include "proxy/admin/ui.h"
@@ -78,6 +79,7 @@ static void page_ui(struct admin *admin UNUSED, struct page *page, const struct 
 const struct admin_page admin_pages[N_PAGES] = {
     [PAGE_HEALTHZ] = {"GET", ADMIN_NOTHING, page_healthz, NULL},
     [PAGE_READYZ] = {"GET", ADMIN_NOTHING, NULL, page_readyz},
+    [PAGE_METRICS] = {"GET", ADMIN_NOTHING, metrics_ask, NULL},
     [PAGE_CONFIG] = {"GET", ADMIN_NOTHING, NULL, page_config},
     [PAGE_UI] = {"GET", ADMIN_NOTHING, page_ui, NULL},
     [PAGE_RELOAD] = {"POST", ADMIN_RELOAD, NULL, page_done},

@@ -214,3 +214,26 @@ uint32_t site_n_busy(const struct site *site)
         n += atomic_load_explicit(&site->parts[i].n_busy, memory_order_relaxed);
     return n;
 }
+
+struct commons_visitor {
+    void (*fn)(void *closure, const struct commons_target *target);
+    void *closure;
+};
+
+static void commons_show(const void *node, VISIT which, void *closure)
+{
+    const struct commons_visitor *visitor = closure;
+
+    if (which == postorder || which == leaf)
+        visitor->fn(visitor->closure, *(struct commons_target *const *)node);
+}
+
+void commons_visit(struct commons *commons, void (*fn)(void *closure, const struct commons_target *target),
+                   void *closure)
+{
+    struct commons_visitor visitor = {fn, closure};
+
+    pthread_mutex_lock(&commons->lock);
+    twalk_r(commons->targets, commons_show, &visitor);
+    pthread_mutex_unlock(&commons->lock);
+}

@@ -82,12 +82,16 @@ void commons_leave(struct commons_target *target, size_t worker, struct list *li
  */
 void commons_tell(struct commons_target *target, size_t but_worker);
 
-/* The same of an endpoint. `key` is copied. */
+/* The same of an endpoint (commons_target). `key` is copied. */
 struct site *commons_site(struct commons *commons, const char *key) WARN_UNUSED;
 void site_unref(struct site *site);
 
 /* How many connections all workers have there, at about the same time. */
 uint32_t site_n_idle(const struct site *site);
 uint32_t site_n_busy(const struct site *site);
+
+/* Calls fn for each target, by name, with the lock held: it may only look. Any thread. */
+void commons_visit(struct commons *commons, void (*fn)(void *closure, const struct commons_target *target),
+                   void *closure);
 
 #endif

@@ -462,3 +462,10 @@ enum connect_result connect_start(struct connector *connector, const struct dest
     attempt_free(attempt);
     return result;
 }
+
+struct connect_versions connect_library_versions(void)
+{
+    const curl_version_info_data *curl = curl_version_info(CURLVERSION_NOW);
+
+    return (struct connect_versions){curl->version, curl->ssl_version ? curl->ssl_version : "none"};
+}

@@ -43,6 +43,12 @@ enum connect_result connect_start(struct connector *connector, const struct dest
 /* Ends an attempt without its callback. Takes NULL. */
 void connect_cancel(struct attempt *attempt);
 
+/* Of libcurl and of what it has TLS from; for ever. */
+struct connect_versions {
+    const char *version, *tls;
+};
+
+struct connect_versions connect_library_versions(void);
 /* Once per process, before threads: libcurl's global state. 0 or -EIO. */
 int connect_global_init(void) WARN_UNUSED;
 

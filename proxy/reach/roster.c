@@ -43,6 +43,8 @@ static void roster_seat(struct roster *roster, size_t index, struct endpoint *en
     if (config->series)
         roster->series[index] =
             series_find(config->series->book, SERIES_ENDPOINT, config->name, endpoint->address.text);
+    if (roster->series[index])
+        atomic_fetch_add(&roster->series[index]->n_users, 1);
     if (roster->items)
         roster->items[index] = (struct balance_item){.weight = weight};
 }
@@ -100,6 +102,10 @@ static bool roster_has(const struct addresses *known, const char *text)
 
 static void roster_dismiss(struct roster *roster, size_t index)
 {
+    if (roster->series && roster->series[index]) {
+        atomic_fetch_sub(&roster->series[index]->n_users, 1);
+        roster->series[index] = NULL;
+    }
     standing_unref(roster_standing(roster, index));
     if (roster->standings)
         roster->standings[index] = NULL;

@@ -1,5 +1,6 @@
 #include "proxy/report/series.h"
 
+#include <errno.h>
 #include <search.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,10 +62,38 @@ static void series_free(struct series *series, size_t n_workers)
     free(series);
 }
 
-void series_book_init(struct series_book *book, size_t n_workers)
+int series_book_init(struct series_book *book, size_t n_workers)
 {
-    *book = (struct series_book){.n_workers = n_workers};
+    struct worker_clock *clocks = calloc(n_workers, sizeof(*clocks));
+
+    if (!clocks)
+        return -ENOMEM;
+    *book = (struct series_book){.n_workers = n_workers, .clocks = clocks};
     pthread_mutex_init(&book->lock, NULL);
+    return 0;
+}
+
+void series_book_begin(struct series_book *book, size_t worker)
+{
+    struct worker_clock *clock = &book->clocks[worker];
+
+    if (pthread_getcpuclockid(pthread_self(), &clock->id) == 0)
+        atomic_store(&clock->known, true);
+}
+
+void series_book_end(struct series_book *book, size_t worker)
+{
+    atomic_store(&book->clocks[worker].known, false);
+}
+
+uint64_t series_book_cpu_ns(const struct series_book *book, size_t worker)
+{
+    const struct worker_clock *clock = &book->clocks[worker];
+    struct timespec time;
+
+    if (!atomic_load(&clock->known) || clock_gettime(clock->id, &time) < 0)
+        return 0;
+    return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
 }
 
 static void series_leave(void *node)
@@ -86,6 +115,7 @@ void series_book_deinit(struct series_book *book)
         }
     }
     pthread_mutex_destroy(&book->lock);
+    free(book->clocks);
     *book = (struct series_book){.n_workers = 0};
 }
 

@@ -15,6 +15,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <time.h>
 
 #include "proxy/base/error.h"
 #include "proxy/report/cells.h"
@@ -71,25 +72,40 @@ struct series {
     size_t slot_bytes;
     /* What is known to whoever it happens to: */
     atomic_int state;         /* of an endpoint, enum series_state */
+    atomic_bool served;       /* a listener is, or was, and not only in a configuration that was refused */
     atomic_bool checked;      /* by checks, and not by connects */
+    atomic_uint n_users;      /* of an endpoint: workers' rosters that have it */
     struct counter again;     /* of a listener: made again; the main thread's, like the next */
     struct counter checks[2]; /* of a target: failed, passed */
+};
+
+/* The CPU clock of a worker's thread. */
+struct worker_clock {
+    atomic_bool known; /* as long as the thread is there */
+    clockid_t id;
 };
 
 /* Embedded in the server. */
 struct series_book {
     pthread_mutex_t lock; /* of the tree, and of what is added */
     size_t n_workers;
+    struct worker_clock *clocks;                  /* owned; by worker */
     void *tree;                                   /* owned; tsearch(3) */
     struct series *_Atomic first[N_SERIES_KINDS]; /* owned; the newest first */
     size_t n[N_SERIES_KINDS];
     bool told[N_SERIES_KINDS];
 };
 
-/* `n_workers`: the workers have numbers below. */
-void series_book_init(struct series_book *book, size_t n_workers);
+/* `n_workers`: the workers have numbers below. 0 or -ENOMEM. */
+int series_book_init(struct series_book *book, size_t n_workers) WARN_UNUSED;
 /* Nobody counts any more. Harmless on one of zeros. */
 void series_book_deinit(struct series_book *book);
+
+/* A worker's thread begins, or is about to end. */
+void series_book_begin(struct series_book *book, size_t worker);
+void series_book_end(struct series_book *book, size_t worker);
+/* What its thread has had of processors; 0: it has none. Any thread. */
+uint64_t series_book_cpu_ns(const struct series_book *book, size_t worker);
 
 /* The series of these names (owner may be NULL), made if need be, or that of the rest. NULL when out of memory. Any
  * thread, seldom. */

@@ -101,8 +101,7 @@ static bool series_is_seen(const struct series *series)
 {
     switch (series->kind) {
     case SERIES_LISTENER:
-        return series_sum(series, offsetof(struct listener_slot, accepted)) > 0 ||
-               series_sum(series, offsetof(struct listener_slot, begun)) > 0;
+        return atomic_load_explicit(&series->served, memory_order_relaxed);
     case SERIES_ROUTE:
         return series_sum_histogram(series, offsetof(struct route_slot, duration)).n > 0;
     default:
@@ -270,10 +269,12 @@ static void series_write_retry(struct exposition *exposition, const struct serie
     exposition_put(exposition, FAMILY_TARGET_RETRIES, values, n);
 }
 
+/* Of those that are still asked: nobody waits for one to come back that is not configured any more. */
 static void series_write_up(struct exposition *exposition, const struct series_book *book)
 {
     for (const struct series *series = series_first(book, SERIES_ENDPOINT); series; series = series_next(series))
-        if (atomic_load_explicit(&series->state, memory_order_relaxed) != SERIES_UNKNOWN)
+        if (atomic_load_explicit(&series->n_users, memory_order_relaxed) > 0 &&
+            atomic_load_explicit(&series->state, memory_order_relaxed) != SERIES_UNKNOWN)
             exposition_put(exposition, FAMILY_TARGET_UP, (const char *const[]){series->owner, series->name},
                            atomic_load_explicit(&series->state, memory_order_relaxed) == SERIES_UP);
 }

@@ -1,0 +1,10 @@
+/* The page of metrics: what is counted, and what the main thread knows, as a scraper reads it. */
+#ifndef PORTHOLE_ADMIN_METRICS_H
+#define PORTHOLE_ADMIN_METRICS_H
+
+#include "proxy/admin/admin.h"
+
+/* Answers in the format that is asked for. */
+void metrics_ask(struct admin *admin, struct page *page, const struct page_question *question);
+
+#endif
