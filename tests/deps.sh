@@ -55,6 +55,7 @@ need_test() {
     need 'nginx-light|nginx' program_at nginx
     need nghttp2-client program h2load
     need netcat-openbsd program nc
+    need prometheus program promtool
     need iproute2 program_at ss
     need procps program ps
     need uidmap program newuidmap

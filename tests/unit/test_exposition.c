@@ -146,7 +146,7 @@ static void test_series_of_all_workers_are_told_together(void **state)
     struct series *route, *unused;
 
     (void)state;
-    series_book_init(&book, 2);
+    assert_int_equal(series_book_init(&book, 2), 0);
     assert_non_null(series_find(&book, SERIES_LISTENER, NULL, "app"));
     route = series_find(&book, SERIES_ROUTE, "app", "read");
     unused = series_find(&book, SERIES_ROUTE, "app", "unused");

@@ -1,0 +1,179 @@
+# Metrics: what a scraper reads of a porthole that serves, and what Prometheus makes of it.
+# shellcheck disable=SC2154 # $status and $output come from bats, $pid from helper.bash
+
+load helper
+
+metrics=$BATS_TEST_DIRNAME/metrics.py
+config=$BATS_TEST_DIRNAME/../../config
+
+start_counting() { # [TOP-MEMBERS [LISTENER-MEMBERS]]
+    port=$(free_port)
+    configure "\"name\": \"app\", ${2-}" "\"admin\": [ { \"bind\": \"tcp:127.0.0.1:$port\" } ], ${1-}"
+    start_porthole run
+}
+
+scrape() { # [CURL-OPTION...]
+    curl --silent --show-error --max-time 20 "$@" "http://127.0.0.1:$port/metrics"
+}
+
+count() { # NAME [LABEL=VALUE...]
+    scrape | /usr/bin/python3 "$metrics" value "$@"
+}
+
+counts() { # NUMBER NAME [LABEL=VALUE...]
+    local n=$1
+    shift
+    [ "$(count "$@")" = "$n" ]
+}
+
+@test "metrics: promtool finds nothing to say, before and after requests of all kinds" {
+    start_target
+    start_counting
+    scrape | promtool check metrics
+    ask /still >/dev/null
+    ask /still -X BREW >/dev/null
+    ask '/a b' >/dev/null || true
+    rm "$dir/target.sock"
+    ask /gone >/dev/null
+    scrape >"$dir/metrics"
+    promtool check metrics <"$dir/metrics"
+    grep -q '^# TYPE porthole_requests_total counter$' "$dir/metrics"
+    scrape --include --header 'Accept: application/openmetrics-text; version=1.0.0' >"$dir/open"
+    grep -qi '^content-type: application/openmetrics-text; version=1.0.0; charset=utf-8' "$dir/open"
+    grep -q '^# TYPE porthole_requests counter$' "$dir/open"
+    [ "$(tail -n 1 "$dir/open")" = '# EOF' ]
+}
+
+@test "metrics: each exchange is counted once, of four workers together, with its route, method, code and outcome" {
+    local clients=() i
+    start_target
+    start_counting '"workers": 4,'
+    for i in 1 2 3 4 5 6 7 8; do
+        curl --silent --max-time 60 --output /dev/null --unix-socket "$sock" "http://app/$i?[1-50]" &
+        clients+=($!)
+    done
+    wait "${clients[@]}"
+    ask /head --head >/dev/null
+    eventually counts 0 porthole_requests_in_flight listener=app
+    counts 400 porthole_requests_total listener=app route=app#1 method=GET code=200 outcome=forwarded
+    counts 1 porthole_requests_total listener=app method=HEAD
+    counts 401 porthole_request_duration_seconds_count listener=app route=app#1
+    counts 401 porthole_request_duration_seconds_bucket listener=app le=+Inf
+    counts 401 porthole_target_response_head_seconds_count
+    counts 9 porthole_listener_connections_accepted_total listener=app
+    [ "$(count porthole_target_connects_total result=connected)" -ge 1 ]
+    counts 1 porthole_target_up
+}
+
+@test "metrics: counters go on through reloads, and say what became of them" {
+    local before after
+    start_target
+    start_counting '"watch": false,'
+    ask /still >/dev/null
+    before=$(count porthole_requests_total listener=app)
+    counts 1 porthole_config_last_reload_successful
+    sed -i "s|\"name\": \"app\",|& \"backlog\": 7,|" "$dir/porthole.json"
+    kill -HUP "$pid"
+    eventually counts 1 porthole_config_reloads_total result=ok
+    ask /still >/dev/null
+    after=$(count porthole_requests_total listener=app route=app#1)
+    [ "$before" = 1 ] && [ "$after" = 2 ]
+    counts 1 porthole_target_connects_total result=connected
+    echo '{' >"$dir/porthole.json"
+    kill -HUP "$pid"
+    eventually counts 1 porthole_config_reloads_total result=failed
+    counts 0 porthole_config_last_reload_successful
+    counts 1 porthole_ready
+    # What is not served any more stays counted, and is not said to be down.
+    printf '{ "watch": false, "admin": [ { "bind": "tcp:127.0.0.1:%s" } ], "listeners": [ { "name": "app", "bind": "unix:%s", "routes": [ { "name": "ping", "respond": { "status": 204 } } ] } ] }' \
+        "$port" "$sock" >"$dir/porthole.json"
+    kill -HUP "$pid"
+    eventually counts 2 porthole_config_reloads_total result=ok
+    ask /ping
+    counts 2 porthole_requests_total listener=app route=app#1
+    counts 1 porthole_requests_total listener=app route=ping code=204
+    eventually counts none porthole_target_up
+}
+
+@test "metrics: a target that is away is not up, by its connects or by its checks" {
+    local target
+    start_target
+    target=$pid
+    start_counting
+    ask /still >/dev/null
+    counts 1 porthole_target_up
+    kill "$target"
+    rm "$dir/target.sock"
+    await_end "$target"
+    ask /still >/dev/null
+    eventually counts 0 porthole_target_up
+    [ "$(count porthole_target_connects_total result=target_absent)" -ge 1 ]
+}
+
+@test "metrics: peers that are refused, and a socket that was removed" {
+    start_target
+    start_counting '"watch": false,' '"peers": { "deny": [ { "uid": 4294967294 } ] },'
+    counts none porthole_listener_connections_refused_total
+    sed -i 's/"deny": \[ { "uid": 4294967294 }/"deny": [ { "uid": '"$(id -u)"' }/' "$dir/porthole.json"
+    kill -HUP "$pid"
+    eventually counts 1 porthole_config_reloads_total result=ok
+    fails ask /still
+    counts 1 porthole_listener_connections_refused_total listener=app reason=peer
+    rm "$sock"
+    eventually counts 1 porthole_listener_published_again_total listener=app
+}
+
+@test "metrics: more routes than there are series for are counted together" {
+    local i routes=
+    for ((i = 0; i < 1100; i++)); do
+        routes+="{ \"name\": \"route$i\", \"match\": { \"path\": \"/$i\" }, \"respond\": { \"status\": 204 } }, "
+    done
+    port=$(free_port)
+    printf '{ "admin": [ { "bind": "tcp:127.0.0.1:%s" } ], "listeners": [ { "name": "app", "bind": "unix:%s", "routes": [ %s { "name": "last", "deny": { "status": 403 } } ] } ] }' \
+        "$port" "$sock" "$routes" >"$dir/porthole.json"
+    start_porthole run
+    [ "$(grep -c 'there are too many names to count each by itself' "$dir/run.err")" = 1 ]
+    curl --silent --output /dev/null --unix-socket "$sock" 'http://app/[0-1099]'
+    counts 1100 porthole_requests_total listener=app code=204
+    counts 1 porthole_requests_total listener=app route=route1023
+    counts 76 porthole_requests_total listener=app route=other
+    counts none porthole_requests_total listener=app route=route1024
+    scrape | promtool check metrics
+}
+
+@test "metrics: a Prometheus that scrapes them has the requests of a run, all of them" {
+    local ui
+    start_target
+    start_counting '"workers": 2,'
+    ui=$(free_port)
+    cat >"$dir/prometheus.yml" <<YAML
+global: { scrape_interval: 1s, scrape_timeout: 1s }
+rule_files: [ "$(realpath "$config/prometheus/alerts.yml")" ]
+scrape_configs:
+  - job_name: porthole
+    static_configs: [ { targets: [ "127.0.0.1:$port" ] } ]
+YAML
+    promtool check config "$dir/prometheus.yml"
+    background prometheus prometheus --config.file="$dir/prometheus.yml" --storage.tsdb.path="$dir/data" \
+        --web.listen-address="127.0.0.1:$ui" --log.level=warn
+    curl --silent --max-time 60 --output /dev/null --unix-socket "$sock" 'http://app/run?[1-777]'
+    # shellcheck disable=SC2317 # it is called by eventually
+    asked() { # QUERY VALUE
+        [ "$(curl --silent --max-time 5 --get --data-urlencode "query=$1" "http://127.0.0.1:$ui/api/v1/query" | jq -r '.data.result[0].value[1]')" = "$2" ]
+    }
+    eventually asked 'sum(porthole_requests_total{listener="app",outcome="forwarded"})' 777
+    eventually asked 'sum(porthole_request_duration_seconds_count{listener="app"})' 777
+    eventually asked 'up{job="porthole"}' 1
+    eventually asked 'count(ALERTS) or vector(0)' 0
+}
+
+@test "metrics: the dashboard and the alerts ask for what there is" {
+    /usr/bin/python3 "$metrics" used "$config/grafana/porthole.json"
+    /usr/bin/python3 "$metrics" used "$config/prometheus/alerts.yml"
+    promtool check rules "$config/prometheus/alerts.yml"
+}
+
+@test "metrics: the reference names all families, as the table has them" {
+    sed -n '/<!-- families of metrics -->/,/^$/p' "$config/README.md" | grep '^| `' >"$dir/told"
+    /usr/bin/python3 "$metrics" reference | diff - "$dir/told"
+}
