@@ -177,3 +177,22 @@ YAML
     sed -n '/<!-- families of metrics -->/,/^$/p' "$config/README.md" | grep '^| `' >"$dir/told"
     /usr/bin/python3 "$metrics" reference | diff - "$dir/told"
 }
+
+@test "metrics: a tunnel is counted while it is open and when it ends, and is no request" {
+    port=$(free_port)
+    background echo socat "UNIX-LISTEN:$dir/echo.sock,fork" EXEC:cat
+    eventually test -S "$dir/echo.sock"
+    printf '{ "admin": [ { "bind": "tcp:127.0.0.1:%s" } ], "listeners": [ { "name": "raw", "bind": "unix:%s", "stream": { "target": "unix:%s" } } ] }' \
+        "$port" "$sock" "$dir/echo.sock" >"$dir/porthole.json"
+    start_porthole run
+    start_idle_client
+    eventually counts 1 porthole_tunnels listener=raw protocol=stream
+    [ "$(printf abcde | socat -t 10 - "UNIX-CONNECT:$sock")" = abcde ]
+    eventually counts 1 porthole_tunnels_total listener=raw route= protocol=stream outcome=tunneled
+    counts 1 porthole_tunnel_duration_seconds_count listener=raw
+    counts 5 porthole_tunnel_bytes_total listener=raw direction=sent
+    counts 5 porthole_tunnel_bytes_total listener=raw direction=received
+    counts 1 porthole_tunnels
+    counts none porthole_requests_total listener=raw
+    counts 1 porthole_listener_connections listener=raw state=tunnel
+}
