@@ -1,5 +1,6 @@
 #include "config/compare.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -143,4 +144,99 @@ void config_inherit(struct snapshot *next, const struct snapshot *now)
         if (before)
             compare_inherit_rates(listener, before);
     }
+}
+
+/* ---- what has changed ---- */
+
+static int compare_digests(const void *a, const void *b)
+{
+    uint64_t left = *(const uint64_t *)a, right = *(const uint64_t *)b;
+
+    return (left > right) - (left < right);
+}
+
+static size_t compare_places(const uint64_t *a, const uint64_t *b, size_t n)
+{
+    size_t n_other = 0;
+
+    for (size_t i = 0; i < n; i++)
+        n_other += a[i] != b[i];
+    return n_other;
+}
+
+/* Of one side those that the other does not have, whichever has more of them: one that is changed is one. With the same
+ * on both sides, those that stand elsewhere. Sorts both. */
+static size_t compare_lists(uint64_t *now, size_t n_now, uint64_t *next, size_t n_next)
+{
+    size_t n_moved = n_now == n_next ? compare_places(now, next, n_now) : 0, n_gone, n_new, n_same = 0;
+
+    qsort(now, n_now, sizeof(*now), compare_digests);
+    qsort(next, n_next, sizeof(*next), compare_digests);
+    for (size_t i = 0, k = 0; i < n_now && k < n_next;) {
+        int order = compare_digests(&now[i], &next[k]);
+
+        n_same += order == 0;
+        i += order <= 0;
+        k += order >= 0;
+    }
+    n_gone = n_now - n_same;
+    n_new = n_next - n_same;
+    if (n_gone + n_new == 0)
+        return n_moved;
+    return n_gone > n_new ? n_gone : n_new;
+}
+
+static int compare_routes(const struct listener_config *now, const struct listener_config *next, size_t *n_changed)
+{
+    uint64_t *digests = malloc((now->n_routes + next->n_routes + 1) * sizeof(*digests));
+
+    if (!digests)
+        return -ENOMEM;
+    for (size_t i = 0; i < now->n_routes; i++)
+        digests[i] = now->routes[i].digest;
+    for (size_t i = 0; i < next->n_routes; i++)
+        digests[now->n_routes + i] = next->routes[i].digest;
+    *n_changed += compare_lists(digests, now->n_routes, digests + now->n_routes, next->n_routes);
+    free(digests);
+    return 0;
+}
+
+/* Their order means nothing. */
+static int compare_targets(const struct snapshot *now, const struct snapshot *next, size_t *n_changed)
+{
+    uint64_t *digests = malloc((now->n_targets + next->n_targets + 1) * sizeof(*digests));
+    uint64_t *others = digests ? digests + now->n_targets : NULL;
+
+    if (!digests)
+        return -ENOMEM;
+    for (size_t i = 0; i < now->n_targets; i++)
+        digests[i] = now->targets[i].digest;
+    for (size_t i = 0; i < next->n_targets; i++)
+        others[i] = next->targets[i].digest;
+    qsort(digests, now->n_targets, sizeof(*digests), compare_digests);
+    qsort(others, next->n_targets, sizeof(*others), compare_digests);
+    *n_changed = compare_lists(digests, now->n_targets, others, next->n_targets);
+    free(digests);
+    return 0;
+}
+
+int config_count_changes(const struct snapshot *now, const struct snapshot *next, struct config_changes *ret_changes)
+{
+    struct config_changes changes = {0};
+    int r = compare_targets(now, next, &changes.n_targets);
+
+    for (size_t i = 0; i < next->n_listeners && r == 0; i++) {
+        const struct listener_config *listener = &next->listeners[i], *before;
+        char *address = address_canonical(&listener->bind);
+
+        before = address ? compare_find_listener(now, address, i) : NULL;
+        if (!address)
+            r = -ENOMEM;
+        else if (before)
+            r = compare_routes(before, listener, &changes.n_routes);
+        free(address);
+    }
+    if (r == 0)
+        *ret_changes = changes;
+    return r;
 }

@@ -6,6 +6,7 @@
 
 #include "config/read.h"
 #include "config/route_index.h"
+#include "proxy/base/digest.h"
 #include "proxy/base/words.h"
 #include "proxy/http/authority.h"
 #include "proxy/http/fields.h"
@@ -318,6 +319,9 @@ static void read_route(struct reader *reader, const struct place *at, const json
     const struct place name = {at, "name", 0};
 
     read_section(reader, at, value, keys, route);
+    route->digest = reader_digest(reader, value, DIGEST_SEED);
+    if (route->respond.content)
+        route->digest = digest_bytes(route->digest, route->respond.content, route->respond.body_length);
     if (reader->failure)
         return;
     read_check_route(reader, at, value, route, at->index + 1 == listener->n_routes);

@@ -7,6 +7,7 @@
 #include "config/keys.h"
 #include "config/read.h"
 #include "config/value.h"
+#include "proxy/base/digest.h"
 #include "proxy/base/words.h"
 
 #define READ_MOST_PATH_BYTES 2048
@@ -213,6 +214,7 @@ static void read_target(struct reader *reader, const struct place *at, const jso
     struct target_config *target = read_append_target(reader, at, at->key);
 
     read_section(reader, at, value, keys, target);
+    target->digest = reader_digest(reader, value, digest_bytes(DIGEST_SEED, at->key, strlen(at->key)));
     if (reader->failure)
         return;
     if (!value_is_name(at->key) && !read_is_named_by_address(target))
@@ -301,6 +303,7 @@ static struct target_config *read_add_inline(struct reader *reader, const struct
     if (!target->endpoints)
         return NULL;
     target->n_endpoints = 1;
+    target->digest = digest_bytes(DIGEST_SEED, text, strlen(text));
     target->endpoints[0].weight = 1;
     return read_address(reader, at, text, &target->endpoints[0].address) ? target : NULL;
 }

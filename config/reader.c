@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "proxy/base/digest.h"
 #include "proxy/base/words.h"
 
 void *reader_memory(struct reader *reader, void *pointer)
@@ -213,4 +214,21 @@ bool reader_unique(struct reader *reader, const struct place *at, json_t *seen, 
     if (json_object_set_new(seen, name, json_true()) != 0)
         reader->failure = -ENOMEM;
     return true;
+}
+
+static int reader_take_digest(const char *text, size_t length, void *closure)
+{
+    uint64_t *digest = closure;
+
+    *digest = digest_bytes(*digest, text, length);
+    return 0;
+}
+
+uint64_t reader_digest(struct reader *reader, const json_t *value, uint64_t seed)
+{
+    uint64_t digest = seed;
+
+    if (json_dump_callback(value, reader_take_digest, &digest, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY) != 0)
+        reader->failure = -ENOMEM;
+    return digest;
 }

@@ -72,6 +72,9 @@ bool reader_is_late(const struct reader *reader, const json_t *string);
 const char *reader_text(struct reader *reader, const struct place *at, const json_t *value, const char *expected);
 /* A copy, into a field that owns it. */
 void reader_copy(struct reader *reader, const char *text, char **field);
+/* What the file says there: the same number where it says the same, in whatever order of keys. Goes on from `seed`.
+ * Want of memory is remembered. */
+uint64_t reader_digest(struct reader *reader, const json_t *value, uint64_t seed);
 /* True, once, for each `name`; else false with a problem. `seen` is a JSON object. */
 bool reader_unique(struct reader *reader, const struct place *at, json_t *seen, const char *name, const char *what);
 

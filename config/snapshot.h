@@ -117,6 +117,7 @@ struct target_config {
     struct health_config health;
     bool ejects;
     struct eject_config eject;
+    uint64_t digest;       /* of its name and what the file says of it */
     struct series *series; /* borrowed; where it is counted (series_bind); NULL before it is served */
 };
 
@@ -191,6 +192,7 @@ struct route_config {
         uint32_t status;           /* 301, 302, 303, 307 or 308 */
         struct template *location; /* owned */
     } redirect;                    /* ROUTE_REDIRECT */
+    uint64_t digest;               /* of what the file says of it, and of the content of an answer's file */
     struct series *series;         /* as a target's */
 };
 

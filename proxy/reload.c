@@ -266,7 +266,9 @@ static void reload_finish(struct reload *reload)
     LOG_EVENT(LOG_LEVEL_INFO, "reloaded", LOG_STRING("file", plan->snapshot->source),
               LOG_STRING("sha256", plan->snapshot->sha256), LOG_NUMBER("listeners", plan->snapshot->n_listeners),
               LOG_NUMBER("added", plan->n_new), LOG_NUMBER("removed", plan->n_removed),
-              LOG_NUMBER("changed", plan->n_amended), LOG_NUMBER("targets", plan->snapshot->n_targets));
+              LOG_NUMBER("changed", plan->n_amended), LOG_NUMBER("targets", plan->snapshot->n_targets),
+              LOG_NUMBER("routes_changed", plan->config.n_routes),
+              LOG_NUMBER("targets_changed", plan->config.n_targets));
     if (plan->n_late == 0) {
         reload_end(reload);
         return;
@@ -356,6 +358,8 @@ static void reload_prepare(struct reload *reload, struct snapshot *snapshot)
         reload_refuse(reload, error.message);
         return;
     }
+    if (config_count_changes(reload->running, snapshot, &reload->plan->config) < 0)
+        log_debug("what a reload changes is not counted: out of memory");
     reload_move(reload, RELOAD_PREPARING);
     reload_step(reload, WORKER_PREPARE);
 }

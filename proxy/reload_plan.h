@@ -5,6 +5,7 @@
 #ifndef PORTHOLE_RELOAD_PLAN_H
 #define PORTHOLE_RELOAD_PLAN_H
 
+#include "config/compare.h"
 #include "config/snapshot.h"
 #include "proxy/base/error.h"
 #include "proxy/listen/amend.h"
@@ -24,6 +25,7 @@ struct reload_plan {
     struct admission **removed_from; /* owned; theirs */
     bool *late;                      /* owned; the same: shut, and somebody may be about to get into the backlog */
     size_t n_new, n_removed, n_amended, n_late;
+    struct config_changes config;  /* what else is another */
     struct worker_change *changes; /* owned; by worker */
     size_t n_answers;              /* of workers, still to come */
     struct error error;            /* the first */

@@ -59,7 +59,7 @@ n_descriptors() {
     reload
     says two
     [ "$(inode "$sock")" = "$before" ]
-    grep -q " reloaded file=\"$dir/porthole.json\" sha256=\"$(sha256sum <"$dir/porthole.json" | cut -d' ' -f1)\" listeners=1 added=0 removed=0 changed=0 targets=0" "$dir/run.err"
+    grep -q " reloaded file=\"$dir/porthole.json\" sha256=\"$(sha256sum <"$dir/porthole.json" | cut -d' ' -f1)\" listeners=1 added=0 removed=0 changed=0 targets=0 routes_changed=1 targets_changed=0" "$dir/run.err"
     for name in first second; do
         start_answering "$name"
         printf '{ "listeners": [ { "bind": "unix:%s", "routes": [ { "target": "app" } ] } ],
@@ -67,6 +67,8 @@ n_descriptors() {
         reload
         says "$name"
     done
+    [ "$(grep -c ' reloaded .* changed=0 targets=1 routes_changed=1 targets_changed=1' "$dir/run.err")" -eq 1 ]
+    [ "$(grep -c ' reloaded .* changed=0 targets=1 routes_changed=0 targets_changed=1' "$dir/run.err")" -eq 1 ]
 }
 
 @test "reload: listeners come and go" {

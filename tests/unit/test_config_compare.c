@@ -123,9 +123,52 @@ static void test_inherit_rates_of_same_routes_go_on(void **state)
     snapshot_unref(next);
 }
 
+#define AT(path, more) "{\"match\":{\"path\":\"/" path "\"}," more "}"
+#define ANSWER "\"respond\":{\"status\":200}"
+#define AT_PATH(bind, routes) "{\"bind\":\"unix:/" bind "\",\"routes\":[" routes "]}"
+
+static void expect_changes(const char *now_top, const char *now_listeners, const char *next_top,
+                           const char *next_listeners, size_t n_routes, size_t n_targets)
+{
+    struct snapshot *now = parse(now_top, now_listeners), *next = parse(next_top, next_listeners);
+    struct config_changes changes = {99, 99};
+
+    assert_int_equal(config_count_changes(now, next, &changes), 0);
+    assert_int_equal(changes.n_routes, n_routes);
+    assert_int_equal(changes.n_targets, n_targets);
+    snapshot_unref(now);
+    snapshot_unref(next);
+}
+
+static void test_compare_counts_routes_and_targets_that_are_others(void **state)
+{
+    const char *a = AT_PATH("a", AT("1", ANSWER) "," AT("2", ANSWER));
+
+    (void)state;
+    expect_changes("", a, "", a, 0, 0);
+    expect_changes("", a, "\"drain\":\"1s\",",
+                   "{ \"routes\":[" AT("1", ANSWER) ", " AT("2", ANSWER) "], \"bind\": \"unix:/a\" }", 0, 0);
+    expect_changes("", a, "", AT_PATH("a", AT("1", ANSWER) "," AT("3", ANSWER)), 1, 0);
+    expect_changes("", a, "", AT_PATH("a", AT("0", ANSWER) "," AT("1", ANSWER) "," AT("2", ANSWER)), 1, 0);
+    expect_changes("", a, "", AT_PATH("a", AT("2", ANSWER)), 1, 0);
+    expect_changes("", a, "", AT_PATH("a", AT("2", ANSWER) "," AT("1", ANSWER)), 2, 0);
+    /* Those of listeners that come or go are not counted: the listener is. */
+    expect_changes("", a, "", AT_PATH("b", AT("9", ANSWER)), 0, 0);
+    expect_changes("", AT_PATH("a", AT("1", "\"target\":\"unix:/t\"")), "",
+                   AT_PATH("a", AT("1", "\"target\":\"unix:/u\"")), 1, 1);
+    expect_changes("\"targets\":{\"t\":{\"endpoints\":[\"unix:/t\"]}},", AT_PATH("a", AT("1", "\"target\":\"t\"")),
+                   "\"targets\":{\"t\":{\"endpoints\":[\"unix:/u\"]}},", AT_PATH("a", AT("1", "\"target\":\"t\"")), 0,
+                   1);
+    expect_changes("\"targets\":{\"t\":{\"endpoints\":[\"unix:/t\"]},\"u\":{\"endpoints\":[\"unix:/u\"]}},",
+                   AT_PATH("a", AT("1", "\"target\":\"t\"")),
+                   "\"targets\":{\"u\":{\"endpoints\":[\"unix:/u\"]},\"t\":{\"endpoints\":[\"unix:/t\"]}},",
+                   AT_PATH("a", AT("1", "\"target\":\"t\"")), 0, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_compare_counts_routes_and_targets_that_are_others),
         cmocka_unit_test(test_compare_names_what_cannot_change_with_both_values),
         cmocka_unit_test(test_compare_lets_everything_else_change),
         cmocka_unit_test(test_compare_number_of_workers_that_the_system_says_stays),
