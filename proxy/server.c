@@ -15,7 +15,6 @@
 #include <string.h>
 
 #include "proxy/base/loop.h"
-#include "proxy/base/output.h"
 #include "proxy/descriptors.h"
 #include "proxy/listen/keeper.h"
 #include "proxy/listen/passed.h"
@@ -163,19 +162,8 @@ static void server_on_reload_signal(struct signals *signals)
     server_reload(CONTAINER_OF(signals, struct server, signals));
 }
 
-static void server_on_reopen_signal(struct signals *signals)
-{
-    struct error error = ERROR_INIT;
-
-    (void)signals;
-    if (output_reopen_all(&error) < 0)
-        LOG_EVENT(LOG_LEVEL_ERROR, "a log file cannot be opened again", LOG_STRING("error", error.message));
-    else
-        log_info("log files are opened again");
-}
-
-static const struct signals_host server_signals_host = {
-    .stop = server_on_stop_signal, .reload = server_on_reload_signal, .reopen = server_on_reopen_signal};
+static const struct signals_host server_signals_host = {.stop = server_on_stop_signal,
+                                                        .reload = server_on_reload_signal};
 
 /* ---- the sockets' places ---- */
 

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "proxy/base/log.h"
+#include "proxy/base/output.h"
 
 #define SAME_WISH_MS 1000 /* a shell, a supervisor and a terminal may all pass a signal on */
 
@@ -32,6 +33,16 @@ static void signals_bury_orphans(void)
         ;
 }
 
+static void signals_reopen_logs(void)
+{
+    struct error error = ERROR_INIT;
+
+    if (output_reopen_all(&error) < 0)
+        LOG_EVENT(LOG_LEVEL_ERROR, "a log file cannot be opened again", LOG_STRING("error", error.message));
+    else
+        log_info("log files are opened again");
+}
+
 static void signals_heed(struct signals *signals, int number)
 {
     switch (number) {
@@ -44,7 +55,7 @@ static void signals_heed(struct signals *signals, int number)
         signals->host->reload(signals);
         break;
     case SIGUSR1:
-        signals->host->reopen(signals);
+        signals_reopen_logs();
         break;
     case SIGCHLD:
         signals_bury_orphans();

@@ -8,12 +8,11 @@
 
 struct signals;
 
-/* What they ask for; called from the loop that they are watched in. `name` is the signal's, for logs, and static until
- * the next signal. */
+/* What they ask for, but SIGUSR1, upon which log files are opened again; called from the loop that they are watched in.
+ * `name` is the signal's, for logs, and static until the next signal. */
 struct signals_host {
     void (*stop)(struct signals *signals, const char *name); /* SIGTERM, SIGINT, SIGQUIT; again: somebody means it */
     void (*reload)(struct signals *signals);                 /* SIGHUP */
-    void (*reopen)(struct signals *signals);                 /* SIGUSR1: the log files */
 };
 
 /* Embedded. */
