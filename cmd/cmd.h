@@ -40,6 +40,8 @@ enum cmd_option_id {
     CMD_OPTION_STRICT,
     CMD_OPTION_LIVE,
     CMD_OPTION_BODY,
+    CMD_OPTION_JSON,
+    CMD_OPTION_WATCH,
 };
 
 /* One option of a verb; a table ends with name NULL. */
@@ -101,6 +103,7 @@ int cmd_prepare_process(void) WARN_UNUSED;
 int cmd_run(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_probe(int argc, char **argv);
+int cmd_status(int argc, char **argv);
 int cmd_policy(int argc, char **argv);
 int cmd_demo(int argc, char **argv);
 int cmd_version(int argc, char **argv);

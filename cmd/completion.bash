@@ -5,14 +5,14 @@ _porthole() {
 
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
-        words='run check probe policy demo version --help --version'
+        words='run check probe status policy demo version --help --version'
     else
         case $previous in
         -c | --config | --body)
             mapfile -t COMPREPLY < <(compgen -f -- "$current")
             return
             ;;
-        --path | --wait | --timeout | --explain | --listener | --uid | --gid | --header)
+        --path | --wait | --timeout | --watch | --explain | --listener | --uid | --gid | --header)
             return
             ;;
         esac
@@ -20,13 +20,14 @@ _porthole() {
         run) words='-c --config --takeover --help' ;;
         check) words='-c --config --print --strict --live --explain --listener --uid --gid --header --body --help' ;;
         probe) words='--path --wait --timeout -v --verbose --help' ;;
+        status) words='--json --watch --help' ;;
         policy) words="--about --help $("${COMP_WORDS[0]}" policy 2>/dev/null | cut -d ' ' -f 1)" ;;
         demo) words='--once --help' ;;
         version) words='--licenses --help' ;;
         *) return ;;
         esac
         # The path of a socket: readline splits words at a colon, so it is a word of its own.
-        if [ "${COMP_WORDS[1]}" = probe ] && [ "${current#-}" = "$current" ]; then
+        if [[ ${COMP_WORDS[1]} = @(probe|status) ]] && [ "${current#-}" = "$current" ]; then
             [ "$current" = : ] && current=
             if [ "$previous" = : ] || [ "${COMP_WORDS[COMP_CWORD]}" = : ]; then
                 mapfile -t COMPREPLY < <(compgen -f -- "$current")

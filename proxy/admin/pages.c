@@ -9,6 +9,7 @@
 #include "proxy/admin/metrics.h"
 #include "proxy/admin/ready.h"
 #include "proxy/admin/reply.h"
+#include "proxy/admin/status.h"
 #include "proxy/admin/ui.h"
 #include "proxy/base/log.h"
 
@@ -25,6 +26,11 @@ static void page_readyz(struct page *page, const struct facts *facts)
     bool ready = reasons && json_array_size(reasons) == 0;
 
     reply_json(page, ready ? 200 : 503, json_pack("{s:b,s:o}", "ready", ready, "reasons", reasons));
+}
+
+static void page_status(struct page *page, const struct facts *facts)
+{
+    reply_json(page, 200, status_document(facts));
 }
 
 /* What was asked for has been begun. */
@@ -81,6 +87,7 @@ const struct admin_page admin_pages[N_PAGES] = {
     [PAGE_READYZ] = {"GET", ADMIN_NOTHING, NULL, page_readyz},
     [PAGE_METRICS] = {"GET", ADMIN_NOTHING, metrics_ask, NULL},
     [PAGE_CONFIG] = {"GET", ADMIN_NOTHING, NULL, page_config},
+    [PAGE_STATUS] = {"GET", ADMIN_NOTHING, NULL, page_status},
     [PAGE_UI] = {"GET", ADMIN_NOTHING, page_ui, NULL},
     [PAGE_RELOAD] = {"POST", ADMIN_RELOAD, NULL, page_done},
     [PAGE_DRAIN] = {"POST", ADMIN_DRAIN, NULL, page_done},

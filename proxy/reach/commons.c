@@ -74,6 +74,19 @@ void commons_configure(struct commons_target *target, const struct target_config
     standings_configure(&target->standings, config->ejects, &config->eject);
 }
 
+void commons_look(struct commons *commons, const char *name,
+                  void (*fn)(void *closure, const struct standing *standing, enum standing_rank rank), void *closure)
+{
+    const struct commons_target like = {.name = (char *)name};
+    struct commons_target *target;
+
+    pthread_mutex_lock(&commons->lock);
+    target = commons_seek(&commons->targets, &like, commons_compare_targets);
+    if (target)
+        standings_look(&target->standings, fn, closure);
+    pthread_mutex_unlock(&commons->lock);
+}
+
 struct commons_target *commons_target(struct commons *commons, const struct target_config *config, bool first_come)
 {
     const struct commons_target like = {.name = config->name};

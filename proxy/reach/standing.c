@@ -365,3 +365,17 @@ void standing_check(struct standing *standing, unsigned rise, unsigned fall, con
     }
     pthread_mutex_unlock(&standing->standings->lock);
 }
+
+void standings_look(struct standings *standings,
+                    void (*fn)(void *closure, const struct standing *standing, enum standing_rank rank), void *closure)
+{
+    struct instant now = instant_now();
+
+    pthread_mutex_lock(&standings->lock);
+    for (struct list *link = standings->list.next; link != &standings->list; link = link->next) {
+        const struct standing *standing = CONTAINER_OF(link, struct standing, link);
+
+        fn(closure, standing, standing_rank(standing, now));
+    }
+    pthread_mutex_unlock(&standings->lock);
+}

@@ -72,6 +72,9 @@ void standings_configure(struct standings *standings, bool ejects, const struct 
 struct standing *standing_find(struct standings *standings, const char *key, const char *text) WARN_UNUSED;
 /* Those, and no others, are counted among whom some may be ejected. */
 void standings_choose(struct standings *standings, struct standing *const *chosen, size_t n);
+/* Calls fn for each that there is, with the lock held. Any thread. */
+void standings_look(struct standings *standings,
+                    void (*fn)(void *closure, const struct standing *standing, enum standing_rank rank), void *closure);
 /* Another one. Takes NULL, as the next. */
 void standing_ref(struct standing *standing);
 void standing_unref(struct standing *standing);

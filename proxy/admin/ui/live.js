@@ -131,7 +131,8 @@ function detail(record) {
 /* Reads until it ends; a line that is not whole yet stays. */
 async function listen() {
   const answer = await fetch('/tap', { cache: 'no-store' });
-  if (!answer.ok) throw new Error('/tap answered ' + answer.status);
+  live.missing = answer.status === 404 || answer.status === 403;
+  if (!answer.ok) throw new Error(live.missing ? 'this listener has no page "tap"' : '/tap answered ' + answer.status);
   const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = '';
   live.trouble = '';
@@ -161,6 +162,7 @@ async function keepListening() {
       live.trouble = 'There is no stream: ' + error.message + '.';
     }
     live.dirty = true;
+    if (live.missing) return;
     if (performance.now() - begun > 10000) pause = 1000;
     await new Promise((resolve) => setTimeout(resolve, pause));
   }

@@ -157,18 +157,31 @@ function tellTrouble(text) {
   place.hidden = text === '';
 }
 
+function ask(path) { return fetch(path, { cache: 'no-store', signal: AbortSignal.timeout(10000) }); }
+
 async function read(path) {
-  const answer = await fetch(path, { cache: 'no-store', signal: AbortSignal.timeout(10000) });
+  const answer = await ask(path);
   if (!answer.ok) throw new Error(path + ' answered ' + answer.status);
   return answer.json();
+}
+
+/* A listener may have other pages than these: what is not there is not asked for again. */
+let noClients = false;
+async function readClients() {
+  if (noClients) return;
+  const answer = await ask('/clients');
+  noClients = answer.status === 404 || answer.status === 403;
+  if (noClients) $('clients').hidden = true;
+  if (!answer.ok) return;
+  const found = await answer.json();
+  tables.clients.fill(found.clients, found.omitted);
 }
 
 async function poll() {
   if (!document.hidden) {
     try {
       drawStatus(await read('/status'));
-      const found = await read('/clients');
-      tables.clients.fill(found.clients, found.omitted);
+      await readClients();
       tellTrouble('');
     } catch (error) {
       tellTrouble('This may be out of date: ' + (error.name === 'TypeError' ? 'porthole does not answer' : error.message));

@@ -1,0 +1,196 @@
+/* porthole status: what a running porthole says of itself (GET /status of an admin listener), on one screen of a
+ * terminal. The exit status says whether it is ready. */
+#include <curl/curl.h>
+#include <errno.h>
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cmd/cmd.h"
+#include "cmd/fetch.h"
+#include "cmd/permission.h"
+#include "cmd/status_view.h"
+#include "proxy/base/clock.h"
+
+#define STATUS_DEFAULT_ADDRESS "unix:/run/porthole/admin.sock"
+#define STATUS_TIMEOUT_MS 5000
+#define STATUS_WIDTH 132 /* where there is no terminal */
+#define STATUS_LEAST_WIDTH 20
+#define STATUS_WHY_BYTES 512
+
+/* What the command line asks for, and what is known so far. */
+struct status_run {
+    const char *address; /* borrowed */
+    bool json;
+    uint64_t watch_ms; /* 0: once */
+    struct fetch *client;
+    json_t *before; /* owned; the last answer */
+    struct instant asked;
+};
+
+/* The body of what fetch_get wrote: behind the last head. */
+static const char *status_body(const char *message)
+{
+    const char *end = strstr(message, "\r\n\r\n");
+
+    return end ? end + 4 : message;
+}
+
+/* The answer, terminated and the caller's, or NULL with the error set. */
+static char *status_ask(struct status_run *run, struct error *error, int *ret_code)
+{
+    char *message = NULL;
+    size_t length = 0;
+    long status = 0;
+    FILE *to = open_memstream(&message, &length);
+
+    *ret_code = to ? fetch_get(run->client, STATUS_TIMEOUT_MS, to, &status, error) : -ENOMEM;
+    if (to && fclose(to) != 0 && *ret_code == 0)
+        *ret_code = -ENOMEM;
+    if (*ret_code == -ENOMEM)
+        error_set(error, -ENOMEM, "out of memory");
+    else if (*ret_code == 0 && status != 200)
+        *ret_code = error_set(error, -EPROTO,
+                              "GET /status is answered with %ld: is this an admin listener with this page?", status);
+    if (*ret_code == 0)
+        return message;
+    free(message);
+    return NULL;
+}
+
+static void status_complain(const struct status_run *run, int code, const struct error *error)
+{
+    char why[STATUS_WHY_BYTES] = "";
+
+    if ((code == -EACCES || code == -ENOENT) && strncmp(run->address, "unix:/", 6) == 0)
+        permission_explain(run->address + 5, why, sizeof(why));
+    fprintf(stderr, "porthole status: %s: %s%s%s\n", run->address, error->message, why[0] ? ": " : "", why);
+}
+
+static void status_show(struct status_run *run, json_t *document, struct instant now)
+{
+    bool is_terminal = isatty(STDOUT_FILENO);
+    struct winsize size = {.ws_col = 0};
+    struct status_view view = {.now = document,
+                               .before = run->before,
+                               .seconds = (double)instant_elapsed_us(run->asked, now) / 1e6,
+                               .width = STATUS_WIDTH};
+
+    if (is_terminal && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) {
+        view.width = size.ws_col > STATUS_LEAST_WIDTH ? size.ws_col : STATUS_LEAST_WIDTH;
+        view.height = size.ws_row;
+    }
+    if (run->watch_ms > 0 && is_terminal)
+        fputs("\033[H\033[2J", stdout);
+    else if (run->before)
+        putchar('\n');
+    status_view_write(&view, stdout);
+}
+
+/* One line: for programs that read what is watched. */
+static void status_show_json(const json_t *document)
+{
+    json_dumpf(document, stdout, JSON_COMPACT);
+    putchar('\n');
+}
+
+/* CMD_OK when it is ready. */
+static int status_once(struct status_run *run)
+{
+    struct error error = ERROR_INIT;
+    struct instant now = instant_now();
+    int code = 0, status;
+    char *message = status_ask(run, &error, &code);
+    json_t *document = message ? json_loads(status_body(message), JSON_REJECT_DUPLICATES, NULL) : NULL;
+
+    if (message && !json_is_object(document))
+        code = error_set(&error, -EPROTO, "the answer is no status");
+    free(message);
+    if (code < 0) {
+        status_complain(run, code, &error);
+        json_decref(document);
+        return CMD_FAILED;
+    }
+    if (run->json)
+        status_show_json(document);
+    else
+        status_show(run, document, now);
+    status = json_is_true(json_object_get(document, "ready")) ? CMD_OK : CMD_FAILED;
+    json_decref(run->before);
+    run->before = document;
+    run->asked = now;
+    return status;
+}
+
+static int status_run(struct status_run *run)
+{
+    const struct timespec pause = {.tv_sec = (time_t)(run->watch_ms / 1000),
+                                   .tv_nsec = (long)(run->watch_ms % 1000 * 1000000)};
+    struct error error = ERROR_INIT;
+    int r = fetch_new(run->address, "/status", &run->client, &error), status;
+
+    if (r == -EINVAL)
+        return cmd_usage_error("status", "%s", error.message);
+    if (r < 0) {
+        status_complain(run, r, &error);
+        return CMD_FAILED;
+    }
+    do {
+        status = status_once(run);
+        if (fflush(stdout) != 0 || ferror(stdout)) {
+            perror("porthole status: standard output");
+            status = CMD_FAILED;
+            break;
+        }
+    } while (run->watch_ms > 0 && nanosleep(&pause, NULL) == 0);
+    json_decref(run->before);
+    fetch_free(run->client);
+    return status;
+}
+
+/* Reads the command line; CMD_OK or CMD_USAGE. */
+static int status_read_args(int argc, char **argv, struct status_run *run)
+{
+    struct cmd_args args;
+    char **operands;
+    int option;
+
+    cmd_args_init(&args, argc, argv);
+    while ((option = cmd_args_next(&args)) != 0) {
+        if (option < 0)
+            return CMD_USAGE;
+        if (option == CMD_OPTION_JSON)
+            run->json = true;
+        else if (cmd_parse_duration(args.value, &run->watch_ms) < 0 || run->watch_ms == 0)
+            return cmd_usage_error(argv[0], "'%s' is no duration like 250ms, 5s or 1m, or longer than a day",
+                                   args.value);
+    }
+    operands = cmd_args_operands(&args, optind < argc ? 1 : 0);
+    if (!operands)
+        return CMD_USAGE;
+    if (optind < argc)
+        run->address = operands[0];
+    return CMD_OK;
+}
+
+int cmd_status(int argc, char **argv)
+{
+    struct status_run run = {.address = STATUS_DEFAULT_ADDRESS};
+    int status = status_read_args(argc, argv, &run);
+
+    if (status != CMD_OK)
+        return status;
+    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
+        fputs("porthole status: cannot initialise libcurl\n", stderr);
+        return CMD_FAILED;
+    }
+    status = status_run(&run);
+    curl_global_cleanup();
+    return status;
+}

@@ -1,0 +1,298 @@
+#include "proxy/admin/status.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proxy/admin/figures.h"
+#include "proxy/admin/ready.h"
+#include "proxy/base/log.h"
+#include "proxy/reach/commons.h"
+
+#define STATUS_TIME_BYTES 40
+#define STATUS_MOST_ERRORS 100
+
+/* Whatever there was no memory for is missing, and then so is the whole: `failed`. */
+struct status {
+    const struct facts *facts;
+    bool failed;
+};
+
+static json_t *status_take(struct status *status, json_t *value)
+{
+    status->failed = status->failed || !value;
+    return value;
+}
+
+/* NULL where it is not known. */
+static const char *status_time(struct wall_time at, char *out)
+{
+    time_t seconds = (time_t)(at.ns / 1000000000u);
+    struct tm tm;
+    size_t n;
+
+    if (at.ns == 0 || !gmtime_r(&seconds, &tm))
+        return NULL;
+    n = strftime(out, STATUS_TIME_BYTES, "%Y-%m-%dT%H:%M:%S", &tm);
+    snprintf(out + n, STATUS_TIME_BYTES - n, ".%03uZ", (unsigned)(at.ns / 1000000u % 1000));
+    return out;
+}
+
+static void status_set(struct status *status, json_t *object, const char *key, json_t *value)
+{
+    if (json_object_set_new(object, key, value) < 0)
+        status->failed = true;
+}
+
+static void status_append(struct status *status, json_t *array, json_t *value)
+{
+    if (json_array_append_new(array, value) < 0)
+        status->failed = true;
+}
+
+static void status_set_number(struct status *status, json_t *object, const char *key, uint64_t n)
+{
+    status_set(status, object, key, json_integer((json_int_t)n));
+}
+
+/* ---- the configuration ---- */
+
+/* One for each line; bytes that are no UTF-8 (of a file's name) make a line unreadable. */
+static json_t *status_errors(struct status *status)
+{
+    json_t *errors = status_take(status, json_array());
+    const char *line = status->facts->reload_problem;
+
+    while (line && *line && json_array_size(errors) < STATUS_MOST_ERRORS) {
+        size_t n = strcspn(line, "\n");
+        json_t *text = json_stringn(line, n);
+
+        status_append(status, errors, text ? text : json_string("(a line that is no UTF-8)"));
+        line += n + (line[n] == '\n');
+    }
+    return errors;
+}
+
+static json_t *status_config(struct status *status)
+{
+    const struct facts *facts = status->facts;
+    char loaded[STATUS_TIME_BYTES], at[STATUS_TIME_BYTES];
+    json_t *file = json_string(facts->snapshot->source); /* NULL: a name that is no UTF-8 */
+    const char *state = !facts->reload_tried ? "none" : facts->reload_good ? "ok" : "failed";
+    json_t *reload =
+        json_pack("{s:s,s:s?,s:o,s:I}", "state", state, "at", status_time(facts->reload_time, at), "errors",
+                  status_errors(status), "total", (json_int_t)facts->n_reloads + (json_int_t)facts->n_refused);
+
+    return status_take(status, json_pack("{s:o,s:s,s:s?,s:o}", "file", file ? file : json_null(), "sha256",
+                                         facts->snapshot->sha256, "loaded", status_time(facts->loaded, loaded),
+                                         "reload", status_take(status, reload)));
+}
+
+/* ---- listeners ---- */
+
+static void status_tell_rules(FILE *out, const char *word, const struct peer_rule *rules, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        fputs(i > 0 ? ", " : word, out);
+        if (rules[i].has_uid)
+            fprintf(out, "uid %u", (unsigned)rules[i].uid);
+        if (rules[i].has_gid)
+            fprintf(out, "%sgid %u", rules[i].has_uid ? " and " : "", (unsigned)rules[i].gid);
+    }
+}
+
+static json_t *status_peers(struct status *status, const struct listener_config *config)
+{
+    char *text = NULL;
+    size_t length = 0;
+    FILE *out = open_memstream(&text, &length);
+    json_t *told = NULL;
+
+    if (!out)
+        return status_take(status, NULL);
+    if (config->n_peers == 0)
+        fputs("everybody", out);
+    status_tell_rules(out, "", config->peers, config->n_peers);
+    status_tell_rules(out, " but ", config->denied, config->n_denied);
+    if (fclose(out) == 0)
+        told = json_string(text);
+    free(text);
+    return status_take(status, told);
+}
+
+static struct figures status_sum_routes(const struct listener_config *config)
+{
+    struct figures figures = {.requests = 0};
+
+    for (size_t i = 0; i < config->n_routes; i++)
+        figures_add_route(&figures, config->routes[i].series);
+    figures_add_route(&figures, config->no_route);
+    return figures;
+}
+
+static void status_set_listener_figures(struct status *status, json_t *told, const struct listener_config *config)
+{
+    struct figures_of_listener own = figures_of_listener(config->series);
+    struct figures sum = status_sum_routes(config);
+
+    status_set_number(status, told, "accepted", own.accepted);
+    status_set_number(status, told, "refused", own.refused);
+    status_set_number(status, told, "requests", sum.requests);
+    status_set_number(status, told, "errors", sum.errors);
+    status_set_number(status, told, "in_flight", own.in_flight);
+    status_set_number(status, told, "tunnels", own.tunnels);
+    status_set_number(status, told, "bytes_in", sum.received_bytes + own.received_bytes);
+    status_set_number(status, told, "bytes_out", sum.sent_bytes + own.sent_bytes);
+}
+
+static json_t *status_listener(struct status *status, const struct facts_listener *fact)
+{
+    const struct listener_config *config = fact->config;
+    json_t *told = json_pack("{s:s,s:s,s:s,s:b,s:o,s:I,s:I}", "name", config->name, "bind", config->bind.text, "kind",
+                             config->pages    ? "admin"
+                             : config->stream ? "stream"
+                                              : "http",
+                             "up", fact->up, "peers", status_peers(status, config), "connections",
+                             (json_int_t)fact->counts.n_clients, "limit", (json_int_t)config->limit_connections);
+
+    if (!status_take(status, told))
+        return NULL;
+    if (fact->has_file) {
+        status_set(status, told, "mode", json_sprintf("%04o", (unsigned)fact->mode));
+        status_set_number(status, told, "owner", fact->owner);
+        status_set_number(status, told, "group", fact->group);
+    }
+    if (config->series)
+        status_set_listener_figures(status, told, config);
+    return told;
+}
+
+static json_t *status_listeners(struct status *status)
+{
+    json_t *listeners = status_take(status, json_array());
+
+    for (size_t i = 0; i < status->facts->n_listeners; i++)
+        status_append(status, listeners, status_listener(status, &status->facts->listeners[i]));
+    return listeners;
+}
+
+/* ---- routes ---- */
+
+static json_t *status_route(struct status *status, const struct listener_config *listener,
+                            const struct route_config *route)
+{
+    static const char *const actions[] = {
+        [ROUTE_TARGET] = "target", [ROUTE_RESPOND] = "respond", [ROUTE_DENY] = "deny", [ROUTE_REDIRECT] = "redirect"};
+    struct figures figures = {.requests = 0};
+    json_t *told =
+        json_pack("{s:s,s:s,s:s,s:s}", "listener", listener->name, "name", route->name, "action",
+                  actions[route->action], "target", route->action == ROUTE_TARGET ? route->target->name : "");
+
+    if (!status_take(status, told) || !route->series)
+        return told;
+    figures_add_route(&figures, route->series);
+    status_set_number(status, told, "requests", figures.requests);
+    status_set_number(status, told, "errors", figures.errors);
+    status_set_number(status, told, "refused", figures.refused);
+    status_set_number(status, told, "bytes_in", figures.received_bytes);
+    status_set_number(status, told, "bytes_out", figures.sent_bytes);
+    if (figures.duration.n > 0) {
+        status_set_number(status, told, "p50_us", figures_quantile_us(&figures.duration, &histogram_requests, 0.5));
+        status_set_number(status, told, "p99_us", figures_quantile_us(&figures.duration, &histogram_requests, 0.99));
+    }
+    return told;
+}
+
+static json_t *status_routes(struct status *status)
+{
+    const struct snapshot *snapshot = status->facts->snapshot;
+    json_t *routes = status_take(status, json_array());
+
+    for (size_t i = 0; i < snapshot->n_listeners; i++)
+        for (size_t k = 0; k < snapshot->listeners[i].n_routes; k++)
+            status_append(status, routes,
+                          status_route(status, &snapshot->listeners[i], &snapshot->listeners[i].routes[k]));
+    return routes;
+}
+
+/* ---- targets ---- */
+
+/* How a target's endpoints do; one that nobody asks the standing of: N_STANDING_RANKS. */
+struct status_ranks {
+    const struct target_config *target;
+    unsigned ranks[TARGET_MOST_ENDPOINTS];
+};
+
+static void status_note_rank(void *closure, const struct standing *standing, enum standing_rank rank)
+{
+    struct status_ranks *ranks = closure;
+
+    for (size_t i = 0; i < ranks->target->n_endpoints; i++)
+        if (strcmp(ranks->target->endpoints[i].address.text, standing->text) == 0)
+            ranks->ranks[i] = rank;
+}
+
+static json_t *status_endpoints(struct status *status, const struct target_config *target)
+{
+    static const char *const states[] = {[STANDING_GOOD] = "good",
+                                         [STANDING_EJECTED] = "ejected",
+                                         [STANDING_DOWN] = "down",
+                                         [N_STANDING_RANKS] = "unknown"};
+    struct status_ranks ranks = {.target = target};
+    json_t *endpoints = status_take(status, json_array());
+
+    for (size_t i = 0; i < target->n_endpoints; i++)
+        ranks.ranks[i] = N_STANDING_RANKS;
+    commons_look(status->facts->commons, target->name, status_note_rank, &ranks);
+    for (size_t i = 0; i < target->n_endpoints; i++)
+        status_append(status, endpoints,
+                      json_pack("{s:s,s:s,s:I}", "address", target->endpoints[i].address.text, "state",
+                                states[ranks.ranks[i]], "weight", (json_int_t)target->endpoints[i].weight));
+    return endpoints;
+}
+
+static json_t *status_target(struct status *status, const struct target_config *target)
+{
+    static const char *const balances[] = {[BALANCE_ROUND_ROBIN] = "round_robin",
+                                           [BALANCE_LEAST_CONNECTIONS] = "least_connections",
+                                           [BALANCE_RANDOM] = "random",
+                                           [BALANCE_FAILOVER] = "failover"};
+
+    return status_take(status,
+                       json_pack("{s:s,s:s,s:I,s:o}", "name", target->name, "balance", balances[target->balance], "max",
+                                 (json_int_t)target->connections_max, "endpoints", status_endpoints(status, target)));
+}
+
+static json_t *status_targets(struct status *status)
+{
+    const struct snapshot *snapshot = status->facts->snapshot;
+    json_t *targets = status_take(status, json_array());
+
+    for (size_t i = 0; i < snapshot->n_targets; i++)
+        status_append(status, targets, status_target(status, &snapshot->targets[i]));
+    return targets;
+}
+
+/* ---- the whole ---- */
+
+json_t *status_document(const struct facts *facts)
+{
+    static const char *const states[] = {
+        [FACTS_SERVING] = "serving", [FACTS_LEAVING] = "leaving", [FACTS_DRAINING] = "draining"};
+    struct status status = {.facts = facts};
+    char started[STATUS_TIME_BYTES];
+    json_t *reasons = status_take(&status, ready_reasons(facts));
+    json_t *document = json_pack(
+        "{s:s,s:I,s:s?,s:I,s:s,s:b,s:o,s:I,s:o,s:o,s:o,s:o,s:{s:I}}", "version", PORTHOLE_VERSION, "pid",
+        (json_int_t)facts->pid, "started", status_time(facts->started, started), "uptime_s",
+        (json_int_t)(facts->uptime_ms / 1000), "state", states[facts->state], "ready",
+        reasons && json_array_size(reasons) == 0, "reasons", reasons, "workers", (json_int_t)facts->n_workers, "config",
+        status_config(&status), "listeners", status_listeners(&status), "routes", status_routes(&status), "targets",
+        status_targets(&status), "logs", "dropped", (json_int_t)log_dropped());
+
+    if (status.failed) {
+        json_decref(document);
+        return NULL;
+    }
+    return document;
+}

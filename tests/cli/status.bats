@@ -1,0 +1,85 @@
+# GET /status, the page for people, and porthole status.
+# shellcheck disable=SC2154 # $status and $output come from bats, $pid from helper.bash
+
+load helper
+
+start_admin() {
+    configure '' "\"admin\": [ { \"bind\": \"unix:$dir/admin.sock\" } ],"
+    start_porthole run
+}
+
+status_page() {
+    curl --silent --fail --max-time 10 --unix-socket "$dir/admin.sock" http://admin/status
+}
+
+@test "status: the page has listeners as found, what routes did, targets, and the last reload" {
+    start_target
+    start_admin
+    [ "$(ask /one)" = 'GET /one' ]
+    [ "$(ask /two)" = 'GET /two' ]
+    status_page >"$dir/status"
+    jq -e '.ready and .state == "serving" and .reasons == [] and .workers == 1 and .config.reload.state == "none"' "$dir/status"
+    jq -e --arg bind "unix:$sock" '.listeners[0] | .bind == $bind and .up and .kind == "http" and .mode == "0660" and .requests == 2' "$dir/status"
+    jq -e '.listeners[1] | .kind == "admin" and .mode == "0600"' "$dir/status"
+    jq -e '.routes[0] | .action == "target" and .requests == 2 and .errors == 0 and .p99_us > 0' "$dir/status"
+    jq -e '.targets[0].endpoints | length == 1' "$dir/status"
+    echo '{ "listeners": 1 }' >"$dir/porthole.json"
+    kill -HUP "$pid"
+    eventually eval 'status_page | jq -e ".ready and .config.reload.state == \"failed\" and (.config.reload.errors[0] | contains(\"listeners\"))"'
+}
+
+@test "status: the page for people comes with a policy that lets nothing else run" {
+    start_target
+    start_admin
+    curl --silent --include --unix-socket "$dir/admin.sock" http://admin/ >"$dir/page"
+    grep -i "^content-type: text/html; charset=utf-8" "$dir/page"
+    grep -i "^content-security-policy: default-src 'none'; script-src 'sha256-" "$dir/page"
+    script=$(sed -n '/^<script>$/,/^<\/script>$/p' "$dir/page" | sed '$d' | sed '1s/^<script>$//' | openssl dgst -sha256 -binary | base64)
+    grep -iF "script-src 'sha256-$script'" "$dir/page"
+}
+
+@test "status: one screen, wide and narrow, as JSON and again and again" {
+    start_target
+    start_admin
+    [ "$(ask /one)" = 'GET /one' ]
+    run "$porthole" status "unix:$dir/admin.sock"
+    echo "$output"
+    [ "$status" -eq 0 ]
+    [[ ${lines[0]} == "porthole "*"serving, ready"*"pid $pid "* ]]
+    [[ $output == *LISTENER*REQUESTS*ADDRESS*ROUTE*REQUESTS* ]]
+    "$porthole" status "unix:$dir/admin.sock" --json | jq -e '.ready'
+    run timeout 2 "$porthole" status "unix:$dir/admin.sock" --watch 100ms
+    [ "$(grep -c '^porthole ' <<<"$output")" -gt 2 ]
+    grep 'REQ/S' <<<"$output"
+    # A terminal of 40 columns.
+    run script --quiet --return --command "stty cols 40 rows 30; '$porthole' status unix:$dir/admin.sock" /dev/null
+    echo "$output"
+    [ "$status" -eq 0 ]
+    [ "$(tr -d '\r' <<<"$output" | wc --max-line-length)" -le 40 ]
+}
+
+@test "status: one that is not there, or no porthole is told by the exit status" {
+    start_target
+    start_admin
+    run "$porthole" status "unix:$dir/absent.sock"
+    [ "$status" -eq 1 ]
+    [[ $output == "porthole status: unix:$dir/absent.sock: "* ]]
+    run "$porthole" status "unix:$sock"
+    [ "$status" -eq 1 ]
+    [[ $output == *'no status'* || $output == *'admin listener'* ]]
+    run "$porthole" status --watch 0s
+    [ "$status" -eq 2 ]
+}
+
+@test "status: what is no status moves no cursor" {
+    printf 'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n%s' \
+        '{"ready":false,"version":"\u001b[2J","reasons":["a\u001b]0;x\u0007b\u202e"],"listeners":[{"name":"\u001b[31m"}],"routes":7,"targets":[[]]}' >"$dir/answer"
+    socat "UNIX-LISTEN:$dir/false.sock,fork" "SYSTEM:sleep 0.2; cat '$dir/answer'" 3>&- &
+    socat=$!
+    eventually test -S "$dir/false.sock"
+    run "$porthole" status "unix:$dir/false.sock"
+    kill "$socat"
+    echo "$output"
+    [ "$status" -eq 1 ]
+    [[ $output != *$'\033'* && $output != *$'\a'* && $output == *'\u001b]0;x'* ]]
+}
