@@ -79,7 +79,7 @@ test('page: a porthole that does not answer is told, what was known stays, and i
     assert.ok(await page.locator('#routes-table tbody tr').count() > 3);
     fake.down = false;
     await untilText(page, '#state', /^ready$/);
-    assert.equal(await page.locator('#trouble').isVisible(), false);
+    await page.waitForFunction(() => document.querySelector('#trouble').hidden);
 }, 120);
 
 async function focused(page) {
