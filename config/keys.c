@@ -24,11 +24,22 @@
     KEY(key_name, key_type, section, field, .count = offsetof(section, n_field), \
         .size = sizeof(*((section *)0)->field), .keys = (table), __VA_ARGS__)
 
+#define LOG_FIELD(id, name) " " name
+static const char keys_all_log_fields[] =
+#include "config/log_fields.def"
+    ;
+#undef LOG_FIELD
+
 static const struct key keys_access[] = {
     KEY("format", WORD, struct snapshot, log.access_format, .words = log_format_names, .fallback = "plain",
         .sentence = "how its lines are written"),
     KEY("to", LOG_PLACE, struct snapshot, log.access_to, .fallback = "stdout",
         .sentence = "\"stdout\", \"stderr\" or an absolute path"),
+    KEY("only", WORD, struct snapshot, log.choice.only, .words = log_only_names, .fallback = "all",
+        .sentence = "which exchanges have a line: \"failures\" are those that failed or were answered with 500 to 599"),
+    KEY_LIMIT("sample", COUNT, LOG_SAMPLE, struct snapshot, log.choice.sample),
+    KEY("fields", WORD_SET, struct snapshot, log.choice.fields, .words = log_field_names,
+        .fallback = keys_all_log_fields, .sentence = "what a line tells beside its time"),
     KEYS_END,
 };
 
@@ -361,6 +372,8 @@ static const struct key keys_listener[] = {
         .fallback = "replace", .scope = &keys_scope_http,
         .sentence = "whose word about a client the target gets (X-Forwarded-* and others): \"replace\" only ours, "
                     "\"append\" also what a peer says about itself, \"off\" nobody's"),
+    KEY("trace", BOOL, struct listener_config, trace, .fallback = "false", .scope = &keys_scope_http,
+        .sentence = "traceparent goes on with a span of ours, or begins, and stands in the access log"),
     KEY_INNER("limits", keys_listener_limits, .sentence = "what one listener or request may use"),
     KEY_INNER("timeouts", keys_listener_timeouts, .scope = &keys_scope_http_time,
               .sentence = "how long a client may take"),

@@ -156,7 +156,7 @@ void read_word_set(struct reader *reader, const struct place *at, const json_t *
 {
     struct place place = {.parent = at};
     json_t *seen = json_object(), *member;
-    char expected[256];
+    char expected[512];
     unsigned set = 0, word = 0;
 
     read_list_words(key, expected, sizeof(expected));

@@ -14,6 +14,7 @@
 #include <time.h>
 
 #include "config/address.h"
+#include "config/log_fields.h"
 #include "proxy/base/log.h"
 #include "proxy/base/rate.h"
 #include "proxy/base/sha256.h"
@@ -219,6 +220,7 @@ struct listener_config {
     struct peer_rule *denied; /* before all others */
     size_t n_denied;
     enum listener_forwarded forwarded;
+    bool trace;                /* traceparent is passed on with a span of ours, or begun */
     struct peer_rule *trusted; /* FORWARDED_TRUST: who is */
     size_t n_trusted;
     uint32_t limit_connections;
@@ -245,6 +247,7 @@ struct log_config {
     bool access;            /* write an access log */
     enum log_format access_format;
     char *access_to; /* "stdout", "stderr" or an absolute path */
+    struct log_choice choice;
 };
 
 /* Rights that porthole gives up once its sockets are there. */

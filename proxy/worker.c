@@ -181,11 +181,16 @@ static int worker_prepare(struct worker *worker, struct snapshot *snapshot, stru
 
 static void worker_take_access_log(struct worker *worker)
 {
-    if (worker->keeps_access_log)
+    const struct log_choice *choice = &worker->env.generation->snapshot->log.choice;
+
+    if (worker->keeps_access_log) {
+        access_log_choose(worker->env.recorder.access_log, choice);
         return;
+    }
     access_log_free(worker->env.recorder.access_log);
     worker->env.recorder.access_log = worker->next_access_log;
     worker->next_access_log = NULL;
+    access_log_choose(worker->env.recorder.access_log, choice);
 }
 
 /* Of listeners that go: those to which somebody may come late, or the others. `before`: what their clients are of. */

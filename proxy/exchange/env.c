@@ -83,6 +83,7 @@ static void exchange_env_begin_ids(struct exchange_env *env)
 
     if (getrandom(&prefix, sizeof(prefix), GRND_NONBLOCK) != (ssize_t)sizeof(prefix))
         prefix = wall_time_now().ns;
+    env->spans.state = prefix ^ wall_time_now().ns;
     memset(env->id, '0', ID_BYTES);
     for (size_t i = 0; i < ID_BYTES / 2; i++)
         env->id[i] = digits[prefix >> (4 * i) & 15];

@@ -3,6 +3,7 @@
 #define PORTHOLE_EXCHANGE_ENV_H
 
 #include "proxy/base/loop.h"
+#include "proxy/base/lots.h"
 #include "proxy/http/pattern.h"
 #include "proxy/reach/generation.h"
 #include "proxy/reach/upstream.h"
@@ -32,6 +33,7 @@ struct exchange_env {
     struct exchange_spare *spare;
     size_t n_spare;
     char id[ID_BYTES];               /* the last one that was made */
+    struct lots spans;               /* spans and traces that begin here are drawn from it */
     struct pattern_memory *patterns; /* owned; what is matched with */
     char *path_scratch;              /* owned; what paths and queries are matched in: twice limits.header */
     size_t path_scratch_bytes;

@@ -28,6 +28,17 @@ static uint64_t exchange_sent_bytes(const struct exchange *exchange, bool delive
     return exchange->sent_bytes + (delivered ? exchange->buffered_bytes : 0);
 }
 
+/* What the client offers to go on with, in the first field that says so: the only one nearly always. */
+static struct text exchange_offers(const struct exchange *exchange)
+{
+    const struct fields *fields = &exchange->request.fields;
+
+    for (size_t i = 0; exchange->request.upgrade && i < fields->n_items; i++)
+        if (fields->items[i].id == FIELD_UPGRADE)
+            return fields->items[i].value;
+    return (struct text){"", 0};
+}
+
 struct record exchange_describe(struct exchange *exchange, enum outcome outcome, bool delivered)
 {
     const struct upstream *upstream = &exchange->upstream;
@@ -38,6 +49,8 @@ struct record exchange_describe(struct exchange *exchange, enum outcome outcome,
         .request_id = exchange->forward.request_id,
         .method = exchange->request.method,
         .target = exchange->target,
+        .trace = exchange->forward.trace,
+        .upgrade = exchange_offers(exchange),
         .listener = text_of(exchange->client->listener->name),
         .route = text_of(route ? route->name : NULL),
         .upstream = text_of(exchange->target_config ? exchange->target_config->name : NULL),
@@ -50,6 +63,8 @@ struct record exchange_describe(struct exchange *exchange, enum outcome outcome,
         .received_bytes = exchange->received_bytes,
         .sent_bytes = exchange_sent_bytes(exchange, delivered),
         .begun = exchange->begun,
+        .queue_ms = upstream->ticket.queue_us / 1000,
+        .held_ms = upstream->ticket.held_us / 1000,
         .n_retries = upstream_n_retries(upstream),
         .connect_us = exchange_span_us(upstream->started, upstream->connected),
         .first_byte_us = exchange_span_us(upstream->started, upstream->answered),

@@ -13,6 +13,7 @@
 #include "proxy/exchange/modify.h"
 #include "proxy/exchange/rules.h"
 #include "proxy/exchange/state.h"
+#include "proxy/exchange/tracing.h"
 #include "proxy/http/trailers.h"
 
 #define DISCARD_MOST_BYTES (1u << 20) /* of a body nobody wants, for the sake of a connection that stays usable */
@@ -82,6 +83,7 @@ enum exchange_verdict exchange_head(struct exchange *exchange, struct text metho
         exchange_move(exchange, EXCHANGE_RECEIVING);
     exchange->forward.request_id = request_given_id(request);
     exchange_need_id(exchange);
+    exchange_trace(exchange);
     if (!exchange_check(exchange, head_bytes))
         return request->body == BODY_NONE && !exchange->close ? EXCHANGE_FORWARD : EXCHANGE_REFUSE;
     exchange->close = request->close;

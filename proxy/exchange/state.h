@@ -18,6 +18,7 @@
 #include "proxy/exchange/side.h"
 #include "proxy/exchange/source.h"
 #include "proxy/http/forward.h"
+#include "proxy/http/trace.h"
 #include "proxy/report/failure.h"
 
 #define TARGET_INLINE_BYTES 512
@@ -63,6 +64,7 @@ struct exchange {
     struct field *answer_block; /* owned; and of the answer's fields */
     size_t answer_secret_bytes; /* of answer_block, to be wiped; 0: it has nothing that a file holds */
     char id[ID_BYTES];          /* up to here, all is zero at first */
+    char trace[TRACE_BYTES];    /* what forward.trace is, or nothing yet */
     struct failure failure;
     struct request request;
     struct field own_fields[3]; /* of an answer of ours: Content-Type, Retry-After, a policy */

@@ -38,7 +38,11 @@ static enum field_id field_candidate(struct text name)
     case 9:
         return FIELD_FORWARDED;
     case 10:
+        if (first == 't')
+            return FIELD_TRACESTATE;
         return first == 'c' ? FIELD_CONNECTION : FIELD_KEEP_ALIVE;
+    case 11:
+        return FIELD_TRACEPARENT;
     case 12:
         return FIELD_X_REQUEST_ID;
     case 13:

@@ -54,6 +54,14 @@ static void forward_fields(const struct request *request, const struct forward *
         case FIELD_EXPECT:
         case FIELD_X_REQUEST_ID:
             continue;
+        case FIELD_TRACEPARENT:
+            if (forward->trace.length > 0)
+                continue;
+            break;
+        case FIELD_TRACESTATE:
+            if (forward->trace.length > 0 && forward->trace_begun)
+                continue;
+            break;
         case FIELD_TRAILER:
             if (request->body != BODY_CHUNKED)
                 continue;
@@ -173,6 +181,8 @@ static void forward_origin(const struct request *request, const struct forward *
         forward_client(request, forward, seen, writer);
     if (forward->request_id.length > 0 && !(seen->replaced & FIELD_BIT(FIELD_X_REQUEST_ID)))
         head_put_field(writer, TEXT_LITERAL("X-Request-Id"), forward->request_id);
+    if (forward->trace.length > 0 && !(seen->replaced & FIELD_BIT(FIELD_TRACEPARENT)))
+        head_put_field(writer, TEXT_LITERAL("traceparent"), forward->trace);
 }
 
 size_t forward_write(const struct request *request, const struct forward *forward, char *out, size_t size)

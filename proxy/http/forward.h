@@ -20,6 +20,8 @@ struct forward {
     struct text client_address; /* IP address without port for TCP peers, empty for Unix sockets */
     struct text client_node;    /* RFC 7239 node, never empty: "192.0.2.1", "\"[2001:db8::1]\"", "_uid-1000.gid-1000" */
     struct text request_id;     /* empty: no X-Request-Id is written */
+    struct text trace;          /* the traceparent that is written; empty: the client's is kept */
+    bool trace_begun;           /* by us: the client's tracestate is not kept */
     bool expect_continue;       /* forward Expect: 100-continue */
     bool silent;                /* we say nothing about the client: no Forwarded, no X-Forwarded-* */
     const struct forward_edit *edit; /* borrowed; NULL: nothing is changed */

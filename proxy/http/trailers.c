@@ -40,6 +40,8 @@ static const struct trailers_rule trailers_rules[] = {
     DROP("max-forwards"),
     DROP("via"),
     DROP("x-request-id"),
+    DROP("traceparent"),
+    DROP("tracestate"),
     DROP("alt-svc"),
     DROP("x-accel-*"),
     DROP("x-sendfile"),

@@ -77,9 +77,28 @@ const struct state_machine ticket_machine = {
         },
 };
 
+static uint32_t ticket_waited_us(const struct ticket *ticket, uint32_t before)
+{
+    uint64_t us = before + instant_elapsed_us(ticket->since, instant_now());
+
+    return us < UINT32_MAX ? (uint32_t)us : UINT32_MAX;
+}
+
+/* Few wait: only for them the clock is read. */
+static void ticket_measure(struct ticket *ticket, enum ticket_state to)
+{
+    if (ticket->state == TICKET_QUEUED)
+        ticket->queue_us = ticket_waited_us(ticket, ticket->queue_us);
+    else if (ticket->state == TICKET_HELD)
+        ticket->held_us = ticket_waited_us(ticket, ticket->held_us);
+    if (to == TICKET_QUEUED || to == TICKET_HELD)
+        ticket->since = instant_now();
+}
+
 static void ticket_move(struct ticket *ticket, enum ticket_state to)
 {
     state_check(&ticket_machine, ticket->state, to);
+    ticket_measure(ticket, to);
     ticket->state = to;
 }
 

@@ -41,21 +41,23 @@ extern const struct state_machine ticket_machine;
 /* Embedded in its owner, all zero but for fn and uid at first. */
 struct ticket {
     enum ticket_state state;
-    bool fresh;                /* no idle connection will do */
-    uint8_t index;             /* of the endpoint that was chosen last, below TARGET_MOST_ENDPOINTS */
-    uint8_t n_passed;          /* endpoints that could not be connected to, beside the last; the same */
-    uid_t uid;                 /* on whose behalf; or SHARES_NOBODY */
-    uint32_t epoch;            /* of the endpoint's pool, when an attempt began */
-    struct personal *personal; /* the connection that may be its alone, borrowed; NULL: it has none ever */
-    struct place place;        /* unless IDLE */
-    struct hold_guest guest;   /* while HELD; its timer while QUEUED, too */
-    struct target *target;     /* unless IDLE; borrowed */
-    uint64_t tried;            /* endpoints that it was not to be had from, by a bit for each */
-    struct endpoint *endpoint; /* the one that was chosen last, or NULL; borrowed from the target */
-    struct endpoint *held;     /* the same, a reference: one that may leave before its user does; or NULL */
-    struct standing *standing; /* of that endpoint, or NULL; a reference where that is held, else borrowed */
-    struct instant chosen;     /* since when it is that one */
-    struct attempt *attempt;   /* while CONNECTING, once connect_start has returned */
+    bool fresh;                 /* no idle connection will do */
+    uint8_t index;              /* of the endpoint that was chosen last, below TARGET_MOST_ENDPOINTS */
+    uint8_t n_passed;           /* endpoints that could not be connected to, beside the last; the same */
+    uint32_t queue_us, held_us; /* so long it was QUEUED and HELD, all times together */
+    struct instant since;       /* of that state, of these two */
+    uid_t uid;                  /* on whose behalf; or SHARES_NOBODY */
+    uint32_t epoch;             /* of the endpoint's pool, when an attempt began */
+    struct personal *personal;  /* the connection that may be its alone, borrowed; NULL: it has none ever */
+    struct place place;         /* unless IDLE */
+    struct hold_guest guest;    /* while HELD; its timer while QUEUED, too */
+    struct target *target;      /* unless IDLE; borrowed */
+    uint64_t tried;             /* endpoints that it was not to be had from, by a bit for each */
+    struct endpoint *endpoint;  /* the one that was chosen last, or NULL; borrowed from the target */
+    struct endpoint *held;      /* the same, a reference: one that may leave before its user does; or NULL */
+    struct standing *standing;  /* of that endpoint, or NULL; a reference where that is held, else borrowed */
+    struct instant chosen;      /* since when it is that one */
+    struct attempt *attempt;    /* while CONNECTING, once connect_start has returned */
     /* Called once when the answer was not immediate. connection is the owner's now, or NULL and *failure says why. */
     void (*fn)(struct ticket *ticket, struct connection *connection, const struct failure *failure);
 };

@@ -5,45 +5,131 @@
 #include <string.h>
 
 #include "proxy/http/request.h"
+#include "proxy/http/trace.h"
 
-/* Of a line: keys, numbers, time, level, outcome and its sentence; the id, whole; seven escaped texts, cut; and the
- * request-target, cut. */
-#define OTHER_BYTES 768
+/* Of a line: keys, numbers, time, level, outcome and its sentence; the id, whole; seven escaped texts and what is
+ * offered, cut; and the request-target, cut. */
+#define OTHER_BYTES 896
 #define ID_BYTES (2 * REQUEST_ID_MOST_BYTES + 1)
 #define TEXT_BYTES 240
-#define TARGET_BYTES (LOG_LINE_BYTES - OTHER_BYTES - ID_BYTES - 7 * TEXT_BYTES)
+#define UPGRADE_BYTES 64
+#define TARGET_BYTES (LOG_LINE_BYTES - OTHER_BYTES - ID_BYTES - 7 * TEXT_BYTES - UPGRADE_BYTES)
 
 #define CONFESSION_BYTES 128
 
-static void record_put_some(struct line *line, const char *key, struct text value)
+static struct text record_text(const struct record *record, enum log_field_id field)
 {
-    if (value.length > 0)
-        line_put_text(line, key, value, TEXT_BYTES);
+    switch (field) {
+    case LOG_FIELD_ID:
+        return record->request_id;
+    case LOG_FIELD_TRACE_ID:
+        return record->trace.length > 0 ? trace_id(record->trace.data) : (struct text){NULL, 0};
+    case LOG_FIELD_SPAN_ID:
+        return record->trace.length > 0 ? trace_span(record->trace.data) : (struct text){NULL, 0};
+    case LOG_FIELD_LISTENER:
+        return record->listener;
+    case LOG_FIELD_PEER:
+        return record->peer;
+    case LOG_FIELD_METHOD:
+        return record->method;
+    case LOG_FIELD_REQUEST:
+        return record->target;
+    case LOG_FIELD_UPGRADE:
+        return record->upgrade;
+    case LOG_FIELD_OUTCOME:
+        return text_of(outcome_info(record->outcome)->name);
+    case LOG_FIELD_REASON:
+        return text_of(record->reason);
+    case LOG_FIELD_ROUTE:
+        return record->route;
+    case LOG_FIELD_TARGET:
+        return record->upstream;
+    case LOG_FIELD_ENDPOINT:
+        return record->endpoint;
+    default:
+        return (struct text){NULL, 0};
+    }
+}
+
+static uint64_t record_number(const struct record *record, enum log_field_id field)
+{
+    switch (field) {
+    case LOG_FIELD_STATUS:
+        return record->status;
+    case LOG_FIELD_BYTES_IN:
+        return record->received_bytes;
+    case LOG_FIELD_BYTES_OUT:
+        return record->sent_bytes;
+    case LOG_FIELD_TOTAL_US:
+        return record->total_us;
+    case LOG_FIELD_RETRIES:
+        return record->n_retries;
+    case LOG_FIELD_QUEUE_MS:
+        return record->queue_ms;
+    case LOG_FIELD_HELD_MS:
+        return record->held_ms;
+    case LOG_FIELD_CONNECT_US:
+        return (uint64_t)record->connect_us;
+    default:
+        return (uint64_t)record->first_byte_us;
+    }
+}
+
+#define BIT(field) (1u << LOG_FIELD_##field)
+#define RECORD_NUMBERS                                                                                            \
+    (BIT(STATUS) | BIT(BYTES_IN) | BIT(BYTES_OUT) | BIT(TOTAL_US) | BIT(RETRIES) | BIT(QUEUE_MS) | BIT(HELD_MS) | \
+     BIT(CONNECT_US) | BIT(FIRST_BYTE_US))
+/* Those that every line has; the others where there is something to tell. */
+#define RECORD_ALWAYS                                                                                                \
+    (BIT(ID) | BIT(LISTENER) | BIT(PEER) | BIT(METHOD) | BIT(REQUEST) | BIT(STATUS) | BIT(OUTCOME) | BIT(BYTES_IN) | \
+     BIT(BYTES_OUT) | BIT(TOTAL_US))
+
+static size_t record_most_bytes(enum log_field_id field)
+{
+    switch (field) {
+    case LOG_FIELD_ID:
+        return ID_BYTES;
+    case LOG_FIELD_REQUEST:
+        return TARGET_BYTES;
+    case LOG_FIELD_UPGRADE:
+        return UPGRADE_BYTES;
+    default:
+        return TEXT_BYTES;
+    }
+}
+
+/* What an end has to say. */
+static unsigned record_has(const struct record *record)
+{
+    unsigned has = RECORD_ALWAYS;
+
+    has |= record->n_retries > 0 ? BIT(RETRIES) : 0;
+    has |= record->queue_ms > 0 ? BIT(QUEUE_MS) : 0;
+    has |= record->held_ms > 0 ? BIT(HELD_MS) : 0;
+    has |= record->connect_us >= 0 ? BIT(CONNECT_US) : 0;
+    return has | (record->first_byte_us >= 0 ? BIT(FIRST_BYTE_US) : 0);
 }
 
 /* The fields of an end, in the access log and in the error log. */
-static void record_put(struct line *line, const struct record *record)
+static void record_put(struct line *line, const struct record *record, unsigned fields)
 {
-    line_put_text(line, "id", record->request_id, ID_BYTES);
-    line_put_text(line, "listener", record->listener, TEXT_BYTES);
-    line_put_text(line, "peer", record->peer, TEXT_BYTES);
-    line_put_text(line, "method", record->method, TEXT_BYTES);
-    line_put_text(line, "request", record->target, TARGET_BYTES);
-    line_put_number(line, "status", record->status);
-    line_put_text(line, "outcome", text_of(outcome_info(record->outcome)->name), TEXT_BYTES);
-    record_put_some(line, "reason", text_of(record->reason));
-    record_put_some(line, "route", record->route);
-    record_put_some(line, "target", record->upstream);
-    record_put_some(line, "endpoint", record->endpoint);
-    line_put_number(line, "bytes_in", record->received_bytes);
-    line_put_number(line, "bytes_out", record->sent_bytes);
-    line_put_number(line, "total_us", record->total_us);
-    if (record->n_retries > 0)
-        line_put_number(line, "retries", record->n_retries);
-    if (record->connect_us >= 0)
-        line_put_number(line, "connect_us", (uint64_t)record->connect_us);
-    if (record->first_byte_us >= 0)
-        line_put_number(line, "first_byte_us", (uint64_t)record->first_byte_us);
+    unsigned has = record_has(record);
+
+    for (unsigned i = 0; i < N_LOG_FIELDS; i++) {
+        const char *name = log_field_names[i];
+        struct text text;
+
+        if (!(fields & 1u << i))
+            continue;
+        if (RECORD_NUMBERS & 1u << i) {
+            if (has & 1u << i)
+                line_put_number(line, name, record_number(record, (enum log_field_id)i));
+            continue;
+        }
+        text = record_text(record, (enum log_field_id)i);
+        if (text.length > 0 || has & 1u << i)
+            line_put_text(line, name, text, record_most_bytes((enum log_field_id)i));
+    }
 }
 
 /* ---- the error log ---- */
@@ -71,7 +157,7 @@ void access_log_tell_error(const struct record *record)
 
     if (!log_begin(&line, failure_level(record->outcome), outcome_info(record->outcome)->sentence))
         return;
-    record_put(&line.line, record);
+    record_put(&line.line, record, LOG_FIELDS_ALL);
     if (record->untold > 0)
         line_put_number(&line.line, "untold", record->untold);
     log_end(&line);
@@ -95,9 +181,21 @@ struct access_log *access_log_new(const char *to, enum log_format format, struct
         return NULL;
     }
     log->format = format;
+    log->choice = (struct log_choice){.fields = LOG_FIELDS_ALL, .sample = 1};
+    log->n_unsampled = 0;
+    log->takes = true;
     log->length = 0;
     log->n_dropped = 0;
     return log;
+}
+
+void access_log_choose(struct access_log *log, const struct log_choice *choice)
+{
+    if (!log)
+        return;
+    log->choice = *choice;
+    log->n_unsampled = 0;
+    log->takes = true;
 }
 
 /* Says that lines are missing, once there is room again. */
@@ -155,7 +253,7 @@ void access_log_add(struct access_log *log, const struct record *record)
 {
     struct line line;
 
-    if (!log)
+    if (!log || !log->takes)
         return;
     if (sizeof(log->data) - log->length < LOG_LINE_BYTES)
         access_log_flush(log);
@@ -164,13 +262,30 @@ void access_log_add(struct access_log *log, const struct record *record)
         return;
     }
     line_begin(&line, log->format, record->time, log->data + log->length, LOG_LINE_BYTES);
-    record_put(&line, record);
+    record_put(&line, record, log->choice.fields);
     log->length += line_end(&line);
 }
 
-bool access_log_wants(const struct access_log *log, enum outcome outcome)
+/* The first has a line, then each that comes `sample` later. */
+static bool access_log_takes(struct access_log *log, enum outcome outcome, unsigned status)
 {
-    return log || failure_is_told(outcome);
+    if (outcome_info(outcome)->fault != FAULT_NONE || status >= 500)
+        return true;
+    if (log->choice.only == LOG_ONLY_FAILURES)
+        return false;
+    if (log->n_unsampled > 0) {
+        log->n_unsampled--;
+        return false;
+    }
+    log->n_unsampled = log->choice.sample - 1;
+    return true;
+}
+
+bool access_log_wants(struct access_log *log, enum outcome outcome, unsigned status)
+{
+    if (log)
+        log->takes = access_log_takes(log, outcome, status);
+    return (log && log->takes) || failure_is_told(outcome);
 }
 
 void access_log_report(struct access_log *log, const struct record *record)

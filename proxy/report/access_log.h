@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "config/log_fields.h"
 #include "proxy/base/log.h"
 #include "proxy/base/output.h"
 #include "proxy/report/record.h"
@@ -19,6 +20,9 @@
 struct access_log {
     struct output *output; /* a reference; shared by the workers */
     enum log_format format;
+    struct log_choice choice;
+    uint32_t n_unsampled; /* of what does not fail, the next so many have no line */
+    bool takes;           /* the end that access_log_wants was asked of last has a line */
     size_t length;
     uint64_t n_dropped;
     char data[ACCESS_LOG_BYTES];
@@ -26,16 +30,18 @@ struct access_log {
 
 /* `to`: see output_open. NULL with the error set. */
 struct access_log *access_log_new(const char *to, enum log_format format, struct error *error);
+/* What it tells from now on; at first everything of everybody. Takes NULL. */
+void access_log_choose(struct access_log *log, const struct log_choice *choice);
 /* Flushes. Takes NULL. */
 void access_log_free(struct access_log *log);
-/* Its line there, and none in the error log. Takes NULL. */
+/* Its line there, if it has one, and none in the error log. Takes NULL. */
 void access_log_add(struct access_log *log, const struct record *record);
 void access_log_flush(struct access_log *log);
 
-/* Whether an outcome is worth a line: every one has its line in the access log (NULL: there is none), and what failed
- * has another in the error log, with the same fields: at error when it was our fault, at warn when it was the target's
- * or the rules refused it, at info when it was the client's. */
-bool access_log_wants(const struct access_log *log, enum outcome outcome);
+/* Whether an end is worth a line, to be asked once of each: the access log (NULL: there is none) has one for those that
+ * were chosen, and what failed has another in the error log, with all fields: at error when it was our fault, at warn
+ * when it was the target's or the rules refused it, at info when it was the client's. `status`: as a record's. */
+bool access_log_wants(struct access_log *log, enum outcome outcome, unsigned status);
 /* The line in the error log alone, whatever the outcome. */
 void access_log_tell_error(const struct record *record);
 /* Writes these lines. */

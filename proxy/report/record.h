@@ -13,6 +13,8 @@
 /* Made for the moment of the end: texts and reason are borrowed. They may hold any bytes: to be escaped. */
 struct record {
     struct text request_id, method, target, listener, route, upstream, peer;
+    struct text trace;           /* a traceparent with our span; empty: none */
+    struct text upgrade;         /* the protocols that the request offers to go on with; empty: none */
     struct text endpoint;        /* the address behind the target's name */
     const struct series *series; /* borrowed; the route's, or that of none; NULL: counted nowhere */
     unsigned status;             /* told to the client; 0: nothing was */
@@ -23,9 +25,10 @@ struct record {
     struct instant begun;
     int64_t connect_us, first_byte_us; /* -1: not reached */
     enum protocol_label protocol;      /* of a tunnel */
-    uint32_t n_retries;                /* connections and requests that were tried again */
-    uint64_t untold;                   /* how many like it the error log was spared since the last */
-    struct wall_time time;             /* of the end; this and the next are the recorder's to fill in */
+    uint32_t queue_ms, held_ms; /* waited for a place among the target's connections, for an endpoint to appear */
+    uint32_t n_retries;         /* connections and requests that were tried again */
+    uint64_t untold;            /* how many like it the error log was spared since the last */
+    struct wall_time time;      /* of the end; this and the next are the recorder's to fill in */
     uint64_t total_us;
 };
 

@@ -22,7 +22,7 @@ bool recorder_count(struct recorder *recorder, const struct tally *tally)
     counter_add(&metrics->sent_bytes, tally->sent_bytes);
     if (tally->series)
         recorder_count_series(recorder, tally);
-    return access_log_wants(recorder->access_log, tally->outcome);
+    return access_log_wants(recorder->access_log, tally->outcome, tally->status);
 }
 
 bool recorder_has_room_for_rules(struct recorder *recorder)

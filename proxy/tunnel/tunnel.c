@@ -293,8 +293,8 @@ void tunnels_turn_ready(struct tunnels *tunnels)
 /* A copy of what the log will say; the names of listener, route and target live in the snapshot. */
 static void tunnel_keep_record(struct tunnel *tunnel, const struct record *record)
 {
-    struct text *const texts[] = {&tunnel->record.request_id, &tunnel->record.method, &tunnel->record.target,
-                                  &tunnel->record.peer};
+    struct text *const texts[] = {&tunnel->record.request_id, &tunnel->record.method,  &tunnel->record.target,
+                                  &tunnel->record.peer,       &tunnel->record.upgrade, &tunnel->record.trace};
     char *at = tunnel->texts;
 
     tunnel->record = *record;
@@ -319,8 +319,8 @@ static void tunnel_send_at_once(int fd)
 static struct tunnel *tunnel_new(struct tunnels *tunnels, struct tunnel_client *client, struct target *target,
                                  const struct record *record)
 {
-    size_t texts_bytes =
-        record->request_id.length + record->method.length + record->target.length + record->peer.length;
+    size_t texts_bytes = record->request_id.length + record->method.length + record->target.length +
+                         record->peer.length + record->upgrade.length + record->trace.length;
     struct tunnel *tunnel = calloc(1, sizeof(*tunnel) + texts_bytes);
 
     if (!tunnel) {

@@ -208,7 +208,7 @@ static void test_access_log_long_texts_are_cut_to_valid_json(void **state)
             for (; length + 4 < 20000; length += strlen(units[unit]))
                 memcpy(text + length, units[unit], strlen(units[unit]));
             entry.request_id = entry.method = entry.target = entry.listener = entry.route = entry.upstream =
-                entry.peer = (struct text){text, length};
+                entry.peer = entry.upgrade = (struct text){text, length};
             json = json_of(*state, &entry);
             assert_int_equal(json_integer_value(json_object_get(json, "first_byte_us")), 99);
             assert_true(json_string_length(json_object_get(json, "request")) > 150);
@@ -444,7 +444,7 @@ static void test_access_log_wants_every_outcome(void **state)
         struct record entry = entry_example();
         char name[64];
 
-        assert_true(access_log_wants(log, (enum outcome)i));
+        assert_true(access_log_wants(log, (enum outcome)i, 0));
         entry.outcome = (enum outcome)i;
         access_log_report(log, &entry);
         access_log_flush(log);
@@ -518,9 +518,9 @@ static void check_failures(struct access_log *log)
         }
         assert_int_equal(*error_log_of(log, LOG_LEVEL_WARN, &entry) != '\0', told_at_warn);
         log_configure(LOG_LEVEL_WARN, LOG_FORMAT_PLAIN);
-        assert_int_equal(access_log_wants(log, entry.outcome), log || told_at_warn);
+        assert_int_equal(access_log_wants(log, entry.outcome, 0), log || told_at_warn);
         log_configure(LOG_LEVEL_INFO, LOG_FORMAT_PLAIN);
-        assert_int_equal(access_log_wants(log, entry.outcome), log || told);
+        assert_int_equal(access_log_wants(log, entry.outcome, 0), log || told);
     }
     log_configure(LOG_LEVEL_ERROR, LOG_FORMAT_PLAIN);
 }
