@@ -4,12 +4,16 @@
 export function findWeak() {
     // Every notation of a colour becomes numbers by being painted.
     const canvas = new OffscreenCanvas(1, 1).getContext('2d', { willReadFrequently: true });
+    const known = new Map();
     const parse = (text) => {
+        if (known.has(text))
+            return known.get(text);
         canvas.clearRect(0, 0, 1, 1);
         canvas.fillStyle = text;
         canvas.fillRect(0, 0, 1, 1);
         const [r, g, b, a] = canvas.getImageData(0, 0, 1, 1).data;
-        return [r, g, b, a / 255];
+        known.set(text, [r, g, b, a / 255]);
+        return known.get(text);
     };
     const over = (top, below) => [0, 1, 2].map((i) => top[i] * top[3] + below[i] * (1 - top[3])).concat(1);
     const ground = (node) => {
