@@ -5,7 +5,7 @@ _porthole() {
 
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
-        words='run check probe status policy demo version --help --version'
+        words='run check probe status policy suggest demo version --help --version'
     else
         case $previous in
         -c | --config | --body)
@@ -22,6 +22,7 @@ _porthole() {
         probe) words='--path --wait --timeout -v --verbose --help' ;;
         status) words='--json --watch --help' ;;
         policy) words="--about --help $("${COMP_WORDS[0]}" policy 2>/dev/null | cut -d ' ' -f 1)" ;;
+        suggest) words='--listener --help' ;;
         demo) words='--once --help' ;;
         version) words='--licenses --help' ;;
         *) return ;;
