@@ -1,5 +1,6 @@
 #include "proxy/self.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -124,7 +125,24 @@ void self_init(struct self *self, const struct self *lent)
     admin_init(&self->admin, &self->desk);
 }
 
+int self_know_workers(struct self *self, struct worker *const *workers, size_t n_workers)
+{
+    struct admin *admin = &self->admin;
+
+    admin->workers = calloc(n_workers, sizeof(*admin->workers));
+    if (!admin->workers)
+        return -ENOMEM;
+    for (size_t i = 0; i < n_workers; i++)
+        admin->workers[i] =
+            (struct admin_worker){worker_mailbox(workers[i]), worker_clients(workers[i]), worker_tunnels(workers[i])};
+    admin->n_workers = n_workers;
+    admin->mailbox = admin->workers[n_workers - 1].mailbox;
+    return 0;
+}
+
 void self_deinit(struct self *self)
 {
+    free(self->admin.workers);
+    self->admin.workers = NULL;
     process_close(&self->process);
 }

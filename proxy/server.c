@@ -251,9 +251,8 @@ static int server_make_workers(struct server *server, struct admission **admissi
             return error->code ? error->code : -EIO;
         server->workers[server->n_workers] = worker;
         pulse_add(&server->pulse, worker_mailbox(worker));
-        server->self.admin.mailbox = worker_mailbox(worker); /* of the last, at the end */
     }
-    return 0;
+    return self_know_workers(&server->self, server->workers, n_all);
 }
 
 /* The listeners, which is what workers serve. */
@@ -582,6 +581,7 @@ void server_free(struct server *server)
     signals_deinit(&server->signals);
     loop_free(server->loop);
     resolver_free(server->resolver);
+    self_deinit(&server->self);
     free(server->workers);
     snapshot_unref(server->snapshot);
     free(server);

@@ -254,14 +254,15 @@ static void worker_answer(struct message *message)
     change->answered(change);
 }
 
-static void worker_change_keep(struct message *message)
+/* Of a message that is embedded in something else. */
+static void worker_message_keep(struct message *message)
 {
     (void)message;
 }
 
 static void worker_change_return(struct worker_change *change)
 {
-    change->message = (struct message){.run = worker_answer, .drop = worker_change_keep};
+    change->message = (struct message){.run = worker_answer, .drop = worker_message_keep};
     mailbox_post(change->answers, &change->message);
 }
 
@@ -306,12 +307,6 @@ void worker_step(struct worker *worker, struct worker_change *change, enum worke
 }
 
 /* ---- what other threads ask ---- */
-
-/* Of a message that is embedded in the worker. */
-static void worker_message_keep(struct message *message)
-{
-    (void)message;
-}
 
 static void worker_heed_one(struct worker *worker, struct worker_message *asked)
 {
@@ -589,4 +584,14 @@ const struct metrics *worker_metrics(const struct worker *worker)
 struct mailbox *worker_mailbox(struct worker *worker)
 {
     return &worker->mailbox;
+}
+
+const struct clients *worker_clients(const struct worker *worker)
+{
+    return frontend_clients(worker->frontend);
+}
+
+const struct tunnels *worker_tunnels(const struct worker *worker)
+{
+    return &worker->env.tunnels;
 }

@@ -13,6 +13,8 @@
 struct worker;
 struct worker_change;
 struct pages_host;
+struct clients;
+struct tunnels;
 
 /* What the server lends to its workers. */
 struct worker_setup {
@@ -85,5 +87,8 @@ void worker_free(struct worker *worker);
 const struct metrics *worker_metrics(const struct worker *worker);
 /* For messages that say themselves what to do (message.run), from the worker's making to its end. */
 struct mailbox *worker_mailbox(struct worker *worker);
+/* Of its thread. */
+const struct clients *worker_clients(const struct worker *worker);
+const struct tunnels *worker_tunnels(const struct worker *worker);
 
 #endif

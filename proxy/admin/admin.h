@@ -27,12 +27,22 @@ struct admin_desk {
     void (*wish)(struct admin_desk *desk, enum admin_wish wish, unsigned argument);
 };
 
+struct clients;
+struct tunnels;
+
+/* What is asked of a worker, in its own thread. All is borrowed. */
+struct admin_worker {
+    struct mailbox *mailbox;
+    const struct clients *clients;
+    const struct tunnels *tunnels;
+};
+
 /* Embedded in the server. */
 struct admin {
     struct pages_host host;
-    struct admin_desk *desk;  /* borrowed */
-    struct mailbox *mailbox;  /* of the admin worker; set when there is one */
-    struct mailbox **workers; /* borrowed; of those that serve */
+    struct admin_desk *desk;      /* borrowed */
+    struct mailbox *mailbox;      /* of the admin worker; set when there is one */
+    struct admin_worker *workers; /* owned; those that serve, then the admin worker */
     size_t n_workers;
 };
 

@@ -6,6 +6,7 @@
 
 #include "config/load.h"
 #include "proxy/admin/admin.h"
+#include "proxy/admin/clients_page.h"
 #include "proxy/admin/metrics.h"
 #include "proxy/admin/ready.h"
 #include "proxy/admin/reply.h"
@@ -88,6 +89,7 @@ const struct admin_page admin_pages[N_PAGES] = {
     [PAGE_METRICS] = {"GET", ADMIN_NOTHING, metrics_ask, NULL},
     [PAGE_CONFIG] = {"GET", ADMIN_NOTHING, NULL, page_config},
     [PAGE_STATUS] = {"GET", ADMIN_NOTHING, NULL, page_status},
+    [PAGE_CLIENTS] = {"GET", ADMIN_NOTHING, clients_page_ask, NULL},
     [PAGE_UI] = {"GET", ADMIN_NOTHING, page_ui, NULL},
     [PAGE_RELOAD] = {"POST", ADMIN_RELOAD, NULL, page_done},
     [PAGE_DRAIN] = {"POST", ADMIN_DRAIN, NULL, page_done},

@@ -19,3 +19,30 @@ void reply_json(struct page *page, unsigned status, json_t *document)
     }
     page_answer(page, status, "application/json", text, text ? length : 0);
 }
+
+static json_t *reply_text_of_bytes(struct text text)
+{
+    char *copy = malloc(text.length);
+    json_t *string;
+
+    if (!copy)
+        return NULL;
+    for (size_t i = 0; i < text.length; i++)
+        copy[i] = (char)((unsigned char)text.data[i] < 0x80 ? text.data[i] : '?');
+    string = json_stringn(copy, text.length);
+    free(copy);
+    return string;
+}
+
+json_t *reply_text(struct text text)
+{
+    json_t *string = text.length > 0 ? json_stringn(text.data, text.length) : json_string("");
+
+    return string ? string : reply_text_of_bytes(text);
+}
+
+void reply_set_text(json_t *object, const char *key, struct text text)
+{
+    if (object && text.length > 0)
+        (void)json_object_set_new(object, key, reply_text(text));
+}

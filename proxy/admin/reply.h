@@ -8,5 +8,9 @@
 
 /* Takes the document over; NULL: there was no memory for it. */
 void reply_json(struct page *page, unsigned status, json_t *document);
+/* A string of any bytes: what is not UTF-8 becomes "?". NULL when out of memory. */
+json_t *reply_text(struct text text);
+/* A member, unless there is nothing to say. An object that is NULL stays so. */
+void reply_set_text(json_t *object, const char *key, struct text text);
 
 #endif

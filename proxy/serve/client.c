@@ -217,6 +217,7 @@ struct client *client_new(struct clients *clients, int fd, struct generation *ge
         return NULL;
     client->clients = clients;
     client->fd = fd;
+    client->since = loop_now(clients->env->loop);
     client->peer = *peer;
     client->watch = (struct source)SOURCE_INIT;
     list_init(&client->line);

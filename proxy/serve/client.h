@@ -109,10 +109,11 @@ struct client_request {
 struct client {
     struct exchange_client side;
     struct clients *clients;
-    void *connection; /* the library's */
-    struct list link; /* in clients.list */
-    struct list line; /* in clients.line, suspended, or alone */
-    int fd;           /* the library's */
+    void *connection;     /* the library's */
+    struct list link;     /* in clients.list */
+    struct list line;     /* in clients.line, suspended, or alone */
+    int fd;               /* the library's */
+    struct instant since; /* when it was accepted */
     struct peer peer;
     struct peer_groups *groups; /* owned; NULL until a route asks for them */
     struct admission_pass pass; /* held until its end, or until a tunnel takes it */

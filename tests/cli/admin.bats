@@ -96,3 +96,19 @@ JSON
     lacks planted "$dir/config"
     jq -e '.listeners[0].routes[0].request_headers.set.Authorization == "[redacted]"' "$dir/config"
 }
+
+@test "admin: clients are told with what they do" {
+    start_target
+    start_admin '"workers": 2,'
+    background held curl --silent --unix-socket "$sock" http://app/held/go
+    await_request /held/go
+    start_idle_client
+    page /clients >"$dir/clients"
+    code_is 200
+    cat "$dir/clients"
+    jq -e --arg me "$(id -u)" '.omitted == 0
+        and ([.clients[] | select(.state == "exchange" and .request == "/held/go" and .method == "GET"
+            and .uid == ($me | tonumber) and .target and .age_us > 0)] | length == 1)
+        and ([.clients[] | select(.state == "idle" and .request == null)] | length == 1)' "$dir/clients"
+    touch "$dir/go"
+}

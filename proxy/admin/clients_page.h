@@ -1,0 +1,12 @@
+/* /clients: a round through the workers, each of which says who is with it. */
+#ifndef PORTHOLE_ADMIN_CLIENTS_PAGE_H
+#define PORTHOLE_ADMIN_CLIENTS_PAGE_H
+
+#include "proxy/admin/admin.h"
+
+#define CLIENTS_PAGE_MOST 1000 /* of all workers together; the rest is counted */
+
+/* admin_page.at_once, though the answer comes later. */
+void clients_page_ask(struct admin *admin, struct page *page, const struct page_question *question);
+
+#endif
