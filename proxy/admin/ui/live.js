@@ -144,8 +144,9 @@ async function listen() {
     if (rest.length > 1 << 20) rest = '';
     for (const line of lines) if (line) live.lines.push(line);
     /* A page in the background has no frames. */
-    if (live.lines.length > 4 * LIVE.waiting) {
-      live.dropped += live.lines.length - LIVE.waiting;
+    const waiting = live.lines.length - live.next;
+    if (waiting > 4 * LIVE.waiting) {
+      live.dropped += waiting - LIVE.waiting;
       live.lines.splice(0, live.lines.length - LIVE.waiting);
       live.next = 0;
     }
