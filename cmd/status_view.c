@@ -158,22 +158,32 @@ static void view_fill_listeners(const struct status_view *view, struct table *ta
     }
 }
 
-static void view_fill_targets(const struct status_view *view, struct table *table)
+static void view_put_endpoints(struct table *table, const json_t *target)
 {
-    static const struct table_column columns[] = {
-        {"TARGET", false, 0}, {"HEALTH", false, 0}, {"WEIGHT", true, 2}, {"ENDPOINT", false, 1}, {"BALANCE", false, 3}};
-    const json_t *target, *endpoint;
-    size_t i, k;
+    const json_t *endpoint;
+    size_t i;
 
-    table_init(table, columns, sizeof(columns) / sizeof(columns[0]));
-    json_array_foreach((json_t *)json_object_get(view->now, "targets"), i, target)
-        json_array_foreach((json_t *)json_object_get(target, "endpoints"), k, endpoint)
+    json_array_foreach((json_t *)json_object_get(target, "endpoints"), i, endpoint)
     {
         view_put_text(table, target, "name");
         view_put_text(table, endpoint, "state");
         view_put_number(table, endpoint, "weight");
         view_put_text(table, endpoint, "address");
         view_put_text(table, target, "balance");
+    }
+}
+
+static void view_fill_targets(const struct status_view *view, struct table *table)
+{
+    static const struct table_column columns[] = {
+        {"TARGET", false, 0}, {"HEALTH", false, 0}, {"WEIGHT", true, 2}, {"ENDPOINT", false, 1}, {"BALANCE", false, 3}};
+    const json_t *target;
+    size_t i;
+
+    table_init(table, columns, sizeof(columns) / sizeof(columns[0]));
+    json_array_foreach((json_t *)json_object_get(view->now, "targets"), i, target)
+    {
+        view_put_endpoints(table, target);
     }
 }
 
