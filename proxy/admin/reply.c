@@ -22,7 +22,7 @@ void reply_json(struct page *page, unsigned status, json_t *document)
 
 static json_t *reply_text_of_bytes(struct text text)
 {
-    char *copy = malloc(text.length);
+    char *copy = malloc(text.length + 1);
     json_t *string;
 
     if (!copy)
