@@ -43,11 +43,19 @@ static bool browser_is_bound(struct text host, const struct address *bind)
     return text_equal_nocase(host, name);
 }
 
+/* Of a Unix socket that somebody forwards to a port: what programs invent has no dot, what a site can have has one. */
+static bool browser_is_invented(struct text host)
+{
+    return host.length == 0 || !memchr(host.data, '.', host.length);
+}
+
 static bool browser_knows_host(const struct page_question *question)
 {
     const struct field *host = browser_field(question, "Host");
     struct text name = host ? browser_host(host->value) : (struct text){NULL, 0};
 
+    if (question->listener->bind.kind != ADDRESS_TCP)
+        return !host || browser_is_literal(name) || browser_is_invented(name);
     return host && (browser_is_literal(name) || text_equal_nocase(name, text_of("localhost")) ||
                     browser_is_bound(name, &question->listener->bind));
 }
@@ -72,7 +80,7 @@ const char *browser_objection(const struct page_question *question, enum page_id
 {
     if (changes && browser_is_foreign(question))
         return "a page of another site may not ask for this\n";
-    if (question->listener->bind.kind == ADDRESS_TCP && !browser_is_harmless(page) && !browser_knows_host(question))
+    if (!browser_is_harmless(page) && !browser_knows_host(question))
         return "Host must be an IP address, localhost, or the name in \"bind\": another one may lead here by a trick\n";
     return NULL;
 }

@@ -33,6 +33,11 @@ code_is() { # CODE
     page /reload --include | grep -i '^allow: POST'
     code_is 405
     page /healthz --head | grep -qi '^content-length: 3'
+    # Behind a port that somebody forwards, a site's name may lead here.
+    page /config -H 'Host: rebound.example:9180'
+    code_is 403
+    page /healthz -H 'Host: rebound.example:9180'
+    code_is 200
     [ "$(ask /still)" = 'GET /still' ]
 }
 
