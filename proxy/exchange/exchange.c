@@ -92,6 +92,7 @@ struct exchange *exchange_new(struct exchange_env *env, struct exchange_client *
     exchange->upstream.started = exchange->upstream.connected = exchange->upstream.answered = (struct instant){0};
     exchange->upstream.ticket.endpoint = exchange->upstream.ticket.held = NULL;
     exchange->upstream.n_retries = exchange->upstream.ticket.n_passed = 0;
+    exchange->upstream.ticket.queue_us = exchange->upstream.ticket.held_us = 0; /* of those who ask no target, too */
     exchange->generation = generation_ref(client->generation);
     slot = exchange_slot(exchange);
     if (slot)
