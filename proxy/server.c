@@ -558,6 +558,7 @@ void server_free(struct server *server)
 {
     if (!server)
         return;
+    listeners_settle(&server->listeners); /* after a start that has failed, too */
     listeners_take_back(&server->listeners);
     for (size_t i = 0; i < server->n_workers; i++)
         worker_stop(server->workers[i], 0); /* where nobody has told it so yet */
