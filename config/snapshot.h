@@ -229,7 +229,9 @@ struct listener_config {
     uint64_t limit_body_bytes;          /* SIZE_UNLIMITED */
     uint64_t timeout_head_ms, timeout_body_ms, timeout_idle_ms;
     bool has_pages;
-    unsigned pages; /* a bit for each enum page_id; 0: it is no admin listener. Those have no routes and no stream */
+    char **redact;   /* of admin listeners: names of fields that taps do not show, NULL-terminated; NULL: none */
+    bool unredacted; /* who asks for it is shown them, and all others */
+    unsigned pages;  /* a bit for each enum page_id; 0: it is no admin listener. Those have no routes and no stream */
     const struct target_config *stream;  /* bytes go there as they are, without HTTP; NULL: routes decide */
     const struct target_config *observe; /* where requests go that the routes refuse; NULL: they are refused */
     struct route_config *routes;

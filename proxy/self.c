@@ -123,6 +123,7 @@ void self_init(struct self *self, const struct self *lent)
     self->desk.gather = self_gather;
     self->desk.wish = self_heed;
     admin_init(&self->admin, &self->desk);
+    admin_make_taps(&self->admin, *self->snapshot);
 }
 
 int self_know_workers(struct self *self, struct worker *const *workers, size_t n_workers)
@@ -145,4 +146,5 @@ void self_deinit(struct self *self)
     free(self->admin.workers);
     self->admin.workers = NULL;
     process_close(&self->process);
+    admin_deinit(&self->admin);
 }

@@ -234,7 +234,6 @@ static int server_make_workers(struct server *server, struct admission **admissi
                                  .drained = server_on_worker_drained,
                                  .stopped = server_on_worker_stopped,
                                  .closure = server};
-
     size_t n_all = snapshot_n_threads(server->snapshot);
 
     server->workers = calloc(n_all, sizeof(struct worker *));
@@ -246,6 +245,7 @@ static int server_make_workers(struct server *server, struct admission **admissi
         setup.index = server->n_workers;
         setup.is_admin = setup.index == server->snapshot->n_workers;
         setup.pages = setup.is_admin ? &server->self.admin.host : NULL;
+        setup.tap = admin_tap(&server->self.admin, setup.index);
         worker = worker_new(&setup, error);
         if (!worker)
             return error->code ? error->code : -EIO;
@@ -401,9 +401,9 @@ static int server_make(struct server *server, bool takeover, struct error *error
 {
     int r = connect_global_init();
 
-    descriptors_raise(server->snapshot);
     if (r < 0)
         return error_set(error, r, "libcurl cannot start");
+    descriptors_raise(server->snapshot);
     server->loop = loop_new();
     server->resolver = resolver_new(addresses_look_up);
     if (!server->loop || !server->resolver)

@@ -522,6 +522,7 @@ static int worker_make(struct worker *worker, struct error *error)
     worker->env = (struct exchange_env){.loop = worker->loop,
                                         .recorder.metrics = &worker->metrics,
                                         .recorder.worker = worker->setup.index,
+                                        .recorder.tap = worker->setup.tap,
                                         .pages = worker->setup.pages};
     r = worker_make_first(worker, error);
     if (r < 0)

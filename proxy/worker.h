@@ -11,6 +11,7 @@
 #include "proxy/report/series.h"
 
 struct worker;
+struct tap;
 struct worker_change;
 struct pages_host;
 struct clients;
@@ -22,6 +23,7 @@ struct worker_setup {
     struct admission **admissions;  /* by listener_config.index; each is shared by all workers */
     struct commons *commons;        /* shared by all workers */
     struct resolver *resolver;      /* borrowed; shared by all workers */
+    struct tap *tap;                /* borrowed; the worker's; NULL: nobody can listen */
     struct series_book *series;     /* the same; NULL: nobody asks what threads cost */
     size_t index;                   /* of the worker: which desk is its */
     bool is_admin;                  /* it serves the listeners with pages, and no others */

@@ -139,3 +139,34 @@ void admin_init(struct admin *admin, struct admin_desk *desk)
 {
     *admin = (struct admin){.host.ask = admin_ask, .desk = desk};
 }
+
+void admin_make_taps(struct admin *admin, const struct snapshot *snapshot)
+{
+    size_t n_workers = snapshot->n_workers;
+
+    if (snapshot->n_admin == 0)
+        return;
+    /* Each has cache lines of its own. */
+    admin->taps = aligned_alloc(alignof(struct tap), n_workers * sizeof(struct tap));
+    admin->tap_lost = calloc(n_workers, sizeof(*admin->tap_lost));
+    if (!admin->taps || !admin->tap_lost)
+        return;
+    for (; admin->n_taps < n_workers; admin->n_taps++)
+        tap_init(&admin->taps[admin->n_taps]);
+}
+
+struct tap *admin_tap(const struct admin *admin, size_t worker)
+{
+    return worker < admin->n_taps ? &admin->taps[worker] : NULL;
+}
+
+void admin_deinit(struct admin *admin)
+{
+    for (size_t i = 0; i < admin->n_taps; i++)
+        tap_deinit(&admin->taps[i]);
+    admin->n_taps = 0;
+    free(admin->taps);
+    free(admin->tap_lost);
+    admin->taps = NULL;
+    admin->tap_lost = NULL;
+}

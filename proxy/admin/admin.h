@@ -14,6 +14,7 @@
 #include "proxy/base/mailbox.h"
 #include "proxy/exchange/pages.h"
 #include "proxy/report/metrics.h"
+#include "proxy/report/tap.h"
 
 /* What a page that changes something wants of the main thread. */
 enum admin_wish { ADMIN_NOTHING, ADMIN_RELOAD, ADMIN_DRAIN, ADMIN_QUIT, ADMIN_LOG_LEVEL };
@@ -44,9 +45,20 @@ struct admin {
     struct mailbox *mailbox;      /* of the admin worker; set when there is one */
     struct admin_worker *workers; /* owned; those that serve, then the admin worker */
     size_t n_workers;
+    struct tap *taps; /* owned; of each worker that serves */
+    size_t n_taps;
+    uint64_t *tap_lost; /* owned; the admin worker's, like the next two: of each tap, what readers were told of */
+    struct list feeds;  /* of feed (tap.h) */
+    struct timer tap_timer;
 };
 
 void admin_init(struct admin *admin, struct admin_desk *desk);
+/* Before there are workers: a tap for each that serves, when there are admin listeners, and memory. */
+void admin_make_taps(struct admin *admin, const struct snapshot *snapshot);
+/* A worker's; NULL: it has none. */
+struct tap *admin_tap(const struct admin *admin, size_t worker);
+/* Workers have ended. */
+void admin_deinit(struct admin *admin);
 
 /* One page: `at_once` answers by itself, `told` with what an inquiry has brought. One of them is there. */
 struct admin_page {

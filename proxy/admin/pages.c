@@ -11,6 +11,7 @@
 #include "proxy/admin/ready.h"
 #include "proxy/admin/reply.h"
 #include "proxy/admin/status.h"
+#include "proxy/admin/tap.h"
 #include "proxy/admin/ui.h"
 #include "proxy/base/log.h"
 
@@ -90,6 +91,7 @@ const struct admin_page admin_pages[N_PAGES] = {
     [PAGE_CONFIG] = {"GET", ADMIN_NOTHING, NULL, page_config},
     [PAGE_STATUS] = {"GET", ADMIN_NOTHING, NULL, page_status},
     [PAGE_CLIENTS] = {"GET", ADMIN_NOTHING, clients_page_ask, NULL},
+    [PAGE_TAP] = {"GET", ADMIN_NOTHING, tap_page_ask, NULL},
     [PAGE_UI] = {"GET", ADMIN_NOTHING, page_ui, NULL},
     [PAGE_RELOAD] = {"POST", ADMIN_RELOAD, NULL, page_done},
     [PAGE_DRAIN] = {"POST", ADMIN_DRAIN, NULL, page_done},

@@ -1,5 +1,6 @@
 #include "proxy/exchange/answer.h"
 
+#include "proxy/exchange/capture.h"
 #include "proxy/exchange/modify.h"
 #include "proxy/exchange/problem.h"
 #include "proxy/exchange/state.h"
@@ -11,6 +12,8 @@ bool exchange_answer(struct exchange *exchange, struct answer *ret_answer)
     if (exchange->source != &problem_source && !modify_answer(exchange, ret_answer) &&
         !exchange->source->answer(exchange, ret_answer))
         return false;
+    if (exchange->capture)
+        capture_answer(exchange, ret_answer);
     exchange->teller = exchange->source;
     exchange->status = ret_answer->status;
     if (ret_answer->body == ANSWER_BUFFER && !exchange->request.is_head)
@@ -41,8 +44,11 @@ ssize_t exchange_read(struct exchange *exchange, char *data, size_t size)
 {
     ssize_t n = exchange->source->read(exchange, data, size);
 
-    if (n > 0)
-        exchange->sent_bytes += (uint64_t)n;
+    if (n <= 0)
+        return n;
+    exchange->sent_bytes += (uint64_t)n;
+    if (exchange->capture)
+        capture_answer_body(exchange->capture, data, (size_t)n);
     return n;
 }
 

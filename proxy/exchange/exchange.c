@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proxy/exchange/capture.h"
 #include "proxy/exchange/problem.h"
 #include "proxy/exchange/report.h"
 #include "proxy/exchange/state.h"
@@ -158,6 +159,8 @@ void exchange_end(struct exchange *exchange, bool delivered)
         exchange_drop_request(exchange);
     if (exchange->answer_block)
         exchange_drop_answer(exchange);
+    if (exchange->capture)
+        capture_free(exchange->capture);
     generation_unref(exchange->generation);
     exchange_free(exchange);
 }

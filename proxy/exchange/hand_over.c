@@ -38,6 +38,8 @@ int exchange_tunnel(struct exchange *exchange, struct tunnel_client *client, str
         exchange_fail(exchange, OUTCOME_INTERNAL);
     else
         exchange->tunneled = true;
+    if (r == 0)
+        recorder_begin_tunnel(&env->recorder, &record);
     return r;
 }
 

@@ -39,6 +39,11 @@ void page_stream(struct page *page, const char *content_type)
     page_wake(page);
 }
 
+bool page_is_leaving(const struct page *page)
+{
+    return page->exchange->env->stopping;
+}
+
 /* ---- the source ---- */
 
 static void pages_begin(struct exchange *exchange)

@@ -57,6 +57,8 @@ void page_answer(struct page *page, unsigned status, const char *content_type, c
 void page_answer_text(struct page *page, unsigned status, const char *content_type, const char *text);
 /* Instead of that: it is read from `page->read`, which is set, until SOURCE_END. */
 void page_stream(struct page *page, const char *content_type);
+/* Whether its worker is about to end, so that a stream does, too, when it is next read. */
+bool page_is_leaving(const struct page *page);
 /* There is more to read. */
 void page_wake(struct page *page);
 

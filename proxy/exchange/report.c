@@ -1,5 +1,6 @@
 #include "proxy/exchange/report.h"
 
+#include "proxy/exchange/capture.h"
 #include "proxy/exchange/state.h"
 #include "proxy/report/series_bind.h"
 
@@ -57,11 +58,13 @@ struct record exchange_describe(struct exchange *exchange, enum outcome outcome,
         .endpoint = endpoint_text(upstream->ticket.endpoint),
         .series = series_of_route(exchange->client->listener, route),
         .peer = exchange->client->peer,
-        .status = exchange->status,
+        .status = exchange->status & 0xffff,
         .outcome = outcome,
         .reason = failure_reason(&exchange->failure),
         .received_bytes = exchange->received_bytes,
         .sent_bytes = exchange_sent_bytes(exchange, delivered),
+        .minor = exchange->request.minor & 15,
+        .message = exchange->capture ? &exchange->capture->message : NULL,
         .begun = exchange->begun,
         .queue_ms = upstream->ticket.queue_us / 1000,
         .held_ms = upstream->ticket.held_us / 1000,

@@ -10,6 +10,7 @@
 #include "proxy/exchange/request.h"
 
 #include "proxy/exchange/answer.h"
+#include "proxy/exchange/capture.h"
 #include "proxy/exchange/modify.h"
 #include "proxy/exchange/rules.h"
 #include "proxy/exchange/state.h"
@@ -69,6 +70,7 @@ static enum exchange_verdict exchange_refuse_or_discard(const struct exchange *e
 enum exchange_verdict exchange_head(struct exchange *exchange, struct text method, unsigned minor, size_t head_bytes)
 {
     struct request *request = &exchange->request;
+    uint32_t tapped = tap_wanted(exchange->env->recorder.tap);
     const struct exchange_source *source;
 
     request->method = method;
@@ -84,6 +86,8 @@ enum exchange_verdict exchange_head(struct exchange *exchange, struct text metho
     exchange->forward.request_id = request_given_id(request);
     exchange_need_id(exchange);
     exchange_trace(exchange);
+    if (tapped > TAP_WANTS)
+        capture_begin(exchange, tapped);
     if (!exchange_check(exchange, head_bytes))
         return request->body == BODY_NONE && !exchange->close ? EXCHANGE_FORWARD : EXCHANGE_REFUSE;
     exchange->close = request->close;
@@ -131,6 +135,8 @@ enum exchange_body_result exchange_body(struct exchange *exchange, const char *d
 {
     exchange->received_bytes += length;
     list_remove(&exchange->ready);
+    if (exchange->capture)
+        capture_request_body(exchange->capture, data, length);
     if (exchange->received_bytes > exchange->limit_body_bytes)
         exchange_refuse(exchange, OUTCOME_BODY_TOO_LARGE, NULL);
     if (exchange->failure.outcome == OUTCOME_BODY_TOO_LARGE)

@@ -28,6 +28,7 @@ enum exchange_state { EXCHANGE_NEW, EXCHANGE_RECEIVING, EXCHANGE_WAITING, EXCHAN
 
 extern const struct state_machine exchange_machine;
 
+struct capture;
 struct held;
 struct page;
 
@@ -60,7 +61,8 @@ struct exchange {
     struct list ready;   /* in env.ready, or alone */
     void *request_block; /* owned; what the route makes of the request, or a Location; NULL: nothing, like the next */
     struct page *page;   /* owned; what pages answers with; NULL: it is not asked */
-    struct held *held;   /* owned; a body that rules judge, until the target has it; NULL: none */
+    struct capture *capture;    /* owned; what taps see of it; NULL: nothing */
+    struct held *held;          /* owned; a body that rules judge, until the target has it; NULL: none */
     struct field *answer_block; /* owned; and of the answer's fields */
     size_t answer_secret_bytes; /* of answer_block, to be wiped; 0: it has nothing that a file holds */
     char id[ID_BYTES];          /* up to here, all is zero at first */

@@ -132,6 +132,11 @@ static void record_put(struct line *line, const struct record *record, unsigned 
     }
 }
 
+void access_log_put(struct line *line, const struct record *record)
+{
+    record_put(line, record, LOG_FIELDS_ALL);
+}
+
 /* ---- the error log ---- */
 
 static enum log_level failure_level(enum outcome outcome)

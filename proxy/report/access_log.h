@@ -42,6 +42,8 @@ void access_log_flush(struct access_log *log);
  * were chosen, and what failed has another in the error log, with all fields: at error when it was our fault, at warn
  * when it was the target's or the rules refused it, at info when it was the client's. `status`: as a record's. */
 bool access_log_wants(struct access_log *log, enum outcome outcome, unsigned status);
+/* Puts the fields of an end into a line, all of them. */
+void access_log_put(struct line *line, const struct record *record);
 /* The line in the error log alone, whatever the outcome. */
 void access_log_tell_error(const struct record *record);
 /* Writes these lines. */

@@ -22,7 +22,9 @@ bool recorder_count(struct recorder *recorder, const struct tally *tally)
     counter_add(&metrics->sent_bytes, tally->sent_bytes);
     if (tally->series)
         recorder_count_series(recorder, tally);
-    return access_log_wants(recorder->access_log, tally->outcome, tally->status);
+    /* What finds no room in a tap need not be described for it. */
+    return access_log_wants(recorder->access_log, tally->outcome, tally->status) ||
+           (tap_wanted(recorder->tap) && tap_has_room(recorder->tap));
 }
 
 bool recorder_has_room_for_rules(struct recorder *recorder)
@@ -49,7 +51,7 @@ static void recorder_take_times(struct record *record)
 
 static void recorder_confess(struct recorder *recorder, struct record *record)
 {
-    record->untold = recorder->rules_untold;
+    record->untold = (uint32_t)recorder->rules_untold;
     recorder->rules_untold = 0;
 }
 
@@ -65,6 +67,8 @@ void recorder_tell(struct recorder *recorder, struct record *record)
     bool by_rules = outcome_info(record->outcome)->fault == FAULT_RULES;
 
     recorder_take_times(record);
+    if (tap_wanted(recorder->tap))
+        tap_add(recorder->tap, record);
     if (by_rules && !recorder_has_room_for_rules(recorder)) {
         access_log_add(recorder->access_log, record);
         return;
@@ -94,9 +98,20 @@ void recorder_end(struct recorder *recorder, struct record *record)
         recorder_tell(recorder, record);
 }
 
+void recorder_begin_tunnel(struct recorder *recorder, struct record *record)
+{
+    if (!tap_wanted(recorder->tap))
+        return;
+    record->event = RECORD_TUNNEL_BEGIN;
+    recorder_take_times(record);
+    tap_add(recorder->tap, record);
+}
+
 void recorder_end_tunnel(struct recorder *recorder, struct record *record)
 {
     struct tally tally = recorder_tally(record);
+
+    record->event = RECORD_TUNNEL_END;
 
     if (tally.series)
         cells_add(&route_slot(tally.series, recorder->worker)->tunnels, tunnel_key(record->protocol, record->outcome),

@@ -6,15 +6,17 @@
 #include "proxy/report/access_log.h"
 #include "proxy/report/metrics.h"
 #include "proxy/report/record.h"
+#include "proxy/report/tap.h"
 
 /* What rules refuse is told to the error log, too: so many lines a second, so that nobody can bury others in them. */
 #define RECORDER_RULES_LINES 20u
 
-/* Both pointers are borrowed. */
+/* All pointers are borrowed. */
 struct recorder {
     struct metrics *metrics;
     size_t worker;                 /* its slot of series */
     struct access_log *access_log; /* NULL: none; then failures go to the error log */
+    struct tap *tap;               /* NULL: nobody can listen */
     struct instant rules_second;   /* since when rules_lines counts */
     unsigned rules_lines;
     uint64_t rules_untold; /* since the last line */
@@ -40,6 +42,9 @@ void recorder_end_tunnel(struct recorder *recorder, struct record *record);
  * bodies; when there is somebody to tell, it is told then, too. */
 bool recorder_count(struct recorder *recorder, const struct tally *tally) WARN_UNUSED;
 void recorder_tell(struct recorder *recorder, struct record *record);
+
+/* A tunnel begins: only taps are told. */
+void recorder_begin_tunnel(struct recorder *recorder, struct record *record);
 
 /* What would be refused, where rules are only tried: told to the error log at once, beside the end that is still to
  * come. When there is room for it, which takes it. */

@@ -298,6 +298,7 @@ static void tunnel_keep_record(struct tunnel *tunnel, const struct record *recor
     char *at = tunnel->texts;
 
     tunnel->record = *record;
+    tunnel->record.message = NULL;
     for (size_t i = 0; i < ARRAY_LENGTH(texts); i++) {
         if (texts[i]->length > 0)
             memcpy(at, texts[i]->data, texts[i]->length);
@@ -392,6 +393,15 @@ int tunnel_join(struct tunnels *tunnels, struct tunnel_client *client, struct ta
     return r;
 }
 
+/* A stream's; of an exchange it is told with its heads. */
+static void tunnel_tell_begin(struct tunnel *tunnel)
+{
+    struct record record = tunnel->record;
+
+    record.outcome = OUTCOME_TUNNELED;
+    recorder_begin_tunnel(tunnel->tunnels->recorder, &record);
+}
+
 /* A failure ends the tunnel in its next turn: here the target still has something to do, which may go with the tunnel.
  */
 static void tunnel_on_ticket(struct ticket *ticket, struct connection *connection, const struct failure *failure)
@@ -403,6 +413,7 @@ static void tunnel_on_ticket(struct ticket *ticket, struct connection *connectio
             standing_succeed(tunnel->ticket.standing, tunnel->ticket.chosen, loop_now(tunnel->tunnels->loop));
         tunnel->record.connect_us = (int64_t)instant_elapsed_us(tunnel->record.begun, loop_now(tunnel->tunnels->loop));
         tunnel_connected(tunnel, connection);
+        tunnel_tell_begin(tunnel);
         return;
     }
     tunnel_advance(tunnel, TUNNEL_FAILED);
