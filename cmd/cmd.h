@@ -42,6 +42,16 @@ enum cmd_option_id {
     CMD_OPTION_BODY,
     CMD_OPTION_JSON,
     CMD_OPTION_WATCH,
+    CMD_OPTION_HAR,
+    CMD_OPTION_BODIES,
+    CMD_OPTION_ROUTE,
+    CMD_OPTION_STATUS,
+    CMD_OPTION_MIN_DURATION,
+    CMD_OPTION_PEER,
+    CMD_OPTION_METHOD,
+    CMD_OPTION_PATH_PREFIX,
+    CMD_OPTION_NO_REDACT,
+    CMD_OPTION_COUNT,
 };
 
 /* One option of a verb; a table ends with name NULL. */
@@ -104,6 +114,7 @@ int cmd_run(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_probe(int argc, char **argv);
 int cmd_status(int argc, char **argv);
+int cmd_tap(int argc, char **argv);
 int cmd_policy(int argc, char **argv);
 int cmd_suggest(int argc, char **argv);
 int cmd_demo(int argc, char **argv);

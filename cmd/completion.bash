@@ -5,14 +5,14 @@ _porthole() {
 
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
-        words='run check probe status policy suggest demo version --help --version'
+        words='run check probe status tap policy suggest demo version --help --version'
     else
         case $previous in
-        -c | --config | --body)
+        -c | --config | --body | --har)
             mapfile -t COMPREPLY < <(compgen -f -- "$current")
             return
             ;;
-        --path | --wait | --timeout | --watch | --explain | --listener | --uid | --gid | --header)
+        --path | --wait | --timeout | --watch | --explain | --listener | --uid | --gid | --header | --route | --status | --min-duration | --peer | --method | --path-prefix | --bodies | --count)
             return
             ;;
         esac
@@ -21,6 +21,7 @@ _porthole() {
         check) words='-c --config --print --strict --live --explain --listener --uid --gid --header --body --help' ;;
         probe) words='--path --wait --timeout -v --verbose --help' ;;
         status) words='--json --watch --help' ;;
+        tap) words='--listener --route --status --min-duration --peer --method --path-prefix --json --har --bodies --no-redact --count --help' ;;
         policy) words="--about --help $("${COMP_WORDS[0]}" policy 2>/dev/null | cut -d ' ' -f 1)" ;;
         suggest) words='--listener --help' ;;
         demo) words='--once --help' ;;
@@ -28,7 +29,7 @@ _porthole() {
         *) return ;;
         esac
         # The path of a socket: readline splits words at a colon, so it is a word of its own.
-        if [[ ${COMP_WORDS[1]} = @(probe|status) ]] && [ "${current#-}" = "$current" ]; then
+        if [[ ${COMP_WORDS[1]} = @(probe|status|tap) ]] && [ "${current#-}" = "$current" ]; then
             [ "$current" = : ] && current=
             if [ "$previous" = : ] || [ "${COMP_WORDS[COMP_CWORD]}" = : ]; then
                 mapfile -t COMPREPLY < <(compgen -f -- "$current")

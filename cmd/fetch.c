@@ -11,20 +11,54 @@
 
 #include "cmd/cmd.h"
 #include "config/address.h"
+#include "proxy/base/line.h"
 #include "proxy/reach/connect_reason.h"
 
 /* One server to ask. Owned by its verb, one thread. */
 struct fetch {
-    CURL *curl;                   /* owned */
-    char *socket;                 /* owned; path of a Unix socket, NULL for others */
-    FILE *to;                     /* borrowed during fetch_get; NULL: drop the body */
+    CURL *curl;       /* owned */
+    char *socket;     /* owned; path of a Unix socket, NULL for others */
+    FILE *to;         /* borrowed during fetch_get; NULL: drop the body */
+    fetch_sink *sink; /* during fetch_stream, like the next */
+    void *closure;
+    const volatile sig_atomic_t *stop;
+    bool is_enough;               /* the sink wants no more */
+    char complaint[200];          /* terminated: the beginning of an answer that is no stream */
     char reason[CURL_ERROR_SIZE]; /* written by libcurl */
 };
+
+/* Of a stream, or of the answer that says why there is none. */
+static size_t fetch_on_piece(struct fetch *client, const char *data, size_t length)
+{
+    size_t used = strlen(client->complaint), room = sizeof(client->complaint) - 1 - used;
+    long status = 0;
+
+    curl_easy_getinfo(client->curl, CURLINFO_RESPONSE_CODE, &status);
+    if (status != 200) {
+        strncat(client->complaint, data, length < room ? length : room);
+        return length;
+    }
+    client->is_enough = !client->sink(client->closure, data, length);
+    return client->is_enough ? 0 : length;
+}
+
+static int fetch_on_progress(void *opaque, curl_off_t total, curl_off_t now, curl_off_t up_total, curl_off_t up)
+{
+    const struct fetch *client = opaque;
+
+    (void)total;
+    (void)now;
+    (void)up_total;
+    (void)up;
+    return client->stop && *client->stop;
+}
 
 static size_t fetch_on_data(char *data, size_t size, size_t n, void *opaque)
 {
     struct fetch *client = opaque;
 
+    if (client->sink)
+        return fetch_on_piece(client, data, size * n);
     /* The head has been judged by now: a body nobody wants may be endless. */
     if (!client->to)
         return 0;
@@ -123,6 +157,8 @@ static CURLcode fetch_set_options(struct fetch *client)
         curl_easy_setopt(curl, CURLOPT_HEADERDATA, client),
         curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, fetch_on_data),
         curl_easy_setopt(curl, CURLOPT_WRITEDATA, client),
+        curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, fetch_on_progress),
+        curl_easy_setopt(curl, CURLOPT_XFERINFODATA, client),
     };
 
     for (size_t i = 0; i < ARRAY_LENGTH(codes); i++)
@@ -225,4 +261,47 @@ int fetch_get(struct fetch *client, uint64_t timeout_ms, FILE *to, long *ret_sta
         return fetch_fail(client, code, error);
     *ret_status = status;
     return 0;
+}
+
+/* The answer is no stream: its status, and what it says about it, without anything that a terminal would obey. */
+static int fetch_refused(struct fetch *client, long status, struct error *error)
+{
+    char said[4 * sizeof(client->complaint)];
+    size_t n = strcspn(client->complaint, "\r\n");
+
+    line_escape(said, sizeof(said), client->complaint, n);
+    return error_set(error, -EPROTO, "the status is %ld%s%s", status, n > 0 ? ": " : "", said);
+}
+
+int fetch_stream(struct fetch *client, fetch_sink *sink, void *closure, const volatile sig_atomic_t *stop,
+                 struct error *error)
+{
+    CURLcode code;
+    long status = 0;
+    int fd = -1;
+    int r;
+
+    if (client->socket) {
+        r = fetch_set_socket(client, &fd);
+        if (r < 0)
+            return error_set(error, r, "cannot connect: %s", strerror(-r));
+    }
+    client->sink = sink;
+    client->closure = closure;
+    client->stop = stop;
+    client->is_enough = false;
+    client->reason[0] = client->complaint[0] = '\0';
+    code = curl_easy_setopt(client->curl, CURLOPT_NOPROGRESS, 0L);
+    if (code == CURLE_OK)
+        code = curl_easy_perform(client->curl);
+    if (fd >= 0)
+        close(fd);
+    client->sink = NULL;
+    client->stop = NULL;
+    curl_easy_getinfo(client->curl, CURLINFO_RESPONSE_CODE, &status);
+    if (client->is_enough || *stop)
+        return 0;
+    if (code != CURLE_OK)
+        return fetch_fail(client, code, error);
+    return status == 200 ? 0 : fetch_refused(client, status, error);
 }

@@ -2,6 +2,9 @@
 #ifndef PORTHOLE_CMD_FETCH_H
 #define PORTHOLE_CMD_FETCH_H
 
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 
@@ -19,5 +22,14 @@ void fetch_free(struct fetch *client);
  * NULL the head is enough. Redirects are not followed. Returns 0 with the status, or a negative errno with a sentence
  * in *error. */
 int fetch_get(struct fetch *client, uint64_t timeout_ms, FILE *to, long *ret_status, struct error *error) WARN_UNUSED;
+
+/* A piece of a body. False: no more is wanted. */
+typedef bool fetch_sink(void *closure, const char *data, size_t length);
+
+/* Sends one GET, and hands the body of a 200 on as it comes, for as long as it comes. Returns 0 at its end, when no
+ * more is wanted, or when *stop is not 0 (which a signal handler may set); else a negative errno with a sentence, which
+ * is the answer's first line where that is another than 200. */
+int fetch_stream(struct fetch *client, fetch_sink *sink, void *closure, const volatile sig_atomic_t *stop,
+                 struct error *error) WARN_UNUSED;
 
 #endif

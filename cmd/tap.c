@@ -1,0 +1,317 @@
+/* porthole tap: shows exchanges as they end (GET /tap of an admin listener), as a table, as JSON lines, or as a HAR
+ * file for a browser's network panel. */
+#include <curl/curl.h>
+#include <errno.h>
+#include <jansson.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "cmd/cmd.h"
+#include "cmd/fetch.h"
+#include "cmd/har.h"
+#include "cmd/permission.h"
+#include "cmd/tap_view.h"
+
+#define TAP_DEFAULT_ADDRESS "unix:/run/porthole/admin.sock"
+#define TAP_WIDTH 160            /* where there is no terminal */
+#define TAP_LINE_MOST (4u << 20) /* longer than any that a porthole writes */
+#define TAP_BODY_MOST 65536u
+#define TAP_PATH_BYTES 4096
+#define TAP_WHY_BYTES 512
+
+/* What the command line asks for, and how far it is. */
+struct tap_run {
+    const char *address; /* borrowed */
+    char path[TAP_PATH_BYTES];
+    bool json, has_bodies;
+    const char *har_path; /* borrowed; NULL: none */
+    uint64_t most;        /* records, then it ends; 0: it does not */
+    struct har *har;      /* owned */
+    struct tap_view_style style;
+    char *line; /* owned; what there is of the next */
+    size_t length, size;
+    uint64_t n_records;
+    int code; /* why it ends by itself; 0: it has all that it was to have */
+    struct error error;
+};
+
+static volatile sig_atomic_t tap_interrupted;
+
+static void tap_on_signal(int signal)
+{
+    (void)signal;
+    tap_interrupted = 1;
+}
+
+/* ---- records ---- */
+
+static void tap_look_at_terminal(struct tap_run *run)
+{
+    struct winsize size = {.ws_col = 0};
+
+    run->style = (struct tap_view_style){.width = TAP_WIDTH};
+    if (!isatty(STDOUT_FILENO))
+        return;
+    run->style.colours = !getenv("NO_COLOR");
+    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
+        run->style.width = size.ws_col;
+}
+
+/* False: it is enough. */
+static bool tap_take_line(struct tap_run *run)
+{
+    json_t *record;
+
+    if (run->length == 0)
+        return true;
+    record = json_loadb(run->line, run->length, JSON_ALLOW_NUL, NULL);
+    if (!json_is_object(record)) {
+        json_decref(record);
+        run->code = error_set(&run->error, -EPROTO, "what came is no record of a tap");
+        return false;
+    }
+    if (run->har)
+        run->code = har_add(run->har, record, &run->error);
+    if (run->json) {
+        fwrite(run->line, 1, run->length, stdout);
+        putchar('\n');
+    } else {
+        tap_look_at_terminal(run);
+        tap_view_row(stdout, record, &run->style);
+    }
+    json_decref(record);
+    return run->code == 0 && (++run->n_records < run->most || run->most == 0);
+}
+
+/* Whoever reads us has gone, or we write to a full disk: then there is nobody to show anything to. */
+static bool tap_has_reader(struct tap_run *run)
+{
+    if (fflush(stdout) == 0)
+        return true;
+    if (run->code == 0 && errno != EPIPE)
+        run->code = error_set(&run->error, -errno, "standard output: %s", strerror(errno));
+    return false;
+}
+
+static bool tap_keep(struct tap_run *run, const char *data, size_t n)
+{
+    if (run->length + n > TAP_LINE_MOST) {
+        run->code = error_set(&run->error, -EPROTO, "a line is longer than any record of a tap");
+        return false;
+    }
+    if (run->length + n > run->size) {
+        size_t size = 2 * (run->length + n);
+        char *grown = realloc(run->line, size);
+
+        if (!grown) {
+            run->code = error_set(&run->error, -ENOMEM, "out of memory");
+            return false;
+        }
+        run->line = grown;
+        run->size = size;
+    }
+    memcpy(run->line + run->length, data, n);
+    run->length += n;
+    return true;
+}
+
+static bool tap_on_data(void *closure, const char *data, size_t n)
+{
+    struct tap_run *run = closure;
+
+    while (n > 0) {
+        const char *end = memchr(data, '\n', n);
+        size_t piece = end ? (size_t)(end - data) : n;
+
+        if (!tap_keep(run, data, piece))
+            return false;
+        if (!end)
+            break;
+        if (!tap_take_line(run)) {
+            tap_has_reader(run);
+            return false;
+        }
+        run->length = 0;
+        data += piece + 1;
+        n -= piece + 1;
+    }
+    return tap_has_reader(run);
+}
+
+/* ---- asking ---- */
+
+/* What went wrong before there was a record. */
+static void tap_complain(const struct tap_run *run, int code, const struct error *error)
+{
+    char why[TAP_WHY_BYTES] = "";
+
+    if ((code == -EACCES || code == -ENOENT) && strncmp(run->address, "unix:/", 6) == 0)
+        permission_explain(run->address + 5, why, sizeof(why));
+    fprintf(stderr, "porthole tap: %s: %s%s%s\n", run->address, error->message, why[0] ? ": " : "", why);
+}
+
+static int tap_ask(struct tap_run *run)
+{
+    struct error error = ERROR_INIT;
+    struct fetch *client = NULL;
+    int r = fetch_new(run->address, run->path, &client, &error);
+
+    if (r == -EINVAL)
+        return cmd_usage_error("tap", "%s", error.message);
+    if (r == 0)
+        r = fetch_stream(client, tap_on_data, run, &tap_interrupted, &error);
+    fetch_free(client);
+    if (run->code < 0) {
+        r = run->code;
+        error = run->error;
+    }
+    if (r < 0) {
+        tap_complain(run, r, &error);
+        return CMD_FAILED;
+    }
+    return CMD_OK;
+}
+
+static int tap_run(struct tap_run *run)
+{
+    const struct sigaction action = {.sa_handler = tap_on_signal};
+    struct error error = ERROR_INIT;
+    int status;
+
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    if (run->har_path && har_open(run->har_path, &run->har, &error) < 0) {
+        fprintf(stderr, "porthole tap: %s\n", error.message);
+        return CMD_FAILED;
+    }
+    if (!run->json) {
+        tap_look_at_terminal(run);
+        tap_view_head(stdout, &run->style);
+        fflush(stdout);
+    }
+    status = tap_ask(run);
+    har_close(run->har);
+    free(run->line);
+    return status;
+}
+
+/* ---- the command line ---- */
+
+/* Adds to the query, escaped. False: there is no room. */
+static bool tap_add(struct tap_run *run, const char *name, const char *value)
+{
+    static const char unescaped[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~/:";
+    char *at = run->path + strlen(run->path), *end = run->path + sizeof(run->path);
+    int n = snprintf(at, (size_t)(end - at), "%c%s=", strchr(run->path, '?') ? '&' : '?', name);
+
+    at += n;
+    for (; *value && end - at > 4; value++)
+        at += snprintf(at, (size_t)(end - at), strchr(unescaped, *value) ? "%c" : "%%%02X", (unsigned char)*value);
+    return *value == '\0';
+}
+
+static int tap_read_number(const char *verb, const char *value, uint64_t most, uint64_t *ret)
+{
+    char *end;
+
+    errno = 0;
+    *ret = strtoull(value, &end, 10);
+    if (*value < '0' || *value > '9' || *end || errno || *ret > most)
+        return cmd_usage_error(verb, "'%s' is no number from 0 to %llu", value, (unsigned long long)most);
+    return CMD_OK;
+}
+
+/* Those that are a parameter of the query. NULL: it is none. */
+static const char *tap_parameter(int option)
+{
+    switch (option) {
+    case CMD_OPTION_LISTENER:
+        return "listener";
+    case CMD_OPTION_ROUTE:
+        return "route";
+    case CMD_OPTION_STATUS:
+        return "status";
+    case CMD_OPTION_MIN_DURATION:
+        return "min_duration";
+    case CMD_OPTION_PEER:
+        return "peer";
+    case CMD_OPTION_METHOD:
+        return "method";
+    case CMD_OPTION_PATH_PREFIX:
+        return "path_prefix";
+    case CMD_OPTION_BODIES:
+        return "bodies";
+    default:
+        return NULL;
+    }
+}
+
+/* CMD_OK or CMD_USAGE. */
+static int tap_read_option(struct tap_run *run, const char *verb, int option, const char *value)
+{
+    const char *parameter = tap_parameter(option);
+    uint64_t n;
+
+    if (option == CMD_OPTION_BODIES && tap_read_number(verb, value, TAP_BODY_MOST, &n) != CMD_OK)
+        return CMD_USAGE;
+    if (option == CMD_OPTION_COUNT)
+        return tap_read_number(verb, value, UINT64_MAX, &run->most);
+    if (option == CMD_OPTION_JSON)
+        run->json = true;
+    else if (option == CMD_OPTION_HAR)
+        run->har_path = value;
+    else if (option == CMD_OPTION_BODIES)
+        run->has_bodies = true;
+    if (option == CMD_OPTION_NO_REDACT) {
+        parameter = "unredacted";
+        value = "1";
+    }
+    if (parameter && !tap_add(run, parameter, value))
+        return cmd_usage_error(verb, "'%s' is too long", value);
+    return CMD_OK;
+}
+
+static int tap_read_args(int argc, char **argv, struct tap_run *run)
+{
+    struct cmd_args args;
+    char **operands;
+    int option;
+
+    cmd_args_init(&args, argc, argv);
+    while ((option = cmd_args_next(&args)) != 0)
+        if (option < 0 || tap_read_option(run, argv[0], option, args.value) != CMD_OK)
+            return CMD_USAGE;
+    operands = cmd_args_operands(&args, argc - optind == 0 ? 0 : 1);
+    if (!operands)
+        return CMD_USAGE;
+    run->address = argc - optind == 0 ? TAP_DEFAULT_ADDRESS : operands[0];
+    /* An archive without heads and bodies would be none. */
+    if (run->har_path && !run->has_bodies && !tap_add(run, "bodies", "65536"))
+        return CMD_USAGE;
+    if ((run->har_path || run->has_bodies) && !tap_add(run, "headers", "1"))
+        return CMD_USAGE;
+    return CMD_OK;
+}
+
+int cmd_tap(int argc, char **argv)
+{
+    struct tap_run run = {.path = "/tap"};
+    int status = tap_read_args(argc, argv, &run);
+
+    if (status != CMD_OK)
+        return status;
+    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
+        fputs("porthole tap: cannot initialise libcurl\n", stderr);
+        return CMD_FAILED;
+    }
+    status = tap_run(&run);
+    curl_global_cleanup();
+    return status;
+}
