@@ -582,7 +582,6 @@ void server_free(struct server *server)
     signals_deinit(&server->signals);
     loop_free(server->loop);
     resolver_free(server->resolver);
-    self_deinit(&server->self);
     free(server->workers);
     snapshot_unref(server->snapshot);
     free(server);
