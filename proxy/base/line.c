@@ -1,12 +1,12 @@
 #include "proxy/base/line.h"
 
-#include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "proxy/base/utf8.h"
 
+#define LINE_TIME_BYTES (sizeof("2026-11-27T05:53:43.123Z") - 1)
 #define LINE_END_BYTES 2 /* what line_end puts: always kept free */
 
 /* What is no visible character of its own: controls, which terminals obey, spaces and separators that readers split at
@@ -75,6 +75,34 @@ static size_t line_escape_one(char out[LINE_ESCAPE_BYTES], const unsigned char *
     return length;
 }
 
+#define LINE_EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
+
+/* Whether each of eight bytes stands for itself: it is 0x20 to 0x7e, and neither a quote nor a backslash. Such a byte
+ * has its highest bit in none of these differences; one that is wrong has it in one of them at least. */
+static bool line_is_plain_word(const unsigned char *s)
+{
+    uint64_t word, quote, slash, del;
+
+    memcpy(&word, s, sizeof(word));
+    quote = word ^ LINE_EACH('"');
+    slash = word ^ LINE_EACH('\\');
+    del = word ^ LINE_EACH(0x7f);
+    return ((word | (word - LINE_EACH(0x20)) | (quote - LINE_EACH(1)) | (slash - LINE_EACH(1)) | (del - LINE_EACH(1))) &
+            LINE_EACH(0x80)) == 0;
+}
+
+/* How many bytes stand for themselves: most of what is written. */
+static size_t line_plain_run(const unsigned char *s, size_t n, enum log_format format)
+{
+    size_t i = 0;
+
+    while (n - i >= sizeof(uint64_t) && line_is_plain_word(s + i))
+        i += sizeof(uint64_t);
+    while (i < n && s[i] >= 0x20 && s[i] < 0x7f && s[i] != '\\' && (s[i] != '"' || format == LOG_FORMAT_PLAIN))
+        i++;
+    return i;
+}
+
 static size_t line_escape_as(char *out, size_t size, const char *s, size_t n, enum log_format format)
 {
     const unsigned char *bytes = (const unsigned char *)s;
@@ -83,10 +111,17 @@ static size_t line_escape_as(char *out, size_t size, const char *s, size_t n, en
     if (size == 0)
         return 0;
     for (size_t i = 0; i < n;) {
-        size_t length = utf8_length(bytes + i, n - i);
+        size_t room = size - used - 1, length;
+        size_t run = line_plain_run(bytes + i, n - i < room ? n - i : room, format), n_escaped;
         char escaped[LINE_ESCAPE_BYTES];
-        size_t n_escaped = line_escape_one(escaped, bytes + i, length, format);
 
+        memcpy(out + used, bytes + i, run);
+        used += run;
+        i += run;
+        if (i == n)
+            break;
+        length = utf8_length(bytes + i, n - i);
+        n_escaped = line_escape_one(escaped, bytes + i, length, format);
         if (n_escaped >= size - used)
             break;
         memcpy(out + used, escaped, n_escaped);
@@ -134,17 +169,47 @@ static bool line_put_key(struct line *line, const char *key, size_t value_bytes)
     return true;
 }
 
+/* Writes so many digits. */
+static void line_put_digits(char *to, unsigned n_digits, uint64_t value)
+{
+    for (unsigned i = n_digits; i > 0; value /= 10)
+        to[--i] = (char)('0' + value % 10);
+}
+
+/* Dates as the Gregorian calendar has them, counted in years that begin in March, so that the day that leap years add
+ * is the last: what gmtime_r(3) and strftime(3) make of them takes longer than the rest of a line. */
+static void line_put_date(char to[LINE_TIME_BYTES], uint64_t days)
+{
+    uint64_t since = days + 719468; /* since 0000-03-01 */
+    uint64_t era = since / 146097, day_of_era = since % 146097;
+    uint64_t year = (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
+    uint64_t day_of_year = day_of_era - (365 * year + year / 4 - year / 100);
+    uint64_t month = (5 * day_of_year + 2) / 153;
+
+    line_put_digits(to + 8, 2, day_of_year - (153 * month + 2) / 5 + 1);
+    line_put_digits(to + 5, 2, month < 10 ? month + 3 : month - 9);
+    line_put_digits(to, 4, year + era * 400 + (month >= 10));
+}
+
+static void line_write_time(char to[LINE_TIME_BYTES], struct wall_time time)
+{
+    uint64_t ms = time.ns / 1000000u, seconds = ms / 1000u;
+
+    memcpy(to, "0000-00-00T00:00:00.000Z", LINE_TIME_BYTES);
+    line_put_date(to, seconds / 86400u);
+    line_put_digits(to + 11, 2, seconds / 3600u % 24u);
+    line_put_digits(to + 14, 2, seconds / 60u % 60u);
+    line_put_digits(to + 17, 2, seconds % 60u);
+    line_put_digits(to + 20, 3, ms % 1000u);
+}
+
 void line_begin(struct line *line, enum log_format format, struct wall_time time, char *out, size_t size)
 {
-    time_t seconds = (time_t)(time.ns / 1000000000u);
-    char text[48];
-    struct tm tm;
-    size_t n;
+    char text[LINE_TIME_BYTES];
+    size_t n = LINE_TIME_BYTES;
 
     *line = (struct line){.out = out, .size = size, .format = format};
-    gmtime_r(&seconds, &tm);
-    n = strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
-    n += (size_t)snprintf(text + n, sizeof(text) - n, ".%03uZ", (unsigned)(time.ns / 1000000u % 1000u));
+    line_write_time(text, time);
     if (format == LOG_FORMAT_PLAIN) {
         line_put(line, text, n);
         return;
@@ -184,11 +249,14 @@ void line_put_text(struct line *line, const char *key, struct text value, size_t
 
 void line_put_number(struct line *line, const char *key, uint64_t value)
 {
-    char digits[24];
-    int n = snprintf(digits, sizeof(digits), "%" PRIu64, value);
+    char digits[20];
+    size_t n = 1;
 
-    if (line_put_key(line, key, (size_t)n))
-        line_put(line, digits, (size_t)n);
+    for (uint64_t rest = value / 10; rest > 0; rest /= 10)
+        n++;
+    line_put_digits(digits, (unsigned)n, value);
+    if (line_put_key(line, key, n))
+        line_put(line, digits, n);
 }
 
 size_t line_end(struct line *line)

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 #include <jansson.h>
@@ -107,6 +108,24 @@ static void test_line_has_time_and_fields_in_order(void **state)
                         "{\"time\":\"2023-11-14T22:13:20.123Z\",\"level\":\"info\",\"message\":\"m\",\"a\":\"\"}\n");
 }
 
+/* As the library has it, on days all over the calendar, and at the ends of months and years. */
+static void test_line_time_is_that_of_the_calendar(void **state)
+{
+    (void)state;
+    for (uint64_t seconds = 0; seconds < UINT64_C(17000000000); seconds += 86400 * 7 - 1) {
+        time_t time = (time_t)seconds;
+        char out[128], expected[64];
+        struct line line;
+        struct tm tm;
+
+        gmtime_r(&time, &tm);
+        strftime(expected, sizeof(expected), "%Y-%m-%dT%H:%M:%S.007Z", &tm);
+        line_begin(&line, LOG_FORMAT_PLAIN, (struct wall_time){seconds * 1000000000u + 7999999u}, out, sizeof(out));
+        out[line_end(&line) - 1] = '\0';
+        assert_string_equal(out, expected);
+    }
+}
+
 /* Whatever the room, a line is whole, and JSON is JSON. */
 static void test_line_without_room_is_still_a_line(void **state)
 {
@@ -151,6 +170,7 @@ int main(void)
         cmocka_unit_test(test_line_escape_hides_no_space),
         cmocka_unit_test(test_line_escape_cuts_at_a_whole_escape),
         cmocka_unit_test(test_line_has_time_and_fields_in_order),
+        cmocka_unit_test(test_line_time_is_that_of_the_calendar),
         cmocka_unit_test(test_line_without_room_is_still_a_line),
     };
 
