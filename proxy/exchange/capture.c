@@ -89,7 +89,8 @@ static void capture_body(const struct capture *capture, struct text *body, const
     if (!grown)
         return;
     memcpy(grown + body->length, data, n);
-    *body = (struct text){grown, body->length + n};
+    body->data = grown;
+    body->length += n;
 }
 
 void capture_request_body(struct capture *capture, const char *data, size_t length)
