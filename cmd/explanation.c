@@ -12,6 +12,7 @@
 #include "proxy/http/forward.h"
 #include "proxy/http/json_media.h"
 #include "proxy/http/location.h"
+#include "proxy/http/trace.h"
 
 int explanation_refuse(enum outcome outcome, unsigned status, const char *why)
 {
@@ -91,11 +92,27 @@ static int explanation_edit(const struct explanation *explanation, const struct 
     return CMD_OK;
 }
 
+/* Its span is drawn by chance, and so is a trace that begins. */
+static void explanation_trace(const struct explanation *explanation, struct forward *forward, char out[64])
+{
+    char trace[TRACE_BYTES];
+
+    if (!explanation->listener->trace)
+        return;
+    forward->trace = TEXT_LITERAL("(one of ours)");
+    forward->trace_begun = !trace_read(request_given_trace(&explanation->request), trace);
+    if (forward->trace_begun)
+        return;
+    forward->trace.data = out;
+    forward->trace.length = (size_t)snprintf(out, 64, "00-%.*s-(ours)-%.*s", TRACE_ID_BYTES, trace_id(trace).data, 2,
+                                             trace + TRACE_BYTES - 2);
+}
+
 /* What the target would get, line by line, with what would be strange on a terminal escaped. */
 static int explanation_forward(const struct explanation *explanation, const struct route_config *route,
                                const struct target_config *target)
 {
-    char node[64], *head = malloc(2 * EXPLANATION_HEAD_BYTES), line[1024];
+    char node[64], trace[64], *head = malloc(2 * EXPLANATION_HEAD_BYTES), line[1024];
     struct head_writer lines = {.out = head ? head + EXPLANATION_HEAD_BYTES : NULL,
                                 .size = head ? EXPLANATION_HEAD_BYTES : 0};
     struct forward forward = {.client_node = {node, 0},
@@ -109,6 +126,7 @@ static int explanation_forward(const struct explanation *explanation, const stru
         (size_t)(explanation->unix_peer ? snprintf(node, sizeof(node), "_uid-%u.gid-%u",
                                                    (unsigned)explanation->ask->uid, (unsigned)explanation->ask->gids[0])
                                         : snprintf(node, sizeof(node), "192.0.2.1"));
+    explanation_trace(explanation, &forward, trace);
     if (forward.request_id.length == 0)
         forward.request_id = TEXT_LITERAL("(one of ours)");
     if (route && route->modifies_request) {

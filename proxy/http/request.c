@@ -247,3 +247,17 @@ struct text request_given_id(const struct request *request)
     }
     return id;
 }
+
+struct text request_given_trace(const struct request *request)
+{
+    struct text given = {"", 0};
+
+    for (size_t i = 0; i < request->fields.n_items; i++) {
+        if (request->fields.items[i].id != FIELD_TRACEPARENT)
+            continue;
+        if (given.length > 0)
+            return (struct text){"", 0};
+        given = request->fields.items[i].value;
+    }
+    return given;
+}

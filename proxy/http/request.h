@@ -52,6 +52,9 @@ struct request {
  * forward_write, request_given_id and path_view expect a request that was found good. */
 const char *request_check(struct request *request, unsigned *ret_status);
 
+/* A client's traceparent as it came, the only one; of several none counts; else empty. See proxy/http/trace.h. */
+struct text request_given_trace(const struct request *request);
+
 #define REQUEST_ID_MOST_BYTES 256
 
 /* A client's X-Request-Id, which is passed on as it came: the only one, 1 to REQUEST_ID_MOST_BYTES bytes of visible

@@ -461,3 +461,14 @@ ROWS
         [ "$status" -eq 1 ]
     done
 }
+
+@test "check: explained is what becomes of a trace, where the listener traces" {
+    echo "{ \"listeners\": [ { \"bind\": \"unix:$sock\", \"trace\": true, \"routes\": [ { \"target\": \"unix:$dir/t.sock\" } ] } ] }" >"$dir/trace.json"
+    run "$porthole" check "$dir/trace.json" --explain 'GET /a' --header 'tracestate: a=1' \
+        --header 'traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
+    [ "$status" -eq 0 ]
+    [[ $output == *'tracestate: a=1'*'traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-(ours)-01'* ]]
+    run "$porthole" check "$dir/trace.json" --explain 'GET /a' --header 'tracestate: a=1' --header 'traceparent: bad'
+    [ "$status" -eq 0 ]
+    [[ $output == *'traceparent: (one of ours)'* && $output != *tracestate* ]]
+}
