@@ -12,27 +12,5 @@ export PORTHOLE="${PORTHOLE:-$PWD/build/porthole}"
 CLIENTS_MODULES=$(realpath -m "${PORTHOLE_BUILD:-$PWD/build}/tests/clients/node")
 export CLIENTS_MODULES
 
-install_packages() {
-    local wanted=$CLIENTS_MODULES/package-lock.json try
-    # The directory gets its name when it is whole, so a lock file in it stands for all of its packages.
-    cmp -s tests/clients/package-lock.json "$wanted" && return
-    rm -rf "$CLIENTS_MODULES.new"
-    mkdir -p "$CLIENTS_MODULES.new"
-    cp tests/clients/package.json tests/clients/package-lock.json "$CLIENTS_MODULES.new"
-    for try in 1 2 3; do
-        if (cd "$CLIENTS_MODULES.new" && timeout 120 npm ci --ignore-scripts --no-audit --no-fund) >&2; then
-            rm -rf "$CLIENTS_MODULES"
-            mv "$CLIENTS_MODULES.new" "$CLIENTS_MODULES"
-            return
-        fi
-        echo "# npm ci failed, attempt $try"
-    done
-    return 1
-}
-
-if ! install_packages; then
-    echo "1..1"
-    echo "not ok 1 - npm ci: the packages of tests/clients/package-lock.json cannot be installed"
-    exit 1
-fi
+tests/node-packages.sh tests/clients "$CLIENTS_MODULES"
 exec node tests/clients/node_main.mjs "$@"

@@ -18,27 +18,5 @@ CHROMIUM=$(command -v "${CHROMIUM:-chromium}") || {
 }
 export CHROMIUM
 
-install_packages() {
-    local try
-    # The directory gets its name when it is whole, so a lock file in it stands for all of its packages.
-    cmp -s tests/web/package-lock.json "$WEB_MODULES/package-lock.json" && return
-    rm -rf "$WEB_MODULES.new"
-    mkdir -p "$WEB_MODULES.new"
-    cp tests/web/package.json tests/web/package-lock.json "$WEB_MODULES.new"
-    for try in 1 2 3; do
-        if (cd "$WEB_MODULES.new" && timeout 120 npm ci --ignore-scripts --no-audit --no-fund) >&2; then
-            rm -rf "$WEB_MODULES"
-            mv "$WEB_MODULES.new" "$WEB_MODULES"
-            return
-        fi
-        echo "# npm ci failed, attempt $try"
-    done
-    return 1
-}
-
-if ! install_packages; then
-    echo "1..1"
-    echo "not ok 1 - npm ci: the package of tests/web/package-lock.json cannot be installed"
-    exit 1
-fi
+tests/node-packages.sh tests/web "$WEB_MODULES"
 exec node tests/web/web_main.mjs "$@"
