@@ -354,20 +354,25 @@ static const struct key keys_route[] = {
     KEYS_END,
 };
 
+/* What a socket that is served is, and who may connect; mode_id is the row of limits.def with the mode of its file. */
+#define KEYS_SOCKET(mode_id)                                                                              \
+    KEY("name", NAME, struct listener_config, name, .sentence = "in logs; default: the text of bind"),    \
+        KEY("bind", BIND, struct listener_config, bind, .required = true,                                 \
+            .sentence = "unix:/PATH, unix:@NAME, tcp:HOST:PORT or fd:NAME"),                              \
+        KEY_LIMIT("mode", MODE, mode_id, struct listener_config, mode, .scope = &keys_scope_file),        \
+        KEY("owner", USER, struct listener_config, owner, .scope = &keys_scope_file,                      \
+            .sentence = "user of the socket file: a number or a name of /etc/passwd; default: ours"),     \
+        KEY("group", GROUP, struct listener_config, group, .scope = &keys_scope_file,                     \
+            .sentence = "group of the socket file: a number or a name of /etc/group; default: ours"),     \
+        KEY_LIMIT("directory_mode", MODE, DIRECTORY_MODE, struct listener_config, directory_mode,         \
+                  .scope = &keys_scope_file, .has_flag = true,                                            \
+                  .flag = offsetof(struct listener_config, has_directory_mode)),                          \
+        KEY_LIMIT("backlog", COUNT, BACKLOG, struct listener_config, backlog, .scope = &keys_scope_made), \
+        KEY_INNER("peers", keys_peers, .scope = &keys_scope_peers,                                        \
+                  .sentence = "who may connect, by the credentials of the peer; abstract sockets need an allow")
+
 static const struct key keys_listener[] = {
-    KEY("name", NAME, struct listener_config, name, .sentence = "in logs; default: the text of bind"),
-    KEY("bind", BIND, struct listener_config, bind, .required = true,
-        .sentence = "unix:/PATH, unix:@NAME, tcp:HOST:PORT or fd:NAME"),
-    KEY_LIMIT("mode", MODE, SOCKET_MODE, struct listener_config, mode, .scope = &keys_scope_file),
-    KEY("owner", USER, struct listener_config, owner, .scope = &keys_scope_file,
-        .sentence = "user of the socket file: a number or a name of /etc/passwd; default: ours"),
-    KEY("group", GROUP, struct listener_config, group, .scope = &keys_scope_file,
-        .sentence = "group of the socket file: a number or a name of /etc/group; default: ours"),
-    KEY_LIMIT("directory_mode", MODE, DIRECTORY_MODE, struct listener_config, directory_mode, .scope = &keys_scope_file,
-              .has_flag = true, .flag = offsetof(struct listener_config, has_directory_mode)),
-    KEY_LIMIT("backlog", COUNT, BACKLOG, struct listener_config, backlog, .scope = &keys_scope_made),
-    KEY_INNER("peers", keys_peers, .scope = &keys_scope_peers,
-              .sentence = "who may connect, by the credentials of the peer; abstract sockets need an allow"),
+    KEYS_SOCKET(SOCKET_MODE),
     KEY("forwarded", CHOICE, struct listener_config, forwarded, .words = keys_forwarded_words, .keys = keys_trust,
         .fallback = "replace", .scope = &keys_scope_http,
         .sentence = "whose word about a client the target gets (X-Forwarded-* and others): \"replace\" only ours, "
@@ -396,19 +401,7 @@ static const struct key keys_admin_limits[] = {
 };
 
 static const struct key keys_admin[] = {
-    KEY("name", NAME, struct listener_config, name, .sentence = "in logs; default: the text of bind"),
-    KEY("bind", BIND, struct listener_config, bind, .required = true,
-        .sentence = "unix:/PATH, unix:@NAME, tcp:HOST:PORT or fd:NAME"),
-    KEY_LIMIT("mode", MODE, ADMIN_MODE, struct listener_config, mode, .scope = &keys_scope_file),
-    KEY("owner", USER, struct listener_config, owner, .scope = &keys_scope_file,
-        .sentence = "user of the socket file: a number or a name of /etc/passwd; default: ours"),
-    KEY("group", GROUP, struct listener_config, group, .scope = &keys_scope_file,
-        .sentence = "group of the socket file: a number or a name of /etc/group; default: ours"),
-    KEY_LIMIT("directory_mode", MODE, DIRECTORY_MODE, struct listener_config, directory_mode, .scope = &keys_scope_file,
-              .has_flag = true, .flag = offsetof(struct listener_config, has_directory_mode)),
-    KEY_LIMIT("backlog", COUNT, BACKLOG, struct listener_config, backlog, .scope = &keys_scope_made),
-    KEY_INNER("peers", keys_peers, .scope = &keys_scope_peers,
-              .sentence = "who may connect, by the credentials of the peer; abstract sockets need an allow"),
+    KEYS_SOCKET(ADMIN_MODE),
     KEY("redact", REQUEST_NAMES, struct listener_config, redact,
         .sentence = "fields whose values a tap does not show, besides those that are secret by their names"),
     KEY("unredacted", BOOL, struct listener_config, unredacted, .fallback = "false",
