@@ -1,6 +1,6 @@
 /* Reading a verb's command line, and saying what is wrong with it. */
-#include <errno.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -110,23 +110,30 @@ char **cmd_args_operands(struct cmd_args *args, int n)
     return NULL;
 }
 
-const char *cmd_args_file(struct cmd_args *args, const char *given)
+const char *cmd_args_optional(struct cmd_args *args, const char *otherwise)
 {
-    char **operands = cmd_args_operands(args, !given && args->argc - optind == 1 ? 1 : 0);
+    bool is_given = optind < args->argc;
+    char **operands = cmd_args_operands(args, is_given ? 1 : 0);
 
     if (!operands)
         return NULL;
-    if (given)
-        return given;
-    return args->argc - optind == 1 ? operands[0] : CMD_DEFAULT_FILE;
+    return is_given ? operands[0] : otherwise;
 }
 
-int cmd_parse_duration(const char *text, uint64_t *ret_ms)
+const char *cmd_args_file(struct cmd_args *args, const char *given)
+{
+    if (!given)
+        return cmd_args_optional(args, CMD_DEFAULT_FILE);
+    return cmd_args_operands(args, 0) ? given : NULL;
+}
+
+int cmd_args_duration(const struct cmd_args *args, uint64_t *ret_ms)
 {
     uint64_t ms;
 
-    if (value_parse(text, UNIT_MS, &ms) != VALUE_OK || ms > ARGS_LONGEST_DURATION_MS)
-        return -EINVAL;
+    if (value_parse(args->value, UNIT_MS, &ms) != VALUE_OK || ms > ARGS_LONGEST_DURATION_MS)
+        return cmd_usage_error(args->verb->name, "'%s' is no duration like 250ms, 5s or 1m, or longer than a day",
+                               args->value);
     *ret_ms = ms;
-    return 0;
+    return CMD_OK;
 }

@@ -13,6 +13,8 @@
 
 /* Where the configuration is when nobody says so. */
 #define CMD_DEFAULT_FILE "/etc/porthole/porthole.json"
+/* The admin listener that is asked when nobody says which. */
+#define CMD_DEFAULT_ADMIN "unix:/run/porthole/admin.sock"
 
 /* What a verb returns and the process exits with. */
 enum cmd_status {
@@ -92,6 +94,9 @@ void cmd_args_init(struct cmd_args *args, int argc, char **argv);
 int cmd_args_next(struct cmd_args *args) WARN_UNUSED;
 /* After the options: checks that exactly n operands remain, returns them, or NULL after a line was written. */
 char **cmd_args_operands(struct cmd_args *args, int n) WARN_UNUSED;
+/* The same for at most one: the operand, or `otherwise` (not NULL) when there is none. NULL after a line was written.
+ */
+const char *cmd_args_optional(struct cmd_args *args, const char *otherwise) WARN_UNUSED;
 
 /* After the options: the configuration file, given by -c (or NULL), as the one operand, or by nobody. NULL after a line
  * was written. */
@@ -103,8 +108,9 @@ extern const char cmd_licenses[];
 /* Writes one line about wrong usage, with a pointer to the verb's --help, and returns CMD_USAGE. */
 int cmd_usage_error(const char *verb, const char *format, ...) PRINTF_LIKE(2, 3);
 
-/* A duration as the configuration has them, in milliseconds, at most a day. 0 or -EINVAL. */
-int cmd_parse_duration(const char *text, uint64_t *ret_ms) WARN_UNUSED;
+/* The value of the option that cmd_args_next returned: a duration as the configuration has them, in milliseconds, at
+ * most a day. CMD_OK, or CMD_USAGE after a line was written. */
+int cmd_args_duration(const struct cmd_args *args, uint64_t *ret_ms) WARN_UNUSED;
 
 /* To be called first of all: descriptors 0 to 2 are open, and process 1 ends on TERM, INT, HUP and QUIT with 128 and
  * the signal's number, as others do. 0 or a negative errno. */

@@ -1,5 +1,4 @@
 /* porthole demo: the main job on a configuration of its own, shown with one real request. */
-#include <curl/curl.h>
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -171,11 +170,6 @@ int cmd_demo(int argc, char **argv)
     }
     if (!cmd_args_operands(&args, 0))
         return CMD_USAGE;
-    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
-        fputs("porthole demo: cannot initialise libcurl\n", stderr);
-        return CMD_FAILED;
-    }
-    status = demo_all(&demo);
-    curl_global_cleanup();
-    return status;
+    status = fetch_use_libcurl(argv[0]);
+    return status == CMD_OK ? demo_all(&demo) : status;
 }

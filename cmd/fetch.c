@@ -10,9 +10,12 @@
 #include <unistd.h>
 
 #include "cmd/cmd.h"
+#include "cmd/permission.h"
 #include "config/address.h"
 #include "proxy/base/line.h"
 #include "proxy/reach/connect_reason.h"
+
+#define FETCH_WHY_BYTES 512
 
 /* One server to ask. Owned by its verb, one thread. */
 struct fetch {
@@ -26,6 +29,14 @@ struct fetch {
     char complaint[200];          /* terminated: the beginning of an answer that is no stream */
     char reason[CURL_ERROR_SIZE]; /* written by libcurl */
 };
+
+int fetch_use_libcurl(const char *verb)
+{
+    if (curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK && atexit(curl_global_cleanup) == 0)
+        return CMD_OK;
+    fprintf(stderr, "porthole %s: cannot initialise libcurl\n", verb);
+    return CMD_FAILED;
+}
 
 /* Of a stream, or of the answer that says why there is none. */
 static size_t fetch_on_piece(struct fetch *client, const char *data, size_t length)
@@ -159,6 +170,7 @@ static CURLcode fetch_set_options(struct fetch *client)
         curl_easy_setopt(curl, CURLOPT_WRITEDATA, client),
         curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, fetch_on_progress),
         curl_easy_setopt(curl, CURLOPT_XFERINFODATA, client),
+        curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L), /* so that it is called */
     };
 
     for (size_t i = 0; i < ARRAY_LENGTH(codes); i++)
@@ -236,27 +248,37 @@ static int fetch_fail(struct fetch *client, CURLcode code, struct error *error)
     return error_set(error, os_errno ? -(int)os_errno : -EIO, "%s", reason);
 }
 
-int fetch_get(struct fetch *client, uint64_t timeout_ms, FILE *to, long *ret_status, struct error *error)
+/* One transfer of what has been set. 0 with libcurl's verdict and the status (0: there was none), or a negative errno
+ * with a sentence when there was no transfer. */
+static int fetch_perform(struct fetch *client, CURLcode *ret_code, long *ret_status, struct error *error)
 {
-    CURLcode code;
-    long status = 0;
     int fd = -1;
-    int r;
+    int r = client->socket ? fetch_set_socket(client, &fd) : 0;
 
-    if (client->socket) {
-        r = fetch_set_socket(client, &fd);
-        if (r < 0)
-            return error_set(error, r, "cannot connect: %s", strerror(-r));
-    }
-    client->to = to;
-    client->reason[0] = '\0';
-    code = curl_easy_setopt(client->curl, CURLOPT_TIMEOUT_MS, (long)timeout_ms);
-    if (code == CURLE_OK)
-        code = curl_easy_perform(client->curl);
+    if (r < 0)
+        return error_set(error, r, "cannot connect: %s", strerror(-r));
+    client->reason[0] = client->complaint[0] = '\0';
+    *ret_status = 0;
+    *ret_code = curl_easy_perform(client->curl);
     if (fd >= 0)
         close(fd);
+    curl_easy_getinfo(client->curl, CURLINFO_RESPONSE_CODE, ret_status);
+    return 0;
+}
+
+int fetch_get(struct fetch *client, uint64_t timeout_ms, FILE *to, long *ret_status, struct error *error)
+{
+    CURLcode code = CURLE_OK;
+    long status = 0;
+    int r;
+
+    if (curl_easy_setopt(client->curl, CURLOPT_TIMEOUT_MS, (long)timeout_ms) != CURLE_OK)
+        return error_set(error, -EINVAL, "no time-out for libcurl");
+    client->to = to;
+    r = fetch_perform(client, &code, &status, error);
     client->to = NULL;
-    curl_easy_getinfo(client->curl, CURLINFO_RESPONSE_CODE, &status);
+    if (r < 0)
+        return r;
     if (code != CURLE_OK && !(code == CURLE_WRITE_ERROR && !to && status >= 200))
         return fetch_fail(client, code, error);
     *ret_status = status;
@@ -276,32 +298,33 @@ static int fetch_refused(struct fetch *client, long status, struct error *error)
 int fetch_stream(struct fetch *client, fetch_sink *sink, void *closure, const volatile sig_atomic_t *stop,
                  struct error *error)
 {
-    CURLcode code;
+    CURLcode code = CURLE_OK;
     long status = 0;
-    int fd = -1;
     int r;
 
-    if (client->socket) {
-        r = fetch_set_socket(client, &fd);
-        if (r < 0)
-            return error_set(error, r, "cannot connect: %s", strerror(-r));
-    }
     client->sink = sink;
     client->closure = closure;
     client->stop = stop;
     client->is_enough = false;
-    client->reason[0] = client->complaint[0] = '\0';
-    code = curl_easy_setopt(client->curl, CURLOPT_NOPROGRESS, 0L);
-    if (code == CURLE_OK)
-        code = curl_easy_perform(client->curl);
-    if (fd >= 0)
-        close(fd);
+    r = fetch_perform(client, &code, &status, error);
     client->sink = NULL;
     client->stop = NULL;
-    curl_easy_getinfo(client->curl, CURLINFO_RESPONSE_CODE, &status);
     if (client->is_enough || *stop)
         return 0;
+    if (r < 0)
+        return r;
     if (code != CURLE_OK)
         return fetch_fail(client, code, error);
     return status == 200 ? 0 : fetch_refused(client, status, error);
+}
+
+void fetch_complain(const char *verb, const char *address, int code, const struct error *error)
+{
+    char why[FETCH_WHY_BYTES] = "";
+
+    if ((code == -EACCES || code == -ENOENT) && fetch_begins(address, "unix:/"))
+        permission_explain(address + strlen("unix:"), why, sizeof(why));
+    else if (code == -ECONNREFUSED && fetch_begins(address, "unix:"))
+        snprintf(why, sizeof(why), "nobody listens there any more, its server has ended");
+    fprintf(stderr, "porthole %s: %s: %s%s%s\n", verb, address, error->message, why[0] ? ": " : "", why);
 }

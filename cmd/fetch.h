@@ -12,6 +12,10 @@
 
 struct fetch;
 
+/* First of all, while there is one thread: what the others need of libcurl, until the process ends. CMD_OK, or
+ * CMD_FAILED after a line of this verb's was written. */
+int fetch_use_libcurl(const char *verb) WARN_UNUSED;
+
 /* Takes an address apart: unix:/path, unix:@name, tcp:HOST:PORT, http://..., https://.... `path` replaces a URL's path;
  * NULL leaves it, or is "/". 0, -EINVAL with a sentence for an address that is none, -ENOMEM. */
 int fetch_new(const char *address, const char *path, struct fetch **ret_client, struct error *error) WARN_UNUSED;
@@ -31,5 +35,9 @@ typedef bool fetch_sink(void *closure, const char *data, size_t length);
  * is the answer's first line where that is another than 200. */
 int fetch_stream(struct fetch *client, fetch_sink *sink, void *closure, const volatile sig_atomic_t *stop,
                  struct error *error) WARN_UNUSED;
+
+/* Writes the line of a verb that has asked `address` in vain: the sentence, and of a socket that is not there, may not
+ * be opened or has no server any more, why that is so. `code` is the negative errno that came with the sentence. */
+void fetch_complain(const char *verb, const char *address, int code, const struct error *error);
 
 #endif

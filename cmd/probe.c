@@ -1,5 +1,4 @@
 /* porthole probe: the exit status says whether a server answers well. For exec probes in images without a shell. */
-#include <curl/curl.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -9,12 +8,10 @@
 
 #include "cmd/cmd.h"
 #include "cmd/fetch.h"
-#include "cmd/permission.h"
 #include "proxy/base/clock.h"
 
 #define PROBE_TIMEOUT_MS 1000
 #define PROBE_PAUSE_MS 50
-#define PROBE_WHY_BYTES 512
 
 /* What the command line asks for. */
 struct probe {
@@ -60,18 +57,6 @@ static int probe_wait(const struct probe *probe, struct fetch *client, long *ret
     }
 }
 
-/* The reason, and for a path that may not be opened, or is not there, which part of it that is. */
-static void probe_complain(const struct probe *probe, int code, const struct error *error)
-{
-    char why[PROBE_WHY_BYTES] = "";
-
-    if ((code == -EACCES || code == -ENOENT) && strncmp(probe->address, "unix:/", 6) == 0)
-        permission_explain(probe->address + 5, why, sizeof(why));
-    else if (code == -ECONNREFUSED && strncmp(probe->address, "unix:", 5) == 0)
-        snprintf(why, sizeof(why), "nobody listens there any more, its server has ended");
-    fprintf(stderr, "porthole probe: %s: %s%s%s\n", probe->address, error->message, why[0] ? ": " : "", why);
-}
-
 static int probe_run(const struct probe *probe)
 {
     struct error error = ERROR_INIT;
@@ -85,7 +70,7 @@ static int probe_run(const struct probe *probe)
         r = probe_wait(probe, client, &status, &error);
     fetch_free(client);
     if (r < 0) {
-        probe_complain(probe, r, &error);
+        fetch_complain("probe", probe->address, r, &error);
         return CMD_FAILED;
     }
     if (probe->verbose)
@@ -108,9 +93,8 @@ static int probe_read_args(int argc, char **argv, struct probe *probe)
             probe->verbose = true;
         else if (option == CMD_OPTION_PATH)
             probe->path = args.value;
-        else if (cmd_parse_duration(args.value, option == CMD_OPTION_WAIT ? &probe->wait_ms : &probe->timeout_ms) < 0)
-            return cmd_usage_error(argv[0], "'%s' is no duration like 250ms, 5s or 1m, or longer than a day",
-                                   args.value);
+        else if (cmd_args_duration(&args, option == CMD_OPTION_WAIT ? &probe->wait_ms : &probe->timeout_ms) != CMD_OK)
+            return CMD_USAGE;
     }
     operands = cmd_args_operands(&args, 1);
     if (!operands)
@@ -128,13 +112,7 @@ int cmd_probe(int argc, char **argv)
     struct probe probe = {.timeout_ms = PROBE_TIMEOUT_MS};
     int status = probe_read_args(argc, argv, &probe);
 
-    if (status != CMD_OK)
-        return status;
-    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
-        fputs("porthole probe: cannot initialise libcurl\n", stderr);
-        return CMD_FAILED;
-    }
-    status = probe_run(&probe);
-    curl_global_cleanup();
-    return status;
+    if (status == CMD_OK)
+        status = fetch_use_libcurl(argv[0]);
+    return status == CMD_OK ? probe_run(&probe) : status;
 }

@@ -1,6 +1,5 @@
 /* porthole status: what a running porthole says of itself (GET /status of an admin listener), on one screen of a
  * terminal. The exit status says whether it is ready. */
-#include <curl/curl.h>
 #include <errno.h>
 #include <jansson.h>
 #include <stdbool.h>
@@ -8,21 +7,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "cmd/cmd.h"
 #include "cmd/fetch.h"
-#include "cmd/permission.h"
 #include "cmd/status_view.h"
+#include "cmd/terminal.h"
 #include "proxy/base/clock.h"
 
-#define STATUS_DEFAULT_ADDRESS "unix:/run/porthole/admin.sock"
 #define STATUS_TIMEOUT_MS 5000
 #define STATUS_WIDTH 132 /* where there is no terminal */
 #define STATUS_LEAST_WIDTH 20
-#define STATUS_WHY_BYTES 512
 
 /* What the command line asks for, and what is known so far. */
 struct status_run {
@@ -64,29 +59,16 @@ static char *status_ask(struct status_run *run, struct error *error, int *ret_co
     return NULL;
 }
 
-static void status_complain(const struct status_run *run, int code, const struct error *error)
-{
-    char why[STATUS_WHY_BYTES] = "";
-
-    if ((code == -EACCES || code == -ENOENT) && strncmp(run->address, "unix:/", 6) == 0)
-        permission_explain(run->address + 5, why, sizeof(why));
-    fprintf(stderr, "porthole status: %s: %s%s%s\n", run->address, error->message, why[0] ? ": " : "", why);
-}
-
 static void status_show(struct status_run *run, json_t *document, struct instant now)
 {
-    bool is_terminal = isatty(STDOUT_FILENO);
-    struct winsize size = {.ws_col = 0};
+    struct terminal terminal = terminal_look(STATUS_WIDTH);
     struct status_view view = {.now = document,
                                .before = run->before,
                                .seconds = (double)instant_elapsed_us(run->asked, now) / 1e6,
-                               .width = STATUS_WIDTH};
+                               .width = terminal.width > STATUS_LEAST_WIDTH ? terminal.width : STATUS_LEAST_WIDTH,
+                               .height = terminal.height};
 
-    if (is_terminal && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) {
-        view.width = size.ws_col > STATUS_LEAST_WIDTH ? size.ws_col : STATUS_LEAST_WIDTH;
-        view.height = size.ws_row;
-    }
-    if (run->watch_ms > 0 && is_terminal)
+    if (run->watch_ms > 0 && terminal.is_one)
         fputs("\033[H\033[2J", stdout);
     else if (run->before)
         putchar('\n');
@@ -113,7 +95,7 @@ static int status_once(struct status_run *run)
         code = error_set(&error, -EPROTO, "the answer is no status");
     free(message);
     if (code < 0) {
-        status_complain(run, code, &error);
+        fetch_complain("status", run->address, code, &error);
         json_decref(document);
         return CMD_FAILED;
     }
@@ -138,7 +120,7 @@ static int status_run(struct status_run *run)
     if (r == -EINVAL)
         return cmd_usage_error("status", "%s", error.message);
     if (r < 0) {
-        status_complain(run, r, &error);
+        fetch_complain("status", run->address, r, &error);
         return CMD_FAILED;
     }
     do {
@@ -158,7 +140,6 @@ static int status_run(struct status_run *run)
 static int status_read_args(int argc, char **argv, struct status_run *run)
 {
     struct cmd_args args;
-    char **operands;
     int option;
 
     cmd_args_init(&args, argc, argv);
@@ -167,30 +148,21 @@ static int status_read_args(int argc, char **argv, struct status_run *run)
             return CMD_USAGE;
         if (option == CMD_OPTION_JSON)
             run->json = true;
-        else if (cmd_parse_duration(args.value, &run->watch_ms) < 0 || run->watch_ms == 0)
-            return cmd_usage_error(argv[0], "'%s' is no duration like 250ms, 5s or 1m, or longer than a day",
-                                   args.value);
+        else if (cmd_args_duration(&args, &run->watch_ms) != CMD_OK)
+            return CMD_USAGE;
+        else if (run->watch_ms == 0)
+            return cmd_usage_error(argv[0], "a pause of 0 between two questions is none");
     }
-    operands = cmd_args_operands(&args, optind < argc ? 1 : 0);
-    if (!operands)
-        return CMD_USAGE;
-    if (optind < argc)
-        run->address = operands[0];
-    return CMD_OK;
+    run->address = cmd_args_optional(&args, CMD_DEFAULT_ADMIN);
+    return run->address ? CMD_OK : CMD_USAGE;
 }
 
 int cmd_status(int argc, char **argv)
 {
-    struct status_run run = {.address = STATUS_DEFAULT_ADDRESS};
+    struct status_run run = {.address = NULL};
     int status = status_read_args(argc, argv, &run);
 
-    if (status != CMD_OK)
-        return status;
-    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
-        fputs("porthole status: cannot initialise libcurl\n", stderr);
-        return CMD_FAILED;
-    }
-    status = status_run(&run);
-    curl_global_cleanup();
-    return status;
+    if (status == CMD_OK)
+        status = fetch_use_libcurl(argv[0]);
+    return status == CMD_OK ? status_run(&run) : status;
 }

@@ -8,6 +8,8 @@
 #include "cmd/cmd.h"
 #include "cmd/suggestion_print.h"
 
+static const char suggest_standard_input[] = "standard input";
+
 struct suggest {
     const char *listener; /* borrowed from argv; NULL: all */
     struct suggestion suggestion;
@@ -103,7 +105,7 @@ int cmd_suggest(int argc, char **argv)
 {
     struct suggest suggest = {0};
     struct cmd_args args;
-    char **operands;
+    const char *name;
     FILE *in = stdin;
     int option, status;
 
@@ -113,14 +115,14 @@ int cmd_suggest(int argc, char **argv)
             return CMD_USAGE;
         suggest.listener = args.value;
     }
-    operands = cmd_args_operands(&args, optind < argc ? 1 : 0);
-    if (!operands)
+    name = cmd_args_optional(&args, suggest_standard_input);
+    if (!name)
         return CMD_USAGE;
-    if (optind < argc)
-        in = fopen(operands[0], "re");
+    if (name != suggest_standard_input)
+        in = fopen(name, "re");
     if (!in)
-        return cmd_usage_error("suggest", "%s: cannot open: %s", operands[0], strerror(errno));
-    status = suggest_from(&suggest, in, optind < argc ? operands[0] : "standard input");
+        return cmd_usage_error("suggest", "%s: cannot open: %s", name, strerror(errno));
+    status = suggest_from(&suggest, in, name);
     if (in != stdin)
         fclose(in);
     return status;

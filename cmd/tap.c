@@ -1,6 +1,5 @@
 /* porthole tap: shows exchanges as they end (GET /tap of an admin listener), as a table, as JSON lines, or as a HAR
  * file for a browser's network panel. */
-#include <curl/curl.h>
 #include <errno.h>
 #include <jansson.h>
 #include <signal.h>
@@ -9,21 +8,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
 
 #include "cmd/cmd.h"
 #include "cmd/fetch.h"
 #include "cmd/har.h"
-#include "cmd/permission.h"
 #include "cmd/tap_view.h"
+#include "cmd/terminal.h"
 
-#define TAP_DEFAULT_ADDRESS "unix:/run/porthole/admin.sock"
 #define TAP_WIDTH 160            /* where there is no terminal */
 #define TAP_LINE_MOST (4u << 20) /* longer than any that a porthole writes */
 #define TAP_BODY_MOST 65536u
 #define TAP_PATH_BYTES 4096
-#define TAP_WHY_BYTES 512
 
 /* What the command line asks for, and how far it is. */
 struct tap_run {
@@ -53,14 +48,9 @@ static void tap_on_signal(int signal)
 
 static void tap_look_at_terminal(struct tap_run *run)
 {
-    struct winsize size = {.ws_col = 0};
+    struct terminal terminal = terminal_look(TAP_WIDTH);
 
-    run->style = (struct tap_view_style){.width = TAP_WIDTH};
-    if (!isatty(STDOUT_FILENO))
-        return;
-    run->style.colours = !getenv("NO_COLOR");
-    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
-        run->style.width = size.ws_col;
+    run->style = (struct tap_view_style){.width = terminal.width, .colours = terminal.is_one && !getenv("NO_COLOR")};
 }
 
 /* False: it is enough. */
@@ -146,16 +136,6 @@ static bool tap_on_data(void *closure, const char *data, size_t n)
 
 /* ---- asking ---- */
 
-/* What went wrong before there was a record. */
-static void tap_complain(const struct tap_run *run, int code, const struct error *error)
-{
-    char why[TAP_WHY_BYTES] = "";
-
-    if ((code == -EACCES || code == -ENOENT) && strncmp(run->address, "unix:/", 6) == 0)
-        permission_explain(run->address + 5, why, sizeof(why));
-    fprintf(stderr, "porthole tap: %s: %s%s%s\n", run->address, error->message, why[0] ? ": " : "", why);
-}
-
 static int tap_ask(struct tap_run *run)
 {
     struct error error = ERROR_INIT;
@@ -172,7 +152,7 @@ static int tap_ask(struct tap_run *run)
         error = run->error;
     }
     if (r < 0) {
-        tap_complain(run, r, &error);
+        fetch_complain("tap", run->address, r, &error);
         return CMD_FAILED;
     }
     return CMD_OK;
@@ -281,17 +261,15 @@ static int tap_read_option(struct tap_run *run, const char *verb, int option, co
 static int tap_read_args(int argc, char **argv, struct tap_run *run)
 {
     struct cmd_args args;
-    char **operands;
     int option;
 
     cmd_args_init(&args, argc, argv);
     while ((option = cmd_args_next(&args)) != 0)
         if (option < 0 || tap_read_option(run, argv[0], option, args.value) != CMD_OK)
             return CMD_USAGE;
-    operands = cmd_args_operands(&args, argc - optind == 0 ? 0 : 1);
-    if (!operands)
+    run->address = cmd_args_optional(&args, CMD_DEFAULT_ADMIN);
+    if (!run->address)
         return CMD_USAGE;
-    run->address = argc - optind == 0 ? TAP_DEFAULT_ADDRESS : operands[0];
     /* An archive without heads and bodies would be none. */
     if (run->har_path && !run->has_bodies && !tap_add(run, "bodies", "65536"))
         return CMD_USAGE;
@@ -305,13 +283,7 @@ int cmd_tap(int argc, char **argv)
     struct tap_run run = {.path = "/tap"};
     int status = tap_read_args(argc, argv, &run);
 
-    if (status != CMD_OK)
-        return status;
-    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
-        fputs("porthole tap: cannot initialise libcurl\n", stderr);
-        return CMD_FAILED;
-    }
-    status = tap_run(&run);
-    curl_global_cleanup();
-    return status;
+    if (status == CMD_OK)
+        status = fetch_use_libcurl(argv[0]);
+    return status == CMD_OK ? tap_run(&run) : status;
 }

@@ -76,7 +76,7 @@ refuses() {
     accepts proxy/reach/connect.c '<curl/curl.h>'
     accepts proxy/reach/channel.c '<curl/curl.h>'
     accepts proxy/reach/health.c '<curl/curl.h>'
-    accepts cmd/probe.c '<curl/curl.h>'
+    accepts cmd/fetch.c '<curl/curl.h>'
     accepts config/load.c '<jansson.h>'
     accepts proxy/http/pattern.c '<pcre2.h>'
     refuses proxy/listen/listener.c '<microhttpd.h>'

@@ -59,7 +59,7 @@ fails_with() { # TEXT ARGUMENT...
 @test "probe: an absent, a stale and a forbidden socket are told apart" {
     fails_with 'No such file' "unix:$sock"
     /usr/bin/python3 -c 'import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])' "$sock"
-    fails_with 'Connection refused' "unix:$sock"
+    fails_with 'Connection refused: nobody listens there any more, its server has ended' "unix:$sock"
     fails_with 'Connection refused' "unix:@porthole-nobody-$$"
 }
 

@@ -64,6 +64,10 @@ status_page() {
     run "$porthole" status "unix:$dir/absent.sock"
     [ "$status" -eq 1 ]
     [[ $output == "porthole status: unix:$dir/absent.sock: "* ]]
+    /usr/bin/python3 -c 'import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])' "$dir/stale.sock"
+    run "$porthole" status "unix:$dir/stale.sock"
+    [ "$status" -eq 1 ]
+    [[ $output == *'Connection refused: nobody listens there any more'* ]]
     run "$porthole" status "unix:$sock"
     [ "$status" -eq 1 ]
     [[ $output == *'no status'* || $output == *'admin listener'* ]]

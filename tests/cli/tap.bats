@@ -156,6 +156,10 @@ PYTHON
     [ "$status" -eq 2 ]
     run "$porthole" tap "unix:$dir/nothing.sock"
     [ "$status" -eq 1 ]
+    /usr/bin/python3 -c 'import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])' "$dir/stale.sock"
+    run "$porthole" tap "unix:$dir/stale.sock"
+    [ "$status" -eq 1 ]
+    [[ $output == *'Connection refused: nobody listens there any more'* ]]
     run "$porthole" tap "unix:$sock"
     [ "$status" -eq 1 ]
     run "$porthole" tap one two
