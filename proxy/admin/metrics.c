@@ -32,10 +32,10 @@ static void metrics_put_config(struct exposition *exposition, const struct facts
 
 static void metrics_put_ready(struct exposition *exposition, const struct facts *facts)
 {
-    json_t *reasons = ready_reasons(facts);
+    bool ready = false;
 
-    exposition_put(exposition, FAMILY_READY, NULL, reasons && json_array_size(reasons) == 0);
-    json_decref(reasons);
+    json_decref(ready_look(facts, &ready));
+    exposition_put(exposition, FAMILY_READY, NULL, ready);
 }
 
 static void metrics_put_process(struct exposition *exposition, const struct facts *facts)

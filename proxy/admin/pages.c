@@ -24,10 +24,10 @@ static void page_healthz(struct admin *admin UNUSED, struct page *page, const st
 
 static void page_readyz(struct page *page, const struct facts *facts)
 {
-    json_t *reasons = ready_reasons(facts);
-    bool ready = reasons && json_array_size(reasons) == 0;
+    bool ready = false;
+    json_t *document = ready_document(facts, &ready);
 
-    reply_json(page, ready ? 200 : 503, json_pack("{s:b,s:o}", "ready", ready, "reasons", reasons));
+    reply_json(page, ready ? 200 : 503, document);
 }
 
 static void page_status(struct page *page, const struct facts *facts)

@@ -6,8 +6,8 @@
 
 #include "proxy/admin/figures.h"
 #include "proxy/admin/ready.h"
+#include "proxy/admin/targets.h"
 #include "proxy/base/log.h"
-#include "proxy/reach/commons.h"
 
 #define STATUS_TIME_BYTES 40
 #define STATUS_MOST_ERRORS 100
@@ -217,37 +217,26 @@ static json_t *status_routes(struct status *status)
 
 /* ---- targets ---- */
 
-/* How a target's endpoints do; one that nobody asks the standing of: N_STANDING_RANKS. */
-struct status_ranks {
-    const struct target_config *target;
-    unsigned ranks[TARGET_MOST_ENDPOINTS];
-};
-
-static void status_note_rank(void *closure, const struct standing *standing, enum standing_rank rank)
-{
-    struct status_ranks *ranks = closure;
-
-    for (size_t i = 0; i < ranks->target->n_endpoints; i++)
-        if (strcmp(ranks->target->endpoints[i].address.text, standing->text) == 0)
-            ranks->ranks[i] = rank;
-}
-
 static json_t *status_endpoints(struct status *status, const struct target_config *target)
 {
-    static const char *const states[] = {[STANDING_GOOD] = "good",
-                                         [STANDING_EJECTED] = "ejected",
-                                         [STANDING_DOWN] = "down",
-                                         [N_STANDING_RANKS] = "unknown"};
-    struct status_ranks ranks = {.target = target};
+    static const char *const states[] = {[ENDPOINT_GOOD] = "good",
+                                         [ENDPOINT_EJECTED] = "ejected",
+                                         [ENDPOINT_DOWN] = "down",
+                                         [ENDPOINT_UNKNOWN] = "unknown"};
     json_t *endpoints = status_take(status, json_array());
+    struct target_view view;
 
-    for (size_t i = 0; i < target->n_endpoints; i++)
-        ranks.ranks[i] = N_STANDING_RANKS;
-    commons_look(status->facts->commons, target->name, status_note_rank, &ranks);
-    for (size_t i = 0; i < target->n_endpoints; i++)
-        status_append(status, endpoints,
-                      json_pack("{s:s,s:s,s:I}", "address", target->endpoints[i].address.text, "state",
-                                states[ranks.ranks[i]], "weight", (json_int_t)target->endpoints[i].weight));
+    if (!target_view_init(&view, status->facts, target))
+        status->failed = true;
+    for (size_t i = 0; i < view.n_endpoints; i++) {
+        const struct endpoint_view *endpoint = &view.endpoints[i];
+        json_t *told = json_pack("{s:s,s:s}", "address", endpoint->address, "state", states[endpoint->state]);
+
+        if (endpoint->config)
+            status_set_number(status, told, "weight", endpoint->config->weight);
+        status_append(status, endpoints, told);
+    }
+    target_view_deinit(&view);
     return endpoints;
 }
 
@@ -281,14 +270,15 @@ json_t *status_document(const struct facts *facts)
         [FACTS_SERVING] = "serving", [FACTS_LEAVING] = "leaving", [FACTS_DRAINING] = "draining"};
     struct status status = {.facts = facts};
     char started[STATUS_TIME_BYTES];
-    json_t *reasons = status_take(&status, ready_reasons(facts));
-    json_t *document = json_pack(
-        "{s:s,s:I,s:s?,s:I,s:s,s:b,s:o,s:I,s:o,s:o,s:o,s:o,s:{s:I}}", "version", PORTHOLE_VERSION, "pid",
-        (json_int_t)facts->pid, "started", status_time(facts->started, started), "uptime_s",
-        (json_int_t)(facts->uptime_ms / 1000), "state", states[facts->state], "ready",
-        reasons && json_array_size(reasons) == 0, "reasons", reasons, "workers", (json_int_t)facts->n_workers, "config",
-        status_config(&status), "listeners", status_listeners(&status), "routes", status_routes(&status), "targets",
-        status_targets(&status), "logs", "dropped", (json_int_t)log_dropped());
+    bool ready = false;
+    json_t *reasons = status_take(&status, ready_look(facts, &ready));
+    json_t *document =
+        json_pack("{s:s,s:I,s:s?,s:I,s:s,s:b,s:o,s:I,s:o,s:o,s:o,s:o,s:{s:I}}", "version", PORTHOLE_VERSION, "pid",
+                  (json_int_t)facts->pid, "started", status_time(facts->started, started), "uptime_s",
+                  (json_int_t)(facts->uptime_ms / 1000), "state", states[facts->state], "ready", ready, "reasons",
+                  reasons, "workers", (json_int_t)facts->n_workers, "config", status_config(&status), "listeners",
+                  status_listeners(&status), "routes", status_routes(&status), "targets", status_targets(&status),
+                  "logs", "dropped", (json_int_t)log_dropped());
 
     if (status.failed) {
         json_decref(document);

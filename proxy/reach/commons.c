@@ -74,8 +74,8 @@ void commons_configure(struct commons_target *target, const struct target_config
     standings_configure(&target->standings, config->ejects, &config->eject);
 }
 
-void commons_look(struct commons *commons, const char *name,
-                  void (*fn)(void *closure, const struct standing *standing, enum standing_rank rank), void *closure)
+void commons_look(struct commons *commons, const char *name, void (*fn)(void *closure, struct commons_target *target),
+                  void *closure)
 {
     const struct commons_target like = {.name = (char *)name};
     struct commons_target *target;
@@ -83,7 +83,7 @@ void commons_look(struct commons *commons, const char *name,
     pthread_mutex_lock(&commons->lock);
     target = commons_seek(&commons->targets, &like, commons_compare_targets);
     if (target)
-        standings_look(&target->standings, fn, closure);
+        fn(closure, target);
     pthread_mutex_unlock(&commons->lock);
 }
 

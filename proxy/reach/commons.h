@@ -75,9 +75,9 @@ struct commons_target *commons_target(struct commons *commons, const struct targ
 void commons_configure(struct commons_target *target, const struct target_config *config, bool first_come);
 /* Takes NULL. */
 void commons_target_unref(struct commons_target *target);
-/* Calls fn for each endpoint of this target that somebody asks the standing of. Any thread, seldom. */
-void commons_look(struct commons *commons, const char *name,
-                  void (*fn)(void *closure, const struct standing *standing, enum standing_rank rank), void *closure);
+/* Calls fn for the target of this name, if there is one, with the lock held: it may only look. Any thread, seldom. */
+void commons_look(struct commons *commons, const char *name, void (*fn)(void *closure, struct commons_target *target),
+                  void *closure);
 /* A struct target of a worker comes, whose thread this is, and goes. */
 void commons_join(struct commons_target *target, size_t worker, struct list *link);
 void commons_leave(struct commons_target *target, size_t worker, struct list *link);

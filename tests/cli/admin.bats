@@ -75,6 +75,32 @@ code_is() { # CODE
     [ ! -e "$dir/admin.sock" ]
 }
 
+@test "admin: readyz names targets without a usable endpoint, and is 503 when no target has one" {
+    start_target
+    cat >"$dir/porthole.json" <<JSON
+{ "admin": [ { "bind": "unix:$dir/admin.sock" } ],
+  "listeners": [ { "bind": "unix:$sock", "routes": [ { "target": "app" } ] } ],
+  "targets": { "app": { "endpoints": [ "unix:$dir/target.sock" ], "health": { "interval": "100ms", "rise": 1, "fall": 1 } },
+               "gone": { "endpoints": [ "unix:$dir/gone.sock" ], "health": { "interval": "100ms", "rise": 1, "fall": 1 } } } }
+JSON
+    start_porthole run
+    eventually eval 'page /readyz | jq -e ".ready and .reasons == [\"target gone has no usable endpoint\"] and .reload == \"none\""'
+    code_is 200
+    page /metrics | grep -x 'porthole_ready 1'
+    mv "$dir/target.sock" "$dir/away.sock"
+    eventually eval 'page /readyz | jq -e "(.ready | not) and (.reasons | length) == 2"'
+    code_is 503
+    page /metrics | grep -x 'porthole_ready 0'
+    [ "$(page /healthz)" = ok ]
+    mv "$dir/away.sock" "$dir/target.sock"
+    eventually eval 'page /readyz | jq -e .ready'
+    # What ran before is served on, all of it.
+    echo '{ "listeners": 1 }' >"$dir/porthole.json"
+    page /reload -X POST
+    eventually eval 'page /readyz | jq -e ".ready and .reload == \"failed\" and (.reasons[1] | contains(\"reload failed\"))"'
+    code_is 200
+}
+
 @test "admin: a reload cannot make the first of them, or another kind of a listener" {
     start_target
     configure

@@ -45,14 +45,14 @@ static void test_exposition_names_counters_as_the_format_does(void **state)
     exposition_put(&exposition, FAMILY_CONFIG_RELOADS, (const char *const[]){"ok"}, 3);
     exposition_put(&exposition, FAMILY_CONFIG_RELOADS, (const char *const[]){"failed"}, UINT64_MAX);
     exposition_put(&exposition, FAMILY_READY, NULL, 1);
-    assert_string_equal(ended(&exposition),
-                        "# HELP porthole_config_reloads_total Reloads that were tried, by result.\n"
-                        "# TYPE porthole_config_reloads_total counter\n"
-                        "porthole_config_reloads_total{result=\"ok\"} 3\n"
-                        "porthole_config_reloads_total{result=\"failed\"} 18446744073709551615\n"
-                        "# HELP porthole_ready Whether every listener is published and porthole is not draining.\n"
-                        "# TYPE porthole_ready gauge\n"
-                        "porthole_ready 1\n");
+    assert_string_equal(ended(&exposition), "# HELP porthole_config_reloads_total Reloads that were tried, by result.\n"
+                                            "# TYPE porthole_config_reloads_total counter\n"
+                                            "porthole_config_reloads_total{result=\"ok\"} 3\n"
+                                            "porthole_config_reloads_total{result=\"failed\"} 18446744073709551615\n"
+                                            "# HELP porthole_ready Whether every listener is published, some target "
+                                            "has a usable endpoint, and porthole is not draining.\n"
+                                            "# TYPE porthole_ready gauge\n"
+                                            "porthole_ready 1\n");
     exposition_init(&exposition, EXPOSITION_OPENMETRICS);
     exposition_put(&exposition, FAMILY_CONFIG_RELOADS, (const char *const[]){"ok"}, 3);
     assert_string_equal(ended(&exposition), "# HELP porthole_config_reloads Reloads that were tried, by result.\n"
