@@ -26,7 +26,7 @@ struct fetch {
     void *closure;
     const volatile sig_atomic_t *stop;
     bool is_enough;               /* the sink wants no more */
-    char complaint[200];          /* terminated: the beginning of an answer that is no stream */
+    char complaint[512];          /* terminated: the beginning of an answer that is no stream */
     char reason[CURL_ERROR_SIZE]; /* written by libcurl */
 };
 
@@ -285,13 +285,32 @@ int fetch_get(struct fetch *client, uint64_t timeout_ms, FILE *to, long *ret_sta
     return 0;
 }
 
+/* The detail of a problem (RFC 9457), its quotes and backslashes as they are, or else the first line. In place. */
+static struct text fetch_find_detail(char *complaint)
+{
+    static const char key[] = "\"detail\":\"";
+    char *detail = complaint[0] == '{' ? strstr(complaint, key) : NULL;
+    size_t n = 0;
+
+    if (!detail)
+        return (struct text){complaint, strcspn(complaint, "\r\n")};
+    detail += sizeof(key) - 1;
+    for (const char *from = detail; *from && *from != '"'; from++) {
+        if (from[0] == '\\' && (from[1] == '"' || from[1] == '\\'))
+            from++;
+        detail[n++] = *from;
+    }
+    return (struct text){detail, n};
+}
+
 /* The answer is no stream: its status, and what it says about it, without anything that a terminal would obey. */
 static int fetch_refused(struct fetch *client, long status, struct error *error)
 {
     char said[4 * sizeof(client->complaint)];
-    size_t n = strcspn(client->complaint, "\r\n");
+    struct text detail = fetch_find_detail(client->complaint);
+    size_t n = detail.length;
 
-    line_escape(said, sizeof(said), client->complaint, n);
+    line_escape(said, sizeof(said), detail.data, n);
     return error_set(error, -EPROTO, "the status is %ld%s%s", status, n > 0 ? ": " : "", said);
 }
 

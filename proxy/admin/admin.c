@@ -105,11 +105,6 @@ static bool admin_takes_method(const struct admin_page *row, struct text method)
            (strcmp(row->method, "GET") == 0 && text_equal(method, text_of("HEAD")));
 }
 
-static void admin_refuse(struct page *page, unsigned status, const char *detail)
-{
-    page_answer_text(page, status, "text/plain; charset=utf-8", detail);
-}
-
 static void admin_ask(struct pages_host *host, struct page *page, const struct page_question *question)
 {
     struct admin *admin = CONTAINER_OF(host, struct admin, host);
@@ -118,17 +113,17 @@ static void admin_ask(struct pages_host *host, struct page *page, const struct p
     const char *objection;
 
     if (!row) {
-        admin_refuse(page, 404, "there is no such page here\n");
+        page_refuse(page, 404, "there is no such page here");
         return;
     }
     if (!admin_takes_method(row, question->method)) {
         page->allow = strcmp(row->method, "GET") == 0 ? "GET, HEAD" : row->method;
-        admin_refuse(page, 405, "this page is not asked so\n");
+        page_refuse(page, 405, "this page is not asked so");
         return;
     }
     objection = browser_objection(question, (enum page_id)found, row->wish != ADMIN_NOTHING);
     if (objection)
-        admin_refuse(page, 403, objection);
+        page_refuse(page, 403, objection);
     else if (row->at_once)
         row->at_once(admin, page, question);
     else

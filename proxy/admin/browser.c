@@ -79,8 +79,8 @@ static bool browser_is_harmless(enum page_id page)
 const char *browser_objection(const struct page_question *question, enum page_id page, bool changes)
 {
     if (changes && browser_is_foreign(question))
-        return "a page of another site may not ask for this\n";
+        return "a page of another site may not ask for this";
     if (!browser_is_harmless(page) && !browser_knows_host(question))
-        return "Host must be an IP address, localhost, or the name in \"bind\": another one may lead here by a trick\n";
+        return "Host must be an IP address, localhost, or the name in \"bind\": another one may lead here by a trick";
     return NULL;
 }

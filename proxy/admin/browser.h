@@ -8,7 +8,7 @@
 #include "config/pages.h"
 #include "proxy/exchange/pages.h"
 
-/* NULL, or a line that says why it is refused. `changes`: the page changes something. */
+/* NULL, or a text that says why it is refused. `changes`: the page changes something. */
 const char *browser_objection(const struct page_question *question, enum page_id page, bool changes);
 
 #endif

@@ -69,7 +69,7 @@ static void page_log_level(struct admin *admin, struct page *page, const struct 
     int level = page_find_level(question->query);
 
     if (level < 0)
-        page_answer_text(page, 400, PLAIN, "say which level: POST /log-level?debug, or info, warn, error\n");
+        page_refuse(page, 400, "say which level: POST /log-level?debug, or info, warn, error");
     else
         admin_inquire(admin, page, &row, (unsigned)level);
 }

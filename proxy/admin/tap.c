@@ -12,7 +12,6 @@
 #define TURN_MS 8u        /* while there is something */
 #define QUIET_TURN_MS 40u /* and while there is not */
 #define HEARTBEAT_MS 10000u
-#define PLAIN "text/plain; charset=utf-8"
 
 /* One reader. Owned by its page. */
 struct feed {
@@ -248,13 +247,13 @@ void tap_page_ask(struct admin *admin, struct page *page, const struct page_ques
         timer_init(&admin->tap_timer, feeds_on_turn);
     }
     if (tap_filter_parse(question->query, &filter, &error) < 0)
-        page_answer_text(page, 400, PLAIN, error.message);
+        page_refuse(page, 400, error.message);
     else if (filter.unredacted && !question->listener->unredacted)
-        page_answer_text(page, 403, PLAIN, "this listener does not show what is redacted (unredacted)\n");
+        page_refuse(page, 403, "this listener does not show what is redacted (unredacted)");
     else if (admin->n_taps == 0)
         page_answer(page, 500, "", NULL, 0);
     else if (feeds_count(admin) >= FEEDS_MOST)
-        page_answer_text(page, 503, PLAIN, "too many taps listen already\n");
+        page_refuse(page, 503, "too many taps listen already");
     else
         feed_begin(admin, page, &filter, question->listener);
 }

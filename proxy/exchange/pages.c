@@ -3,7 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proxy/base/line.h"
 #include "proxy/exchange/exchange.h"
+#include "proxy/exchange/problem.h"
 #include "proxy/exchange/state.h"
 
 /* ---- what hosts say ---- */
@@ -30,6 +32,20 @@ void page_answer(struct page *page, unsigned status, const char *content_type, c
 void page_answer_text(struct page *page, unsigned status, const char *content_type, const char *text)
 {
     page_answer(page, status, content_type, strdup(text), strlen(text));
+}
+
+void page_refuse(struct page *page, unsigned status, const char *detail)
+{
+    const char *outcome = outcome_info(OUTCOME_RESPONDED)->name;
+    size_t n = strlen(detail), escaped_bytes = 6 * n + 1, bytes = PROBLEM_BYTES + escaped_bytes;
+    char *body = malloc(bytes + escaped_bytes);
+    int length = 0;
+
+    if (body) {
+        line_escape(body + bytes, escaped_bytes, detail, n);
+        length = problem_write(page->exchange, body, bytes, status, outcome, body + bytes);
+    }
+    page_answer(page, status, "application/problem+json", body, (size_t)length);
 }
 
 void page_stream(struct page *page, const char *content_type)

@@ -55,6 +55,8 @@ struct pages_host {
 void page_answer(struct page *page, unsigned status, const char *content_type, char *body, size_t length);
 /* The same, of a text that ends with NUL. */
 void page_answer_text(struct page *page, unsigned status, const char *content_type, const char *text);
+/* The page is not to be had so: a problem (RFC 9457) with this detail, a text of any bytes. */
+void page_refuse(struct page *page, unsigned status, const char *detail);
 /* Instead of that: it is read from `page->read`, which is set, until SOURCE_END. */
 void page_stream(struct page *page, const char *content_type);
 /* Whether its worker is about to end, so that a stream does, too, when it is next read. */

@@ -26,11 +26,24 @@ static struct text problem_retry_after(struct exchange *exchange)
 }
 
 /* Nothing of the request is repeated but its id. */
+int problem_write(struct exchange *exchange, char *out, size_t size, unsigned status, const char *outcome,
+                  const char *detail)
+{
+    char id[2 * REQUEST_ID_MOST_BYTES + 1]; /* of visible ASCII only quote and backslash are escaped, with one byte */
+    struct text given;
+
+    exchange_need_id(exchange);
+    given = exchange->forward.request_id;
+    id[line_escape(id, sizeof(id), given.data, given.length)] = '\0';
+    return snprintf(out, size,
+                    "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%u,\"outcome\":\"%s\",\"detail\":\"%s\","
+                    "\"request_id\":\"%s\"}\n",
+                    status_phrase(status), status, outcome, detail, id);
+}
+
 static bool problem_answer(struct exchange *exchange, struct answer *answer)
 {
     const struct outcome_info *info;
-    char id[2 * REQUEST_ID_MOST_BYTES + 1]; /* of visible ASCII only quote and backslash are escaped, with one byte */
-    struct text given;
     unsigned status;
     int n;
 
@@ -38,13 +51,7 @@ static bool problem_answer(struct exchange *exchange, struct answer *answer)
         return false;
     info = outcome_info(exchange->failure.outcome);
     status = problem_status(exchange, info);
-    exchange_need_id(exchange);
-    given = exchange->forward.request_id;
-    id[line_escape(id, sizeof(id), given.data, given.length)] = '\0';
-    n = snprintf(exchange->problem, sizeof(exchange->problem),
-                 "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%u,\"outcome\":\"%s\",\"detail\":\"%s\","
-                 "\"request_id\":\"%s\"}\n",
-                 status_phrase(status), status, info->name, info->sentence, id);
+    n = problem_write(exchange, exchange->problem, sizeof(exchange->problem), status, info->name, info->sentence);
     exchange->own_fields[0] =
         (struct field){.name = TEXT_LITERAL("Content-Type"), .value = TEXT_LITERAL("application/problem+json")};
     if (exchange->retry_after_s > 0)

@@ -6,4 +6,8 @@
 
 extern const struct exchange_source problem_source;
 
+/* Writes one, as snprintf does: what it is called in the log, and `detail`, in which nothing needs an escape. */
+int problem_write(struct exchange *exchange, char *out, size_t size, unsigned status, const char *outcome,
+                  const char *detail);
+
 #endif

@@ -28,13 +28,20 @@ code_is() { # CODE
     page /readyz | jq -e '.ready and .reasons == []'
     code_is 200
     page /config | jq -e --arg sock "unix:$sock" '.listeners[0].bind == $sock and .admin[0].mode == "0600"'
-    page /nothing
+    # Errors are problems, as they are elsewhere.
+    page /nothing --include >"$dir/answer"
     code_is 404
-    page /reload --include | grep -i '^allow: POST'
+    grep -i '^content-type: application/problem+json' "$dir/answer"
+    tail -1 "$dir/answer" | jq -e '.status == 404 and .type == "about:blank" and .title == "Not Found" and .outcome == "responded" and .detail and .request_id'
+    page /reload --include >"$dir/answer"
     code_is 405
+    grep -i '^allow: POST' "$dir/answer"
+    tail -1 "$dir/answer" | jq -e '.status == 405'
+    page '/tap?status="<' | jq -e '.status == 400 and (.detail | length > 0)'
+    code_is 400
     page /healthz --head | grep -qi '^content-length: 3'
     # Behind a port that somebody forwards, a site's name may lead here.
-    page /config -H 'Host: rebound.example:9180'
+    page /config -H 'Host: rebound.example:9180' | jq -e '.status == 403 and (.detail | contains("\"bind\""))'
     code_is 403
     page /healthz -H 'Host: rebound.example:9180'
     code_is 200
