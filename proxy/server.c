@@ -412,7 +412,7 @@ static int server_make(struct server *server, bool takeover, struct error *error
     server->stop.loop = server->loop;
     if (series_book_init(&server->series, snapshot_n_threads(server->snapshot)) < 0 ||
         series_bind(&server->series, server->snapshot) < 0 ||
-        commons_init(&server->commons, snapshot_n_threads(server->snapshot), server->snapshot->n_workers) < 0 ||
+        commons_init(&server->commons, server->snapshot->n_workers) < 0 ||
         pulse_init(&server->pulse, server->loop, &server->notify, snapshot_n_threads(server->snapshot)) < 0)
         return error_set(error, -ENOMEM, "out of memory");
     r = signals_watch(&server->signals, server->loop, &server_signals_host, error);

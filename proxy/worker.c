@@ -43,8 +43,8 @@ struct worker_message {
 struct worker {
     struct worker_setup setup;
     struct loop *loop;
-    struct connector *connector;
-    struct endpoints endpoints; /* of all generations; set up when there is a connector */
+    struct connector *connector; /* NULL: of admin listeners, and reaches no target */
+    struct endpoints endpoints;  /* of all generations; set up when there is a connector */
     struct frontend *frontend;
     struct exchange_env env;
     struct metrics metrics;
@@ -173,7 +173,7 @@ static int worker_prepare(struct worker *worker, struct snapshot *snapshot, stru
         if (worker_serves(worker, admissions[i]) && !seats_have(&worker->seats, admissions[i]))
             r = seats_add(&worker->seats, admissions[i], snapshot_socket(snapshot, i));
     if (r == 0)
-        worker->next = generation_new(snapshot, &worker->endpoints);
+        worker->next = generation_new(snapshot, worker->connector ? &worker->endpoints : NULL);
     if (r < 0 || !worker->next)
         return error_set(error, -ENOMEM, "out of memory");
     return worker_open_access_log(worker, &snapshot->log, error);
@@ -476,6 +476,7 @@ static int worker_make_connector(struct worker *worker)
     if (!worker->connector)
         return -ENOMEM;
     connector_ask_for_names(worker->connector, &desk);
+    inbox_listen(&worker->setup.commons->inboxes[worker->setup.index], worker_on_inbox, worker);
     endpoints_init(&worker->endpoints, worker->loop, worker->connector, worker->setup.commons, worker->setup.index);
     return 0;
 }
@@ -484,7 +485,7 @@ static int worker_make_connector(struct worker *worker)
 static int worker_make_first(struct worker *worker, struct error *error)
 {
     struct snapshot *snapshot = worker->setup.snapshot;
-    int r = worker_make_connector(worker);
+    int r = worker->setup.is_admin ? 0 : worker_make_connector(worker);
 
     if (r < 0)
         return error_set(error, r, "cannot make a worker: %s", strerror(-r));
@@ -511,7 +512,6 @@ static int worker_make(struct worker *worker, struct error *error)
         return error_set(error, -errno, "cannot make an event loop: %s", strerror(errno));
     mailbox_init(&worker->mailbox, worker->loop);
     worker->attend = (struct worker_message){.message.drop = worker_message_keep, .request = WORKER_ATTEND};
-    inbox_listen(&worker->setup.commons->inboxes[worker->setup.index], worker_on_inbox, worker);
     worker->host = (struct acceptor_host){.loop = worker->loop,
                                           .metrics = &worker->metrics,
                                           .worker = worker->setup.index,

@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-int commons_init(struct commons *commons, size_t n_workers, size_t n_asking)
+int commons_init(struct commons *commons, size_t n_workers)
 {
-    *commons = (struct commons){.n_workers = n_workers, .is_shared = n_asking > 1, .lock = PTHREAD_MUTEX_INITIALIZER};
+    *commons = (struct commons){.n_workers = n_workers, .is_shared = n_workers > 1, .lock = PTHREAD_MUTEX_INITIALIZER};
     commons->inboxes = calloc(n_workers, sizeof(*commons->inboxes));
     if (!commons->inboxes)
         return -ENOMEM;

@@ -61,8 +61,8 @@ struct site {
     struct site_part *parts; /* owned; by worker */
 };
 
-/* So many workers, of which so many ask targets at all. 0 or -ENOMEM. */
-int commons_init(struct commons *commons, size_t n_workers, size_t n_asking) WARN_UNUSED;
+/* Of so many workers, all those that reach targets: one that is alone takes no locks. 0 or -ENOMEM. */
+int commons_init(struct commons *commons, size_t n_workers) WARN_UNUSED;
 /* All references have been given back. Harmless on one of zeros. */
 void commons_deinit(struct commons *commons);
 

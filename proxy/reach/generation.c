@@ -70,10 +70,11 @@ struct generation *generation_new(struct snapshot *snapshot, struct endpoints *e
         return NULL;
     generation->n_holders = 1;
     generation->snapshot = snapshot_ref(snapshot);
-    generation->targets = calloc(snapshot->n_targets ? snapshot->n_targets : 1, sizeof(*generation->targets));
+    generation->n_targets = endpoints ? snapshot->n_targets : 0;
+    generation->targets = calloc(generation->n_targets ? generation->n_targets : 1, sizeof(*generation->targets));
     if (!generation->targets || !generation_take_listeners(generation) || !generation_take_secrets(generation))
         return generation_unref(generation);
-    for (size_t i = 0; i < snapshot->n_targets; i++)
+    for (size_t i = 0; i < generation->n_targets; i++)
         if (target_init(&generation->targets[i], &snapshot->targets[i], endpoints, one_user) < 0)
             return generation_unref(generation);
     return generation;
@@ -89,7 +90,7 @@ struct generation *generation_unref(struct generation *generation)
     if (--generation->n_holders > 0)
         return NULL;
     snapshot = generation->snapshot;
-    for (size_t i = 0; generation->targets && i < snapshot->n_targets; i++)
+    for (size_t i = 0; generation->targets && i < generation->n_targets; i++)
         target_deinit(&generation->targets[i]);
     for (size_t i = 0; generation->addresses && i < snapshot_n_sockets(snapshot); i++)
         free(generation->addresses[i]);
@@ -105,7 +106,7 @@ struct generation *generation_unref(struct generation *generation)
 
 void generation_take_effect(struct generation *generation)
 {
-    for (size_t i = 0; i < generation->snapshot->n_targets; i++)
+    for (size_t i = 0; i < generation->n_targets; i++)
         target_take_effect(&generation->targets[i]);
 }
 
@@ -113,7 +114,7 @@ struct target *generation_target(const struct generation *generation, const stru
 {
     struct target *target = &generation->targets[config->index];
 
-    assert(target->config == config);
+    assert(config->index < generation->n_targets && target->config == config);
     return target;
 }
 

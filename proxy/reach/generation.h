@@ -12,15 +12,16 @@
 struct generation {
     unsigned n_holders;
     struct snapshot *snapshot; /* a reference */
-    struct target *targets;    /* owned; by target_config.index */
-    char **addresses;          /* owned; of listeners, in the spelling they share, by listener_config.index */
-    size_t header_bytes;       /* the largest limits.header of all listeners */
-    size_t edit_bytes;         /* what routes may add to a request's head at most; 0: nothing */
-    struct secret *secrets;    /* owned; by the index in snapshot.secrets */
+    struct target *targets;    /* owned; by target_config.index; of a worker that reaches none there are none */
+    size_t n_targets;
+    char **addresses;       /* owned; of listeners, in the spelling they share, by listener_config.index */
+    size_t header_bytes;    /* the largest limits.header of all listeners */
+    size_t edit_bytes;      /* what routes may add to a request's head at most; 0: nothing */
+    struct secret *secrets; /* owned; by the index in snapshot.secrets */
 };
 
-/* The caller is the first holder; the endpoints are borrowed, and shared with other generations. NULL when out of
- * memory. */
+/* The caller is the first holder; the endpoints are borrowed, and shared with other generations; NULL: its worker
+ * reaches no target. NULL when out of memory. */
 struct generation *generation_new(struct snapshot *snapshot, struct endpoints *endpoints) WARN_UNUSED;
 /* One holder more; returns the same pointer. */
 static inline struct generation *generation_ref(struct generation *generation)

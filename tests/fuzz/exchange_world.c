@@ -290,7 +290,7 @@ void world_open(bool small_buffers, bool tcp_peers)
     look_at_descriptors(inside.was_open);
     inside.loop = loop_new();
     inside.connector = connector_new(inside.loop);
-    if (commons_init(&inside.commons, 1, 1) < 0)
+    if (commons_init(&inside.commons, 1) < 0)
         world_fail("out of memory");
     endpoints_init(&inside.endpoints, inside.loop, inside.connector, &inside.commons, 0);
     inside.generation = generation_new(inside.snapshot, &inside.endpoints);

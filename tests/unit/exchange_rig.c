@@ -136,7 +136,7 @@ int rig_setup(void **state)
     rig->connector = connector_new(rig->loop);
     assert_non_null(rig->connector);
     connector_ask_for_names(rig->connector, &(struct resolver_desk){rig->resolver, &rig->mailbox});
-    assert_int_equal(commons_init(&rig->commons, 1, 1), 0);
+    assert_int_equal(commons_init(&rig->commons, 1), 0);
     endpoints_init(&rig->endpoints, rig->loop, rig->connector, &rig->commons, 0);
     rig_make_generation(rig);
     rig->env = (struct exchange_env){.loop = rig->loop, .recorder.metrics = &rig->metrics};

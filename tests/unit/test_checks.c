@@ -38,7 +38,7 @@ static int rig_setup(void **state)
     fixture_setup((void **)&rig->fixture);
     rig->loop = loop_new();
     rig->resolver = resolver_new(addresses_look_up);
-    assert_int_equal(commons_init(&rig->commons, 1, 1), 0);
+    assert_int_equal(commons_init(&rig->commons, 1), 0);
     rig->checks = checks_new(rig->loop, &rig->commons, rig->resolver);
     assert_non_null(rig->checks);
     for (int i = 0; i < N_ENDPOINTS; i++) {

@@ -82,6 +82,19 @@ static void test_generation_finds_a_listener_by_the_socket_it_is(void **state)
     generation_unref(same);
 }
 
+/* The lock of what workers share of targets is for those that reach them: an admin listener's must leave it alone. */
+static void test_generation_of_a_worker_that_reaches_nobody_holds_no_target(void **state)
+{
+    struct front *front = *state;
+    struct generation *generation = generation_new(front->rig->generation->snapshot, NULL);
+
+    assert_non_null(generation);
+    assert_true(generation->snapshot->n_targets > 0);
+    assert_int_equal(generation->n_targets, 0);
+    generation_take_effect(generation);
+    generation_unref(generation);
+}
+
 static void test_generation_with_larger_limits_finds_room(void **state)
 {
     struct front *front = *state;
@@ -484,6 +497,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         FRONT_TEST(test_generation_finds_a_listener_by_the_socket_it_is),
+        FRONT_TEST(test_generation_of_a_worker_that_reaches_nobody_holds_no_target),
         FRONT_TEST(test_generation_with_larger_limits_finds_room),
         FRONT_TEST(test_generation_of_an_exchange_stays_with_it),
         FRONT_TEST(test_generation_is_the_newest_for_the_next_request),

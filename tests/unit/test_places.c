@@ -43,7 +43,7 @@ static int setup(void **state)
 
     memset(&fixture, 0, sizeof(fixture));
     memset(n_told, 0, sizeof(n_told));
-    assert_int_equal(commons_init(&fixture.commons, 2, 2), 0);
+    assert_int_equal(commons_init(&fixture.commons, 2), 0);
     fixture.one = &fixture.commons.inboxes[0];
     fixture.two = &fixture.commons.inboxes[1];
     inbox_listen(fixture.one, on_told, &n_told[0]);
