@@ -55,14 +55,11 @@ static const struct listener_config *compare_find_listener(const struct snapshot
     return found;
 }
 
-/* Who answers there has a thread of its own, which is made before rights are given up. */
+/* Clients of one kind are not served by the worker of the other. */
 static int compare_admin(const struct snapshot *now, const struct snapshot *next, struct problems *problems)
 {
     int r = 0;
 
-    if (now->n_admin == 0 && next->n_admin > 0)
-        return problems_add(problems, (struct position){0, 0}, "/admin",
-                            "cannot begin while porthole runs; start another with --takeover");
     for (size_t i = 0; i < snapshot_n_sockets(next) && r == 0; i++) {
         const struct listener_config *listener = snapshot_socket(next, i);
         char *address = address_canonical(&listener->bind);

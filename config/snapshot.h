@@ -294,10 +294,10 @@ static inline struct listener_config *snapshot_socket(const struct snapshot *sna
                                          : &snapshot->admin[index - snapshot->n_listeners];
 }
 
-/* Workers, with that of the admin listeners, which is the last. */
-static inline size_t snapshot_n_threads(const struct snapshot *snapshot)
+/* Workers that there may ever be, with that of admin listeners, which is the last: they may come by a reload. */
+static inline size_t snapshot_most_workers(const struct snapshot *snapshot)
 {
-    return snapshot->n_workers + (snapshot->n_admin > 0);
+    return (size_t)snapshot->n_workers + 1;
 }
 
 /* Takes another reference and returns the same pointer. */

@@ -349,6 +349,10 @@ static void reload_prepare(struct reload *reload, struct snapshot *snapshot)
         .answers = reload->host.mailbox, .answered = reload_on_answer, .closure = reload, .error = ERROR_INIT};
     struct error error = ERROR_INIT;
 
+    if (reload->host.complete(reload, snapshot, &error) < 0) {
+        reload_refuse(reload, error.message);
+        return;
+    }
     if (reload->host.series && series_bind(reload->host.series, snapshot) < 0) {
         reload_refuse(reload, "out of memory");
         return;

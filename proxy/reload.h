@@ -46,6 +46,9 @@ struct reload_host {
     struct series_book *series;
     struct worker **workers; /* borrowed, like all of these */
     size_t n_workers;
+    /* Before anything else: makes workers that another snapshot needs besides, and lends them, too. 0 or a negative
+     * errno with the error set. */
+    int (*complete)(struct reload *reload, const struct snapshot *snapshot, struct error *error);
     /* Makes what the server itself needs for another snapshot, once the workers are ready for it and all sockets are
      * published. 0 or a negative errno with the error set, and nothing changed. */
     int (*prepare)(struct reload *reload, struct snapshot *snapshot, struct error *error);

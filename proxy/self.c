@@ -115,36 +115,18 @@ static void self_heed(struct admin_desk *desk, enum admin_wish wish, unsigned ar
     }
 }
 
-void self_init(struct self *self, const struct self *lent)
+int self_init(struct self *self, const struct self *lent)
 {
     *self = *lent;
     self->started = wall_time_now();
     process_open(&self->process);
     self->desk.gather = self_gather;
     self->desk.wish = self_heed;
-    admin_init(&self->admin, &self->desk);
-    admin_make_taps(&self->admin, *self->snapshot);
-}
-
-int self_know_workers(struct self *self, struct worker *const *workers, size_t n_workers)
-{
-    struct admin *admin = &self->admin;
-
-    admin->workers = calloc(n_workers, sizeof(*admin->workers));
-    if (!admin->workers)
-        return -ENOMEM;
-    for (size_t i = 0; i < n_workers; i++)
-        admin->workers[i] =
-            (struct admin_worker){worker_mailbox(workers[i]), worker_clients(workers[i]), worker_tunnels(workers[i])};
-    admin->n_workers = n_workers;
-    admin->mailbox = admin->workers[n_workers - 1].mailbox;
-    return 0;
+    return admin_init(&self->admin, &self->desk, (*self->snapshot)->n_workers);
 }
 
 void self_deinit(struct self *self)
 {
-    free(self->admin.workers);
-    self->admin.workers = NULL;
     process_close(&self->process);
     admin_deinit(&self->admin);
 }

@@ -22,10 +22,8 @@ struct self {
     struct wall_time started;
 };
 
-/* Its pointers are set, and desk.main. */
-void self_init(struct self *self, const struct self *lent);
-/* The workers, of which the last is that of admin listeners, if there are any. 0 or -ENOMEM. */
-int self_know_workers(struct self *self, struct worker *const *workers, size_t n_workers) WARN_UNUSED;
+/* Its pointers are set, and desk.main. 0 or -ENOMEM. */
+int self_init(struct self *self, const struct self *lent) WARN_UNUSED;
 /* Harmless on one of zeros. */
 void self_deinit(struct self *self);
 

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "proxy/base/loop.h"
+#include "proxy/crew.h"
 #include "proxy/descriptors.h"
 #include "proxy/listen/keeper.h"
 #include "proxy/listen/passed.h"
@@ -48,8 +49,7 @@ struct server {
     struct watcher watcher;
     struct succession_host succession;
     struct resolver *resolver; /* owned; a lookup that hangs keeps it, but not the process */
-    struct worker **workers;
-    size_t n_workers; /* with that of admin listeners, which is the last, where there are any */
+    struct crew crew;
     struct self self; /* what admin listeners tell */
     struct signals signals;
     struct notify notify; /* the service manager */
@@ -58,8 +58,6 @@ struct server {
     struct instant begun;
     uint64_t n_descriptors; /* that are open for other things than listeners and clients */
     atomic_bool stop_asked, reload_asked;
-    atomic_uint n_drained; /* workers that accept no more */
-    atomic_uint n_stopped; /* workers whose last client has left */
 };
 
 /* ---- stopping ---- */
@@ -83,8 +81,7 @@ static void server_on_leave(struct stop *stop)
     server_stop_reloads(server);
     pulse_end(&server->pulse);
     notify_stopping(&server->notify, "serving on while others learn of the stop");
-    for (size_t i = 0; i < server->n_workers; i++)
-        worker_leave(server->workers[i]);
+    crew_leave(&server->crew);
 }
 
 static uint64_t server_on_refuse(struct stop *stop)
@@ -106,18 +103,14 @@ static void server_on_drain(struct stop *stop, uint64_t deadline_ms)
     keeper_stop(&server->keeper);
     /* The workers first, who take what is in the backlogs and let nobody else in: a directory that somebody else may
      * write, or whose volume does not answer, must not keep us accepting. */
-    for (size_t i = 0; i < server->n_workers; i++)
-        worker_stop(server->workers[i], deadline_ms);
+    crew_stop(&server->crew, deadline_ms);
     listeners_withdraw(&server->listeners);
     reload_withdraw_removed(&server->reload);
 }
 
 static void server_on_cut(struct stop *stop)
 {
-    struct server *server = CONTAINER_OF(stop, struct server, stop);
-
-    for (size_t i = 0; i < server->n_workers; i++)
-        worker_stop(server->workers[i], 0);
+    crew_stop(&CONTAINER_OF(stop, struct server, stop)->crew, 0);
 }
 
 static const struct stop_host server_stop_host = {.leave = server_on_leave,
@@ -129,22 +122,6 @@ static const struct stop_host server_stop_host = {.leave = server_on_leave,
 void server_stop(struct server *server)
 {
     atomic_store(&server->stop_asked, true);
-    loop_wake(server->loop);
-}
-
-static void server_on_worker_drained(void *closure)
-{
-    struct server *server = closure;
-
-    atomic_fetch_add(&server->n_drained, 1);
-    loop_wake(server->loop);
-}
-
-static void server_on_worker_stopped(void *closure)
-{
-    struct server *server = closure;
-
-    atomic_fetch_add(&server->n_stopped, 1);
     loop_wake(server->loop);
 }
 
@@ -167,20 +144,12 @@ static const struct signals_host server_signals_host = {.stop = server_on_stop_s
 
 /* ---- the sockets' places ---- */
 
-static int server_serve_listener(struct server *server, struct served *served, size_t worker)
-{
-    return worker_change_listener(server->workers[worker], &served->admission, served->listener->fd);
-}
-
 static void server_on_republished(struct keeper *keeper, struct keeper_charge *charge)
 {
     struct server *server = CONTAINER_OF(keeper, struct server, keeper);
     struct served *served = CONTAINER_OF(charge, struct served, charge);
 
-    for (size_t i = 0; i < server->n_workers; i++)
-        if (server_serve_listener(server, served, i) < 0)
-            LOG_EVENT(LOG_LEVEL_ERROR, "a worker cannot serve a listener: no descriptors left",
-                      LOG_STRING("listener", served->config->name), LOG_NUMBER("worker", i));
+    crew_serve(&server->crew, served);
     served_count_again(served);
     succession_begin(&served->succession, server->loop, &server->succession, served->listener);
 }
@@ -188,11 +157,8 @@ static void server_on_republished(struct keeper *keeper, struct keeper_charge *c
 /* Somebody has gone with whom we shared a listener. */
 static void server_on_alone(struct succession_host *host, struct succession *succession)
 {
-    struct server *server = CONTAINER_OF(host, struct server, succession);
-    struct served *served = CONTAINER_OF(succession, struct served, succession);
-
-    for (size_t i = 0; i < server->n_workers; i++)
-        worker_watch_listener_again(server->workers[i], &served->admission);
+    crew_watch_listener_again(&CONTAINER_OF(host, struct server, succession)->crew,
+                              CONTAINER_OF(succession, struct served, succession));
 }
 
 /* A successor serves it. */
@@ -201,8 +167,7 @@ static void server_on_given(struct succession_host *host, struct succession *suc
     struct server *server = CONTAINER_OF(host, struct server, succession);
     struct served *served = CONTAINER_OF(succession, struct served, succession);
 
-    for (size_t i = 0; i < server->n_workers; i++)
-        worker_leave_listener(server->workers[i], &served->admission);
+    crew_leave_listener(&server->crew, served);
     listener_close(served->listener);
     keeper_give(&server->keeper, &served->charge, successor);
 }
@@ -224,58 +189,20 @@ static void server_on_succeeded(struct keeper *keeper)
 
 /* ---- life ---- */
 
-static int server_make_workers(struct server *server, struct admission **admissions, struct error *error)
-{
-    struct worker_setup setup = {.snapshot = server->snapshot,
-                                 .admissions = admissions,
-                                 .commons = &server->commons,
-                                 .resolver = server->resolver,
-                                 .series = &server->series,
-                                 .drained = server_on_worker_drained,
-                                 .stopped = server_on_worker_stopped,
-                                 .closure = server};
-    size_t n_all = snapshot_n_threads(server->snapshot);
-
-    server->workers = calloc(n_all, sizeof(struct worker *));
-    if (!server->workers)
-        return error_set(error, -ENOMEM, "out of memory");
-    for (; server->n_workers < n_all; server->n_workers++) {
-        struct worker *worker;
-
-        setup.index = server->n_workers;
-        setup.is_admin = setup.index == server->snapshot->n_workers;
-        setup.pages = setup.is_admin ? &server->self.admin.host : NULL;
-        setup.tap = admin_tap(&server->self.admin, setup.index);
-        worker = worker_new(&setup, error);
-        if (!worker)
-            return error->code ? error->code : -EIO;
-        server->workers[server->n_workers] = worker;
-        pulse_add(&server->pulse, worker_mailbox(worker));
-    }
-    return self_know_workers(&server->self, server->workers, n_all);
-}
-
-/* The listeners, which is what workers serve. */
+/* The listeners, which is what workers serve, and then these. */
 static int server_make_listeners(struct server *server, struct error *error)
 {
     struct snapshot *snapshot = server->snapshot;
-    struct admission **admissions = calloc(snapshot_n_sockets(snapshot), sizeof(struct admission *));
-    int r = 0;
 
-    if (!admissions)
-        return error_set(error, -ENOMEM, "out of memory");
-    for (size_t i = 0; i < snapshot_n_sockets(snapshot) && r == 0; i++) {
-        struct served *served = listeners_add(&server->listeners, snapshot, snapshot_socket(snapshot, i), error);
-
-        if (served)
-            admissions[i] = &served->admission;
-        else
-            r = error->code;
-    }
-    if (r == 0)
-        r = server_make_workers(server, admissions, error);
-    free(admissions);
-    return r;
+    for (size_t i = 0; i < snapshot_n_sockets(snapshot); i++)
+        if (!listeners_add(&server->listeners, snapshot, snapshot_socket(snapshot, i), error))
+            return error->code;
+    server->crew.admin = &server->self.admin;
+    server->crew.pulse = &server->pulse;
+    server->crew.loop = server->loop;
+    server->crew.setup =
+        (struct worker_setup){.commons = &server->commons, .resolver = server->resolver, .series = &server->series};
+    return crew_make(&server->crew, snapshot, &server->listeners, error);
 }
 
 /* How many clients the descriptors allow that are left when everything is open. */
@@ -301,6 +228,17 @@ static void server_watch(struct server *server)
 {
     if (watcher_follow(&server->watcher, server->snapshot) < 0)
         log_error("the configuration is not watched: out of memory");
+}
+
+static int server_on_complete(struct reload *reload, const struct snapshot *snapshot, struct error *error)
+{
+    struct server *server = CONTAINER_OF(reload, struct server, reload);
+    size_t n_before = server->crew.n;
+    int r = crew_complete(&server->crew, snapshot, server->snapshot, &server->listeners, error);
+
+    reload->host.n_workers = server->crew.n;
+    server->n_descriptors += (server->crew.n - n_before) * server->crew.n_descriptors_each;
+    return r;
 }
 
 static int server_on_prepare(struct reload *reload, struct snapshot *snapshot, struct error *error)
@@ -354,8 +292,9 @@ static void server_make_reload(struct server *server)
                                      .keeper = &server->keeper,
                                      .succession = &server->succession,
                                      .series = &server->series,
-                                     .workers = server->workers,
-                                     .n_workers = server->n_workers,
+                                     .workers = server->crew.workers,
+                                     .n_workers = server->crew.n,
+                                     .complete = server_on_complete,
                                      .prepare = server_on_prepare,
                                      .commit = server_on_commit,
                                      .refused = server_on_refused,
@@ -387,12 +326,8 @@ static int server_make_checks(struct server *server)
 /* What workers need for serving the listeners: without it no path is to be taken from anybody. */
 static int server_reserve(struct server *server, struct error *error)
 {
-    const struct list *all = &server->listeners.all;
-    int r = 0;
+    int r = crew_reserve(&server->crew, &server->listeners);
 
-    for (size_t i = 0; i < server->n_workers; i++)
-        for (struct list *link = all->next; link != all && r == 0; link = link->next)
-            r = worker_reserve_listener(server->workers[i], &CONTAINER_OF(link, struct served, link)->admission);
     return r < 0 ? error_set(error, r, "cannot make a worker: %s", strerror(-r)) : 0;
 }
 
@@ -410,10 +345,10 @@ static int server_make(struct server *server, bool takeover, struct error *error
         return error_set(error, -ENOMEM, "cannot make a server: %s", strerror(errno));
     mailbox_init(&server->mailbox, server->loop);
     server->stop.loop = server->loop;
-    if (series_book_init(&server->series, snapshot_n_threads(server->snapshot)) < 0 ||
+    if (series_book_init(&server->series, snapshot_most_workers(server->snapshot)) < 0 ||
         series_bind(&server->series, server->snapshot) < 0 ||
         commons_init(&server->commons, server->snapshot->n_workers) < 0 ||
-        pulse_init(&server->pulse, server->loop, &server->notify, snapshot_n_threads(server->snapshot)) < 0)
+        pulse_init(&server->pulse, server->loop, &server->notify, snapshot_most_workers(server->snapshot)) < 0)
         return error_set(error, -ENOMEM, "out of memory");
     r = signals_watch(&server->signals, server->loop, &server_signals_host, error);
     if (r == 0)
@@ -447,16 +382,16 @@ int server_new(struct snapshot *snapshot, const struct server_options *options, 
     server->signals = (struct signals)SIGNALS_INIT;
     server->begun = instant_now();
     notify_init(&server->notify);
-    listeners_init(&server->listeners, snapshot_n_threads(snapshot));
-    self_init(&server->self, &(struct self){.desk.main = &server->mailbox,
-                                            .snapshot = &server->snapshot,
-                                            .listeners = &server->listeners,
-                                            .stop = &server->stop,
-                                            .reload = &server->reload,
-                                            .series = &server->series,
-                                            .commons = &server->commons,
-                                            .begun = server->begun});
-    r = server_make(server, options->takeover, error);
+    listeners_init(&server->listeners, snapshot_most_workers(snapshot));
+    r = self_init(&server->self, &(struct self){.desk.main = &server->mailbox,
+                                                .snapshot = &server->snapshot,
+                                                .listeners = &server->listeners,
+                                                .stop = &server->stop,
+                                                .reload = &server->reload,
+                                                .series = &server->series,
+                                                .commons = &server->commons,
+                                                .begun = server->begun});
+    r = r < 0 ? error_set(error, r, "out of memory") : server_make(server, options->takeover, error);
     if (r < 0) {
         server_free(server);
         return r;
@@ -469,7 +404,7 @@ static void server_tell_end(const struct server *server)
 {
     struct instant now = instant_now();
 
-    summary_tell(server->workers, server->n_workers,
+    summary_tell(server->crew.workers, server->crew.n,
                  &(struct summary_end){.how = stop_result(&server->stop),
                                        .uptime_ms = instant_elapsed_us(server->begun, now) / 1000,
                                        .after_ms = instant_elapsed_us(server->stop.begun, now) / 1000});
@@ -481,9 +416,8 @@ static int server_serve_listeners(struct server *server, struct error *error)
     const struct list *all = &server->listeners.all;
     int r = 0;
 
-    for (size_t i = 0; i < server->n_workers; i++)
-        for (struct list *link = all->next; link != all && r == 0; link = link->next)
-            r = server_serve_listener(server, CONTAINER_OF(link, struct served, link), i);
+    for (struct list *link = all->next; link != all && r == 0; link = link->next)
+        r = crew_serve(&server->crew, CONTAINER_OF(link, struct served, link));
     return r < 0 ? error_set(error, r, "a worker cannot serve a listener: %s", strerror(-r)) : 0;
 }
 
@@ -516,7 +450,7 @@ static void server_attend(struct server *server)
         stop_ask_to_drain(&server->stop, "asked to", server->snapshot->drain_ms);
     if (atomic_exchange(&server->reload_asked, false))
         reload_begin(&server->reload);
-    if (atomic_load(&server->n_drained) < server->n_workers)
+    if (!crew_has_drained(&server->crew))
         return;
     listeners_close(&server->listeners);
     reload_close_removed(&server->reload);
@@ -524,10 +458,8 @@ static void server_attend(struct server *server)
 
 int server_start(struct server *server, struct error *error)
 {
-    int r = 0;
+    int r = crew_start(&server->crew, error);
 
-    for (size_t i = 0; i < server->n_workers && r == 0; i++)
-        r = worker_start(server->workers[i], error);
     server_watch(server); /* before anybody can see that we run, and write another configuration */
     if (r == 0)
         r = listeners_show(&server->listeners, error);
@@ -544,7 +476,7 @@ int server_run(struct server *server)
     server_keep_listeners(server);
     checks_start(server->checks);
     pulse_start(&server->pulse, "serving");
-    while (atomic_load(&server->n_stopped) < server->n_workers) {
+    while (!crew_has_stopped(&server->crew)) {
         r = loop_run_once(server->loop, -1);
         if (r < 0)
             return r;
@@ -560,12 +492,7 @@ void server_free(struct server *server)
         return;
     listeners_settle(&server->listeners); /* after a start that has failed, too */
     listeners_take_back(&server->listeners);
-    for (size_t i = 0; i < server->n_workers; i++)
-        worker_stop(server->workers[i], 0); /* where nobody has told it so yet */
-    for (size_t i = 0; i < server->n_workers; i++)
-        worker_join(server->workers[i]);
-    for (size_t i = 0; i < server->n_workers; i++)
-        worker_free(server->workers[i]);
+    crew_deinit(&server->crew);
     mailbox_deinit(&server->mailbox); /* before what lies in it */
     reload_deinit(&server->reload);
     checks_plan_free(server->next_checks);
@@ -582,7 +509,6 @@ void server_free(struct server *server)
     signals_deinit(&server->signals);
     loop_free(server->loop);
     resolver_free(server->resolver);
-    free(server->workers);
     snapshot_unref(server->snapshot);
     free(server);
 }

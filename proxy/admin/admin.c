@@ -1,5 +1,6 @@
 #include "proxy/admin/admin.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -130,24 +131,25 @@ static void admin_ask(struct pages_host *host, struct page *page, const struct p
         admin_inquire(admin, page, row, 0);
 }
 
-void admin_init(struct admin *admin, struct admin_desk *desk)
+int admin_init(struct admin *admin, struct admin_desk *desk, size_t n_serving)
 {
     *admin = (struct admin){.host.ask = admin_ask, .desk = desk};
+    admin->workers = calloc(n_serving + 1, sizeof(*admin->workers));
+    /* Each has cache lines of its own. */
+    admin->taps = aligned_alloc(alignof(struct tap), n_serving * sizeof(struct tap));
+    admin->tap_lost = calloc(n_serving, sizeof(*admin->tap_lost));
+    if (!admin->workers || !admin->taps || !admin->tap_lost)
+        return -ENOMEM;
+    for (; admin->n_taps < n_serving; admin->n_taps++)
+        tap_init(&admin->taps[admin->n_taps]);
+    return 0;
 }
 
-void admin_make_taps(struct admin *admin, const struct snapshot *snapshot)
+void admin_know(struct admin *admin, const struct admin_worker *worker)
 {
-    size_t n_workers = snapshot->n_workers;
-
-    if (snapshot->n_admin == 0)
-        return;
-    /* Each has cache lines of its own. */
-    admin->taps = aligned_alloc(alignof(struct tap), n_workers * sizeof(struct tap));
-    admin->tap_lost = calloc(n_workers, sizeof(*admin->tap_lost));
-    if (!admin->taps || !admin->tap_lost)
-        return;
-    for (; admin->n_taps < n_workers; admin->n_taps++)
-        tap_init(&admin->taps[admin->n_taps]);
+    admin->workers[admin->n_workers++] = *worker;
+    if (admin->n_workers > admin->n_taps)
+        admin->mailbox = worker->mailbox;
 }
 
 struct tap *admin_tap(const struct admin *admin, size_t worker)
@@ -162,6 +164,8 @@ void admin_deinit(struct admin *admin)
     admin->n_taps = 0;
     free(admin->taps);
     free(admin->tap_lost);
+    free(admin->workers);
     admin->taps = NULL;
     admin->tap_lost = NULL;
+    admin->workers = NULL;
 }

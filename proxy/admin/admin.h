@@ -43,21 +43,22 @@ struct admin {
     struct pages_host host;
     struct admin_desk *desk;      /* borrowed */
     struct mailbox *mailbox;      /* of the admin worker; set when there is one */
-    struct admin_worker *workers; /* owned; those that serve, then the admin worker */
+    struct admin_worker *workers; /* owned; those that serve, then the admin worker, once there is one */
     size_t n_workers;
-    struct tap *taps; /* owned; of each worker that serves */
-    size_t n_taps;
+    struct tap *taps;   /* owned; of each worker that serves */
+    size_t n_taps;      /* workers that serve */
     uint64_t *tap_lost; /* owned; the admin worker's, like the next two: of each tap, what readers were told of */
     struct list feeds;  /* of feed (tap.h) */
     struct timer tap_timer;
 };
 
-void admin_init(struct admin *admin, struct admin_desk *desk);
-/* Before there are workers: a tap for each that serves, when there are admin listeners, and memory. */
-void admin_make_taps(struct admin *admin, const struct snapshot *snapshot);
+/* Before there are workers, of which so many are going to serve: also with a tap for each. 0 or -ENOMEM. */
+int admin_init(struct admin *admin, struct admin_desk *desk, size_t n_serving) WARN_UNUSED;
+/* Main thread: the next one, in their order, before anybody can ask anything of the admin worker. */
+void admin_know(struct admin *admin, const struct admin_worker *worker);
 /* A worker's; NULL: it has none. */
 struct tap *admin_tap(const struct admin *admin, size_t worker);
-/* Workers have ended. */
+/* Workers have ended. Harmless on one of zeros. */
 void admin_deinit(struct admin *admin);
 
 /* One page: `at_once` answers by itself, `told` with what an inquiry has brought. One of them is there. */

@@ -250,8 +250,6 @@ void tap_page_ask(struct admin *admin, struct page *page, const struct page_ques
         page_refuse(page, 400, error.message);
     else if (filter.unredacted && !question->listener->unredacted)
         page_refuse(page, 403, "this listener does not show what is redacted (unredacted)");
-    else if (admin->n_taps == 0)
-        page_answer(page, 500, "", NULL, 0);
     else if (feeds_count(admin) >= FEEDS_MOST)
         page_refuse(page, 503, "too many taps listen already");
     else

@@ -108,13 +108,80 @@ JSON
     code_is 200
 }
 
-@test "admin: a reload cannot make the first of them, or another kind of a listener" {
+n_threads() {
+    find "/proc/$running/task" -mindepth 1 -maxdepth 1 | wc -l
+}
+
+# Asks for a reload, and waits until there are as many lines of reloads.
+reloaded_times() { # N
+    kill -HUP "$running"
+    eventually eval '[ "$(grep -c " reloaded " "$dir/run.err")" -eq '"$1"' ]'
+}
+
+@test "admin: the first of them comes by a reload under load, and the last goes by one" {
+    local admin="\"watch\": false, \"workers\": 2, \"admin\": [ { \"bind\": \"unix:$dir/admin.sock\" } ]," before
     start_target
-    configure
+    configure '' '"watch": false, "workers": 2,'
     start_porthole run
-    configure '' "\"admin\": [ { \"bind\": \"unix:$dir/admin.sock\" } ],"
+    running=$pid
+    before=$(n_threads)
+    background load /usr/bin/python3 "$BATS_TEST_DIRNAME/load.py" "$sock"
+    load=$pid
+    configure '' "$admin"
+    reloaded_times 1
+    [ "$(page /healthz)" = ok ]
+    [ "$(n_threads)" -eq $((before + 1)) ]
+    page /readyz | jq -e '.ready'
+    page /status | jq -e '.listeners | length == 2'
+    page /clients | jq -e '.clients | length >= 1'
+    page /metrics | grep -F 'porthole_worker_cpu_seconds_total{worker="admin"}'
+    "$porthole" tap "unix:$dir/admin.sock" --json --count 20 | jq -e 'select(.request != "/load")' && return 1
+    # It is there for the next one, too.
+    for round in 1 2; do
+        configure '' '"watch": false, "workers": 2,'
+        reloaded_times $((2 * round))
+        [ ! -e "$dir/admin.sock" ]
+        [ "$(n_threads)" -eq $((before + 1)) ]
+        configure '' "$admin"
+        reloaded_times $((2 * round + 1))
+        [ "$(page /healthz)" = ok ]
+    done
+    kill -TERM "$load"
+    await_end "$load"
+    cat "$dir/load.out"
+    grep -qx 'failed 0' "$dir/load.out"
+    kill -TERM "$running"
+    await_end "$running"
+    [ "$status" -eq 0 ]
+}
+
+@test "admin: a reload that is refused leaves no admin listener, and a later one makes it" {
+    start_target
+    configure '' '"watch": false,'
+    start_porthole run
+    running=$pid
+    # Something else is at its path.
+    echo mine >"$dir/admin.sock"
+    configure '' "\"watch\": false, \"admin\": [ { \"bind\": \"unix:$dir/admin.sock\" } ],"
+    kill -HUP "$running"
+    eventually grep -q 'reload refused' "$dir/run.err"
+    [ "$(ask /still)" = 'GET /still' ]
+    [ "$(cat "$dir/admin.sock")" = mine ]
+    rm "$dir/admin.sock"
+    reloaded_times 1
+    [ "$(page /healthz)" = ok ]
+    page /quit -X POST
+    await_end "$running"
+    [ "$status" -eq 0 ]
+}
+
+@test "admin: a reload cannot make another kind of a listener" {
+    start_target
+    start_admin
+    configure '' "\"admin\": [ { \"bind\": \"unix:$sock\" } ],"
+    sed -i "s|\"listeners\": .*\"unix:$sock\"|\"listeners\": [ { \"bind\": \"unix:$dir/admin.sock\"|" "$dir/porthole.json"
     kill -HUP "$pid"
-    eventually grep -q 'at="/admin" problem="cannot begin while porthole runs' "$dir/run.err"
+    eventually grep -q 'was the other kind of listener' "$dir/run.err"
     [ "$(ask /still)" = 'GET /still' ]
 }
 
