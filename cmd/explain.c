@@ -255,7 +255,8 @@ static int explain_listener(struct explanation *explanation)
 
 int explain(const struct snapshot *snapshot, const struct explain_ask *ask)
 {
-    struct explanation explanation = {.ask = ask, .listener = explain_find_listener(snapshot, ask->listener)};
+    struct explanation explanation = {
+        .ask = ask, .snapshot = snapshot, .listener = explain_find_listener(snapshot, ask->listener)};
     size_t scratch_bytes = 2 * strlen(ask->line) + EXPLANATION_HEAD_BYTES;
     int status = CMD_FAILED;
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cmd/cmd.h"
+#include "cmd/veil.h"
 #include "config/value.h"
 #include "proxy/base/line.h"
 #include "proxy/exchange/body_rules.h"
@@ -40,16 +41,16 @@ static bool explanation_file(struct template_values *values UNUSED, const struct
 }
 
 /* The path that the target is asked for, where the route has another one. */
-static int explanation_rewrite(const struct explanation *explanation, const struct route_config *route,
+static int explanation_rewrite(const struct explanation *explanation, const struct rewrite *rewrite,
                                struct head_writer *writer)
 {
     const struct rewrite_room room = {explanation->question.means.memory, explanation->question.scratch,
                                       explanation->question.scratch_bytes};
     size_t from = writer->length;
 
-    if (!rewrite_is_any(&route->rewrite))
+    if (!rewrite_is_any(rewrite))
         return CMD_OK;
-    switch (rewrite_apply(&route->rewrite, explanation->request.origin, &room, writer)) {
+    switch (rewrite_apply(rewrite, explanation->request.origin, &room, writer)) {
     case REWRITE_DONE:
         printf("rewritten: %.*s instead of %.*s\n", (int)(writer->length - from), writer->out + from,
                (int)explanation->request.origin.length, explanation->request.origin.data);
@@ -69,7 +70,7 @@ static int explanation_rewrite(const struct explanation *explanation, const stru
 }
 
 /* What the route changes, in *edit. */
-static int explanation_edit(const struct explanation *explanation, const struct route_config *route,
+static int explanation_edit(const struct explanation *explanation, const struct veil *veil,
                             const struct forward *forward, struct head_writer *writer, struct forward_edit *edit)
 {
     struct template_values values = {.uid = explanation->ask->uid,
@@ -77,8 +78,8 @@ static int explanation_edit(const struct explanation *explanation, const struct 
                                      .has_peer = explanation->unix_peer,
                                      .request_id = forward->request_id,
                                      .file = explanation_file};
-    const struct edits *edits = &route->request_headers;
-    int status = explanation_rewrite(explanation, route, writer);
+    const struct edits *edits = &veil->edits;
+    int status = explanation_rewrite(explanation, &veil->rewrite, writer);
 
     if (status != CMD_OK)
         return status;
@@ -109,8 +110,8 @@ static void explanation_trace(const struct explanation *explanation, struct forw
 }
 
 /* What the target would get, line by line, with what would be strange on a terminal escaped. */
-static int explanation_forward(const struct explanation *explanation, const struct route_config *route,
-                               const struct target_config *target)
+static int explanation_send(const struct explanation *explanation, const struct route_config *route,
+                            const struct target_config *target, const struct veil *veil)
 {
     char node[64], trace[64], *head = malloc(2 * EXPLANATION_HEAD_BYTES), line[1024];
     struct head_writer lines = {.out = head ? head + EXPLANATION_HEAD_BYTES : NULL,
@@ -130,7 +131,7 @@ static int explanation_forward(const struct explanation *explanation, const stru
     if (forward.request_id.length == 0)
         forward.request_id = TEXT_LITERAL("(one of ours)");
     if (route && route->modifies_request) {
-        int status = explanation_edit(explanation, route, &forward, &lines, &edit);
+        int status = explanation_edit(explanation, veil, &forward, &lines, &edit);
 
         if (status != CMD_OK) {
             free(head);
@@ -153,6 +154,22 @@ static int explanation_forward(const struct explanation *explanation, const stru
     }
     free(head);
     return CMD_OK;
+}
+
+static int explanation_forward(const struct explanation *explanation, const struct route_config *route,
+                               const struct target_config *target)
+{
+    int status = CMD_FAILED;
+    struct veil veil;
+
+    if (!route)
+        return explanation_send(explanation, NULL, target, NULL);
+    if (veil_init(&veil, explanation->snapshot, route))
+        status = explanation_send(explanation, route, target, &veil);
+    else
+        fputs("porthole check: out of memory\n", stderr);
+    veil_deinit(&veil, route);
+    return status;
 }
 
 int explanation_observe(const struct explanation *explanation, const struct route_config *route, const char *why)
@@ -226,6 +243,7 @@ static int explanation_target(const struct explanation *explanation, const struc
 
 static int explanation_redirect(const struct explanation *explanation, const struct route_config *route)
 {
+    const char *written = written_find(&explanation->snapshot->written, route->redirect.location);
     struct template_values values = {0};
     char *memory = malloc(2 * EXPLANATION_HEAD_BYTES);
     size_t length = 0;
@@ -236,8 +254,8 @@ static int explanation_redirect(const struct explanation *explanation, const str
                                     EXPLANATION_HEAD_BYTES, &length)
                    : LOCATION_FULL) {
     case LOCATION_DONE:
-        printf("redirected by the route, status %u, to %.*s\n", route->redirect.status, (int)length,
-               memory + EXPLANATION_HEAD_BYTES);
+        printf("redirected by the route, status %u, to %.*s\n", route->redirect.status,
+               written ? (int)strlen(written) : (int)length, written ? written : memory + EXPLANATION_HEAD_BYTES);
         status = CMD_OK;
         break;
     case LOCATION_ELSEWHERE:

@@ -25,6 +25,7 @@ struct explain_ask {
 /* On explain's stack. */
 struct explanation {
     const struct explain_ask *ask;
+    const struct snapshot *snapshot;
     const struct listener_config *listener;
     struct request request;
     struct field items[EXPLAIN_MOST_FIELDS + 2]; /* and Host, and Content-Length */

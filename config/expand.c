@@ -267,8 +267,8 @@ static json_t *expand_broken(struct reader *reader)
     return json_incref((json_t *)(uintptr_t)reader->broken);
 }
 
-/* Notes that this string had a reference. */
-static int expand_note(const struct expansion *expansion, const json_t *string)
+/* Notes that this string had a reference, and how it is written when that was to a variable. */
+static int expand_note(const struct expansion *expansion, const json_t *string, const char *written)
 {
     struct reader *reader = expansion->reader;
     struct expanded note = {.string = string};
@@ -282,8 +282,12 @@ static int expand_note(const struct expansion *expansion, const json_t *string)
         reader->expanded = grown;
     }
     note.late = expansion->n_late > 0;
-    if (expansion->control[0] != '\0' && !(note.control = strdup(expansion->control)))
+    if (expansion->n_references > 0 && !(note.written = strdup(written)))
         return -ENOMEM;
+    if (expansion->control[0] != '\0' && !(note.control = strdup(expansion->control))) {
+        free(note.written);
+        return -ENOMEM;
+    }
     reader->expanded[reader->n_expanded++] = note;
     return 0;
 }
@@ -329,7 +333,7 @@ static json_t *expand_string(struct reader *reader, const struct place *at, json
     }
     free(text);
     if (expanded != reader->broken && expansion.n_references + expansion.n_late > 0 &&
-        expand_note(&expansion, expanded) < 0)
+        expand_note(&expansion, expanded, json_string_value(string)) < 0)
         reader->failure = -ENOMEM;
     return expanded;
 }
@@ -372,8 +376,10 @@ void expand_tree(struct reader *reader, json_t **value)
 
 void expand_free(struct reader *reader)
 {
-    for (size_t i = 0; i < reader->n_expanded; i++)
+    for (size_t i = 0; i < reader->n_expanded; i++) {
         free(reader->expanded[i].control);
+        free(reader->expanded[i].written);
+    }
     free(reader->expanded);
     reader->expanded = NULL;
     reader->n_expanded = 0;

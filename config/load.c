@@ -96,6 +96,7 @@ int config_parse(const char *text, size_t length, const char *source, struct sna
     if (r == 0)
         r = config_review(reader.snapshot, text, length, problems);
     if (r == 0) {
+        written_sort(&reader.snapshot->written);
         memcpy(reader.snapshot->sha256, problems->sha256, sizeof(problems->sha256));
         *ret_snapshot = reader.snapshot;
     } else {

@@ -21,9 +21,10 @@ int config_load(const char *file, struct snapshot **ret_snapshot, struct problem
 int config_parse(const char *text, size_t length, const char *source, struct snapshot **ret_snapshot,
                  struct problems *problems) WARN_UNUSED;
 
-/* Prints the configuration in effect, every default filled in, as JSON that config_parse accepts. */
+/* Prints the configuration in effect, every default filled in, as JSON that config_parse accepts. Values that may be
+ * secrets are as they are written (config/written.h). */
 int config_print(const struct snapshot *snapshot, FILE *to) WARN_UNUSED;
-/* The same without the values that fields get and conditions want, which may be secrets, from wherever they came. */
+/* The same without those, and without the values that fields get and conditions want, from wherever they came. */
 int config_print_redacted(const struct snapshot *snapshot, FILE *to) WARN_UNUSED;
 
 #endif

@@ -15,7 +15,8 @@
  * in print_set or print_append remembering it. */
 struct printer {
     bool failed;
-    bool hides; /* values of fields and conditions are not for whoever reads it */
+    bool hides; /* values of fields and conditions, and what variables hold, are not for whoever reads it */
+    const struct written_list *written; /* the snapshot's */
 };
 
 #define PRINT_HIDDEN "[redacted]"
@@ -40,6 +41,17 @@ static json_t *print_text(const char *text)
 
     free(escaped);
     return string;
+}
+
+/* A text that may have a variable in it: it is shown as it is written, if at all. `value` is where the snapshot has it.
+ */
+static json_t *print_hideable(const struct printer *printer, const void *value, const char *text)
+{
+    const char *written = written_find(printer->written, value);
+
+    if (!written)
+        return print_text(text);
+    return json_string(printer->hides ? PRINT_HIDDEN : written);
 }
 
 static json_t *print_number(const struct limit *limit, const void *field)
@@ -72,13 +84,24 @@ static json_t *print_word_set(struct printer *printer, const char *const *words,
     return array;
 }
 
-static json_t *print_template(const struct template *template)
+static json_t *print_template(const struct printer *printer, const struct template *template)
 {
-    char *spelt = template_spell(template);
-    json_t *string = spelt ? json_string(spelt) : NULL;
+    const char *written = written_find(printer->written, template);
+    char *spelt;
+    json_t *string;
+
+    if (written)
+        return json_string(printer->hides ? PRINT_HIDDEN : written);
+    spelt = template_spell(template);
+    string = spelt ? json_string(spelt) : NULL;
 
     free(spelt);
     return string;
+}
+
+static json_t *print_pattern(const struct printer *printer, const struct pattern *pattern)
+{
+    return print_hideable(printer, pattern, pattern_text(pattern));
 }
 
 static json_t *print_condition(const struct printer *printer, const struct condition *condition)
@@ -87,9 +110,9 @@ static json_t *print_condition(const struct printer *printer, const struct condi
         return json_string(PRINT_HIDDEN);
     switch (condition->kind) {
     case CONDITION_EQUALS:
-        return print_template(condition->value);
+        return print_template(printer, condition->value);
     case CONDITION_FITS:
-        return json_pack("{s:o*}", "regex", print_text(pattern_text(condition->pattern)));
+        return json_pack("{s:o*}", "regex", print_pattern(printer, condition->pattern));
     case CONDITION_ABSENT:
     case CONDITION_PRESENT:
         break;
@@ -113,11 +136,11 @@ static json_t *print_edits(struct printer *printer, const struct edit_list *list
 
     for (size_t i = 0; i < list->n_items; i++)
         print_set(printer, object, list->items[i].name,
-                  printer->hides ? json_string(PRINT_HIDDEN) : print_template(list->items[i].value));
+                  printer->hides ? json_string(PRINT_HIDDEN) : print_template(printer, list->items[i].value));
     return object;
 }
 
-static json_t *print_value(const struct json_value *value)
+static json_t *print_value(const struct printer *printer, const struct json_value *value)
 {
     switch (value->kind) {
     case JSON_VALUE_NULL:
@@ -129,7 +152,7 @@ static json_t *print_value(const struct json_value *value)
     case JSON_VALUE_INTEGER:
         return json_integer((json_int_t)value->integer);
     case JSON_VALUE_STRING:
-        return print_text(value->text);
+        return print_hideable(printer, value->text, value->text);
     case JSON_VALUE_EMPTY_ARRAY:
         return json_array();
     case JSON_VALUE_EMPTY_OBJECT:
@@ -143,7 +166,7 @@ static json_t *print_values(struct printer *printer, const struct json_value *va
     json_t *array = json_array();
 
     for (size_t i = 0; i < n; i++)
-        print_append(printer, array, print_value(&values[i]));
+        print_append(printer, array, print_value(printer, &values[i]));
     return array;
 }
 
@@ -227,7 +250,7 @@ static json_t *print_key(struct printer *printer, const struct key *key, void *s
         return print_word_set(printer, key->words, *(unsigned *)field);
     case STORED_NAME:
     case STORED_TEXT:
-        return print_text(*(char **)field);
+        return print_hideable(printer, *(char **)field, *(char **)field);
     case STORED_TEXTS:
         return print_texts(printer, *(char ***)field);
     case STORED_OWNER:
@@ -235,7 +258,7 @@ static json_t *print_key(struct printer *printer, const struct key *key, void *s
     case STORED_INTEGER:
         return json_integer((json_int_t) * (int64_t *)field);
     case STORED_VALUE:
-        return print_value(*(struct json_value **)field);
+        return print_value(printer, *(struct json_value **)field);
     case STORED_VALUES:
         return print_values(printer, *(struct json_value **)field, *key_count(key, section));
     case STORED_IDENTITY:
@@ -243,11 +266,11 @@ static json_t *print_key(struct printer *printer, const struct key *key, void *s
     case STORED_ADDRESS:
         return print_text(((struct address *)field)->text);
     case STORED_PATTERN:
-        return print_text(pattern_text(*(struct pattern **)field));
+        return print_pattern(printer, *(struct pattern **)field);
     case STORED_CONDITIONS:
         return print_conditions(printer, *(struct condition **)field, *key_count(key, section));
     case STORED_TEMPLATE:
-        return print_template(*(struct template **)field);
+        return print_template(printer, *(struct template **)field);
     case STORED_EDITS:
         return print_edits(printer, field);
     case STORED_TARGET:
@@ -288,7 +311,7 @@ static json_t *print_section(struct printer *printer, const struct key *keys, vo
 
 static int print_document(const struct snapshot *snapshot, FILE *to, bool hides)
 {
-    struct printer printer = {.hides = hides};
+    struct printer printer = {.hides = hides, .written = &snapshot->written};
     /* Only read: the tables serve those who write, too. */
     json_t *document = print_section(&printer, keys_document, (void *)(uintptr_t)snapshot);
     int r = 0;

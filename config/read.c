@@ -79,6 +79,32 @@ static json_t *read_in_type(const struct reader *reader, const struct key *key, 
     return typed ? typed : json_incref(value);
 }
 
+/* Whether a variable in it may hold a secret, rather than a name, a number, or where something is. */
+static bool read_may_be_secret(const struct key *key)
+{
+    switch (key->type) {
+    case KEY_TEXT:
+    case KEY_PATH:
+    case KEY_PATH_PATTERN:
+    case KEY_PATTERN:
+    case KEY_REWRITE_TO:
+    case KEY_ORIGIN_FORM:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static void read_of_type(struct reader *reader, const struct place *at, const json_t *value, const struct key *key,
+                         void *section)
+{
+    bool hidden = read_may_be_secret(key) && reader_hide(reader, value);
+
+    read_functions[key->type](reader, at, value, key, section);
+    if (hidden)
+        reader_note_written(reader, value, *(void **)key_field(key, section));
+}
+
 static void read_member(struct reader *reader, const struct place *at, json_t *value, const struct key *key,
                         void *section)
 {
@@ -91,7 +117,7 @@ static void read_member(struct reader *reader, const struct place *at, json_t *v
         return;
     typed = reader_memory(reader, read_in_type(reader, key, value));
     if (typed)
-        read_functions[key->type](reader, at, typed, key, section);
+        read_of_type(reader, at, typed, key, section);
     json_decref(typed);
 }
 

@@ -63,6 +63,8 @@ const struct target_config *read_resolve_target(struct reader *reader, const str
  * owns it; NULL with a problem. */
 struct template *read_template(struct reader *reader, const struct place *at, const json_t *value, unsigned allowed,
                                const char *expected) WARN_UNUSED;
+/* Whether what a variable or a file holds stands in it. */
+bool read_is_secret(struct reader *reader, const json_t *value, const struct template *template);
 /* Reads the file of a response into it. */
 void read_content(struct reader *reader, const struct place *at, struct route_answer *answer);
 /* What a route that was read changes about messages is right for its listener, and the snapshot knows how much it is.

@@ -39,8 +39,10 @@ static void read_value(struct reader *reader, const struct place *at, const json
 
     out->kind = kinds[json_typeof(value)];
     out->integer = json_integer_value(value);
+    reader_hide(reader, value);
     if (text)
         reader_copy(reader, text, &out->text);
+    reader_note_written(reader, value, out->text);
     if (json_is_real(value) || json_object_size(value) > 0 || json_array_size(value) > 0)
         reader_problem_type(reader, at, value, read_value_expected);
 }

@@ -48,8 +48,10 @@ static void read_condition_regex(struct reader *reader, const struct place *at, 
     const char *text = read_element(reader, at, value, "a regular expression");
 
     condition->kind = CONDITION_FITS;
+    condition->secret = reader_hide(reader, value);
     if (text)
         condition->pattern = read_compile(reader, at, text);
+    reader_note_written(reader, value, condition->pattern);
 }
 
 static void read_condition_present(struct reader *reader, const struct place *at, const json_t *value,
@@ -95,6 +97,7 @@ static void read_condition(struct reader *reader, const struct place *at, const 
     condition->kind = CONDITION_EQUALS;
     condition->value = read_template(reader, at, value, TEMPLATE_BIT(TEMPLATE_FILE),
                                      "a string, {\"regex\": ...} or {\"present\": ...}");
+    condition->secret = condition->value && read_is_secret(reader, value, condition->value);
     if (!condition->value)
         condition->value = reader_memory(reader, template_of_literal(""));
 }

@@ -56,9 +56,12 @@ struct template *read_template(struct reader *reader, const struct place *at, co
     struct template *template = NULL;
     const char *text;
 
+    reader_hide(reader, value);
     if (!reader_is_late(reader, value)) {
         text = read_element(reader, at, value, expected);
-        return text ? reader_memory(reader, template_of_literal(text)) : NULL;
+        template = text ? reader_memory(reader, template_of_literal(text)) : NULL;
+        reader_note_written(reader, value, template);
+        return template;
     }
     if (!expand_is_clean(reader, at, value))
         return NULL;
@@ -72,7 +75,15 @@ struct template *read_template(struct reader *reader, const struct place *at, co
     for (size_t i = 0; i < template->n_pieces; i++)
         if (template->pieces[i].kind == TEMPLATE_FILE)
             template->pieces[i].file = read_number_file(reader, template->pieces[i].text.data);
+    reader_note_written(reader, value, template);
     return template;
+}
+
+bool read_is_secret(struct reader *reader, const json_t *value, const struct template *template)
+{
+    const struct expanded *expanded = reader_expanded(reader, value);
+
+    return (expanded && expanded->written) || template_kinds(template) & TEMPLATE_BIT(TEMPLATE_FILE);
 }
 
 /* ---- fields ---- */
@@ -127,11 +138,16 @@ static bool read_edit_name(struct reader *reader, const struct place *at, const 
 static struct template *read_host_value(struct reader *reader, const struct place *at, const json_t *value)
 {
     const char *text = reader_is_late(reader, value) ? "" : read_element(reader, at, value, "a host");
+    struct template *template;
 
     if (!text)
         return NULL;
-    if (authority_is_valid(text_of(text)))
-        return reader_memory(reader, template_of_literal(text));
+    reader_hide(reader, value);
+    if (authority_is_valid(text_of(text))) {
+        template = reader_memory(reader, template_of_literal(text));
+        reader_note_written(reader, value, template);
+        return template;
+    }
     reader_problem(reader, at, "expected a host, with or without a port, and without references, got \"%s\"",
                    WORDS_SHOW(json_string_value(value)));
     return NULL;
@@ -145,6 +161,7 @@ static void read_edit(struct reader *reader, const struct place *at, const json_
     edit->value = field_identify(text_of(at->key)) == FIELD_HOST
                       ? read_host_value(reader, at, value)
                       : read_template(reader, at, value, allowed, "the value of a field, a string");
+    edit->secret = edit->value && read_is_secret(reader, value, edit->value);
 }
 
 static void read_fields(struct reader *reader, const struct place *at, const json_t *value, const struct key *key,

@@ -23,6 +23,7 @@ void read_location(struct reader *reader, const struct place *at, const json_t *
     const char *wrong = location ? location_check(location) : NULL;
 
     *(struct template **)key_field(key, section) = location;
+    ((struct route_config *)section)->redirect.secret = location && read_is_secret(reader, value, location);
     if (wrong)
         reader_problem(reader, at, "\"%s\" %s", WORDS_SHOW(json_string_value(value)), wrong);
 }

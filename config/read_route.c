@@ -153,6 +153,14 @@ void read_media_type(struct reader *reader, const struct place *at, const json_t
         reader_copy(reader, text, key_field(key, section));
 }
 
+/* Whether a variable stands in the body, which was read. */
+static void read_mark_answer(struct reader *reader, const json_t *value, struct route_answer *answer)
+{
+    const struct expanded *expanded = reader_expanded(reader, json_object_get(value, "body"));
+
+    answer->secret = expanded && expanded->written;
+}
+
 void read_respond(struct reader *reader, const struct place *at, const json_t *value, const struct key *key,
                   void *section)
 {
@@ -167,6 +175,7 @@ void read_respond(struct reader *reader, const struct place *at, const json_t *v
         read_content(reader, at, &route->respond);
     else
         route->respond.body_length = strlen(route->respond.body);
+    read_mark_answer(reader, value, &route->respond);
     if (route->respond.body_length > 0 && (route->respond.status == 204 || route->respond.status == 304))
         reader_problem_key(reader, route->respond.file ? &file : &body, "a response with status %u has no body",
                            route->respond.status);
@@ -186,6 +195,7 @@ void read_deny(struct reader *reader, const struct place *at, const json_t *valu
     if (reader->failure)
         return;
     read_measure_body(&route->deny);
+    read_mark_answer(reader, value, &route->deny);
 }
 
 void read_body_deny(struct reader *reader, const struct place *at, const json_t *value, const struct key *key,
@@ -197,6 +207,7 @@ void read_body_deny(struct reader *reader, const struct place *at, const json_t 
     if (reader->failure)
         return;
     read_measure_body(&route->body.deny);
+    read_mark_answer(reader, value, &route->body.deny);
 }
 
 void read_rate(struct reader *reader, const struct place *at, const json_t *value, const struct key *key, void *section)
@@ -337,6 +348,9 @@ static void read_route(struct reader *reader, const struct place *at, const json
         listener->any_path_condition = true;
     if (route->n_queries > 0)
         listener->any_query_condition = true;
+    for (size_t i = 0; i < route->n_queries; i++)
+        if (route->queries[i].secret)
+            listener->any_query_secret = true;
 }
 
 void read_routes(struct reader *reader, const struct place *at, const json_t *value, const struct key *key,

@@ -79,7 +79,10 @@ static bool read_address(struct reader *reader, const struct place *at, const ch
     struct address address;
     int r = address_parse(text, ADDRESS_TO_REACH, &address, &error);
 
-    if (r > 0)
+    /* "https://user:password@host" is no address, but has a secret in it. */
+    if (r > 0 && strstr(text, "://") && strchr(text, '@'))
+        reader_problem(reader, at, "%s", error.message);
+    else if (r > 0)
         reader_problem(reader, at, "\"%s\": %s", WORDS_SHOW(text), error.message);
     else if (r < 0)
         reader->failure = r;

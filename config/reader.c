@@ -53,6 +53,64 @@ char *reader_pointer(struct reader *reader, const struct place *at)
     return pointer;
 }
 
+/* How problems show a value, and how they are to show it; false: as it is. */
+static bool reader_is_hidden(const struct reader *reader, char shown[WORDS_SHOWN_BYTES],
+                             char written[WORDS_SHOWN_BYTES])
+{
+    const struct expanded *expanded = reader->hidden ? reader_expanded(reader, reader->hidden) : NULL;
+
+    if (!expanded || !expanded->written)
+        return false;
+    words_show(json_string_value(expanded->string), shown);
+    words_show(expanded->written, written);
+    return shown[0] != '\0';
+}
+
+/* The message without what variables hold. The caller owns it; NULL when out of memory. */
+static char *reader_hide_in(const struct reader *reader, const char *message)
+{
+    char shown[WORDS_SHOWN_BYTES], written[WORDS_SHOWN_BYTES];
+    const char *at = message, *found;
+    char *hidden = NULL;
+    size_t length = 0;
+    FILE *out;
+
+    if (!reader_is_hidden(reader, shown, written))
+        return strdup(message);
+    out = open_memstream(&hidden, &length);
+    if (!out)
+        return NULL;
+    while ((found = strstr(at, shown))) {
+        fprintf(out, "%.*s%s", (int)(found - at), at, written);
+        at = found + strlen(shown);
+    }
+    fputs(at, out);
+    if (ferror(out) | (fclose(out) != 0)) {
+        free(hidden);
+        return NULL;
+    }
+    return hidden;
+}
+
+PRINTF_LIKE(4, 0)
+static int reader_add_problem(struct reader *reader, struct position position, const char *pointer, const char *format,
+                              va_list args)
+{
+    char *message = NULL, *hidden;
+    int r = -ENOMEM;
+
+    if (!reader->hidden)
+        return problems_add_v(reader->problems, position, pointer, format, args);
+    if (vasprintf(&message, format, args) < 0)
+        return -ENOMEM;
+    hidden = reader_hide_in(reader, message);
+    if (hidden)
+        r = problems_add(reader->problems, position, pointer, "%s", hidden);
+    free(hidden);
+    free(message);
+    return r;
+}
+
 PRINTF_LIKE(4, 0)
 static void reader_problem_v(struct reader *reader, const char *pointer, bool key, const char *format, va_list args)
 {
@@ -62,7 +120,7 @@ static void reader_problem_v(struct reader *reader, const char *pointer, bool ke
     if (!pointer || problems_are_full(reader->problems))
         return;
     position = position_of_pointer(reader->text, reader->length, pointer, key);
-    if (problems_add_v(reader->problems, position, pointer, format, args) < 0)
+    if (reader_add_problem(reader, position, pointer, format, args) < 0)
         reader->failure = -ENOMEM;
 }
 
@@ -174,6 +232,22 @@ const struct expanded *reader_expanded(const struct reader *reader, const json_t
     if (reader->n_expanded == 0)
         return NULL;
     return bsearch(&key, reader->expanded, reader->n_expanded, sizeof(key), reader_compare_expanded);
+}
+
+bool reader_hide(struct reader *reader, const json_t *string)
+{
+    const struct expanded *expanded = reader_expanded(reader, string);
+
+    reader->hidden = expanded && expanded->written ? string : NULL;
+    return reader->hidden;
+}
+
+void reader_note_written(struct reader *reader, const json_t *string, const void *value)
+{
+    const struct expanded *expanded = reader_expanded(reader, string);
+
+    if (value && expanded && expanded->written && written_add(&reader->snapshot->written, value, expanded->written) < 0)
+        reader->failure = -ENOMEM;
 }
 
 bool reader_is_late(const struct reader *reader, const json_t *string)

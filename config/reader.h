@@ -22,6 +22,7 @@ struct place {
 struct expanded {
     const json_t *string; /* borrowed: the tree has it */
     char *control;        /* owned: the variable that a control character came from, NULL: none */
+    char *written;        /* owned: how the file has it; NULL: no variable stands in it */
     bool late;            /* it is a template: some of its references are for later */
 };
 
@@ -35,6 +36,7 @@ struct reader {
     const json_t *broken;      /* owned: stands for a string that could not be expanded and is reported already */
     struct expanded *expanded; /* owned; by string once all are there */
     size_t n_expanded, n_expanded_bytes;
+    const json_t *hidden;    /* borrowed: being read; problems show it as it is written. NULL: none */
     json_t *targets_by_name; /* owned: name -> index in snapshot->targets */
     char **target_pointers;  /* owned: where the endpoints of each target stand, by target index */
     int failure;             /* 0 or -ENOMEM */
@@ -65,6 +67,11 @@ void *reader_array(struct reader *reader, const struct place *at, const json_t *
 void reader_sort_expanded(struct reader *reader);
 /* What was expanded in this string; NULL: nothing. */
 const struct expanded *reader_expanded(const struct reader *reader, const json_t *string);
+/* From now on problems show this string as the file has it: what its variables hold may be a secret. Returns whether
+ * some stand in it. */
+bool reader_hide(struct reader *reader, const json_t *string);
+/* It became this text, template or pattern of the snapshot, which nobody is shown either. */
+void reader_note_written(struct reader *reader, const json_t *string, const void *value);
 /* Whether it is a template (proxy/http/template.h). */
 bool reader_is_late(const struct reader *reader, const json_t *string);
 /* The text of a string, which lives as long as the tree; NULL, with a problem, when it is something else, or a

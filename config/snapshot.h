@@ -15,6 +15,7 @@
 
 #include "config/address.h"
 #include "config/log_fields.h"
+#include "config/written.h"
 #include "proxy/base/log.h"
 #include "proxy/base/rate.h"
 #include "proxy/base/sha256.h"
@@ -134,6 +135,7 @@ struct route_answer {
     char *content_type; /* never NULL */
     char *file;         /* where the body was read from; NULL: it is `body`; only of respond, like the next */
     char *content;      /* owned; what the file held, body_length bytes */
+    bool secret;        /* a variable stands in `body` */
 };
 
 /* Whose requests a rate counts. */
@@ -192,6 +194,7 @@ struct route_config {
     struct {
         uint32_t status;           /* 301, 302, 303, 307 or 308 */
         struct template *location; /* owned */
+        bool secret;               /* a variable stands in it */
     } redirect;                    /* ROUTE_REDIRECT */
     uint64_t digest;               /* of what the file says of it, and of the content of an answer's file */
     struct series *series;         /* as a target's */
@@ -238,6 +241,7 @@ struct listener_config {
     size_t n_routes;         /* at least 1; 0 with stream */
     bool any_path_condition; /* some route has path, path_prefix or path_regex */
     bool any_query_condition;
+    bool any_query_secret;               /* one compares with what a variable or a file holds */
     bool takes_all;                      /* the only route has no condition */
     struct route_index *index_of_routes; /* owned; NULL: they are few */
     struct series *series, *no_route;    /* as a target's; of what no route is found for */
@@ -278,6 +282,7 @@ struct snapshot {
     size_t n_targets;
     char **secrets; /* absolute paths of the files that templates refer to, by template_piece.file */
     size_t n_secrets;
+    struct written_list written; /* values with variables in them */
     size_t edit_bytes; /* what a route adds to a request's head at most, but for references without a bound; 0: no route
                           changes a message */
 };

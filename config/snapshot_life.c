@@ -39,6 +39,7 @@ static void snapshot_free(struct snapshot *snapshot)
     for (size_t i = 0; i < snapshot->n_secrets; i++)
         free(snapshot->secrets[i]);
     free(snapshot->secrets);
+    written_deinit(&snapshot->written);
     free(snapshot->source);
     free(snapshot);
 }

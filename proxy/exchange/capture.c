@@ -15,7 +15,8 @@ struct capture *capture_free(struct capture *capture)
     return NULL;
 }
 
-/* Whether a route compares the field with a text of the configuration, which may well be a key. */
+/* Whether a route compares the field with a text of the configuration, which may well be a key; with a pattern only
+ * where a variable stands in it. */
 static bool capture_is_compared(const struct exchange *exchange, struct text name)
 {
     const struct listener_config *listener = exchange->client->listener;
@@ -24,19 +25,42 @@ static bool capture_is_compared(const struct exchange *exchange, struct text nam
         const struct route_config *route = &listener->routes[i];
 
         for (size_t j = 0; j < route->n_headers; j++)
-            if (route->headers[j].kind == CONDITION_EQUALS &&
+            if ((route->headers[j].kind == CONDITION_EQUALS || route->headers[j].secret) &&
                 field_is_spelling_of(name, text_of(route->headers[j].name)))
                 return true;
     }
     return false;
 }
 
-/* Whether what a file holds stands in a field of the answer: it was expanded into the exchange's block. */
-static bool capture_is_expanded(const struct exchange *exchange, struct text value)
+static bool capture_is_in(const struct edit_list *list, struct text name)
 {
-    uintptr_t block = (uintptr_t)exchange->answer_block, at = (uintptr_t)value.data;
+    for (size_t i = 0; i < list->n_items; i++)
+        if (list->items[i].secret && text_equal_nocase(name, text_of(list->items[i].name)))
+            return true;
+    return false;
+}
 
-    return exchange->answer_secret_bytes > 0 && at >= block && at < block + exchange->answer_secret_bytes;
+/* Whether what a variable or a file holds stands in a field of the answer, or may. */
+static bool capture_is_expanded(const struct exchange *exchange, struct text name)
+{
+    const struct route_config *route = exchange->route;
+
+    if (!route)
+        return false;
+    if (route->action == ROUTE_REDIRECT && route->redirect.secret && text_equal_nocase(name, TEXT_LITERAL("Location")))
+        return true;
+    return capture_is_in(&route->response_headers.set, name) || capture_is_in(&route->response_headers.add, name);
+}
+
+/* Whether the answer's body is one of the configuration's in which a variable stands. */
+static bool capture_is_secret_body(const struct exchange *exchange, const char *body)
+{
+    const struct route_config *route = exchange->route;
+
+    return route && body &&
+           ((route->respond.secret && body == route->respond.body) ||
+            (route->deny.secret && body == route->deny.body) ||
+            (route->body.deny.secret && body == route->body.deny.body));
 }
 
 /* Copies fields; an empty list where there is no memory for them. */
@@ -56,7 +80,7 @@ static struct tap_fields capture_fields(const struct exchange *exchange, const s
         if (is_answer && fields[i].drop)
             continue;
         to = tap_field_put(to, &fields[i],
-                           is_answer ? capture_is_expanded(exchange, fields[i].value)
+                           is_answer ? capture_is_expanded(exchange, fields[i].name)
                                      : capture_is_compared(exchange, fields[i].name));
     }
     return (struct tap_fields){data, bytes};
@@ -114,6 +138,6 @@ void capture_answer(const struct exchange *exchange, const struct answer *answer
     message->response_body = (struct text){NULL, 0};
     if (capture->message.wanted & TAP_WANTS_HEADS)
         message->response_fields = capture_fields(exchange, answer->fields, answer->n_fields, true);
-    if (answer->body == ANSWER_BUFFER && !exchange->request.is_head)
+    if (answer->body == ANSWER_BUFFER && !exchange->request.is_head && !capture_is_secret_body(exchange, answer->data))
         capture_answer_body(capture, answer->data, (size_t)answer->length);
 }

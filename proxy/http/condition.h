@@ -22,6 +22,7 @@ struct condition {
     enum condition_kind kind;
     struct template *value;  /* EQUALS: a text, or what files hold at the moment */
     struct pattern *pattern; /* FITS */
+    bool secret;             /* it compares with what a variable or a file holds */
 };
 
 /* Takes one that is all zero, too. */
@@ -47,5 +48,9 @@ enum condition_verdict condition_on_fields(const struct condition *condition, co
  */
 enum condition_verdict condition_on_query(const struct condition *condition, struct text query, char *scratch,
                                           const struct condition_means *means, const char **ret_why);
+
+/* Whether what stands between two "&" of a query is, or may be for some, the parameter that the condition is about.
+ * `scratch` has room for as many bytes. */
+bool condition_is_about(const struct condition *condition, struct text piece, char *scratch);
 
 #endif

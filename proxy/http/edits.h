@@ -12,6 +12,7 @@
 struct edit {
     char *name;             /* owned, like the next */
     struct template *value; /* never NULL once read */
+    bool secret;            /* what a variable or a file holds stands in it */
 };
 
 struct edit_list {

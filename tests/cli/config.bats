@@ -63,12 +63,13 @@ as_nobody() {
     done
 }
 
-@test "--print shows defaults filled in and variables expanded" {
+@test "--print shows defaults filled in, and variables expanded where they are no secrets" {
     "$porthole" check -c "$here/good/variables.json" --print >printed.json
     jq -e '.workers == 1 and .drain == "30s" and .log.access == false' printed.json
     jq -e '.listeners[0] | .name == "a" and .bind == "unix:/run/set/b.sock" and .mode == "0600"' printed.json
     jq -e '.listeners[0] | .limits.body == "unlimited" and .timeouts.idle == "1m" and .backlog == 1024' printed.json
-    jq -e '.listeners[0].routes[0].respond.body == "$${HOME} $ $$ $${x} $$${x"' printed.json
+    # What may be a secret stands there as it is written.
+    [ "$(jq .listeners[0].routes[0].respond.body printed.json)" = "$(jq .listeners[0].routes[0].respond.body "$here/good/variables.json")" ]
 }
 
 @test "--print shows what is in effect for addresses that routes spell, once for each, and it stays in effect" {
@@ -99,7 +100,7 @@ as_nobody() {
     jq -e '.listeners[0] | .bind == "unix:/run/c.sock" and .backlog == 64 and .limits.connections == 7' printed.json
     jq -e '.listeners[0].peers.allow == [{"uid": 64}]' printed.json
     jq -e '.listeners[0].routes | .[0].respond.status == 204' printed.json
-    jq -e '.listeners[0].routes[1].respond.body == "{\"a\": $${b}}set}\r\n"' printed.json
+    [ "$(jq .listeners[0].routes[1].respond.body printed.json)" = "$(jq .listeners[0].routes[1].respond.body "$here/good/variables-as-values.json")" ]
     jq -e '.targets.t | .endpoints[0].address == "https://set" and .connections.max == 64 and .tls.verify == false' printed.json
 }
 
