@@ -161,6 +161,7 @@ void exchange_end(struct exchange *exchange, bool delivered)
         exchange_drop_answer(exchange);
     if (exchange->capture)
         capture_free(exchange->capture);
+    free((char *)(uintptr_t)exchange->shown.data);
     generation_unref(exchange->generation);
     exchange_free(exchange);
 }

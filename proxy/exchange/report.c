@@ -1,6 +1,7 @@
 #include "proxy/exchange/report.h"
 
 #include "proxy/exchange/capture.h"
+#include "proxy/exchange/shown.h"
 #include "proxy/exchange/state.h"
 #include "proxy/report/series_bind.h"
 
@@ -49,7 +50,7 @@ struct record exchange_describe(struct exchange *exchange, enum outcome outcome,
     return (struct record){
         .request_id = exchange->forward.request_id,
         .method = exchange->request.method,
-        .target = exchange->target,
+        .target = exchange_shown_target(exchange),
         .trace = exchange->forward.trace,
         .upgrade = exchange_offers(exchange),
         .listener = text_of(exchange->client->listener->name),

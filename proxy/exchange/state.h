@@ -61,6 +61,8 @@ struct exchange {
     struct list ready;   /* in env.ready, or alone */
     void *request_block; /* owned; what the route makes of the request, or a Location; NULL: nothing, like the next */
     struct page *page;   /* owned; what pages answers with; NULL: it is not asked */
+    struct text
+        shown; /* owned; the request-target without secrets, once somebody was told (shown.h); of NULL: not yet */
     struct capture *capture;    /* owned; what taps see of it; NULL: nothing */
     struct held *held;          /* owned; a body that rules judge, until the target has it; NULL: none */
     struct field *answer_block; /* owned; and of the answer's fields */

@@ -250,3 +250,11 @@ enum condition_verdict condition_on_query(const struct condition *condition, str
     }
     return condition_judge(condition, &found, means, ret_why);
 }
+
+bool condition_is_about(const struct condition *condition, struct text piece, char *scratch)
+{
+    struct condition_found found = {0};
+
+    condition_look_at(text_of(condition->name), piece, scratch, &found);
+    return found.any || found.why;
+}
