@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "cmd/cmd.h"
+#include "proxy/base/line.h"
 #include "proxy/http/status.h"
 
 #define HAR_END "\n]}}\n"
@@ -221,22 +222,18 @@ static json_t *har_response(const json_t *record)
 /* ---- times ---- */
 
 /* When it began: the record's time is its end. Empty when that is no time. */
-static void har_started(const json_t *record, char out[32])
+static void har_started(const json_t *record, char out[LINE_TIME_BYTES + 1])
 {
     json_int_t total_us = har_number(record, "total_us", 0);
     struct tm tm = {.tm_isdst = 0};
     const char *rest = strptime(har_text(record, "time"), "%Y-%m-%dT%H:%M:%S", &tm);
     long long ms = rest && *rest == '.' ? strtol(rest + 1, NULL, 10) : 0;
-    time_t seconds;
-    char text[24];
 
     ms += (long long)timegm(&tm) * 1000 - total_us / 1000;
     if (!rest || ms < 0)
         ms = 0;
-    seconds = (time_t)(ms / 1000);
-    gmtime_r(&seconds, &tm);
-    strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
-    snprintf(out, 32, "%s.%03dZ", text, (int)(ms % 1000));
+    line_write_time(out, (struct wall_time){(uint64_t)ms * 1000000u});
+    out[LINE_TIME_BYTES] = '\0';
 }
 
 /* Together they are the time of the exchange. */
@@ -260,7 +257,7 @@ json_t *har_entry(const json_t *record)
     static const char *const ours[] = {"id", "listener", "peer", "route", "target", "endpoint", "outcome", "reason"};
     double total_ms = (double)har_number(record, "total_us", 0) / 1e3;
     const char *event = har_text(record, "event");
-    char started[32], name[32];
+    char started[LINE_TIME_BYTES + 1], name[32];
     json_t *entry;
 
     if ((strcmp(event, "exchange") != 0 && strcmp(event, "tunnel_begin") != 0) || !*har_text(record, "method"))

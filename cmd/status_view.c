@@ -53,12 +53,15 @@ static void view_put_time(struct table *table, const json_t *object, const char 
 /* The row of the earlier document with the same listener and name. */
 static const json_t *view_find_before(const struct status_view *view, const char *array, const json_t *row)
 {
-    const json_t *rows = json_object_get(view->before, array), *found;
-    size_t i;
+    const json_t *rows = json_object_get(view->before, array);
 
-    json_array_foreach((json_t *)rows, i,
-                       found) if (strcmp(view_text(found, "name"), view_text(row, "name")) == 0 &&
-                                  strcmp(view_text(found, "listener"), view_text(row, "listener")) == 0) return found;
+    for (size_t i = 0; i < json_array_size(rows); i++) {
+        const json_t *found = json_array_get(rows, i);
+
+        if (strcmp(view_text(found, "name"), view_text(row, "name")) == 0 &&
+            strcmp(view_text(found, "listener"), view_text(row, "listener")) == 0)
+            return found;
+    }
     return NULL;
 }
 

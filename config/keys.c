@@ -470,7 +470,7 @@ static const struct key keys_endpoint[] = {
     KEYS_END,
 };
 
-static const char *const keys_balance_words[] = {
+const char *const keys_balance_words[] = {
     [BALANCE_ROUND_ROBIN] = "round_robin",
     [BALANCE_LEAST_CONNECTIONS] = "least_connections",
     [BALANCE_RANDOM] = "random",

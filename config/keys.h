@@ -10,5 +10,7 @@
 extern const struct key keys_document[];
 /* One target. */
 extern const struct key keys_target[];
+/* By enum target_balance. */
+extern const char *const keys_balance_words[];
 
 #endif

@@ -4,12 +4,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/keys.h"
 #include "proxy/admin/figures.h"
 #include "proxy/admin/ready.h"
 #include "proxy/admin/targets.h"
+#include "proxy/base/line.h"
 #include "proxy/base/log.h"
+#include "proxy/listen/peer.h"
 
-#define STATUS_TIME_BYTES 40
+#define STATUS_TIME_BYTES (LINE_TIME_BYTES + 1)
 #define STATUS_MOST_ERRORS 100
 
 /* Whatever there was no memory for is missing, and then so is the whole: `failed`. */
@@ -25,16 +28,12 @@ static json_t *status_take(struct status *status, json_t *value)
 }
 
 /* NULL where it is not known. */
-static const char *status_time(struct wall_time at, char *out)
+static const char *status_time(struct wall_time at, char out[STATUS_TIME_BYTES])
 {
-    time_t seconds = (time_t)(at.ns / 1000000000u);
-    struct tm tm;
-    size_t n;
-
-    if (at.ns == 0 || !gmtime_r(&seconds, &tm))
+    if (at.ns == 0)
         return NULL;
-    n = strftime(out, STATUS_TIME_BYTES, "%Y-%m-%dT%H:%M:%S", &tm);
-    snprintf(out + n, STATUS_TIME_BYTES - n, ".%03uZ", (unsigned)(at.ns / 1000000u % 1000));
+    line_write_time(out, at);
+    out[LINE_TIME_BYTES] = '\0';
     return out;
 }
 
@@ -93,11 +92,10 @@ static json_t *status_config(struct status *status)
 static void status_tell_rules(FILE *out, const char *word, const struct peer_rule *rules, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        fputs(i > 0 ? ", " : word, out);
-        if (rules[i].has_uid)
-            fprintf(out, "uid %u", (unsigned)rules[i].uid);
-        if (rules[i].has_gid)
-            fprintf(out, "%sgid %u", rules[i].has_uid ? " and " : "", (unsigned)rules[i].gid);
+        char rule[PEER_RULE_BYTES];
+
+        peer_format_rule(&rules[i], rule);
+        fprintf(out, "%s%s", i > 0 ? ", " : word, rule);
     }
 }
 
@@ -242,14 +240,9 @@ static json_t *status_endpoints(struct status *status, const struct target_confi
 
 static json_t *status_target(struct status *status, const struct target_config *target)
 {
-    static const char *const balances[] = {[BALANCE_ROUND_ROBIN] = "round_robin",
-                                           [BALANCE_LEAST_CONNECTIONS] = "least_connections",
-                                           [BALANCE_RANDOM] = "random",
-                                           [BALANCE_FAILOVER] = "failover"};
-
-    return status_take(status,
-                       json_pack("{s:s,s:s,s:I,s:o}", "name", target->name, "balance", balances[target->balance], "max",
-                                 (json_int_t)target->connections_max, "endpoints", status_endpoints(status, target)));
+    return status_take(
+        status, json_pack("{s:s,s:s,s:I,s:o}", "name", target->name, "balance", keys_balance_words[target->balance],
+                          "max", (json_int_t)target->connections_max, "endpoints", status_endpoints(status, target)));
 }
 
 static json_t *status_targets(struct status *status)

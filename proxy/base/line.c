@@ -6,7 +6,6 @@
 
 #include "proxy/base/utf8.h"
 
-#define LINE_TIME_BYTES (sizeof("2026-11-27T05:53:43.123Z") - 1)
 #define LINE_END_BYTES 2 /* what line_end puts: always kept free */
 
 /* What is no visible character of its own: controls, which terminals obey, spaces and separators that readers split at
@@ -191,7 +190,7 @@ static void line_put_date(char to[LINE_TIME_BYTES], uint64_t days)
     line_put_digits(to, 4, year + era * 400 + (month >= 10));
 }
 
-static void line_write_time(char to[LINE_TIME_BYTES], struct wall_time time)
+void line_write_time(char to[LINE_TIME_BYTES], struct wall_time time)
 {
     uint64_t ms = time.ns / 1000000u, seconds = ms / 1000u;
 

@@ -15,6 +15,8 @@
 #include "proxy/base/clock.h"
 #include "proxy/base/text.h"
 
+#define LINE_TIME_BYTES (sizeof("2026-11-27T05:53:43.123Z") - 1)
+
 enum log_format { LOG_FORMAT_PLAIN, LOG_FORMAT_JSON };
 
 /* On its writer's stack; begun with line_begin. */
@@ -33,6 +35,9 @@ void line_put_text(struct line *line, const char *key, struct text value, size_t
 void line_put_number(struct line *line, const char *key, uint64_t value);
 /* Puts what ends the line. Returns its length. */
 size_t line_end(struct line *line);
+
+/* Writes a time as lines have it (RFC 3339, UTC, with milliseconds), without an end. */
+void line_write_time(char to[LINE_TIME_BYTES], struct wall_time time);
 
 /* Escapes n bytes of s for a JSON string (without the quotes) into out of `size` bytes, terminated, cut
  * at a whole escape where it does not fit. Visible UTF-8 and U+0020 stay, what is hidden becomes \uHHHH, a byte that is

@@ -15,6 +15,7 @@
 #include "proxy/listen/handover.h"
 #include "proxy/listen/lock.h"
 #include "proxy/listen/passed.h"
+#include "proxy/listen/peer.h"
 #include "proxy/listen/publish.h"
 #include "proxy/listen/socket_file.h"
 
@@ -207,26 +208,14 @@ static void listener_describe_file(const struct listener *listener, struct line 
     line_put_number(line, "gid", st.st_gid);
 }
 
-/* One rule, in words. */
-static size_t listener_format_rule(const struct peer_rule *rule, char *out, size_t size)
-{
-    int n;
-
-    if (rule->has_uid && rule->has_gid)
-        n = snprintf(out, size, "uid %u and gid %u", rule->uid, rule->gid);
-    else
-        n = snprintf(out, size, "%s %u", rule->has_uid ? "uid" : "gid", rule->has_uid ? rule->uid : rule->gid);
-    return (size_t)n;
-}
-
 /* "uid 0 or gid 4321"; the rest as dots where there are more rules than a line is for. */
 static void listener_describe_peers(const char *name, const struct peer_rule *rules, size_t n_rules, struct line *line)
 {
-    char text[512], rule[48];
+    char text[512], rule[PEER_RULE_BYTES];
     size_t used = 0;
 
     for (size_t i = 0; i < n_rules; i++) {
-        size_t n = listener_format_rule(&rules[i], rule, sizeof(rule));
+        size_t n = peer_format_rule(&rules[i], rule);
         bool fits = used + n + sizeof(" or  or ...") <= sizeof(text);
 
         used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%s", i == 0 ? "" : " or ", fits ? rule : "...");

@@ -184,3 +184,15 @@ size_t peer_format(const struct peer *peer, char *out, size_t size)
     }
     return (size_t)length < size ? (size_t)length : size - 1;
 }
+
+size_t peer_format_rule(const struct peer_rule *rule, char out[PEER_RULE_BYTES])
+{
+    int n;
+
+    if (rule->has_uid && rule->has_gid)
+        n = snprintf(out, PEER_RULE_BYTES, "uid %u and gid %u", rule->uid, rule->gid);
+    else
+        n = snprintf(out, PEER_RULE_BYTES, "%s %u", rule->has_uid ? "uid" : "gid",
+                     rule->has_uid ? rule->uid : rule->gid);
+    return (size_t)n;
+}

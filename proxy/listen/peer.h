@@ -39,4 +39,8 @@ void peer_groups_free(struct peer_groups *groups);
 /* "unix:uid=1000,gid=1000" or "192.0.2.1:4711" or "[2001:db8::1]:4711", terminated. Returns its length. */
 size_t peer_format(const struct peer *peer, char *out, size_t size);
 
+/* A rule in words, terminated: "uid 1000 and gid 100". Returns its length. */
+#define PEER_RULE_BYTES 48
+size_t peer_format_rule(const struct peer_rule *rule, char out[PEER_RULE_BYTES]);
+
 #endif
