@@ -138,9 +138,9 @@ static size_t view_write_configuration(const struct status_view *view, FILE *out
 static void view_fill_listeners(const struct status_view *view, struct table *table)
 {
     static const struct table_column columns[] = {{"LISTENER", false, 0}, {"STATE", false, 0},   {"CLIENTS", true, 0},
-                                                  {"REQ/S", true, 1},     {"REQUESTS", true, 2}, {"ERRORS", true, 2},
-                                                  {"MODE", false, 3},     {"REFUSED", true, 5},  {"TUNNELS", true, 6},
-                                                  {"ADDRESS", false, 4},  {"PEERS", false, 7}};
+                                                  {"IDLE", true, 8},      {"REQ/S", true, 1},    {"REQUESTS", true, 2},
+                                                  {"ERRORS", true, 2},    {"MODE", false, 3},    {"REFUSED", true, 5},
+                                                  {"TUNNELS", true, 6},   {"ADDRESS", false, 4}, {"PEERS", false, 7}};
     const json_t *row;
     size_t i;
 
@@ -150,6 +150,7 @@ static void view_fill_listeners(const struct status_view *view, struct table *ta
         view_put_text(table, row, "name");
         table_put(table, json_is_true(json_object_get(row, "up")) ? "up" : "NOT THERE");
         view_put_number(table, row, "connections");
+        view_put_number(table, row, "idle");
         view_put_rate(table, view, "listeners", row, "requests");
         view_put_number(table, row, "requests");
         view_put_number(table, row, "errors");
@@ -170,16 +171,24 @@ static void view_put_endpoints(struct table *table, const json_t *target)
     {
         view_put_text(table, target, "name");
         view_put_text(table, endpoint, "state");
-        view_put_number(table, endpoint, "weight");
         view_put_text(table, endpoint, "address");
+        view_put_number(table, endpoint, "open");
+        view_put_number(table, endpoint, "idle");
+        view_put_number(table, target, "waiting");
+        view_put_number(table, endpoint, "requests");
+        view_put_time(table, endpoint, "p50_us");
+        view_put_number(table, endpoint, "weight");
+        view_put_text(table, endpoint, "reason");
         view_put_text(table, target, "balance");
     }
 }
 
 static void view_fill_targets(const struct status_view *view, struct table *table)
 {
-    static const struct table_column columns[] = {
-        {"TARGET", false, 0}, {"HEALTH", false, 0}, {"WEIGHT", true, 2}, {"ENDPOINT", false, 1}, {"BALANCE", false, 3}};
+    static const struct table_column columns[] = {{"TARGET", false, 0},  {"HEALTH", false, 0}, {"ENDPOINT", false, 1},
+                                                  {"OPEN", true, 3},     {"IDLE", true, 5},    {"WAIT", true, 2},
+                                                  {"REQUESTS", true, 3}, {"P50", true, 3},     {"WEIGHT", true, 6},
+                                                  {"WHY", false, 2},     {"BALANCE", false, 7}};
     const json_t *target;
     size_t i;
 

@@ -7,6 +7,7 @@
 #include "config/keys.h"
 #include "proxy/admin/figures.h"
 #include "proxy/admin/ready.h"
+#include "proxy/admin/reply.h"
 #include "proxy/admin/targets.h"
 #include "proxy/base/line.h"
 #include "proxy/base/log.h"
@@ -146,12 +147,13 @@ static void status_set_listener_figures(struct status *status, json_t *told, con
 static json_t *status_listener(struct status *status, const struct facts_listener *fact)
 {
     const struct listener_config *config = fact->config;
-    json_t *told = json_pack("{s:s,s:s,s:s,s:b,s:o,s:I,s:I}", "name", config->name, "bind", config->bind.text, "kind",
-                             config->pages    ? "admin"
-                             : config->stream ? "stream"
-                                              : "http",
-                             "up", fact->up, "peers", status_peers(status, config), "connections",
-                             (json_int_t)fact->counts.n_clients, "limit", (json_int_t)config->limit_connections);
+    json_t *told = json_pack(
+        "{s:s,s:s,s:s,s:b,s:o,s:I,s:I,s:I}", "name", config->name, "bind", config->bind.text, "kind",
+        config->pages    ? "admin"
+        : config->stream ? "stream"
+                         : "http",
+        "up", fact->up, "peers", status_peers(status, config), "connections", (json_int_t)fact->counts.n_clients,
+        "idle", (json_int_t)fact->counts.n_idle, "limit", (json_int_t)config->limit_connections);
 
     if (!status_take(status, told))
         return NULL;
@@ -215,34 +217,54 @@ static json_t *status_routes(struct status *status)
 
 /* ---- targets ---- */
 
-static json_t *status_endpoints(struct status *status, const struct target_config *target)
+/* When something was, of which another clock is known. */
+static struct wall_time status_wall_time(struct instant at)
 {
-    static const char *const states[] = {[ENDPOINT_GOOD] = "good",
-                                         [ENDPOINT_EJECTED] = "ejected",
-                                         [ENDPOINT_DOWN] = "down",
-                                         [ENDPOINT_UNKNOWN] = "unknown"};
-    json_t *endpoints = status_take(status, json_array());
-    struct target_view view;
+    uint64_t wall_ns = wall_time_now().ns, ago_ns = instant_now().ns - at.ns;
 
-    if (!target_view_init(&view, status->facts, target))
-        status->failed = true;
-    for (size_t i = 0; i < view.n_endpoints; i++) {
-        const struct endpoint_view *endpoint = &view.endpoints[i];
-        json_t *told = json_pack("{s:s,s:s}", "address", endpoint->address, "state", states[endpoint->state]);
+    return (struct wall_time){at.ns > 0 && ago_ns < wall_ns ? wall_ns - ago_ns : 0};
+}
 
-        if (endpoint->config)
-            status_set_number(status, told, "weight", endpoint->config->weight);
-        status_append(status, endpoints, told);
-    }
-    target_view_deinit(&view);
-    return endpoints;
+static json_t *status_endpoint(struct status *status, const struct endpoint_view *endpoint)
+{
+    static const struct {
+        const char *state, *reason; /* NULL: the view's */
+    } words[] = {[ENDPOINT_GOOD] = {"good", NULL},
+                 [ENDPOINT_EJECTED] = {"ejected", NULL},
+                 [ENDPOINT_DOWN] = {"down", NULL},
+                 [ENDPOINT_UNREACHED] = {"down", "the last attempt to connect failed"},
+                 [ENDPOINT_UNTRIED] = {"unknown", NULL}};
+    const char *reason = words[endpoint->state].reason;
+    char since[STATUS_TIME_BYTES];
+    json_t *told =
+        json_pack("{s:s,s:s,s:o,s:s*,s:I,s:I,s:I}", "address", endpoint->address, "state", words[endpoint->state].state,
+                  "reason", reply_text(text_of(reason ? reason : endpoint->reason)), "since",
+                  status_time(status_wall_time(endpoint->since), since), "open",
+                  (json_int_t)endpoint->n_busy + (json_int_t)endpoint->n_idle, "idle", (json_int_t)endpoint->n_idle,
+                  "requests", (json_int_t)endpoint->response_head.n);
+
+    if (endpoint->config)
+        status_set_number(status, told, "weight", endpoint->config->weight);
+    if (endpoint->response_head.n > 0)
+        status_set_number(status, told, "p50_us",
+                          figures_quantile_us(&endpoint->response_head, &histogram_requests, 0.5));
+    return told;
 }
 
 static json_t *status_target(struct status *status, const struct target_config *target)
 {
-    return status_take(
-        status, json_pack("{s:s,s:s,s:I,s:o}", "name", target->name, "balance", keys_balance_words[target->balance],
-                          "max", (json_int_t)target->connections_max, "endpoints", status_endpoints(status, target)));
+    json_t *endpoints = status_take(status, json_array()), *told;
+    struct target_view view;
+
+    if (!target_view_init(&view, status->facts, target))
+        status->failed = true;
+    for (size_t i = 0; i < view.n_endpoints; i++)
+        status_append(status, endpoints, status_endpoint(status, &view.endpoints[i]));
+    told =
+        json_pack("{s:s,s:s,s:I,s:I,s:o}", "name", target->name, "balance", keys_balance_words[target->balance], "max",
+                  (json_int_t)target->connections_max, "waiting", (json_int_t)view.n_waiting, "endpoints", endpoints);
+    target_view_deinit(&view);
+    return status_take(status, told);
 }
 
 static json_t *status_targets(struct status *status)

@@ -5,22 +5,29 @@
 #include "proxy/admin/facts.h"
 #include "proxy/reach/standing.h"
 
-#define TARGETS_MOST_VIEWS (TARGET_MOST_ENDPOINTS + TARGET_MOST_ENDPOINTS)
+#define TARGETS_MOST_VIEWS (2 * TARGET_MOST_ENDPOINTS)
 
-/* UNKNOWN: nobody has asked there, or nobody wants to know. */
-enum endpoint_state { ENDPOINT_GOOD, ENDPOINT_EJECTED, ENDPOINT_DOWN, ENDPOINT_UNKNOWN };
+/* As checks and failures of exchanges have it (reach/standing.h). One that is alone and not checked is not watched: it
+ * is UNTRIED until somebody has connected, then GOOD, or UNREACHED, by the last attempt, and is asked in any case. */
+enum endpoint_state { ENDPOINT_GOOD, ENDPOINT_EJECTED, ENDPOINT_DOWN, ENDPOINT_UNREACHED, ENDPOINT_UNTRIED };
 
 /* One endpoint that is configured, or an address of a name that is (resolve.all). */
 struct endpoint_view {
     const struct endpoint_config *config; /* borrowed from the snapshot; NULL: an address */
     char *address;                        /* of an address: owned; else config's, borrowed */
+    bool is_watched;
     enum endpoint_state state;
+    char reason[STANDING_REASON_BYTES]; /* of one that is EJECTED or DOWN: why */
+    struct instant since;               /* when it was in or out last, ns 0: it has always been in, or is not watched */
+    uint32_t n_busy, n_idle;            /* connections of all targets that lead there, and workers */
+    struct histogram_sum response_head; /* of what this target has asked there */
 };
 
 struct target_view {
     const struct target_config *config; /* borrowed from the snapshot */
     struct endpoint_view *endpoints;    /* owned; those that are configured, in their order, then addresses */
     size_t n_endpoints;
+    uint32_t n_waiting; /* requests, for a connection */
     bool out_of_memory;
 };
 

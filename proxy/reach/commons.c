@@ -160,16 +160,18 @@ static int commons_compare_sites(const void *a, const void *b)
     return strcmp(((const struct site *)a)->key, ((const struct site *)b)->key);
 }
 
-static struct site *site_new(struct commons *commons, const char *key)
+static struct site *site_new(struct commons *commons, const char *key, const char *text)
 {
     struct site *site = calloc(1, sizeof(*site));
 
     if (!site)
         return NULL;
     site->key = strdup(key);
+    site->text = strdup(text);
     site->parts = calloc(commons->n_workers, sizeof(*site->parts));
-    if (!site->key || !site->parts || !tsearch(site, &commons->sites, commons_compare_sites)) {
+    if (!site->key || !site->text || !site->parts || !tsearch(site, &commons->sites, commons_compare_sites)) {
         free(site->key);
+        free(site->text);
         free(site->parts);
         free(site);
         return NULL;
@@ -178,7 +180,7 @@ static struct site *site_new(struct commons *commons, const char *key)
     return site;
 }
 
-struct site *commons_site(struct commons *commons, const char *key)
+struct site *commons_site(struct commons *commons, const char *key, const char *text)
 {
     const struct site like = {.key = (char *)(uintptr_t)key};
     struct site *site;
@@ -186,7 +188,7 @@ struct site *commons_site(struct commons *commons, const char *key)
     pthread_mutex_lock(&commons->lock);
     site = commons_seek(&commons->sites, &like, commons_compare_sites);
     if (!site)
-        site = site_new(commons, key);
+        site = site_new(commons, key, text);
     if (site)
         site->n_references++;
     pthread_mutex_unlock(&commons->lock);
@@ -204,6 +206,7 @@ void site_unref(struct site *site)
     if (--site->n_references == 0) {
         tdelete(site, &commons->sites, commons_compare_sites);
         free(site->parts);
+        free(site->text);
         free(site->key);
         free(site);
     }
@@ -248,5 +251,27 @@ void commons_visit(struct commons *commons, void (*fn)(void *closure, const stru
 
     pthread_mutex_lock(&commons->lock);
     twalk_r(commons->targets, commons_show, &visitor);
+    pthread_mutex_unlock(&commons->lock);
+}
+
+struct commons_site_visitor {
+    void (*fn)(void *closure, const struct site *site);
+    void *closure;
+};
+
+static void commons_show_site(const void *node, VISIT which, void *closure)
+{
+    const struct commons_site_visitor *visitor = closure;
+
+    if (which == postorder || which == leaf)
+        visitor->fn(visitor->closure, *(struct site *const *)node);
+}
+
+void commons_look_at_sites(struct commons *commons, void (*fn)(void *closure, const struct site *site), void *closure)
+{
+    struct commons_site_visitor visitor = {fn, closure};
+
+    pthread_mutex_lock(&commons->lock);
+    twalk_r(commons->sites, commons_show_site, &visitor);
     pthread_mutex_unlock(&commons->lock);
 }

@@ -55,7 +55,8 @@ struct site_part {
 
 /* One endpoint, by its canonical address and TLS identity. */
 struct site {
-    char *key; /* owned */
+    char *key;  /* owned */
+    char *text; /* owned; its address as somebody wrote it, for people */
     struct commons *commons;
     unsigned n_references;
     struct site_part *parts; /* owned; by worker */
@@ -85,14 +86,16 @@ void commons_leave(struct commons_target *target, size_t worker, struct list *li
  */
 void commons_tell(struct commons_target *target, size_t but_worker);
 
-/* The same of an endpoint (commons_target). `key` is copied. */
-struct site *commons_site(struct commons *commons, const char *key) WARN_UNUSED;
+/* The same of an endpoint (commons_target). Texts are copied. */
+struct site *commons_site(struct commons *commons, const char *key, const char *text) WARN_UNUSED;
 void site_unref(struct site *site);
 
 /* How many connections all workers have there, at about the same time. */
 uint32_t site_n_idle(const struct site *site);
 uint32_t site_n_busy(const struct site *site);
 
+/* Calls fn for each site, with the lock held: it may only look. Any thread, seldom. */
+void commons_look_at_sites(struct commons *commons, void (*fn)(void *closure, const struct site *site), void *closure);
 /* Calls fn for each target, by name, with the lock held: it may only look. Any thread. */
 void commons_visit(struct commons *commons, void (*fn)(void *closure, const struct commons_target *target),
                    void *closure);

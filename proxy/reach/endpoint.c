@@ -111,20 +111,20 @@ static const char *endpoint_or_nothing(const char *text)
 
 /* A reference to what all workers have there. It is found by where it is and whom it is taken for: two who show
  * different certificates, or believe different authorities, never share a connection. */
-static struct site *endpoint_find_site(struct commons *commons, enum address_kind kind, const char *canonical,
+static struct site *endpoint_find_site(struct commons *commons, const struct address *address, const char *canonical,
                                        const struct tls_config *tls)
 {
     static const struct tls_config none = {.verify = false};
     struct site *site;
     char *key;
 
-    if (kind != ADDRESS_HTTPS)
+    if (address->kind != ADDRESS_HTTPS)
         tls = &none;
-    if (asprintf(&key, "%d %s\n%d %d\n%s\n%s\n%s\n%s", (int)kind, canonical, tls->verify, (int)tls->min_version,
-                 endpoint_or_nothing(tls->ca), endpoint_or_nothing(tls->cert), endpoint_or_nothing(tls->key),
-                 endpoint_or_nothing(tls->server_name)) < 0)
+    if (asprintf(&key, "%d %s\n%d %d\n%s\n%s\n%s\n%s", (int)address->kind, canonical, tls->verify,
+                 (int)tls->min_version, endpoint_or_nothing(tls->ca), endpoint_or_nothing(tls->cert),
+                 endpoint_or_nothing(tls->key), endpoint_or_nothing(tls->server_name)) < 0)
         return NULL;
-    site = commons_site(commons, key);
+    site = commons_site(commons, key, address->text);
     free(key);
     return site;
 }
@@ -169,7 +169,7 @@ static struct endpoint *endpoints_at(const struct endpoints *table, const struct
 struct endpoint *endpoints_find(struct endpoints *table, const struct address *address, const struct tls_config *tls)
 {
     char *canonical = address_canonical(address);
-    struct site *site = canonical ? endpoint_find_site(table->commons, address->kind, canonical, tls) : NULL;
+    struct site *site = canonical ? endpoint_find_site(table->commons, address, canonical, tls) : NULL;
     struct endpoint *found = site ? endpoints_at(table, site) : NULL;
 
     if (found || !site) {

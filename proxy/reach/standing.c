@@ -1,6 +1,7 @@
 #include "proxy/reach/standing.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -106,13 +107,19 @@ enum standing_rank standing_rank(const struct standing *standing, struct instant
     return STANDING_GOOD;
 }
 
-/* With the lock held: says that it is in, or out, after a change. */
-static void standing_count(struct standing *standing, bool was_out)
+/* With the lock held, after a change: says that it is in, or out, and why. */
+static void standing_count(struct standing *standing, bool was_out, const char *why, struct instant now)
 {
     bool is_out = standing_is_out(standing);
 
-    if (is_out != was_out)
-        atomic_fetch_add_explicit(&standing->standings->n_out, is_out ? 1u : -1u, memory_order_relaxed);
+    if (!is_out)
+        standing->reason[0] = '\0';
+    else if (why)
+        snprintf(standing->reason, sizeof(standing->reason), "%s", why);
+    if (is_out == was_out)
+        return;
+    standing->changed = now;
+    atomic_fetch_add_explicit(&standing->standings->n_out, is_out ? 1u : -1u, memory_order_relaxed);
 }
 
 void standing_ref(struct standing *standing)
@@ -206,7 +213,7 @@ static void standing_eject(struct standing *standing, enum standing_cause cause,
     atomic_store_explicit(&standing->ejected_ns, now.ns, memory_order_relaxed);
     atomic_store_explicit(&standing->probed_until_ns, 0, memory_order_relaxed);
     atomic_store_explicit(&standing->ejected_until_ns, instant_add_ms(now, ms).ns, memory_order_relaxed);
-    standing_count(standing, was_out);
+    standing_count(standing, was_out, why, now);
     LOG_EVENT(LOG_LEVEL_WARN, was_ejected ? "an endpoint stays ejected" : "an endpoint is ejected",
               LOG_STRING("target", standing->standings->target), LOG_STRING("endpoint", standing->text),
               LOG_STRING("why", why), LOG_NUMBER("for_ms", ms));
@@ -219,7 +226,7 @@ static void standing_return(struct standing *standing, const char *why, struct i
     atomic_store_explicit(&standing->n_failures, 0, memory_order_relaxed);
     atomic_store_explicit(&standing->ejected_until_ns, 0, memory_order_relaxed);
     standing->back = now;
-    standing_count(standing, was_out);
+    standing_count(standing, was_out, NULL, now);
     LOG_EVENT(LOG_LEVEL_INFO, "an endpoint is not ejected any more", LOG_STRING("target", standing->standings->target),
               LOG_STRING("endpoint", standing->text), LOG_STRING("why", why),
               LOG_NUMBER("after_ms", instant_elapsed_us(standing_ejected(standing), now) / 1000));
@@ -312,12 +319,13 @@ void standing_fail(struct standing *standing, enum standing_cause cause, const c
 
 /* ---- checks ---- */
 
-static void standing_change(struct standing *standing, bool down, const char *why, unsigned n_checks)
+static void standing_change(struct standing *standing, bool down, const char *why, unsigned n_checks,
+                            struct instant now)
 {
     bool was_out = standing_is_out(standing);
 
     atomic_store_explicit(&standing->is_down, down, memory_order_relaxed);
-    standing_count(standing, was_out);
+    standing_count(standing, was_out, down ? why : NULL, now);
     LOG_EVENT(down ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, down ? "an endpoint is down" : "an endpoint is up",
               LOG_STRING("target", standing->standings->target), LOG_STRING("endpoint", standing->text),
               LOG_STRING("why", why), LOG_NUMBER("checks", n_checks));
@@ -328,7 +336,7 @@ static void standing_change(struct standing *standing, bool down, const char *wh
 static void standing_rise(struct standing *standing, struct instant now)
 {
     if (standing_is_down(standing))
-        standing_change(standing, false, NULL, standing->n_good);
+        standing_change(standing, false, NULL, standing->n_good, now);
     if (standing_ejected_until(standing) > 0 && (standing->was_seen_bad || standing->cause == STANDING_BY_CONNECT))
         standing_return(standing, "checks went well", now);
 }
@@ -338,7 +346,7 @@ void standing_uncheck(struct standing *standing)
     pthread_mutex_lock(&standing->standings->lock);
     standing->n_good = standing->n_bad = 0;
     if (standing_is_down(standing))
-        standing_change(standing, false, "it is not checked any more", 0);
+        standing_change(standing, false, "it is not checked any more", 0, instant_now());
     pthread_mutex_unlock(&standing->standings->lock);
 }
 
@@ -356,7 +364,7 @@ void standing_check(struct standing *standing, unsigned rise, unsigned fall, con
         standing->was_seen_bad = true;
         standing->n_bad = standing_count_check(standing->n_bad, fall);
         if (standing->n_bad == fall && !standing_is_down(standing))
-            standing_change(standing, true, why, standing->n_bad);
+            standing_change(standing, true, why, standing->n_bad, now);
     } else {
         standing->n_bad = 0;
         standing->n_good = standing_count_check(standing->n_good, rise);

@@ -26,6 +26,8 @@
 /* An ejection is never longer than so many times eject.for, nor than so long, unless eject.for is. */
 #define STANDING_MOST_TIMES 10
 #define STANDING_MOST_MS 300000
+/* Of what is remembered of why one is out, terminated; the rest is cut. */
+#define STANDING_REASON_BYTES 160
 
 /* From the best to the worst. */
 enum standing_rank { STANDING_GOOD, STANDING_EJECTED, STANDING_DOWN, N_STANDING_RANKS };
@@ -48,18 +50,20 @@ struct standing {
     struct list link;
     struct standings *standings;
     unsigned n_references;
-    char *key, *text;                  /* owned; what it is found by, and its address as a user wrote it */
-    bool is_chosen;                    /* it has a weight, in the newest generation */
-    atomic_bool is_down;               /* so say the checks */
-    atomic_uint n_failures;            /* in a row */
-    _Atomic uint64_t ejected_until_ns; /* 0: it is not */
-    _Atomic uint64_t probed_until_ns;  /* how long the probe is waited for; 0: there is none */
-    _Atomic uint64_t ejected_ns;       /* when it was, last */
-    struct instant back;               /* when that was over, last */
-    unsigned n_ejections;              /* that its next one grows by */
-    enum standing_cause cause;         /* of the last one */
-    unsigned n_good, n_bad;            /* checks in a row */
-    bool was_seen_bad;                 /* by a check, since it was ejected */
+    char *key, *text;                   /* owned; what it is found by, and its address as a user wrote it */
+    bool is_chosen;                     /* it has a weight, in the newest generation */
+    atomic_bool is_down;                /* so say the checks */
+    atomic_uint n_failures;             /* in a row */
+    _Atomic uint64_t ejected_until_ns;  /* 0: it is not */
+    _Atomic uint64_t probed_until_ns;   /* how long the probe is waited for; 0: there is none */
+    _Atomic uint64_t ejected_ns;        /* when it was, last */
+    struct instant back;                /* when that was over, last */
+    unsigned n_ejections;               /* that its next one grows by */
+    enum standing_cause cause;          /* of the last one */
+    unsigned n_good, n_bad;             /* checks in a row */
+    bool was_seen_bad;                  /* by a check, since it was ejected */
+    struct instant changed;             /* when it was in or out last, ns 0: it has always been in */
+    char reason[STANDING_REASON_BYTES]; /* while it is out: why, in words */
 };
 
 void standings_init(struct standings *standings, const char *target);

@@ -278,11 +278,16 @@ static bool upstream_passes_over(struct upstream *upstream)
 
 static void upstream_count_answer(const struct upstream *upstream)
 {
-    const struct series *series = upstream->target->config->series;
+    const struct target *target = upstream->target;
+    const struct series *series = target->config->series, *endpoint = target->roster.series[upstream->ticket.index];
+    uint64_t ns;
 
-    if (series && upstream->asked.ns > 0)
-        histogram_observe(&target_slot(series, upstream->target->worker)->response_head, &histogram_requests,
-                          instant_now().ns - upstream->asked.ns);
+    if (!series || upstream->asked.ns == 0)
+        return;
+    ns = instant_now().ns - upstream->asked.ns;
+    histogram_observe(&target_slot(series, target->worker)->response_head, &histogram_requests, ns);
+    if (endpoint)
+        histogram_observe(&endpoint_slot(endpoint, target->worker)->response_head, &histogram_requests, ns);
 }
 
 /* The final head is there. An early answer of a target that has stopped reading: its deadline goes on, or nothing would

@@ -57,6 +57,7 @@ struct target_slot {
 
 struct endpoint_slot {
     struct cells connects; /* by outcome; OUTCOME_FORWARDED: there was a connection */
+    struct histogram response_head;
 };
 
 /* Of an endpoint, until it is known. */

@@ -213,7 +213,7 @@ JSON
     cat "$dir/clients"
     jq -e --arg me "$(id -u)" '.omitted == 0
         and ([.clients[] | select(.state == "exchange" and .request == "/held/go" and .method == "GET"
-            and .uid == ($me | tonumber) and .target and .age_us > 0)] | length == 1)
+            and ((.since | sub("[.][0-9]+Z"; "Z") | fromdate) - now | . < 5 and . > -60) and .uid == ($me | tonumber) and .target and .age_us > 0)] | length == 1)
         and ([.clients[] | select(.state == "idle" and .request == null)] | length == 1)' "$dir/clients"
     touch "$dir/go"
 }

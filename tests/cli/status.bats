@@ -28,6 +28,34 @@ status_page() {
     eventually eval 'status_page | jq -e ".ready and .config.reload.state == \"failed\" and (.config.reload.errors[0] | contains(\"listeners\"))"'
 }
 
+@test "status: endpoints have their state with why and since when, connections, requests and times" {
+    start_target
+    cat >"$dir/porthole.json" <<JSON
+{ "admin": [ { "bind": "unix:$dir/admin.sock" } ],
+  "listeners": [ { "bind": "unix:$sock", "routes": [ { "match": { "path": "/alone" }, "target": "alone" }, { "target": "app" } ] } ],
+  "targets": { "app": { "endpoints": [ "unix:$dir/target.sock", "unix:$dir/gone.sock" ], "health": { "interval": "100ms", "fall": 1 } },
+               "alone": { "endpoints": [ "unix:$dir/nobody.sock" ] } } }
+JSON
+    start_porthole run
+    status_page | jq -e '.targets[] | select(.name == "alone") | .waiting == 0 and .endpoints[0].state == "unknown" and .endpoints[0].requests == 0'
+    eventually eval 'status_page | jq -e ".targets[] | select(.name == \"app\") | .endpoints[1].state == \"down\""'
+    [ "$(ask /one)" = 'GET /one' ]
+    [ "$(ask /two)" = 'GET /two' ]
+    curl --silent --unix-socket "$sock" http://app/alone
+    status_page >"$dir/status"
+    jq .targets "$dir/status"
+    jq -e '.targets[] | select(.name == "app") | .max > 0
+        and (.endpoints[0] | .state == "good" and .reason == "" and .since == null and .open == 1 and .idle == 1 and .requests == 2 and .p50_us > 0)
+        and (.endpoints[1] | .state == "down" and (.reason | contains("No such file")) and .open == 0 and .requests == 0 and .p50_us == null
+            and ((.since | sub("[.][0-9]+Z"; "Z") | fromdate) - now | . < 5 and . > -60))' "$dir/status"
+    jq -e '.targets[] | select(.name == "alone") | .endpoints[0] | .state == "down" and (.reason | contains("connect"))' "$dir/status"
+    jq -e '.listeners[0].idle <= .listeners[0].connections' "$dir/status"
+    run "$porthole" status "unix:$dir/admin.sock"
+    echo "$output"
+    [[ $output == *TARGET*HEALTH*ENDPOINT*OPEN*WHY* ]]
+    grep "down .*$dir/gone.sock .*No such file" <<<"$output"
+}
+
 @test "status: the page for people comes with a policy that lets nothing else run" {
     start_target
     start_admin

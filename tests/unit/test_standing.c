@@ -69,6 +69,29 @@ static enum standing_rank rank(const struct rig *rig, size_t i)
     return standing_rank(rig->all[i], rig->now);
 }
 
+static void test_standing_out_says_why_and_since_when(void **state UNUSED)
+{
+    struct instant since;
+    struct rig rig;
+
+    rig_start(&rig, 2, &rules);
+    assert_int_equal(rig.all[0]->changed.ns, 0);
+    flunk(&rig, 0, 3);
+    since = rig.now;
+    assert_string_equal(rig.all[0]->reason, "silent");
+    assert_int_equal(rig.all[0]->changed.ns, since.ns);
+    /* Down, too: it was out already. */
+    pass(&rig, 10);
+    standing_check(rig.all[0], 1, 1, "refused", rig.now);
+    assert_string_equal(rig.all[0]->reason, "refused");
+    assert_int_equal(rig.all[0]->changed.ns, since.ns);
+    pass(&rig, 10);
+    standing_check(rig.all[0], 1, 1, NULL, rig.now);
+    assert_string_equal(rig.all[0]->reason, "");
+    assert_int_equal(rig.all[0]->changed.ns, rig.now.ns);
+    rig_stop(&rig);
+}
+
 static void test_standing_failures_in_a_row_eject_for_a_time(void **state)
 {
     struct rig rig;
@@ -413,6 +436,7 @@ static void test_standing_of_all_threads_one_is_the_probe(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_standing_out_says_why_and_since_when),
         cmocka_unit_test(test_standing_failures_in_a_row_eject_for_a_time),
         cmocka_unit_test(test_standing_what_began_before_says_nothing),
         cmocka_unit_test(test_standing_ejections_grow_and_are_forgiven),
