@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "proxy/http/authority.h"
 #include "proxy/http/fields.h"
 
 static const struct field *browser_field(const struct page_question *question, const char *name)
@@ -43,10 +44,12 @@ static bool browser_is_bound(struct text host, const struct address *bind)
     return text_equal_nocase(host, name);
 }
 
-/* Of a Unix socket that somebody forwards to a port: what programs invent has no dot, what a site can have has one. */
-static bool browser_is_invented(struct text host)
+/* Of a Unix socket that somebody forwards to a port: what programs invent has no dot, or is a path, which no browser
+ * sends; what a site can have has one. */
+static bool browser_is_invented(struct text host, struct text authority)
 {
-    return host.length == 0 || !memchr(host.data, '.', host.length);
+    return host.length == 0 || !memchr(host.data, '.', host.length) ||
+           authority_names_socket(authority, authority_is_valid(authority));
 }
 
 static bool browser_knows_host(const struct page_question *question)
@@ -55,7 +58,7 @@ static bool browser_knows_host(const struct page_question *question)
     struct text name = host ? browser_host(host->value) : (struct text){NULL, 0};
 
     if (question->listener->bind.kind != ADDRESS_TCP)
-        return !host || browser_is_literal(name) || browser_is_invented(name);
+        return !host || browser_is_literal(name) || browser_is_invented(name, host->value);
     return host && (browser_is_literal(name) || text_equal_nocase(name, text_of("localhost")) ||
                     browser_is_bound(name, &question->listener->bind));
 }
@@ -78,7 +81,8 @@ static bool browser_is_harmless(enum page_id page)
 
 const char *browser_objection(const struct page_question *question, enum page_id page, bool changes)
 {
-    if (changes && browser_is_foreign(question))
+    /* Another site cannot read a tap, but could take all places of taps. */
+    if ((changes || page == PAGE_TAP) && browser_is_foreign(question))
         return "a page of another site may not ask for this";
     if (!browser_is_harmless(page) && !browser_knows_host(question))
         return "Host must be an IP address, localhost, or the name in \"bind\": another one may lead here by a trick";

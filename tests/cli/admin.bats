@@ -45,6 +45,14 @@ code_is() { # CODE
     code_is 403
     page /healthz -H 'Host: rebound.example:9180'
     code_is 200
+    # What clients of Unix sockets make of a path is no site's.
+    page /config -H 'Host: %2Frun%2Fporthole%2Fadmin.sock'
+    code_is 200
+    page /config -H 'Host: /run/porthole/admin.sock'
+    code_is 200
+    # A page of another site cannot read a tap; nor does it take one of the places for taps.
+    page /tap -H 'Sec-Fetch-Site: cross-site'
+    code_is 403
     [ "$(ask /still)" = 'GET /still' ]
 }
 
