@@ -78,7 +78,7 @@ static void status_show(struct status_run *run, json_t *document, struct instant
 /* One line: for programs that read what is watched. */
 static void status_show_json(const json_t *document)
 {
-    json_dumpf(document, stdout, JSON_COMPACT);
+    json_dumpf(document, stdout, JSON_COMPACT | JSON_ENSURE_ASCII); /* nothing that a terminal obeys */
     putchar('\n');
 }
 

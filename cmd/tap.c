@@ -53,6 +53,20 @@ static void tap_look_at_terminal(struct tap_run *run)
     run->style = (struct tap_view_style){.width = terminal.width, .colours = terminal.is_one && !getenv("NO_COLOR")};
 }
 
+/* porthole escapes what a terminal might obey; for who else may have answered, it is done again. */
+static void tap_show_json(const struct tap_run *run, const json_t *record)
+{
+    bool is_ascii = true;
+
+    for (size_t i = 0; i < run->length; i++)
+        is_ascii = is_ascii && (unsigned char)run->line[i] < 0x80;
+    if (is_ascii)
+        fwrite(run->line, 1, run->length, stdout);
+    else
+        json_dumpf(record, stdout, JSON_COMPACT | JSON_ENSURE_ASCII);
+    putchar('\n');
+}
+
 /* False: it is enough. */
 static bool tap_take_line(struct tap_run *run)
 {
@@ -69,8 +83,7 @@ static bool tap_take_line(struct tap_run *run)
     if (run->har)
         run->code = har_add(run->har, record, &run->error);
     if (run->json) {
-        fwrite(run->line, 1, run->length, stdout);
-        putchar('\n');
+        tap_show_json(run, record);
     } else {
         tap_look_at_terminal(run);
         tap_view_row(stdout, record, &run->style);

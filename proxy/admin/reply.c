@@ -7,8 +7,9 @@ void reply_json(struct page *page, unsigned status, json_t *document)
 {
     char *text = NULL;
     size_t length = 0;
+    /* It may be shown by a terminal, which obeys some of what peers can send beyond ASCII. */
     FILE *out = document ? open_memstream(&text, &length) : NULL;
-    bool good = out && json_dumpf(document, out, JSON_INDENT(1)) == 0 && fputc('\n', out) != EOF;
+    bool good = out && json_dumpf(document, out, JSON_INDENT(1) | JSON_ENSURE_ASCII) == 0 && fputc('\n', out) != EOF;
 
     json_decref(document);
     if (out && fclose(out) != 0)

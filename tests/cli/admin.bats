@@ -225,3 +225,15 @@ JSON
         and ([.clients[] | select(.state == "idle" and .request == null)] | length == 1)' "$dir/clients"
     touch "$dir/go"
 }
+
+@test "admin: nothing that a terminal obeys is in a page, whatever peers send" {
+    start_target
+    start_admin
+    printf 'GET /held/\xc2\x9b31m\xe2\x80\xae HTTP/1.1\r\nHost: h\r\n\r\n' >"$dir/request"
+    background held socat "SYSTEM:cat $dir/request; sleep 30" "UNIX:$sock"
+    is_there() {
+        page /clients >"$dir/clients" && jq -e '.clients | map(.request // "" | startswith("/held/")) | any' "$dir/clients" >"$dir/jq"
+    }
+    eventually is_there
+    lacks -P '[^\x0a\x20-\x7e]' "$dir/clients"
+}

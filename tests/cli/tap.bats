@@ -47,6 +47,17 @@ lines_of() { # NAME
     [ "$status" -eq 0 ]
 }
 
+@test "tap: JSON lines and status have nothing that a terminal obeys, whoever answers" {
+    printf 'HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n%s\n' $'{"event":"exchange","request":"/\xc2\x9b31m\xe2\x80\xae"}' >"$dir/answer"
+    background rogue socat "UNIX-LISTEN:$dir/rogue.sock,fork" "SYSTEM:read line; cat $dir/answer"
+    eventually test -S "$dir/rogue.sock"
+    "$porthole" tap "unix:$dir/rogue.sock" --json --count 1 >"$dir/shown"
+    "$porthole" status "unix:$dir/rogue.sock" --json >>"$dir/shown" || true
+    cat "$dir/shown"
+    [ "$(jq -s 'map(.request) | unique | length' "$dir/shown")" = 1 ]
+    lacks -P '[^\x0a\x20-\x7e]' "$dir/shown"
+}
+
 @test "tap: JSON lines are what the filters let through" {
     start_target
     start_admin
