@@ -6,7 +6,8 @@ usage: for_podman.py POD.YAML SOCKETS_DIRECTORY > OUT.YAML
 What changes is what the kubelet would do, so that the containers see what they would see in a cluster:
 - the init container that restarts always becomes an ordinary container, the first;
 - the emptyDir becomes a directory of the host, which is given fsGroup as its group and mode 2777;
-- fsGroup becomes a supplementary group of every container.
+- fsGroup becomes a supplementary group of every container;
+- no probes: podman would run curl in the container, which has none.
 """
 import os
 import sys
@@ -26,7 +27,8 @@ def change_pod(spec, sockets):
     for container in spec.pop("initContainers"):
         if container.pop("restartPolicy") != "Always":
             sys.exit("for_podman.py: an init container that is no sidecar")
-        container.pop("startupProbe")
+        for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+            container.pop(probe)
         spec["containers"].insert(0, container)
 
 

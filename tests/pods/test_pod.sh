@@ -13,6 +13,8 @@ import sys, yaml
 documents = {d["kind"]: d for d in yaml.safe_load_all(open(sys.argv[1], encoding="utf-8"))}
 pod, data = documents["Pod"]["spec"], documents["ConfigMap"]["data"]
 every = pod["initContainers"] + pod["containers"]
+notes = documents["Pod"]["metadata"]["annotations"]
+ports = {p["name"]: p["containerPort"] for p in pod["initContainers"][0]["ports"]}
 print(eval(sys.argv[2]))
 END
 }
@@ -54,11 +56,33 @@ play() {
 container() { echo "porthole-example-$1"; }
 in_container() { local name=$1; shift; pod exec "$(container "$name")" "$@"; }
 
-# The probe of the manifest, run as the kubelet would.
-probe() { # startupProbe|livenessProbe
-    local -a command
-    mapfile -t command < <(value_of '"\n".join(pod["initContainers"][0]["'"$1"'"]["exec"]["command"])')
-    in_container porthole "${command[@]}"
+# A page of the port, asked by another container of the pod: they share its network, which has no way in here.
+ask_port() { # PATH-AND-PORT ARGUMENT-OF-CURL...
+    local path=${1#*:} port=${1%%:*}
+    shift
+    in_container application curl --silent --show-error --max-time 10 "$@" "http://127.0.0.1:$port$path"
+}
+
+# The probe of the manifest, as the kubelet has it: any status from 200 to 399 will do.
+probe() { # startupProbe|readinessProbe|livenessProbe
+    local get='pod["initContainers"][0]["'$1'"]["httpGet"]'
+    ask_port "$(value_of 'str(ports['"$get"'["port"]]) + ":" + '"$get"'["path"]')" --fail
+}
+
+annotations_lead_to_metrics() {
+    contains "$(ask_port "$(value_of 'notes["prometheus.io/port"] + ":" + notes["prometheus.io/path"]')" --fail)" \
+        'porthole_requests_total{listener="web"'
+}
+
+port_has_nothing_else() {
+    local page
+    for page in / /status /config /clients /tap; do
+        equal 404 "$(ask_port "$(value_of 'ports["probes"]'):$page" --output /dev/null --write-out '%{http_code}')" || return 1
+    done
+}
+
+status_is_told() {
+    contains "$(in_container porthole /porthole status unix:/run/porthole/admin.sock)" web
 }
 
 # The application calls through SOCKET.
@@ -102,8 +126,8 @@ stranger_is_refused() {
         equal 7 "$(setpriv --reuid 10003 --regid 10003 --clear-groups "${request[@]}"; echo $?)"
 }
 
-health_is_private() {
-    equal 7 "$(call health.sock http://health/ >&2; echo $?)"
+admin_is_private() {
+    equal 7 "$(call admin.sock http://admin/healthz >&2; echo $?)"
 }
 
 access_log_names_the_caller() {
@@ -131,13 +155,17 @@ check 'the configuration in it is valid' configuration_is_valid
 
 check 'the pod runs' play
 check 'the startup probe passes' within 30 probe startupProbe
+check 'the readiness probe passes' probe readinessProbe
 check 'the liveness probe passes' probe livenessProbe
 check 'the containers are different users with one group in common' users_differ
 check 'the socket belongs to porthole and fsGroup, mode 0660' file_is web.sock 'socket 65532:20000 660'
-check 'the health socket is for porthole alone' file_is health.sock 'socket 65532:20000 600'
+check 'the admin socket is for porthole alone' file_is admin.sock 'socket 65532:20000 600'
 check 'the application gets a page through the socket' \
     equal "$(value_of 'data["index.html"].strip()')" "$(within 10 call web.sock --fail http://web/index.html)"
-check 'the application does not get into the health socket' health_is_private
+check 'the application does not get into the admin socket' admin_is_private
+check 'status is told to who may exec into the container' status_is_told
+check 'the annotations for Prometheus lead to metrics' annotations_lead_to_metrics
+check 'the port of probes has no other page' port_has_nothing_else
 check 'the application can not remove the socket' application_cannot rm /run/porthole/web.sock
 check 'who is not in the group is refused' stranger_is_refused
 check 'every process is confined, on a read-only root' all_are_confined
