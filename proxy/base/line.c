@@ -78,16 +78,37 @@ static size_t line_escape_one(char out[LINE_ESCAPE_BYTES], const unsigned char *
 
 /* Whether each of eight bytes stands for itself: it is 0x20 to 0x7e, and neither a quote nor a backslash. Such a byte
  * has its highest bit in none of these differences; one that is wrong has it in one of them at least. */
-static bool line_is_plain_word(const unsigned char *s)
+static bool line_is_plain_word(uint64_t word)
 {
-    uint64_t word, quote, slash, del;
+    uint64_t quote = word ^ LINE_EACH('"');
+    uint64_t slash = word ^ LINE_EACH('\\');
+    uint64_t del = word ^ LINE_EACH(0x7f);
 
-    memcpy(&word, s, sizeof(word));
-    quote = word ^ LINE_EACH('"');
-    slash = word ^ LINE_EACH('\\');
-    del = word ^ LINE_EACH(0x7f);
     return ((word | (word - LINE_EACH(0x20)) | (quote - LINE_EACH(1)) | (slash - LINE_EACH(1)) | (del - LINE_EACH(1))) &
             LINE_EACH(0x80)) == 0;
+}
+
+static uint64_t line_load(const unsigned char *s)
+{
+    uint64_t word;
+
+    memcpy(&word, s, sizeof(word));
+    return word;
+}
+
+/* The bytes of a text of less than eight, some of them twice, and spaces. */
+static uint64_t line_load_short(const unsigned char *s, size_t n)
+{
+    uint32_t first, last;
+
+    if (n >= sizeof(first)) {
+        memcpy(&first, s, sizeof(first));
+        memcpy(&last, s + n - sizeof(last), sizeof(last));
+        return (uint64_t)last << 32 | first;
+    }
+    if (n == 0)
+        return LINE_EACH(' ');
+    return (LINE_EACH(' ') << 24) | (uint64_t)s[n - 1] << 16 | (uint64_t)s[n / 2] << 8 | s[0];
 }
 
 /* How many bytes stand for themselves: most of what is written. */
@@ -95,8 +116,10 @@ static size_t line_plain_run(const unsigned char *s, size_t n, enum log_format f
 {
     size_t i = 0;
 
-    while (n - i >= sizeof(uint64_t) && line_is_plain_word(s + i))
+    while (n - i >= sizeof(uint64_t) && line_is_plain_word(line_load(s + i)))
         i += sizeof(uint64_t);
+    if (n - i < sizeof(uint64_t) && line_is_plain_word(line_load_short(s + i, n - i)))
+        return n;
     while (i < n && s[i] >= 0x20 && s[i] < 0x7f && s[i] != '\\' && (s[i] != '"' || format == LOG_FORMAT_PLAIN))
         i++;
     return i;
@@ -153,18 +176,16 @@ static void line_put(struct line *line, const char *s, size_t n)
 static bool line_put_key(struct line *line, const char *key, size_t value_bytes)
 {
     size_t n = strlen(key);
+    bool is_json = line->format == LOG_FORMAT_JSON;
+    char *to = line->out + line->length;
 
     if (n + sizeof(",\"\":") - 1 + value_bytes > line_room(line))
         return false;
-    if (line->format == LOG_FORMAT_JSON) {
-        line_put(line, ",\"", 2);
-        line_put(line, key, n);
-        line_put(line, "\":", 2);
-    } else {
-        line_put(line, " ", 1);
-        line_put(line, key, n);
-        line_put(line, "=", 1);
-    }
+    memcpy(to, is_json ? ",\"" : " ", 2);
+    to += is_json ? 2 : 1;
+    memcpy(to, key, n);
+    memcpy(to + n, is_json ? "\":" : "=", 2);
+    line->length = (size_t)(to - line->out) + n + (is_json ? 2 : 1);
     return true;
 }
 
@@ -249,13 +270,13 @@ void line_put_text(struct line *line, const char *key, struct text value, size_t
 void line_put_number(struct line *line, const char *key, uint64_t value)
 {
     char digits[20];
-    size_t n = 1;
+    size_t at = sizeof(digits);
 
-    for (uint64_t rest = value / 10; rest > 0; rest /= 10)
-        n++;
-    line_put_digits(digits, (unsigned)n, value);
-    if (line_put_key(line, key, n))
-        line_put(line, digits, n);
+    do
+        digits[--at] = (char)('0' + value % 10);
+    while ((value /= 10) > 0);
+    if (line_put_key(line, key, sizeof(digits) - at))
+        line_put(line, digits + at, sizeof(digits) - at);
 }
 
 size_t line_end(struct line *line)
