@@ -35,10 +35,10 @@ static int run_serve(struct snapshot *snapshot, bool takeover)
     struct server *server = NULL;
     int r = server_new(snapshot, &options, &server, &error);
 
-    if (r == 0) {
-        sandbox_enter(snapshot);
+    if (r == 0)
+        r = sandbox_enter(snapshot, &error);
+    if (r == 0)
         r = server_start(server, &error);
-    }
     if (r < 0)
         LOG_EVENT(LOG_LEVEL_ERROR, "cannot start", LOG_STRING("error", error.message));
     else

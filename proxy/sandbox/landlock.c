@@ -118,13 +118,16 @@ static int landlock_allow(struct landlock_filling *filling, int fd, const struct
     return r;
 }
 
-/* What is not there cannot be opened to us: whoever makes it, makes it in a directory. */
+/* What is not there cannot be opened to us: whoever makes it, makes it in a directory. What could not be opened for
+ * want of something would be forbidden from here on. */
 static int landlock_open(void *closure, const char *path, uint64_t rights)
 {
     struct landlock_filling *filling = closure;
     _cleanup_(landlock_close) int fd = open(path, O_PATH | O_CLOEXEC);
     struct stat st;
 
+    if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM))
+        return -errno;
     if (fd < 0 || fstat(fd, &st) < 0)
         return 0;
     if (!S_ISDIR(st.st_mode))

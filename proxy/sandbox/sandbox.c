@@ -119,49 +119,59 @@ static void sandbox_tell_younger(const struct landlock *landlock)
     }
 }
 
-static void sandbox_enter_landlock(const struct needs *needs)
+/* A kernel without something is one to live with; a moment without memory or descriptors is one to start again after.
+ */
+static bool sandbox_is_want(int r)
 {
-    struct error error = ERROR_INIT;
+    return r == -ENOMEM || r == -EMFILE || r == -ENFILE;
+}
+
+static int sandbox_enter_landlock(const struct needs *needs, struct error *error)
+{
+    int r = sandbox.config.landlock ? landlock_enter(needs, &sandbox.landlock, error) : 0;
 
     if (!sandbox.config.landlock)
         sandbox_tell_off("landlock");
-    else if (landlock_enter(needs, &sandbox.landlock, &error) < 0)
-        sandbox_tell_missing("landlock", &error);
-    else
+    else if (r == 0)
         sandbox_tell_younger(&sandbox.landlock);
+    else if (!sandbox_is_want(r))
+        sandbox_tell_missing("landlock", error);
+    return sandbox_is_want(r) ? r : 0;
 }
 
-static void sandbox_enter_filter(const struct needs *needs)
+static int sandbox_enter_filter(const struct needs *needs, struct error *error)
 {
-    struct error error = ERROR_INIT;
+    int r = sandbox.config.seccomp ? filter_enter(needs->patterns, error) : 0;
 
     if (!sandbox.config.seccomp)
         sandbox_tell_off("seccomp");
-    else if (filter_enter(needs->patterns, &error) < 0)
-        sandbox_tell_missing("seccomp", &error);
-    else
-        sandbox.filters = true;
+    else if (r < 0 && !sandbox_is_want(r))
+        sandbox_tell_missing("seccomp", error);
+    sandbox.filters = sandbox.config.seccomp && r == 0;
     sandbox.generates_code = needs->patterns;
+    return sandbox_is_want(r) ? r : 0;
 }
 
-void sandbox_enter(const struct snapshot *snapshot)
+int sandbox_enter(const struct snapshot *snapshot, struct error *error)
 {
     struct needs needs;
+    int r;
 
     sandbox.config = snapshot->sandbox;
-    if (needs_init(&needs, snapshot) < 0) {
-        log_error("no sandbox: out of memory");
-        return;
-    }
+    if (needs_init(&needs, snapshot) < 0)
+        return error_set(error, -ENOMEM, "no memory for the sandbox");
     sandbox.entered = true;
     sandbox_count_threads();
     if (needs.names)
         modules_load("/etc/nsswitch.conf");
     sandbox_enter_privileges(&needs);
-    sandbox_enter_landlock(&needs);
-    sandbox_enter_filter(&needs);
+    r = sandbox_enter_landlock(&needs, error);
+    if (r == 0)
+        r = sandbox_enter_filter(&needs, error);
     needs_deinit(&needs);
-    sandbox_tell();
+    if (r == 0)
+        sandbox_tell();
+    return r;
 }
 
 /* ---- what a reload may bring ---- */

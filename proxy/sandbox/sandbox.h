@@ -10,8 +10,9 @@
 #include "proxy/base/error.h"
 
 /* Gives up what the snapshot does not need, when all sockets are open and before threads are made, and tells in
- * the log what is in force. Main thread. */
-void sandbox_enter(const struct snapshot *snapshot);
+ * the log what is in force. Main thread. 0; or -ENOMEM, -EMFILE, -ENFILE with the reason in the error, when there was
+ * no room to say what is needed: then nothing may be served, and what was opened can still be taken away. */
+int sandbox_enter(const struct snapshot *snapshot, struct error *error) WARN_UNUSED;
 
 /* Whether a configuration that comes by a reload can be served with the rights that are left; to be asked before
  * anything is changed. 0; or -EPERM with the reason in the error, or -ENOMEM. Before sandbox_enter everything is

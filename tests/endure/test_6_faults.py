@@ -43,9 +43,11 @@ def what_is_wrong_with_an_end(running, seconds=0):
 
 
 def what_is_wrong_with_a_stop(running):
-    """It serves; then it is told to stop, unless it has seen that it must by itself."""
+    """It serves; then it is told to stop, unless it has seen that it must by itself, perhaps when one listener of several
+    had begun to answer."""
     if not serves(running):
-        return "answers, but does not forward" if not running.log_of("stopping") else what_is_wrong_with_an_end(running, 20)
+        ends = running.log_of("stopping") or running.log_of("cannot start")
+        return what_is_wrong_with_an_end(running, 20) if ends else "answers, but does not forward"
     status = running.terminate(20)
     if status != 0:
         return f"status {status} at the end:\n{running.output()[-1500:]}"
@@ -63,9 +65,6 @@ def try_start(world, fault, kind, nth, verdicts, **how):
     verdicts.count(outcome if fault.n_failed else "not reached")
     if outcome == "ended":
         why = what_is_wrong_with_an_end(running)
-        if why and "a path is still there" in why and how.get("all_from"):
-            why = None  # the sandbox could not be told where the sockets are; the next start replaces a dead one
-            world.clear()
     elif outcome == "serves":
         why = what_is_wrong_with_a_stop(running)
     else:

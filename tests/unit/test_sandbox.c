@@ -72,11 +72,11 @@ static void inside(int (*fn)(void))
 
     if (child == 0) {
         struct snapshot *snapshot = configure("a", "", "http://127.0.0.1:4711");
+        struct error error = ERROR_INIT;
         int result;
 
         log_configure(LOG_LEVEL_ERROR, LOG_FORMAT_PLAIN);
-        sandbox_enter(snapshot);
-        result = fn();
+        result = sandbox_enter(snapshot, &error) < 0 ? 99 : fn();
         snapshot_unref(snapshot);
         _exit(result);
     }
