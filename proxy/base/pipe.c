@@ -67,12 +67,12 @@ void pipe_give(struct pipe_store *store, struct pipe *pipe)
     store->n_spare++;
 }
 
-ssize_t pipe_fill(struct pipe *pipe, int fd)
+ssize_t pipe_fill(struct pipe *pipe, int fd, size_t most)
 {
     ssize_t n;
 
     do
-        n = splice(fd, NULL, pipe->in, NULL, PIPE_BYTES, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+        n = splice(fd, NULL, pipe->in, NULL, most, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
     while (n < 0 && errno == EINTR);
     if (n < 0)
         return -errno;

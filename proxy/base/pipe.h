@@ -26,9 +26,9 @@ struct pipe *pipe_take(struct pipe_store *store);
 /* Gives one back; one that is not empty is closed with what it holds. Takes NULL. */
 void pipe_give(struct pipe_store *store, struct pipe *pipe);
 
-/* From a non-blocking socket into an empty pipe, and out of it to another: what was moved, 0 at the end of file (fill),
- * or a negative errno. */
-ssize_t pipe_fill(struct pipe *pipe, int fd);
+/* From a non-blocking socket into an empty pipe, at most so much, and out of it to another: what was moved, 0 at the
+ * end of file (fill), or a negative errno. */
+ssize_t pipe_fill(struct pipe *pipe, int fd, size_t most);
 ssize_t pipe_drain(struct pipe *pipe, int fd);
 
 #endif

@@ -153,7 +153,7 @@ static ssize_t half_splice(struct tunnel_pair *pair, enum tunnel_side from)
 
     half->piped = pipe_take(pair->pipes);
     if (half->piped)
-        n = pipe_fill(half->piped, tunnel_fd(pair, from));
+        n = pipe_fill(half->piped, tunnel_fd(pair, from), PIPE_BYTES);
     if (n <= 0) {
         pipe_give(pair->pipes, half->piped);
         half->piped = NULL;
