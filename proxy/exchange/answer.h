@@ -17,6 +17,11 @@ bool exchange_is_told(const struct exchange *exchange);
 bool exchange_has_broken_off(const struct exchange *exchange);
 /* The next piece of an ANSWER_STREAM, received straight into `data`: a count, or one of SOURCE_*. */
 ssize_t exchange_read(struct exchange *exchange, char *data, size_t size);
+/* The same of an answer that is spliceable, into an empty pipe; or SOURCE_COPY: read the next piece. */
+ssize_t exchange_splice(struct exchange *exchange, struct pipe *pipe);
+/* What is recorded of the request is kept from here on: what the parser lent may go. False when there is no room for
+ * it. */
+bool exchange_keep_request(struct exchange *exchange);
 /* After the end of an ANSWER_STREAM: the trailers for the client, their names and values terminated. NULL: none. */
 const struct fields *exchange_trailers(struct exchange *exchange);
 

@@ -14,6 +14,7 @@
 
 static_assert((int)SOURCE_WAIT == UPSTREAM_WAIT && (int)SOURCE_END == UPSTREAM_END && (int)SOURCE_CUT == UPSTREAM_CUT,
               "what reading returns is handed on as it is");
+static_assert((int)SOURCE_COPY == UPSTREAM_COPY, "what splicing returns, too");
 
 /* Of a body that was held: in one piece, and in one turn. */
 #define FETCH_PIECE_BYTES ((size_t)16 << 10)
@@ -231,7 +232,8 @@ static bool fetch_answer(struct exchange *exchange, struct answer *answer)
                               .n_fields = response->fields.n_items,
                               .body = ANSWER_STREAM,
                               .length = response->content_length,
-                              .has_length = response->has_content_length};
+                              .has_length = response->has_content_length,
+                              .spliceable = upstream_spliceable(upstream) >= exchange->env->bulk_bytes};
     if (upstream_has_switched(upstream)) {
         answer->body = ANSWER_TUNNEL;
     } else if (response->body == BODY_NONE) {
@@ -250,6 +252,15 @@ static ssize_t fetch_read(struct exchange *exchange, char *data, size_t size)
     ssize_t n = upstream_read(&exchange->upstream, data, size);
 
     if (n <= 0)
+        fetch_settle(exchange);
+    return n;
+}
+
+static ssize_t fetch_splice(struct exchange *exchange, struct pipe *pipe)
+{
+    ssize_t n = upstream_splice(&exchange->upstream, pipe);
+
+    if (n <= 0 && n != SOURCE_COPY)
         fetch_settle(exchange);
     return n;
 }
@@ -287,6 +298,7 @@ const struct exchange_source fetch_source = {
     .is_whole = fetch_is_whole,
     .answer = fetch_answer,
     .read = fetch_read,
+    .splice = fetch_splice,
     .trailers = fetch_trailers,
     .end = fetch_end,
 };

@@ -160,6 +160,7 @@ const struct exchange_source judge_source = {
     .is_whole = judge_never,
     .answer = judge_answer,
     .read = source_cut,
+    .splice = source_copy,
     .trailers = source_no_trailers,
     .end = judge_end,
 };

@@ -152,6 +152,7 @@ static const struct exchange_source pages_source = {
     .is_whole = pages_is_whole,
     .answer = pages_answer,
     .read = pages_read,
+    .splice = source_copy,
     .end = pages_end,
 };
 

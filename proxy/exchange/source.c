@@ -30,6 +30,11 @@ ssize_t source_cut(struct exchange *exchange UNUSED, char *data UNUSED, size_t s
     return SOURCE_CUT;
 }
 
+ssize_t source_copy(struct exchange *exchange UNUSED, struct pipe *pipe UNUSED)
+{
+    return SOURCE_COPY;
+}
+
 const struct fields *source_no_trailers(struct exchange *exchange UNUSED)
 {
     return NULL;

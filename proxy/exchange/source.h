@@ -17,6 +17,7 @@
 #include "proxy/report/outcome.h"
 
 struct exchange;
+struct pipe;
 
 enum answer_body { ANSWER_NONE, ANSWER_BUFFER, ANSWER_STREAM, ANSWER_TUNNEL };
 
@@ -35,6 +36,7 @@ struct answer {
     bool chunkable; /* this and what follows is the exchange's to say: the client knows the chunked coding (HTTP/1.1) */
     bool is_head;   /* to HEAD: a body of any kind is not sent */
     bool close;     /* the connection ends after it */
+    bool spliceable; /* a stream of known length that is better had by exchange_splice */
 };
 
 enum exchange_verdict {
@@ -44,7 +46,7 @@ enum exchange_verdict {
 };
 
 /* What reading may return instead of a count. */
-enum { SOURCE_WAIT = 0, SOURCE_END = -1, SOURCE_CUT = -2 };
+enum { SOURCE_WAIT = 0, SOURCE_END = -1, SOURCE_CUT = -2, SOURCE_COPY = -3 };
 
 /* Constant; all functions are there. Each gets the exchange that it answers. */
 struct exchange_source {
@@ -71,6 +73,8 @@ struct exchange_source {
     bool (*answer)(struct exchange *exchange, struct answer *answer);
     /* The next piece of an ANSWER_STREAM: a count, or one of SOURCE_*. */
     ssize_t (*read)(struct exchange *exchange, char *data, size_t size);
+    /* The same of a spliceable answer into an empty pipe, without a copy. SOURCE_COPY: the next piece must be read. */
+    ssize_t (*splice)(struct exchange *exchange, struct pipe *pipe);
     /* After SOURCE_END: the trailers for the client, their names and values terminated. NULL: none. */
     const struct fields *(*trailers)(struct exchange *exchange);
     /* Lets go of everything. */
@@ -84,13 +88,14 @@ bool source_always(const struct exchange *exchange);
 bool source_discard_body(struct exchange *exchange, const char *data, size_t length);
 void source_ignore_end(struct exchange *exchange, const struct fields *trailers);
 ssize_t source_cut(struct exchange *exchange, char *data, size_t size);
+ssize_t source_copy(struct exchange *exchange, struct pipe *pipe);
 const struct fields *source_no_trailers(struct exchange *exchange);
 
 /* Members of those that have their answer from the beginning, in memory: the body is taken as long as it is short, and
  * read by nobody. */
 #define SOURCE_OF_READY_ANSWER                                                                                     \
     .is_ready = true, .expectation = source_refuse_body, .takes_body = source_always, .body = source_discard_body, \
-    .end_of_body = source_ignore_end, .turn = source_nothing, .read = source_cut, .trailers = source_no_trailers,  \
-    .end = source_nothing
+    .end_of_body = source_ignore_end, .turn = source_nothing, .read = source_cut, .splice = source_copy,           \
+    .trailers = source_no_trailers, .end = source_nothing
 
 #endif

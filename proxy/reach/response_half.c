@@ -258,6 +258,34 @@ ssize_t response_half_read(struct response_half *half, struct channel *channel, 
     }
 }
 
+uint64_t response_half_to_come(const struct response_half *half)
+{
+    if (half->state != RESPONSE_HALF_BODY || half->response.body != BODY_LENGTH)
+        return 0;
+    return half->remaining_bytes - buffer_length(half->in);
+}
+
+/* A kernel or a sandbox may have no splice(2) for these sockets. What comes behind the body stays in the socket, where
+ * the pool finds it. */
+ssize_t response_half_splice(struct response_half *half, struct channel *channel, struct pipe *pipe)
+{
+    size_t most = half->remaining_bytes < PIPE_BYTES ? (size_t)half->remaining_bytes : PIPE_BYTES;
+    ssize_t n;
+
+    if (buffer_length(half->in) > 0)
+        return RESPONSE_HALF_COPY;
+    n = pipe_fill(pipe, channel->fd, most);
+    if (n == -EINVAL || n == -ENOSYS || n == -EPERM)
+        return RESPONSE_HALF_COPY;
+    if (n <= 0)
+        return response_half_nothing(half, channel, n);
+    channel->maybe_more = true;
+    half->remaining_bytes -= (uint64_t)n;
+    if (half->remaining_bytes == 0)
+        response_half_complete(half, 0);
+    return n;
+}
+
 /* ---- the head ---- */
 
 /* Receives what fits behind what is there: HALF_MORE when something came. */

@@ -15,6 +15,7 @@
 #include <sys/types.h>
 
 #include "proxy/base/buffer.h"
+#include "proxy/base/pipe.h"
 #include "proxy/base/state.h"
 #include "proxy/http/body.h"
 #include "proxy/http/forward.h"
@@ -89,10 +90,15 @@ void response_half_drop(struct response_half *half);
  * in `response`, call again. HALF_DONE: BODY, COMPLETE or SWITCHED. */
 enum half_result response_half_receive(struct response_half *half, struct channel *channel);
 
-enum { RESPONSE_HALF_WAIT = 0, RESPONSE_HALF_END = -1, RESPONSE_HALF_CUT = -2 };
+enum { RESPONSE_HALF_WAIT = 0, RESPONSE_HALF_END = -1, RESPONSE_HALF_CUT = -2, RESPONSE_HALF_COPY = -3 };
 /* While BODY or COMPLETE: the next piece of the body, straight into `data`: a count, or one of the above (WAIT: for the
  * target, or with `more` for another turn; CUT: the upstream's failure says why). */
 ssize_t response_half_read(struct response_half *half, struct channel *channel, char *data, size_t size);
+/* What is still to come of a body of known length, not counting what came with its head. */
+uint64_t response_half_to_come(const struct response_half *half);
+/* While BODY, of known length: as response_half_read over a plain channel, but into an empty pipe. COPY: the next piece
+ * must be read. */
+ssize_t response_half_splice(struct response_half *half, struct channel *channel, struct pipe *pipe);
 /* The trailer section, or an empty text. */
 struct text response_half_trailers(const struct response_half *half);
 

@@ -540,10 +540,21 @@ bool upstream_is_read(const struct upstream *upstream)
     return half->body_in_buffer || (half->state == RESPONSE_HALF_COMPLETE && buffer_length(half->in) == 0);
 }
 
+/* What reading or splicing has returned, after which the response may be complete, or broken. */
+static ssize_t upstream_has_read(struct upstream *upstream, ssize_t n)
+{
+    if (n == UPSTREAM_CUT)
+        upstream_give_up(upstream);
+    else if (upstream->response_half.state == RESPONSE_HALF_COMPLETE)
+        upstream_finish(upstream);
+    else if (n == UPSTREAM_WAIT)
+        upstream_await_body(upstream);
+    return n;
+}
+
 ssize_t upstream_read(struct upstream *upstream, char *data, size_t size)
 {
     struct response_half *half = &upstream->response_half;
-    ssize_t n;
 
     if (failure_is_set(&upstream->failure))
         return UPSTREAM_CUT;
@@ -551,14 +562,20 @@ ssize_t upstream_read(struct upstream *upstream, char *data, size_t size)
         return response_half_read(half, NULL, data, size);
     timer_disarm(&upstream->timer);
     upstream->body_awaited = false;
-    n = response_half_read(half, &upstream->connection->channel, data, size);
-    if (n == UPSTREAM_CUT)
-        upstream_give_up(upstream);
-    else if (half->state == RESPONSE_HALF_COMPLETE)
-        upstream_finish(upstream);
-    else if (n == UPSTREAM_WAIT)
-        upstream_await_body(upstream);
-    return n;
+    return upstream_has_read(upstream, response_half_read(half, &upstream->connection->channel, data, size));
+}
+
+ssize_t upstream_splice(struct upstream *upstream, struct pipe *pipe)
+{
+    struct response_half *half = &upstream->response_half;
+
+    if (failure_is_set(&upstream->failure))
+        return UPSTREAM_CUT;
+    if (half->state == RESPONSE_HALF_COMPLETE)
+        return UPSTREAM_END;
+    timer_disarm(&upstream->timer);
+    upstream->body_awaited = false;
+    return upstream_has_read(upstream, response_half_splice(half, &upstream->connection->channel, pipe));
 }
 
 struct text upstream_trailers(const struct upstream *upstream)

@@ -122,10 +122,26 @@ bool upstream_has_body(const struct upstream *upstream, struct text *ret_body);
 /* Whether nothing of the response is left to be read, or all that is left is that body. */
 bool upstream_is_read(const struct upstream *upstream);
 
-enum { UPSTREAM_WAIT = RESPONSE_HALF_WAIT, UPSTREAM_END = RESPONSE_HALF_END, UPSTREAM_CUT = RESPONSE_HALF_CUT };
+enum {
+    UPSTREAM_WAIT = RESPONSE_HALF_WAIT,
+    UPSTREAM_END = RESPONSE_HALF_END,
+    UPSTREAM_CUT = RESPONSE_HALF_CUT,
+    UPSTREAM_COPY = RESPONSE_HALF_COPY
+};
 /* The next piece of the response body, received straight into `data`: a count, or one of the above (CUT: `failure` says
  * why). */
 ssize_t upstream_read(struct upstream *upstream, char *data, size_t size);
+/* How much of the body upstream_splice can move; 0: it is to be read. With TCP, splice(2) costs more than it saves. */
+static inline uint64_t upstream_spliceable(const struct upstream *upstream)
+{
+    const struct connection *connection = upstream->connection;
+
+    if (!connection || connection->channel.tls || !endpoint_is_unix(endpoint_of(connection)))
+        return 0;
+    return response_half_to_come(&upstream->response_half);
+}
+/* As upstream_read, but into an empty pipe; COPY: the next piece must be read. */
+ssize_t upstream_splice(struct upstream *upstream, struct pipe *pipe);
 /* After UPSTREAM_END: the trailer section, or an empty text. Valid until upstream_deinit. */
 struct text upstream_trailers(const struct upstream *upstream);
 /* The array of the response's fields, empty: the head has been told, and its trailers may be parsed into it. */

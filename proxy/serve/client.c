@@ -353,6 +353,15 @@ void clients_leave(struct clients *clients, const struct admission_desk *desk)
     clients->dirty = true;
 }
 
+void client_end_request(struct client *client, bool delivered)
+{
+    exchange_end(client->request.exchange, delivered);
+    client->request = (struct client_request){0};
+    client->served = true;
+    client_renew(client);
+    client_arm(client, CLIENT_IDLE);
+}
+
 /* ---- stopping ---- */
 
 void clients_stop(struct clients *clients)
@@ -401,6 +410,7 @@ void clients_init(struct clients *clients, struct exchange_env *env, const struc
     *clients = (struct clients){.env = env, .events = events};
     list_init(&clients->list);
     list_init(&clients->relays);
+    list_init(&clients->bulks);
     list_init(&clients->line);
     list_init(&clients->farewells);
 }

@@ -48,6 +48,7 @@ struct clients {
     bool about_to_sleep;                    /* during the run in which waiters suspend themselves */
     size_t pool_bytes;                      /* the library's memory for each that comes now */
     struct list relays;                     /* of relay: to be moved on (relay.h) */
+    struct list bulks;                      /* of bulk: the same (bulk.h) */
     struct list line;                       /* of client: those who wait for their next turn (turns.h) */
     unsigned turn;                          /* counts them */
     unsigned n_pieces;                      /* of all clients in this turn */
@@ -96,6 +97,7 @@ struct client_request {
     struct client_memory memory;
     void *response;      /* the library's: what is being told */
     struct relay *relay; /* owned; an answer told piece by piece by hand, else NULL */
+    struct bulk *bulk;   /* owned; a body that is moved beside the library, else NULL */
     unsigned waited_run; /* clients.run when it began to wait */
     unsigned told_run;   /* clients.run when a response was queued */
     bool waiting;        /* unsuspended, waits for its exchange */
@@ -146,6 +148,8 @@ struct client *client_new(struct clients *clients, int fd, struct generation *ge
 /* Its request has ended. */
 void client_free(struct client *client);
 
+/* Its request is over, but not its connection: it waits for the next one. */
+void client_end_request(struct client *client, bool delivered);
 /* Between two requests: moves it to the newest generation. When its listener is not served there, it stays, and leaves
  * after the next request at the latest; when its peer may not come in there, it is cut. */
 void client_renew(struct client *client);

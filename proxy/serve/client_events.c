@@ -11,6 +11,7 @@
 #include "proxy/exchange/answer.h"
 #include "proxy/exchange/report.h"
 #include "proxy/exchange/request.h"
+#include "proxy/serve/bulk.h"
 #include "proxy/serve/early_answer.h"
 #include "proxy/serve/relay.h"
 
@@ -20,6 +21,8 @@ static void client_on_wake(struct exchange_client *side)
 {
     struct client *client = CONTAINER_OF(side, struct client, side);
 
+    if (bulk_wake(client))
+        return;
     if (client->phase == CLIENT_RELAY) {
         relay_wake(client);
         if (client->suspended && exchange_is_receiving(client->request.exchange))
@@ -232,7 +235,7 @@ static void client_on_timer(struct timer *timer)
  * it was sent. */
 static bool client_left_unseen(const struct client *client)
 {
-    if (client->request.exchange && !exchange_is_told(client->request.exchange))
+    if (client->request.exchange && (client->request.bulk || !exchange_is_told(client->request.exchange)))
         return true;
     return client->phase == CLIENT_IDLE && client_has_left(client);
 }
@@ -247,6 +250,8 @@ static void client_on_watch(struct source *source, uint32_t events)
             client_leave(client);
         return;
     }
+    if ((events & EPOLLOUT) && bulk_wake(client))
+        return;
     if (client->phase == CLIENT_RELAY && (events & EPOLLOUT)) {
         client_watch(client, 0);
         relay_wake(client);

@@ -8,6 +8,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "proxy/serve/bulk.h"
 #include "proxy/serve/client_events.h"
 #include "proxy/serve/farewell.h"
 #include "proxy/serve/frontend_call.h"
@@ -174,7 +175,7 @@ static bool frontend_has_more(const struct frontend *frontend)
 bool frontend_is_busy(const struct frontend *frontend)
 {
     return frontend->clients.dirty || frontend->clients.n_waiting > 0 || relays_are_ready(&frontend->clients) ||
-           turns_are_wanted(&frontend->clients) || frontend_has_more(frontend);
+           bulks_are_ready(&frontend->clients) || turns_are_wanted(&frontend->clients) || frontend_has_more(frontend);
 }
 
 /* Those who are content with little. */
@@ -197,6 +198,7 @@ void frontend_turn(struct frontend *frontend, bool quiet)
 {
     relays_turn(&frontend->clients);
     turns_begin(&frontend->clients);
+    bulks_turn(&frontend->clients);
     frontend_turn_most(frontend, quiet);
     if (turns_next(&frontend->clients))
         frontend_run(frontend);

@@ -6,6 +6,7 @@
 
 #include "proxy/exchange/answer.h"
 #include "proxy/exchange/hand_over.h"
+#include "proxy/serve/bulk.h"
 #include "proxy/serve/frontend_call.h"
 #include "proxy/serve/frontend_memory.h"
 #include "proxy/serve/turns.h"
@@ -76,12 +77,12 @@ static struct MHD_Response *client_make_empty(void)
     return MHD_create_response_empty(MHD_RF_HEAD_ONLY_RESPONSE);
 }
 
-/* The length of what is not sent. RFC 9110 8.6: never with 204. */
+/* The length of what the library does not send. RFC 9110 8.6: never with 204. */
 static bool client_add_length(struct MHD_Response *response, const struct answer *answer)
 {
     char digits[24];
 
-    if (answer->body != ANSWER_NONE || !answer->has_length || answer->status == 204)
+    if (!answer->has_length || answer->status == 204)
         return true;
     snprintf(digits, sizeof(digits), "%llu", (unsigned long long)answer->length);
     return MHD_add_response_header(response, "Content-Length", digits) == MHD_YES;
@@ -121,6 +122,9 @@ static struct MHD_Response *client_make_response(struct client *client, const st
 {
     uint64_t length = answer->has_length ? answer->length : MHD_SIZE_UNKNOWN;
 
+    /* Its length is a field, which is not compared with what the library has to send. */
+    if (client->request.bulk)
+        return MHD_create_response_empty(MHD_RF_INSANITY_HEADER_CONTENT_LENGTH);
     switch (answer->body) {
     case ANSWER_BUFFER:
         return MHD_create_response_from_buffer((size_t)answer->length, (void *)answer->data, MHD_RESPMEM_PERSISTENT);
@@ -157,20 +161,24 @@ static bool client_add_fields(struct MHD_Response *response, const struct answer
         if (!field->drop && MHD_add_response_header(response, field->name.data, field_value(field)) != MHD_YES)
             return false;
     }
-    return client_add_length(response, answer);
+    return true;
 }
 
 enum MHD_Result frontend_tell(struct client *client, const struct answer *answer, bool close)
 {
-    struct MHD_Response *response = client_make_response(client, answer);
     enum MHD_Result result = MHD_NO;
+    struct MHD_Response *response;
+    bool bare;
 
     client_stop_waiting(client);
+    close = close || frontend_memory_is_outgrown(client);
+    bare = bulk_prepare(client, answer, close) || answer->body == ANSWER_NONE;
+    response = client_make_response(client, answer);
     if (!response)
         return MHD_NO;
     client->request.response = response; /* the library's, as long as it reads */
-    close = close || frontend_memory_is_outgrown(client);
-    if (client_add_fields(response, answer, close && answer->body != ANSWER_TUNNEL)) {
+    if (client_add_fields(response, answer, close && answer->body != ANSWER_TUNNEL) &&
+        (!bare || client_add_length(response, answer))) {
         client->request.told = true;
         client->request.told_small =
             answer->body == ANSWER_NONE || (answer->body == ANSWER_BUFFER && answer->length < BLOCK_BYTES);

@@ -4,6 +4,7 @@
 
 #include "proxy/exchange/answer.h"
 #include "proxy/exchange/request.h"
+#include "proxy/serve/bulk.h"
 #include "proxy/serve/frontend_call.h"
 #include "proxy/serve/frontend_memory.h"
 #include "proxy/serve/relay.h"
@@ -259,7 +260,7 @@ static bool frontend_was_delivered(const struct client *client, enum MHD_Request
     if (client->phase == CLIENT_HEAD || client->phase == CLIENT_BODY || client->phase == CLIENT_EARLY)
         return !client_has_left(client);
     if (how == MHD_REQUEST_TERMINATED_COMPLETED_OK)
-        return true;
+        return !client->request.bulk;
     /* A small response is written whole in the run it is queued in or in the next; that it was written is noticed one
      * run later, where a client that has read it and closed by then comes first. It was there when the response was
      * queued, since the library looks for hang-ups before it calls us. */
@@ -278,6 +279,10 @@ void frontend_on_completed(void *closure, struct MHD_Connection *connection, voi
     *context = NULL;
     client->clients->n_calls++;
     client_stop_waiting(client);
+    if (client->request.bulk && how == MHD_REQUEST_TERMINATED_COMPLETED_OK && !client->cut) {
+        bulk_begin(client);
+        return;
+    }
     /* The library has refused the rest of the request while the answer was on its way. */
     if (client->phase == CLIENT_RELAY && how == MHD_REQUEST_TERMINATED_WITH_ERROR && !client->cut &&
         !exchange_failed(client->request.exchange) && !client_has_left(client))
@@ -291,6 +296,7 @@ void frontend_on_completed(void *closure, struct MHD_Connection *connection, voi
                       client->request.exchange && !exchange_has_request(client->request.exchange);
     exchange_end(client->request.exchange, frontend_was_delivered(client, how));
     relay_drop(client);
+    bulk_drop(client);
     client->request = (struct client_request){0};
     /* The library frees the memory of such a connection now, and closes it when it next looks at it, for which there
      * must be a reason. */

@@ -1,0 +1,30 @@
+/* Large bodies of answers, moved beside the library: from the target's socket to the client's without a copy
+ * (splice(2)), where both are Unix sockets.
+ *
+ * The library tells the head, with the body's length, as that of an answer without a body. When that has left whole,
+ * and before it looks for another request, it reports the end of this one: there we move the body, and the connection
+ * is suspended until that is done. What the library has read of the next request stays where it is meanwhile. */
+#ifndef PORTHOLE_SERVE_BULK_H
+#define PORTHOLE_SERVE_BULK_H
+
+#include "proxy/exchange/source.h"
+#include "proxy/serve/client.h"
+
+/* Whether this answer's body is to be moved, of which the library is to tell only the head: then the client's request
+ * has a bulk. `close`: the connection ends after it. */
+bool bulk_prepare(struct client *client, const struct answer *answer, bool close);
+/* From within the library: the head has left, and the body follows. The request has ended or is under way when this
+ * returns, then with the client suspended. */
+void bulk_begin(struct client *client);
+
+/* The body may be able to go on: the target has something, or the client's socket has room. False when no body is being
+ * moved. */
+bool bulk_wake(struct client *client);
+/* Whether bulks_turn has something to do. */
+bool bulks_are_ready(const struct clients *clients);
+/* Moves bodies on, as many as a turn has room for; not from within the library. */
+void bulks_turn(struct clients *clients);
+/* Gives back what a bulk holds; harmless when there is none. */
+void bulk_drop(struct client *client);
+
+#endif
