@@ -56,7 +56,7 @@ SANITIZING := -O1 -fno-omit-frame-pointer -fno-sanitize-recover=all
 
 VARIANT_FLAGS_release := -O2 $(HARDENING)
 VARIANT_FLAGS_debug := -O0 -g3 -fstack-protector-strong
-VARIANT_FLAGS_asan := $(SANITIZING) -fsanitize=address,undefined
+VARIANT_FLAGS_asan := $(SANITIZING) -fsanitize=address,undefined -DPORTHOLE_BULK_BYTES=1
 VARIANT_FLAGS_ubsan := $(SANITIZING) -fsanitize=undefined
 VARIANT_FLAGS_tsan := $(SANITIZING) -fsanitize=thread
 VARIANT_FLAGS_coverage := -O0 --coverage -fprofile-update=atomic -DNEEDS_COVERAGE_DIRECTORY='"$(abspath $(BUILD))"'
