@@ -35,6 +35,7 @@ CASES = {case.name: case for case in [
     Case("h2load32", "100-byte GET, 32 connections, by h2load", "h2load", connections=32),
     Case("down1k", "1 KiB down", "load", "/bytes/1024", 32, size=1024),
     Case("down64k", "64 KiB down", "load", "/bytes/65536", 32, size=65536),
+    Case("down1m", "1 MiB down", "load", "/bytes/1048576", 8, size=1 << 20),
     Case("down100m", "100 MiB down", "load", f"/bytes/{BIG}", 2, size=BIG),
     Case("up1k", "1 KiB up", "load", "/upload", 32, 1024, 1024),
     Case("up64k", "64 KiB up", "load", "/upload", 32, 65536, 65536),
