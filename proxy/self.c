@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "proxy/listen/admission.h"
+#include "proxy/listen/backlog.h"
 
 static void self_gather_file(const struct listener *listener, struct facts_listener *fact)
 {
@@ -22,7 +23,7 @@ static void self_gather_file(const struct listener *listener, struct facts_liste
     fact->group = st.st_gid;
 }
 
-static void self_gather_listener(const struct served *served, struct facts *facts)
+static void self_gather_listener(const struct self *self, const struct served *served, struct facts *facts)
 {
     struct facts_listener *fact;
 
@@ -34,6 +35,7 @@ static void self_gather_listener(const struct served *served, struct facts *fact
     if (!served->listener)
         return;
     self_gather_file(served->listener, fact);
+    fact->has_backlog = served->listener->fd >= 0 && backlog_read(self->backlogs, served->listener->fd, &fact->backlog);
     fact->up = served->listener->fd >= 0 && listener_look(served->listener) == LISTENER_OURS;
 }
 
@@ -51,7 +53,7 @@ static void self_gather_listeners(const struct self *self, struct facts *facts)
     for (size_t i = 0; i < facts->n_listeners; i++)
         facts->listeners[i].config = snapshot_socket(facts->snapshot, i);
     for (const struct list *link = all->next; link != all; link = link->next)
-        self_gather_listener(CONTAINER_OF(link, const struct served, link), facts);
+        self_gather_listener(self, CONTAINER_OF(link, const struct served, link), facts);
 }
 
 static void self_gather_reload(const struct self *self, struct facts *facts)
@@ -87,6 +89,8 @@ static void self_gather(struct admin_desk *desk, struct facts *facts)
     facts->series = self->series;
     facts->commons = self->commons;
     facts->process = process_read(&self->process);
+    for (size_t i = 0; i < self->crew->n; i++)
+        facts->n_dropped_lines += counter_read(&worker_metrics(self->crew->workers[i])->dropped_lines);
     self_gather_reload(self, facts);
     self_gather_listeners(self, facts);
 }
@@ -120,6 +124,7 @@ int self_init(struct self *self, const struct self *lent)
     *self = *lent;
     self->started = wall_time_now();
     process_open(&self->process);
+    self->backlogs = backlog_open();
     self->desk.gather = self_gather;
     self->desk.wish = self_heed;
     return admin_init(&self->admin, &self->desk, (*self->snapshot)->n_workers);
@@ -128,5 +133,8 @@ int self_init(struct self *self, const struct self *lent)
 void self_deinit(struct self *self)
 {
     process_close(&self->process);
+    if (self->backlogs >= 0)
+        close(self->backlogs);
+    self->backlogs = -1;
     admin_deinit(&self->admin);
 }

@@ -3,6 +3,7 @@
 #define PORTHOLE_SELF_H
 
 #include "proxy/admin/admin.h"
+#include "proxy/crew.h"
 #include "proxy/listeners.h"
 #include "proxy/reload.h"
 #include "proxy/stop.h"
@@ -17,7 +18,9 @@ struct self {
     struct reload *reload;
     const struct series_book *series;
     struct commons *commons;
-    struct process process; /* owned */
+    const struct crew *crew;
+    struct process process; /* owned, like the next */
+    int backlogs;           /* backlog_open */
     struct instant begun;
     struct wall_time started;
 };

@@ -390,6 +390,7 @@ int server_new(struct snapshot *snapshot, const struct server_options *options, 
                                                 .reload = &server->reload,
                                                 .series = &server->series,
                                                 .commons = &server->commons,
+                                                .crew = &server->crew,
                                                 .begun = server->begun});
     r = r < 0 ? error_set(error, r, "out of memory") : server_make(server, options->takeover, error);
     if (r < 0) {

@@ -160,7 +160,7 @@ static int worker_open_access_log(struct worker *worker, const struct log_config
     worker->keeps_access_log = worker_has_access_log(worker, log);
     if (worker->keeps_access_log || !log->access)
         return 0;
-    worker->next_access_log = access_log_new(log->access_to, log->access_format, error);
+    worker->next_access_log = access_log_new(log->access_to, log->access_format, &worker->metrics.dropped_lines, error);
     return worker->next_access_log ? 0 : -EIO;
 }
 
@@ -183,13 +183,11 @@ static void worker_take_access_log(struct worker *worker)
 {
     const struct log_choice *choice = &worker->env.generation->snapshot->log.choice;
 
-    if (worker->keeps_access_log) {
-        access_log_choose(worker->env.recorder.access_log, choice);
-        return;
+    if (!worker->keeps_access_log) {
+        access_log_free(worker->env.recorder.access_log);
+        worker->env.recorder.access_log = worker->next_access_log;
+        worker->next_access_log = NULL;
     }
-    access_log_free(worker->env.recorder.access_log);
-    worker->env.recorder.access_log = worker->next_access_log;
-    worker->next_access_log = NULL;
     access_log_choose(worker->env.recorder.access_log, choice);
 }
 

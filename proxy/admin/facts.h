@@ -23,6 +23,8 @@ struct facts_listener {
     uid_t owner;
     gid_t group;
     struct admission_counts counts;
+    bool has_backlog; /* the next is known */
+    uint32_t backlog;
 };
 
 enum facts_state { FACTS_SERVING, FACTS_LEAVING, FACTS_DRAINING };
@@ -46,7 +48,8 @@ struct facts {
     const struct series_book *series; /* borrowed, like the next; both outlive workers */
     struct commons *commons;
     struct process_figures process;
-    bool out_of_memory; /* something of all this is missing */
+    uint64_t n_dropped_lines; /* of access logs */
+    bool out_of_memory;       /* something of all this is missing */
 };
 
 void facts_deinit(struct facts *facts);

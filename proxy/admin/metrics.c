@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "proxy/admin/ready.h"
+#include "proxy/base/log.h"
 #include "proxy/reach/commons.h"
 #include "proxy/reach/connect.h"
 #include "proxy/report/series_write.h"
@@ -36,6 +37,12 @@ static void metrics_put_ready(struct exposition *exposition, const struct facts 
 
     json_decref(ready_look(facts, &ready));
     exposition_put(exposition, FAMILY_READY, NULL, ready);
+}
+
+static void metrics_put_logs(struct exposition *exposition, const struct facts *facts)
+{
+    exposition_put(exposition, FAMILY_LOG_DROPPED, (const char *const[]){"access"}, facts->n_dropped_lines);
+    exposition_put(exposition, FAMILY_LOG_DROPPED, (const char *const[]){"error"}, log_dropped());
 }
 
 static void metrics_put_process(struct exposition *exposition, const struct facts *facts)
@@ -83,6 +90,13 @@ static void metrics_put_listeners(struct exposition *exposition, const struct fa
     for (size_t i = 0; i < facts->n_listeners; i++)
         exposition_put(exposition, FAMILY_LISTENER_LIMIT, (const char *const[]){facts->listeners[i].config->name},
                        facts->listeners[i].config->limit_connections);
+    for (size_t i = 0; i < facts->n_listeners; i++)
+        exposition_put(exposition, FAMILY_LISTENER_WAITING, (const char *const[]){facts->listeners[i].config->name},
+                       facts->listeners[i].counts.n_waiting);
+    for (size_t i = 0; i < facts->n_listeners; i++)
+        if (facts->listeners[i].has_backlog)
+            exposition_put(exposition, FAMILY_LISTENER_BACKLOG, (const char *const[]){facts->listeners[i].config->name},
+                           facts->listeners[i].backlog);
 }
 
 /* ---- targets ---- */
@@ -126,6 +140,7 @@ static void metrics_tell(struct page *page, const struct facts *facts, enum expo
     series_write_listeners(facts->series, &exposition);
     metrics_put_targets(&exposition, facts->commons);
     series_write_targets(facts->series, &exposition);
+    metrics_put_logs(&exposition, facts);
     metrics_put_process(&exposition, facts);
     if (exposition_end(&exposition, &text, &length) < 0)
         text = NULL;

@@ -346,6 +346,7 @@ static void acceptor_serve_room(struct acceptor *acceptor)
             acceptor_refuse(acceptor, guest->fd, &guest->peer);
         free(guest);
     }
+    waiting_room_crowd(&acceptor->room, why == ADMISSION_FULL ? acceptor->config->series : NULL);
 }
 
 /* ---- somebody whose user has as many as it may ---- */

@@ -478,11 +478,13 @@ void admission_leave(struct admission_pass *pass)
 
 bool admission_lodge(struct admission *admission)
 {
+    atomic_fetch_add_explicit(&admission->n_lodged, 1, memory_order_relaxed);
     return atomic_fetch_add(&admission->house->n_clients, 1) < admission->house->most_clients;
 }
 
 void admission_unlodge(struct admission *admission)
 {
+    atomic_fetch_sub_explicit(&admission->n_lodged, 1, memory_order_relaxed);
     atomic_fetch_sub(&admission->house->n_clients, 1);
 }
 
@@ -496,7 +498,7 @@ void admission_tunnel(struct admission_pass *pass)
 
 struct admission_counts admission_count(const struct admission *admission)
 {
-    struct admission_counts counts = {0};
+    struct admission_counts counts = {.n_waiting = atomic_load_explicit(&admission->n_lodged, memory_order_relaxed)};
     unsigned n_clients = atomic_load(&admission->n_clients);
 
     for (size_t i = 0; i < admission->n_desks; i++) {

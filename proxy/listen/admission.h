@@ -100,6 +100,7 @@ struct admission {
     bool shared;           /* the listener's socket is (struct listener): for whoever empties its backlog */
     atomic_uint n_clients; /* changed with the lock held */
     atomic_uint n_passes;  /* those who have yielded, too */
+    atomic_uint n_lodged;  /* who are accepted and wait */
     atomic_uint n_seats;   /* of workers: whom its desks tell */
     struct episode crowding;
     pthread_mutex_t lock; /* of what follows */
@@ -156,6 +157,7 @@ void admission_tunnel(struct admission_pass *pass);
 /* What a listener's clients are doing, at about the same time; by any thread. */
 struct admission_counts {
     unsigned n_clients, n_tunnels, n_idle; /* of them */
+    unsigned n_waiting;                    /* besides: for a place, or for a descriptor */
 };
 
 struct admission_counts admission_count(const struct admission *admission);

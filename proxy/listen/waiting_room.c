@@ -90,4 +90,19 @@ void waiting_room_take(struct waiting_room *room, struct guest *guest)
     loop_remove(&guest->source);
     shares_unwait(&room->shares, guest->share, &guest->link);
     admission_unlodge(room->admission);
+    if (waiting_room_n_guests(room) == 0)
+        waiting_room_crowd(room, NULL);
+}
+
+void waiting_room_crowd(struct waiting_room *room, struct series *series)
+{
+    if (waiting_room_n_guests(room) == 0)
+        series = NULL;
+    if (series == room->crowded)
+        return;
+    if (series)
+        spell_begin(&series->saturated);
+    if (room->crowded)
+        spell_end(&room->crowded->saturated);
+    room->crowded = series;
 }

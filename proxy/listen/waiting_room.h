@@ -13,6 +13,7 @@
 #include "proxy/base/shares.h"
 #include "proxy/listen/admission.h"
 #include "proxy/listen/peer.h"
+#include "proxy/report/series.h"
 
 /* Owned by the room until it is taken out; then by who took it. */
 struct guest {
@@ -33,6 +34,7 @@ struct waiting_room {
     void (*left)(struct waiting_room *room);
     struct shares shares; /* of the listener's places; how many a user has is looked up when it matters */
     size_t most;
+    struct series *crowded; /* borrowed: where it counts that limits.connections keeps them here; NULL: nowhere */
 };
 
 void waiting_room_init(struct waiting_room *room, struct loop *loop, struct admission *admission, size_t most,
@@ -54,5 +56,8 @@ int waiting_room_add(struct waiting_room *room, int fd, const struct peer *peer,
  */
 struct guest *waiting_room_next(struct waiting_room *room);
 void waiting_room_take(struct waiting_room *room, struct guest *guest);
+/* As long as somebody is here, it is for limits.connections, which counts in this listener's series; NULL: it is not.
+ */
+void waiting_room_crowd(struct waiting_room *room, struct series *series);
 
 #endif

@@ -170,7 +170,7 @@ void access_log_tell_error(const struct record *record)
 
 /* ---- the access log ---- */
 
-struct access_log *access_log_new(const char *to, enum log_format format, struct error *error)
+struct access_log *access_log_new(const char *to, enum log_format format, struct counter *dropped, struct error *error)
 {
     struct access_log *log = malloc(sizeof(*log));
     int r;
@@ -191,6 +191,7 @@ struct access_log *access_log_new(const char *to, enum log_format format, struct
     log->takes = true;
     log->length = 0;
     log->n_dropped = 0;
+    log->dropped = dropped;
     return log;
 }
 
@@ -244,12 +245,29 @@ void access_log_flush(struct access_log *log)
         access_log_confess(log);
 }
 
+static void access_log_count_dropped(struct access_log *log, uint64_t n)
+{
+    if (log->dropped)
+        counter_add(log->dropped, n);
+}
+
+/* Lines that nobody takes any more. */
+static uint64_t access_log_n_left(const struct access_log *log)
+{
+    uint64_t n = 0;
+
+    for (size_t i = 0; i < log->length; i++)
+        n += log->data[i] == '\n';
+    return n;
+}
+
 void access_log_free(struct access_log *log)
 {
     if (!log)
         return;
     access_log_flush(log);
     access_log_flush(log); /* a confession */
+    access_log_count_dropped(log, access_log_n_left(log));
     output_unref(log->output);
     free(log);
 }
@@ -264,6 +282,7 @@ void access_log_add(struct access_log *log, const struct record *record)
         access_log_flush(log);
     if (sizeof(log->data) - log->length < LOG_LINE_BYTES) {
         log->n_dropped++;
+        access_log_count_dropped(log, 1);
         return;
     }
     line_begin(&line, log->format, record->time, log->data + log->length, LOG_LINE_BYTES);

@@ -13,6 +13,7 @@
 #include "config/log_fields.h"
 #include "proxy/base/log.h"
 #include "proxy/base/output.h"
+#include "proxy/report/metrics.h"
 #include "proxy/report/record.h"
 
 #define ACCESS_LOG_BYTES 65536
@@ -24,12 +25,13 @@ struct access_log {
     uint32_t n_unsampled; /* of what does not fail, the next so many have no line */
     bool takes;           /* the end that access_log_wants was asked of last has a line */
     size_t length;
-    uint64_t n_dropped;
+    uint64_t n_dropped;      /* that it has not told of */
+    struct counter *dropped; /* borrowed; all that were, in this log and others; NULL: they are not counted */
     char data[ACCESS_LOG_BYTES];
 };
 
-/* `to`: see output_open. NULL with the error set. */
-struct access_log *access_log_new(const char *to, enum log_format format, struct error *error);
+/* `to`: see output_open. Lines that are lost count in `dropped`, which may be NULL. NULL with the error set. */
+struct access_log *access_log_new(const char *to, enum log_format format, struct counter *dropped, struct error *error);
 /* What it tells from now on; at first everything of everybody. Takes NULL. */
 void access_log_choose(struct access_log *log, const struct log_choice *choice);
 /* Flushes. Takes NULL. */

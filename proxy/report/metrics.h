@@ -39,6 +39,7 @@ struct metrics {
     struct counter received_bytes;  /* request bodies */
     struct counter sent_bytes;      /* response bodies */
     struct counter retries;         /* connections and requests that were tried again */
+    struct counter dropped_lines;   /* of the access log */
     struct counter tunnels;         /* begun */
     struct counter tunnel_received_bytes, tunnel_sent_bytes;
 };

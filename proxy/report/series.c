@@ -56,6 +56,7 @@ static void series_free_cells(struct series *series, size_t n_workers)
 static void series_free(struct series *series, size_t n_workers)
 {
     series_free_cells(series, n_workers);
+    spell_deinit(&series->saturated);
     free(series->slots);
     free((char *)(uintptr_t)series->owner);
     free((char *)(uintptr_t)series->name);
@@ -129,6 +130,7 @@ static struct series *series_new(struct series_book *book, enum series_kind kind
         return NULL;
     series->kind = kind;
     series->book = book;
+    spell_init(&series->saturated);
     series->owner = strdup(owner);
     series->name = strdup(name);
     series->slot_bytes = (series_kinds[kind].slot_bytes + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;

@@ -18,6 +18,7 @@
 #include <time.h>
 
 #include "proxy/base/error.h"
+#include "proxy/base/spell.h"
 #include "proxy/report/cells.h"
 #include "proxy/report/histogram.h"
 #include "proxy/report/labels.h"
@@ -76,6 +77,7 @@ struct series {
     atomic_bool served;       /* a listener is, or was, and not only in a configuration that was refused */
     atomic_bool checked;      /* by checks, and not by connects */
     atomic_uint n_users;      /* of an endpoint: workers' rosters that have it */
+    struct spell saturated;   /* of a listener: somebody waits for a place among limits.connections */
     struct counter again;     /* of a listener: made again; the main thread's, like the next */
     struct counter checks[2]; /* of a target: failed, passed */
 };

@@ -223,6 +223,14 @@ static void series_write_tunnel_bytes(struct exposition *exposition, const struc
     }
 }
 
+static void series_write_saturated(struct exposition *exposition, const struct series_book *book)
+{
+    for (struct series *series = series_first(book, SERIES_LISTENER); series; series = series_next(series))
+        if (series_is_seen(series))
+            exposition_put_ns(exposition, FAMILY_LISTENER_SATURATED, (const char *const[]){series->name},
+                              spell_ns(&series->saturated));
+}
+
 static void series_write_again(struct exposition *exposition, const struct series_book *book)
 {
     for (const struct series *series = series_first(book, SERIES_LISTENER); series; series = series_next(series))
@@ -237,6 +245,7 @@ void series_write_listeners(const struct series_book *book, struct exposition *e
     series_write_counts(exposition, book, SERIES_LISTENER, FAMILY_LISTENER_ACCEPTED, IN(listener, accepted));
     series_write_all_cells(exposition, book, SERIES_LISTENER, IN(listener, refused), series_write_refused);
     series_write_all_cells(exposition, book, SERIES_LISTENER, IN(listener, accept_errors), series_write_accept_error);
+    series_write_saturated(exposition, book);
     series_write_again(exposition, book);
     series_write_all_cells(exposition, book, SERIES_ROUTE, IN(route, requests), series_write_request);
     series_write_in_flight(exposition, book);

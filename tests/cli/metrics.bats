@@ -196,3 +196,74 @@ YAML
     counts none porthole_requests_total listener=raw
     counts 1 porthole_listener_connections listener=raw state=tunnel
 }
+
+# Of one listener that answers by itself.
+start_answering_and_counting() { # MEMBERS-OF-LISTENER MEMBERS-OF-TOP
+    port=$(free_port)
+    printf '{ "admin": [ { "bind": "tcp:127.0.0.1:%s" } ], %s "listeners": [ { "name": "app", %s "bind": "unix:%s", "routes": [ { "respond": { "status": 204 } } ] } ] }' \
+        "$port" "${2-}" "${1-}" "$sock" >"$dir/porthole.json"
+    start_porthole run
+}
+
+is_between() { # LEAST NUMBER MOST
+    awk -v least="$1" -v n="$2" -v most="$3" 'BEGIN { exit !(n + 0 >= least + 0 && n + 0 <= most + 0) }'
+}
+
+@test "metrics: the time for which limits.connections keeps clients waiting is as long as they wait" {
+    local began least most saturated
+    start_target
+    start_counting '' '"limits": { "connections": 1 },'
+    counts 0 porthole_listener_waiting_connections listener=app
+    counts 0.0 porthole_listener_saturated_seconds_total listener=app
+    background first curl --silent --max-time 20 --unix-socket "$sock" http://app/held/first
+    await_request /held/first
+    began=$(ms_now)
+    background second curl --silent --max-time 20 --unix-socket "$sock" http://app/second
+    eventually counts 1 porthole_listener_waiting_connections listener=app
+    least=$(ms_now)
+    sleep 1
+    least=$(($(ms_now) - least))
+    touch "$dir/first"
+    eventually grep -qx 'GET /second' "$dir/second.out"
+    most=$(($(ms_now) - began))
+    eventually counts 0 porthole_listener_waiting_connections listener=app
+    saturated=$(count porthole_listener_saturated_seconds_total listener=app)
+    is_between "$least" "$(awk -v s="$saturated" 'BEGIN { print s * 1000 }')" "$most"
+    sleep 0.2
+    [ "$(count porthole_listener_saturated_seconds_total listener=app)" = "$saturated" ]
+}
+
+@test "metrics: who waits in the kernel for want of descriptors is in the backlog, who was accepted is told of besides" {
+    # shellcheck disable=SC3045 # bash has it
+    ulimit -n 64
+    start_answering_and_counting '"timeouts": { "head": "60s" },'
+    counts 0 porthole_listener_backlog listener=app
+    counts 0 porthole_listener_backlog "listener=tcp:127.0.0.1:$port"
+    /usr/bin/python3 "$BATS_TEST_DIRNAME/crowd.py" "$sock" 50 "$port" >"$dir/metrics"
+    value() { # NAME [LABEL=VALUE...]
+        /usr/bin/python3 "$metrics" value "$@" <"$dir/metrics"
+    }
+    [ "$(value porthole_listener_waiting_connections listener=app)" = 1 ]
+    [ "$(value porthole_listener_backlog listener=app)" = $((49 - $(value porthole_listener_connections listener=app))) ]
+    [ "$(value porthole_listener_backlog listener=app)" -gt 0 ]
+}
+
+@test "metrics: lines that a reader of the access log does not take are counted, each of them" {
+    local told dropped confessed
+    mkfifo "$dir/run.out"
+    exec 9<>"$dir/run.out"
+    start_answering_and_counting '' '"log": { "access": { "to": "stdout", "format": "json" } },'
+    counts 0 porthole_log_lines_dropped_total log=access
+    curl --silent --output /dev/null --unix-socket "$sock" 'http://app/[1-2000]'
+    dropped=$(count porthole_log_lines_dropped_total log=access)
+    [ "$dropped" -gt 0 ]
+    background reader cat "$dir/run.out"
+    ask /last
+    eventually grep -q '/last' "$dir/reader.out"
+    told=$(jq -s 'map(select(.listener == "app")) | length' "$dir/reader.out")
+    confessed=$(jq -s 'map(.dropped_lines // 0) | add' "$dir/reader.out")
+    [ "$((told + dropped))" = 2001 ]
+    [ "$confessed" = "$dropped" ]
+    counts "$dropped" porthole_log_lines_dropped_total log=access
+    counts 0 porthole_log_lines_dropped_total log=error
+}

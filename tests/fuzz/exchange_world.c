@@ -213,7 +213,7 @@ static void inside_prepare(void)
     inside_configure();
     if (connect_global_init() < 0)
         world_fail("libcurl");
-    inside.access_log = access_log_new("/dev/null", LOG_FORMAT_JSON, &error);
+    inside.access_log = access_log_new("/dev/null", LOG_FORMAT_JSON, NULL, &error);
     if (!inside.access_log)
         world_fail("%s", error.message);
 }

@@ -91,7 +91,7 @@ static struct record entry_example(void)
 static struct access_log *log_open(const char *path, enum log_format format)
 {
     struct error error = ERROR_INIT;
-    struct access_log *log = access_log_new(path, format, &error);
+    struct access_log *log = access_log_new(path, format, NULL, &error);
 
     if (!log)
         fail_msg("%s", error.message);
@@ -355,7 +355,7 @@ static void test_access_log_that_cannot_be_opened_says_so(void **state)
     struct error error = ERROR_INIT;
 
     (void)state;
-    assert_null(access_log_new("/nonexistent/log", LOG_FORMAT_PLAIN, &error));
+    assert_null(access_log_new("/nonexistent/log", LOG_FORMAT_PLAIN, NULL, &error));
     assert_int_equal(error.code, -ENOENT);
     assert_non_null(strstr(error.message, "/nonexistent/log"));
     access_log_free(NULL);

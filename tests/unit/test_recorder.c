@@ -32,7 +32,7 @@ static int logged_setup(void **state)
         return -1;
     front = *state;
     log_path(front, path, sizeof(path));
-    front->rig->env.recorder.access_log = access_log_new(path, LOG_FORMAT_PLAIN, &error);
+    front->rig->env.recorder.access_log = access_log_new(path, LOG_FORMAT_PLAIN, NULL, &error);
     return front->rig->env.recorder.access_log ? 0 : -1;
 }
 

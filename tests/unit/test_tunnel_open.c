@@ -255,7 +255,7 @@ static const char *line_of_tunnel(struct rig *rig, struct record *entry, char *l
     int fd;
 
     snprintf(path, sizeof(path), "%s/log", rig->directory);
-    rig->env.recorder.access_log = access_log_new(path, LOG_FORMAT_PLAIN, &error);
+    rig->env.recorder.access_log = access_log_new(path, LOG_FORMAT_PLAIN, NULL, &error);
     assert_non_null(rig->env.recorder.access_log);
     assert_int_equal(tunnel_open(&rig->env.tunnels, &client, rig->target, entry), 0);
     memset((char *)entry->peer.data, '!', entry->peer.length); /* they were borrowed */

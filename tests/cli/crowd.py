@@ -1,0 +1,49 @@
+"""Clients that stay at the beginning of a request, more than there are descriptors for, and one that asks for the metrics
+meanwhile: it has been there before them, and has begun its request before, so that nobody takes its place.
+
+usage: crowd.py SOCKET N PORT     prints what GET /metrics of 127.0.0.1:PORT says"""
+import socket
+import sys
+import time
+
+BEGUN = b"GET /crowd HTTP/1.1\r\n"
+
+
+def ask(scraper, expected):
+    """The metrics, as soon as they add up to so many connections."""
+    for _ in range(300):
+        scraper.sendall(b"Host: localhost\r\n\r\nGET /metrics HTTP/1.1\r\n")
+        answer = read(scraper)
+        total = 0
+        for line in answer.split("\n"):
+            if 'listener="app"' in line and line.split("{")[0] in (
+                    "porthole_listener_connections", "porthole_listener_waiting_connections", "porthole_listener_backlog"):
+                total += int(line.split()[-1])
+        if total == expected:
+            return answer
+        time.sleep(0.1)
+    raise SystemExit(f"{total} connections instead of {expected}:\n{answer}")
+
+
+def read(scraper):
+    data = b""
+    while b"\r\n\r\n" not in data:
+        data += scraper.recv(65536)
+    head, body = data.split(b"\r\n\r\n", 1)
+    length = next(int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:"))
+    while len(body) < length:
+        body += scraper.recv(65536)
+    return body.decode()
+
+
+scraper = socket.create_connection(("127.0.0.1", int(sys.argv[3])), 20)
+scraper.sendall(b"GET /metrics HTTP/1.1\r\n")
+time.sleep(0.2)
+clients = []
+for _ in range(int(sys.argv[2])):
+    client = socket.socket(socket.AF_UNIX)
+    client.settimeout(20)
+    client.connect(sys.argv[1])
+    client.sendall(BEGUN)
+    clients.append(client)
+print(ask(scraper, len(clients)))
