@@ -48,6 +48,35 @@ export async function openPage(t, base, { width = 1400, height = 900, theme = 'l
     return page;
 }
 
+// Chromium's own network panel with an archive opened in it, and what its importer makes of each entry: { url, method, status, bytes,
+// sent, content, base64 }, the last two as the panel has them. NULL when this chromium's front end is put together otherwise.
+export async function openArchive(t, text) {
+    const context = await (await getBrowser()).newContext({ viewport: { width: 1400, height: 900 } });
+    const page = await context.newPage();
+    t.defer(() => context.close());
+    await page.goto('devtools://devtools/bundled/inspector.html');
+    const parts = await page.evaluate(async () => {
+        const names = ['models/har/har.js', 'ui/legacy/legacy.js', 'panels/network/network.js'];
+        const loaded = await Promise.all(names.map((name) => import(`devtools://devtools/bundled/${name}`))).catch(() => []);
+        [globalThis.har, globalThis.ui, globalThis.network] = loaded;
+        return loaded.length;
+    });
+    if (parts === 0)
+        return null;
+    const entries = await page.evaluate(async (archive) => {
+        const root = new globalThis.har.HARFormat.HARRoot(JSON.parse(archive));
+        await globalThis.ui.ViewManager.ViewManager.instance().showView('network');
+        await globalThis.network.NetworkPanel.NetworkPanel.instance().networkLogView.onLoadFromFile(new File([archive], 'archive.har'));
+        return Promise.all(globalThis.har.Importer.Importer.requestsFromHARLog(root.log).map(async (request) => {
+            const content = await request.requestContentData();
+            return { url: request.url(), method: request.requestMethod, status: request.statusCode,
+                     bytes: request.resourceSize, sent: await request.requestFormData(),
+                     content: content.isTextContent ? content.text : null, base64: content.isTextContent ? null : content.base64 };
+        }));
+    }, text);
+    return { page, entries };
+}
+
 // Waits for the text of a selector to match.
 export async function untilText(page, selector, pattern, seconds = 30) {
     await page.waitForFunction(([where, source]) => new RegExp(source).test(document.querySelector(where)?.textContent ?? ''),
