@@ -77,6 +77,24 @@ export async function openArchive(t, text) {
     return { page, entries };
 }
 
+// What the page's thread has done while `work` ran: the processor time of each of its tasks, in ms, the shortest first. It
+// is not the time that others had the processor.
+export async function traceTasks(page, work) {
+    await browser.startTracing(page, { categories: ['toplevel', '__metadata'] });
+    await work();
+    const { traceEvents } = JSON.parse((await browser.stopTracing()).toString());
+    const threads = traceEvents.filter((event) => event.name === 'thread_name' && event.args.name === 'CrRendererMain');
+    const tasks = threads.map(({ pid, tid }) => traceEvents
+        .filter((event) => event.pid === pid && event.tid === tid && /RunTask$/.test(event.name) && event.tdur !== undefined)
+        .map((event) => event.tdur / 1000).sort((a, b) => a - b));
+    // That of a page that nobody looks at has next to none.
+    return tasks.reduce((most, other) => (sum(other) > sum(most) ? other : most), []);
+}
+
+export function sum(numbers) {
+    return numbers.reduce((a, b) => a + b, 0);
+}
+
 // Waits for the text of a selector to match.
 export async function untilText(page, selector, pattern, seconds = 30) {
     await page.waitForFunction(([where, source]) => new RegExp(source).test(document.querySelector(where)?.textContent ?? ''),

@@ -74,22 +74,23 @@ export async function startFake(t) {
         answer.writeHead(200, { 'Content-Type': 'application/json' });
         answer.end(JSON.stringify(what));
     };
-    // What is due is written each 10 ms, as one piece. A reader that is slow loses some, and is told.
+    // What is due is written each 10 ms, or later where this process had to wait, as one piece. A reader that is slow loses
+    // some, and is told.
     const tap = (answer) => {
-        let due = 0, lost = 0;
+        let due = 0, lost = 0, then = performance.now();
         answer.writeHead(200, { 'Content-Type': 'application/x-ndjson' });
         answer.flushHeaders();
         const timer = setInterval(() => {
-            due += fake.per_second / 100;
-            const lines = [];
-            for (; due >= 1; due--)
+            const now = performance.now(), lines = [];
+            due += fake.per_second * (now - then) / 1000;
+            then = now;
+            const room = answer.writableLength > 1 << 20 ? 0 : 5000;
+            for (; due >= 1 && lines.length < room; due--)
                 lines.push(JSON.stringify(exchange(fake.n_sent++)));
-            if (lines.length === 0)
+            for (; due >= 1; due--, lost++)
+                fake.n_sent++;
+            if (room === 0 || (lines.length === 0 && lost === 0))
                 return;
-            if (answer.writableLength > 1 << 20) {
-                lost += lines.length;
-                return;
-            }
             if (lost > 0)
                 lines.unshift(JSON.stringify({ event: 'lost', lost }));
             lost = 0;
