@@ -85,10 +85,10 @@ static void self_gather(struct admin_desk *desk, struct facts *facts)
                             .pid = getpid(),
                             .started = self->started,
                             .uptime_ms = instant_elapsed_us(self->begun, instant_now()) / 1000,
-                            .n_workers = (*self->snapshot)->n_workers};
-    facts->series = self->series;
-    facts->commons = self->commons;
-    facts->process = process_read(&self->process);
+                            .n_workers = (*self->snapshot)->n_workers,
+                            .series = self->series,
+                            .commons = self->commons,
+                            .process = process_read(&self->process)};
     for (size_t i = 0; i < self->crew->n; i++)
         facts->n_dropped_lines += counter_read(&worker_metrics(self->crew->workers[i])->dropped_lines);
     self_gather_reload(self, facts);

@@ -34,15 +34,12 @@ static void inquiry_drop(struct message *message)
 static void inquiry_tell(struct message *message)
 {
     struct inquiry *inquiry = CONTAINER_OF(message, struct inquiry, message);
-    struct page *page = inquiry->page;
+    struct page *page = page_recall(&inquiry->page);
 
-    if (page) {
-        page->gone = NULL;
-        if (inquiry->facts.out_of_memory)
-            page_answer(page, 500, "", NULL, 0);
-        else
-            inquiry->row->told(page, &inquiry->facts);
-    }
+    if (page && inquiry->facts.out_of_memory)
+        page_answer(page, 500, "", NULL, 0);
+    else if (page)
+        inquiry->row->told(page, &inquiry->facts, inquiry->argument);
     inquiry_free(inquiry);
 }
 
@@ -59,14 +56,7 @@ static void inquiry_run(struct message *message)
     mailbox_post(inquiry->admin->mailbox, &inquiry->message);
 }
 
-static void inquiry_on_gone(struct page *page)
-{
-    struct inquiry *inquiry = page->closure;
-
-    inquiry->page = NULL;
-}
-
-void admin_inquire(struct admin *admin, struct page *page, const struct admin_page *row, unsigned argument)
+void admin_inquire(struct admin *admin, struct page *page, enum page_id id, unsigned argument)
 {
     struct inquiry *inquiry = calloc(1, sizeof(*inquiry));
 
@@ -76,25 +66,18 @@ void admin_inquire(struct admin *admin, struct page *page, const struct admin_pa
     }
     *inquiry = (struct inquiry){.message = {.run = inquiry_run, .drop = inquiry_drop},
                                 .admin = admin,
-                                .page = page,
-                                .row = row,
+                                .row = &admin_pages[id],
                                 .argument = argument};
-    page->closure = inquiry;
-    page->gone = inquiry_on_gone;
+    page_remember(page, &inquiry->page);
     mailbox_post(admin->desk->main, &inquiry->message);
 }
 
 /* ---- which page ---- */
 
-static bool admin_is_path(struct text path, const char *name)
-{
-    return text_equal(path, text_of(name));
-}
-
 static int admin_find(const struct page_question *question)
 {
     for (int i = 0; i < N_PAGES; i++)
-        if (question->listener->pages & 1u << i && admin_is_path(question->path, page_paths[i]) &&
+        if (question->listener->pages & 1u << i && text_equal(question->path, text_of(page_paths[i])) &&
             (admin_pages[i].at_once || admin_pages[i].told))
             return i;
     return -1;
@@ -128,12 +111,14 @@ static void admin_ask(struct pages_host *host, struct page *page, const struct p
     else if (row->at_once)
         row->at_once(admin, page, question);
     else
-        admin_inquire(admin, page, row, 0);
+        admin_inquire(admin, page, (enum page_id)found, 0);
 }
 
 int admin_init(struct admin *admin, struct admin_desk *desk, size_t n_serving)
 {
     *admin = (struct admin){.host.ask = admin_ask, .desk = desk};
+    list_init(&admin->feeds);
+    timer_init(&admin->tap_timer, NULL);
     admin->workers = calloc(n_serving + 1, sizeof(*admin->workers));
     /* Each has cache lines of its own. */
     admin->taps = aligned_alloc(alignof(struct tap), n_serving * sizeof(struct tap));

@@ -45,11 +45,11 @@ struct admin {
     struct mailbox *mailbox;      /* of the admin worker; set when there is one */
     struct admin_worker *workers; /* owned; those that serve, then the admin worker, once there is one */
     size_t n_workers;
-    struct tap *taps;   /* owned; of each worker that serves */
-    size_t n_taps;      /* workers that serve */
-    uint64_t *tap_lost; /* owned; the admin worker's, like the next two: of each tap, what readers were told of */
-    struct list feeds;  /* of feed (tap.h) */
-    struct timer tap_timer;
+    struct tap *taps;       /* owned; of each worker that serves */
+    size_t n_taps;          /* workers that serve */
+    uint64_t *tap_lost;     /* owned; the admin worker's, like the next two: of each tap, what readers were told of */
+    struct list feeds;      /* of feed (tap.h) */
+    struct timer tap_timer; /* armed while somebody listens */
 };
 
 /* Before there are workers, of which so many are going to serve: also with a tap for each. 0 or -ENOMEM. */
@@ -61,18 +61,19 @@ struct tap *admin_tap(const struct admin *admin, size_t worker);
 /* Workers have ended. Harmless on one of zeros. */
 void admin_deinit(struct admin *admin);
 
-/* One page: `at_once` answers by itself, `told` with what an inquiry has brought. One of them is there. */
+/* One page: `told` answers with what an inquiry has brought; `at_once` by itself, or it inquires, when it has looked at
+ * the question: `argument` is what it has found there. One of them is there. */
 struct admin_page {
     const char *method; /* "GET" stands for HEAD, too */
     enum admin_wish wish;
     void (*at_once)(struct admin *admin, struct page *page, const struct page_question *question);
-    void (*told)(struct page *page, const struct facts *facts);
+    void (*told)(struct page *page, const struct facts *facts, unsigned argument);
 };
 
 /* By enum page_id; without both functions it is not there. */
 extern const struct admin_page admin_pages[N_PAGES];
 
-/* Asks the main thread; `told` answers with that, unless the page is gone by then. */
-void admin_inquire(struct admin *admin, struct page *page, const struct admin_page *row, unsigned argument);
+/* Asks the main thread; `told` of this page answers with that, unless it is gone by then. */
+void admin_inquire(struct admin *admin, struct page *page, enum page_id id, unsigned argument);
 
 #endif

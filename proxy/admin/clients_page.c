@@ -77,15 +77,13 @@ static void round_skip(struct message *message)
 static void round_tell(struct message *message)
 {
     struct round *round = CONTAINER_OF(message, struct round, message);
-    struct page *page = round->page;
+    struct page *page = page_recall(&round->page);
 
-    if (page) {
-        page->gone = NULL;
+    if (page)
         reply_json(page, 200,
                    round->clients
                        ? json_pack("{s:O,s:I}", "clients", round->clients, "omitted", (json_int_t)round->n_omitted)
                        : NULL);
-    }
     round_free(round);
 }
 
@@ -107,13 +105,6 @@ static void round_go_on(struct round *round)
     }
 }
 
-static void round_on_gone(struct page *page)
-{
-    struct round *round = page->closure;
-
-    round->page = NULL;
-}
-
 void clients_page_ask(struct admin *admin, struct page *page, const struct page_question *question UNUSED)
 {
     struct round *round = calloc(1, sizeof(*round));
@@ -122,8 +113,7 @@ void clients_page_ask(struct admin *admin, struct page *page, const struct page_
         page_answer(page, 500, "", NULL, 0);
         return;
     }
-    *round = (struct round){.admin = admin, .page = page, .clients = json_array()};
-    page->closure = round;
-    page->gone = round_on_gone;
+    *round = (struct round){.admin = admin, .clients = json_array()};
+    page_remember(page, &round->page);
     round_go_on(round);
 }

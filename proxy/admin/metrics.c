@@ -126,13 +126,13 @@ static void metrics_put_targets(struct exposition *exposition, struct commons *c
 
 /* ---- the page ---- */
 
-static void metrics_tell(struct page *page, const struct facts *facts, enum exposition_format format)
+void metrics_tell(struct page *page, const struct facts *facts, unsigned format)
 {
     struct exposition exposition;
     size_t length = 0;
     char *text = NULL;
 
-    exposition_init(&exposition, format);
+    exposition_init(&exposition, (enum exposition_format)format);
     metrics_put_versions(&exposition);
     metrics_put_config(&exposition, facts);
     metrics_put_ready(&exposition, facts);
@@ -144,28 +144,17 @@ static void metrics_tell(struct page *page, const struct facts *facts, enum expo
     metrics_put_process(&exposition, facts);
     if (exposition_end(&exposition, &text, &length) < 0)
         text = NULL;
-    page_answer(page, text ? 200 : 500, text ? exposition_content_type(format) : "", text, length);
-}
-
-static void metrics_tell_prometheus(struct page *page, const struct facts *facts)
-{
-    metrics_tell(page, facts, EXPOSITION_PROMETHEUS);
-}
-
-static void metrics_tell_openmetrics(struct page *page, const struct facts *facts)
-{
-    metrics_tell(page, facts, EXPOSITION_OPENMETRICS);
+    page_answer(page, text ? 200 : 500, text ? exposition_content_type((enum exposition_format)format) : "", text,
+                length);
 }
 
 void metrics_ask(struct admin *admin, struct page *page, const struct page_question *question)
 {
-    static const struct admin_page prometheus = {"GET", ADMIN_NOTHING, NULL, metrics_tell_prometheus};
-    static const struct admin_page openmetrics = {"GET", ADMIN_NOTHING, NULL, metrics_tell_openmetrics};
     enum exposition_format format = EXPOSITION_PROMETHEUS;
 
     /* Several fields of the name are one list (RFC 9110 5.3), of which one that names it is enough. */
     for (size_t i = 0; i < question->fields->n_items && format == EXPOSITION_PROMETHEUS; i++)
         if (text_equal_nocase(question->fields->items[i].name, TEXT_LITERAL("Accept")))
             format = exposition_choose(question->fields->items[i].value);
-    admin_inquire(admin, page, format == EXPOSITION_OPENMETRICS ? &openmetrics : &prometheus, 0);
+    admin_inquire(admin, page, PAGE_METRICS, format);
 }

@@ -4,7 +4,9 @@
 
 #include "proxy/admin/admin.h"
 
-/* Answers in the format that is asked for. */
+/* Inquires, in the format that is asked for: an enum exposition_format. */
 void metrics_ask(struct admin *admin, struct page *page, const struct page_question *question);
+/* Answers in that. */
+void metrics_tell(struct page *page, const struct facts *facts, unsigned format);
 
 #endif

@@ -1,5 +1,4 @@
 /* Who answers each page. */
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +21,7 @@ static void page_healthz(struct admin *admin UNUSED, struct page *page, const st
     page_answer_text(page, 200, PLAIN, "ok\n");
 }
 
-static void page_readyz(struct page *page, const struct facts *facts)
+static void page_readyz(struct page *page, const struct facts *facts, unsigned argument UNUSED)
 {
     bool ready = false;
     json_t *document = ready_document(facts, &ready);
@@ -30,18 +29,18 @@ static void page_readyz(struct page *page, const struct facts *facts)
     reply_json(page, ready ? 200 : 503, document);
 }
 
-static void page_status(struct page *page, const struct facts *facts)
+static void page_status(struct page *page, const struct facts *facts, unsigned argument UNUSED)
 {
     reply_json(page, 200, status_document(facts));
 }
 
 /* What was asked for has been begun. */
-static void page_done(struct page *page, const struct facts *facts UNUSED)
+static void page_done(struct page *page, const struct facts *facts UNUSED, unsigned argument UNUSED)
 {
     page_answer_text(page, 202, PLAIN, "asked for\n");
 }
 
-static void page_config(struct page *page, const struct facts *facts)
+static void page_config(struct page *page, const struct facts *facts, unsigned argument UNUSED)
 {
     char *text = NULL;
     size_t length = 0;
@@ -65,13 +64,12 @@ static int page_find_level(struct text query)
 
 static void page_log_level(struct admin *admin, struct page *page, const struct page_question *question)
 {
-    static const struct admin_page row = {"POST", ADMIN_LOG_LEVEL, NULL, page_done};
     int level = page_find_level(question->query);
 
     if (level < 0)
         page_refuse(page, 400, "say which level: POST /log-level?debug, or info, warn, error");
     else
-        admin_inquire(admin, page, &row, (unsigned)level);
+        admin_inquire(admin, page, PAGE_LOG_LEVEL, (unsigned)level);
 }
 
 static void page_ui(struct admin *admin UNUSED, struct page *page, const struct page_question *question UNUSED)
@@ -87,7 +85,7 @@ static void page_ui(struct admin *admin UNUSED, struct page *page, const struct 
 const struct admin_page admin_pages[N_PAGES] = {
     [PAGE_HEALTHZ] = {"GET", ADMIN_NOTHING, page_healthz, NULL},
     [PAGE_READYZ] = {"GET", ADMIN_NOTHING, NULL, page_readyz},
-    [PAGE_METRICS] = {"GET", ADMIN_NOTHING, metrics_ask, NULL},
+    [PAGE_METRICS] = {"GET", ADMIN_NOTHING, metrics_ask, metrics_tell},
     [PAGE_CONFIG] = {"GET", ADMIN_NOTHING, NULL, page_config},
     [PAGE_STATUS] = {"GET", ADMIN_NOTHING, NULL, page_status},
     [PAGE_CLIENTS] = {"GET", ADMIN_NOTHING, clients_page_ask, NULL},
@@ -96,5 +94,5 @@ const struct admin_page admin_pages[N_PAGES] = {
     [PAGE_RELOAD] = {"POST", ADMIN_RELOAD, NULL, page_done},
     [PAGE_DRAIN] = {"POST", ADMIN_DRAIN, NULL, page_done},
     [PAGE_QUIT] = {"POST", ADMIN_QUIT, NULL, page_done},
-    [PAGE_LOG_LEVEL] = {"POST", ADMIN_LOG_LEVEL, page_log_level, NULL},
+    [PAGE_LOG_LEVEL] = {"POST", ADMIN_LOG_LEVEL, page_log_level, page_done},
 };

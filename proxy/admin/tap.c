@@ -232,8 +232,10 @@ static void feed_begin(struct admin *admin, struct page *page, const struct tap_
     page->closure = feed;
     page->read = feed_read;
     page->gone = feed_on_gone;
-    if (!timer_armed(&admin->tap_timer))
+    if (!timer_armed(&admin->tap_timer)) {
+        timer_init(&admin->tap_timer, feeds_on_turn);
         timer_arm(admin->mailbox->loop, &admin->tap_timer, TURN_MS);
+    }
     page_stream(page, "application/x-ndjson");
 }
 
@@ -242,10 +244,6 @@ void tap_page_ask(struct admin *admin, struct page *page, const struct page_ques
     struct error error = ERROR_INIT;
     struct tap_filter filter;
 
-    if (!admin->tap_timer.fn) {
-        list_init(&admin->feeds);
-        timer_init(&admin->tap_timer, feeds_on_turn);
-    }
     if (tap_filter_parse(question->query, &filter, &error) < 0)
         page_refuse(page, 400, error.message);
     else if (filter.unredacted && !question->listener->unredacted)

@@ -55,6 +55,29 @@ void page_stream(struct page *page, const char *content_type)
     page_wake(page);
 }
 
+static void page_forget(struct page *page)
+{
+    struct page **place = page->closure;
+
+    *place = NULL;
+}
+
+void page_remember(struct page *page, struct page **place)
+{
+    *place = page;
+    page->closure = place;
+    page->gone = page_forget;
+}
+
+struct page *page_recall(struct page **place)
+{
+    struct page *page = *place;
+
+    if (page)
+        page->gone = NULL;
+    return page;
+}
+
 bool page_is_leaving(const struct page *page)
 {
     return page->exchange->env->stopping;

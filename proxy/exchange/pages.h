@@ -61,6 +61,10 @@ void page_refuse(struct page *page, unsigned status, const char *detail);
 void page_stream(struct page *page, const char *content_type);
 /* Whether its worker is about to end, so that a stream does, too, when it is next read. */
 bool page_is_leaving(const struct page *page);
+/* Until it is answered, `*place` is the page; NULL: it is gone. `place` stays where it is as long as that is not so. */
+void page_remember(struct page *page, struct page **place);
+/* What is at the place, to be answered now; or NULL. */
+struct page *page_recall(struct page **place);
 /* There is more to read. */
 void page_wake(struct page *page);
 
