@@ -9,6 +9,8 @@
 #include "config/snapshot.h"
 #include "proxy/base/error.h"
 
+struct json_t;
+
 #define CONFIG_MOST_BYTES ((size_t)16 << 20) /* of a file */
 
 /* Reads, expands and validates. The file is a regular one of at most CONFIG_MOST_BYTES: whatever else would block, has
@@ -24,7 +26,8 @@ int config_parse(const char *text, size_t length, const char *source, struct sna
 /* Prints the configuration in effect, every default filled in, as JSON that config_parse accepts. Values that may be
  * secrets are as they are written (config/written.h). */
 int config_print(const struct snapshot *snapshot, FILE *to) WARN_UNUSED;
-/* The same without those, and without the values that fields get and conditions want, from wherever they came. */
-int config_print_redacted(const struct snapshot *snapshot, FILE *to) WARN_UNUSED;
+/* The same as a document, for whom secrets are not: "[redacted]" stands for what comes from a variable or a file, and
+ * for keys (config/secret_name.h). The caller owns it. NULL when out of memory. */
+struct json_t *config_redacted(const struct snapshot *snapshot) WARN_UNUSED;
 
 #endif

@@ -9,13 +9,14 @@
 #include "config/expand.h"
 #include "config/keys.h"
 #include "config/load.h"
+#include "config/secret_name.h"
 #include "config/value.h"
 
 /* One run, on config_print's stack. Every json_ function here takes NULL, so that running out of memory anywhere ends
  * in print_set or print_append remembering it. */
 struct printer {
     bool failed;
-    bool hides; /* values of fields and conditions, and what variables hold, are not for whoever reads it */
+    bool hides;                         /* what is secret is not for whoever reads it */
     const struct written_list *written; /* the snapshot's */
 };
 
@@ -104,9 +105,35 @@ static json_t *print_pattern(const struct printer *printer, const struct pattern
     return print_hideable(printer, pattern, pattern_text(pattern));
 }
 
+static bool print_begins_secretly(const struct template *template)
+{
+    return template->n_pieces > 0 && template->pieces[0].kind == TEMPLATE_LITERAL &&
+           secret_name_begins(template->pieces[0].text.data);
+}
+
+/* Whether the value of a field, or of a parameter, is not shown: it comes from a variable or a file, or is a key. */
+static bool print_hides(const struct printer *printer, const char *name, const struct template *value, bool secret)
+{
+    return printer->hides && (secret || secret_name_is_one(name) || (value && print_begins_secretly(value)));
+}
+
+static bool print_hides_condition(const struct printer *printer, const struct condition *condition)
+{
+    switch (condition->kind) {
+    case CONDITION_EQUALS:
+        return print_hides(printer, condition->name, condition->value, condition->secret);
+    case CONDITION_FITS:
+        return print_hides(printer, condition->name, NULL, condition->secret);
+    case CONDITION_ABSENT:
+    case CONDITION_PRESENT:
+        break;
+    }
+    return false;
+}
+
 static json_t *print_condition(const struct printer *printer, const struct condition *condition)
 {
-    if (printer->hides && condition->kind != CONDITION_ABSENT && condition->kind != CONDITION_PRESENT)
+    if (print_hides_condition(printer, condition))
         return json_string(PRINT_HIDDEN);
     switch (condition->kind) {
     case CONDITION_EQUALS:
@@ -134,9 +161,13 @@ static json_t *print_edits(struct printer *printer, const struct edit_list *list
 {
     json_t *object = json_object();
 
-    for (size_t i = 0; i < list->n_items; i++)
-        print_set(printer, object, list->items[i].name,
-                  printer->hides ? json_string(PRINT_HIDDEN) : print_template(printer, list->items[i].value));
+    for (size_t i = 0; i < list->n_items; i++) {
+        const struct edit *edit = &list->items[i];
+        bool hides = print_hides(printer, edit->name, edit->value, edit->secret);
+
+        print_set(printer, object, edit->name,
+                  hides ? json_string(PRINT_HIDDEN) : print_template(printer, edit->value));
+    }
     return object;
 }
 
@@ -309,14 +340,25 @@ static json_t *print_section(struct printer *printer, const struct key *keys, vo
     return object;
 }
 
-static int print_document(const struct snapshot *snapshot, FILE *to, bool hides)
+/* NULL when out of memory. */
+static json_t *print_document(const struct snapshot *snapshot, bool hides)
 {
     struct printer printer = {.hides = hides, .written = &snapshot->written};
     /* Only read: the tables serve those who write, too. */
     json_t *document = print_section(&printer, keys_document, (void *)(uintptr_t)snapshot);
+
+    if (!printer.failed)
+        return document;
+    json_decref(document);
+    return NULL;
+}
+
+int config_print(const struct snapshot *snapshot, FILE *to)
+{
+    json_t *document = print_document(snapshot, false);
     int r = 0;
 
-    if (printer.failed || !document)
+    if (!document)
         r = -ENOMEM;
     else if (json_dumpf(document, to, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) != 0 || fputc('\n', to) == EOF)
         r = -EIO;
@@ -324,12 +366,7 @@ static int print_document(const struct snapshot *snapshot, FILE *to, bool hides)
     return r;
 }
 
-int config_print(const struct snapshot *snapshot, FILE *to)
+json_t *config_redacted(const struct snapshot *snapshot)
 {
-    return print_document(snapshot, to, false);
-}
-
-int config_print_redacted(const struct snapshot *snapshot, FILE *to)
-{
-    return print_document(snapshot, to, true);
+    return print_document(snapshot, true);
 }

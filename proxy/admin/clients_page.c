@@ -3,7 +3,6 @@
 #include <stdlib.h>
 
 #include "proxy/admin/reply.h"
-#include "proxy/base/line.h"
 #include "proxy/serve/census.h"
 
 /* Goes from worker to worker, and then back to the one who answers; who has it owns it. A worker that has ended drops
@@ -29,14 +28,14 @@ static void round_add(void *closure, const struct census_entry *entry)
 {
     static const char *const states[] = {"idle", "exchange", "tunnel"};
     struct round *round = closure;
-    char since[LINE_TIME_BYTES];
+    char since[REPLY_TIME_BYTES];
     json_t *client = json_pack("{s:o,s:o,s:s,s:I,s:I,s:I,s:I}", "listener", reply_text(entry->listener), "peer",
                                reply_text(entry->peer), "state", states[entry->state], "here_us",
                                (json_int_t)entry->here_us, "age_us", (json_int_t)entry->age_us, "bytes_in",
                                (json_int_t)entry->received_bytes, "bytes_out", (json_int_t)entry->sent_bytes);
 
-    line_write_time(since, (struct wall_time){wall_time_now().ns - entry->here_us * 1000});
-    reply_set_text(client, "since", (struct text){since, sizeof(since)});
+    reply_set_text(client, "since",
+                   text_of(reply_time((struct wall_time){wall_time_now().ns - entry->here_us * 1000}, since)));
     reply_set_text(client, "method", entry->method);
     reply_set_text(client, "request", entry->request);
     reply_set_text(client, "route", entry->route);

@@ -1,5 +1,5 @@
 /* Who answers each page. */
-#include <stdio.h>
+#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,15 +42,12 @@ static void page_done(struct page *page, const struct facts *facts UNUSED, unsig
 
 static void page_config(struct page *page, const struct facts *facts, unsigned argument UNUSED)
 {
-    char *text = NULL;
-    size_t length = 0;
-    FILE *out = open_memstream(&text, &length);
+    char loaded[REPLY_TIME_BYTES];
+    json_t *file = json_string(facts->snapshot->source); /* NULL: a name that is no UTF-8 */
 
-    if (!out || config_print_redacted(facts->snapshot, out) < 0 || fclose(out) != 0) {
-        page_answer(page, 500, "", NULL, 0);
-        return;
-    }
-    page_answer(page, 200, "application/json", text, length);
+    reply_json(page, 200,
+               json_pack("{s:o,s:s,s:s?,s:o}", "file", file ? file : json_null(), "sha256", facts->snapshot->sha256,
+                         "loaded", reply_time(facts->loaded, loaded), "config", config_redacted(facts->snapshot)));
 }
 
 /* The level is the query's: /log-level?debug. -1: it is none. */

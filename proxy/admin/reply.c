@@ -9,7 +9,8 @@ void reply_json(struct page *page, unsigned status, json_t *document)
     size_t length = 0;
     /* It may be shown by a terminal, which obeys some of what peers can send beyond ASCII. */
     FILE *out = document ? open_memstream(&text, &length) : NULL;
-    bool good = out && json_dumpf(document, out, JSON_INDENT(1) | JSON_ENSURE_ASCII) == 0 && fputc('\n', out) != EOF;
+    bool good = out && json_dumpf(document, out, JSON_INDENT(1) | JSON_REAL_PRECISION(9) | JSON_ENSURE_ASCII) == 0 &&
+                fputc('\n', out) != EOF;
 
     json_decref(document);
     if (out && fclose(out) != 0)
@@ -40,6 +41,15 @@ json_t *reply_text(struct text text)
     json_t *string = text.length > 0 ? json_stringn(text.data, text.length) : json_string("");
 
     return string ? string : reply_text_of_bytes(text);
+}
+
+const char *reply_time(struct wall_time at, char out[REPLY_TIME_BYTES])
+{
+    if (at.ns == 0)
+        return NULL;
+    line_write_time(out, at);
+    out[LINE_TIME_BYTES] = '\0';
+    return out;
 }
 
 void reply_set_text(json_t *object, const char *key, struct text text)

@@ -9,11 +9,9 @@
 #include "proxy/admin/ready.h"
 #include "proxy/admin/reply.h"
 #include "proxy/admin/targets.h"
-#include "proxy/base/line.h"
 #include "proxy/base/log.h"
 #include "proxy/listen/peer.h"
 
-#define STATUS_TIME_BYTES (LINE_TIME_BYTES + 1)
 #define STATUS_MOST_ERRORS 100
 
 /* Whatever there was no memory for is missing, and then so is the whole: `failed`. */
@@ -26,16 +24,6 @@ static json_t *status_take(struct status *status, json_t *value)
 {
     status->failed = status->failed || !value;
     return value;
-}
-
-/* NULL where it is not known. */
-static const char *status_time(struct wall_time at, char out[STATUS_TIME_BYTES])
-{
-    if (at.ns == 0)
-        return NULL;
-    line_write_time(out, at);
-    out[LINE_TIME_BYTES] = '\0';
-    return out;
 }
 
 static void status_set(struct status *status, json_t *object, const char *key, json_t *value)
@@ -76,16 +64,16 @@ static json_t *status_errors(struct status *status)
 static json_t *status_config(struct status *status)
 {
     const struct facts *facts = status->facts;
-    char loaded[STATUS_TIME_BYTES], at[STATUS_TIME_BYTES];
+    char loaded[REPLY_TIME_BYTES], at[REPLY_TIME_BYTES];
     json_t *file = json_string(facts->snapshot->source); /* NULL: a name that is no UTF-8 */
     const char *state = !facts->reload_tried ? "none" : facts->reload_good ? "ok" : "failed";
     json_t *reload =
-        json_pack("{s:s,s:s?,s:o,s:I}", "state", state, "at", status_time(facts->reload_time, at), "errors",
+        json_pack("{s:s,s:s?,s:o,s:I}", "state", state, "at", reply_time(facts->reload_time, at), "errors",
                   status_errors(status), "total", (json_int_t)facts->n_reloads + (json_int_t)facts->n_refused);
 
     return status_take(status, json_pack("{s:o,s:s,s:s?,s:o}", "file", file ? file : json_null(), "sha256",
-                                         facts->snapshot->sha256, "loaded", status_time(facts->loaded, loaded),
-                                         "reload", status_take(status, reload)));
+                                         facts->snapshot->sha256, "loaded", reply_time(facts->loaded, loaded), "reload",
+                                         status_take(status, reload)));
 }
 
 /* ---- listeners ---- */
@@ -235,11 +223,11 @@ static json_t *status_endpoint(struct status *status, const struct endpoint_view
                  [ENDPOINT_UNREACHED] = {"down", "the last attempt to connect failed"},
                  [ENDPOINT_UNTRIED] = {"unknown", NULL}};
     const char *reason = words[endpoint->state].reason;
-    char since[STATUS_TIME_BYTES];
+    char since[REPLY_TIME_BYTES];
     json_t *told =
         json_pack("{s:s,s:s,s:o,s:s*,s:I,s:I,s:I}", "address", endpoint->address, "state", words[endpoint->state].state,
                   "reason", reply_text(text_of(reason ? reason : endpoint->reason)), "since",
-                  status_time(status_wall_time(endpoint->since), since), "open",
+                  reply_time(status_wall_time(endpoint->since), since), "open",
                   (json_int_t)endpoint->n_busy + (json_int_t)endpoint->n_idle, "idle", (json_int_t)endpoint->n_idle,
                   "requests", (json_int_t)endpoint->response_head.n);
 
@@ -284,12 +272,12 @@ json_t *status_document(const struct facts *facts)
     static const char *const states[] = {
         [FACTS_SERVING] = "serving", [FACTS_LEAVING] = "leaving", [FACTS_DRAINING] = "draining"};
     struct status status = {.facts = facts};
-    char started[STATUS_TIME_BYTES];
+    char started[REPLY_TIME_BYTES];
     bool ready = false;
     json_t *reasons = status_take(&status, ready_look(facts, &ready));
     json_t *document =
         json_pack("{s:s,s:I,s:s?,s:I,s:s,s:b,s:o,s:I,s:o,s:o,s:o,s:o,s:{s:I}}", "version", PORTHOLE_VERSION, "pid",
-                  (json_int_t)facts->pid, "started", status_time(facts->started, started), "uptime_s",
+                  (json_int_t)facts->pid, "started", reply_time(facts->started, started), "uptime_s",
                   (json_int_t)(facts->uptime_ms / 1000), "state", states[facts->state], "ready", ready, "reasons",
                   reasons, "workers", (json_int_t)facts->n_workers, "config", status_config(&status), "listeners",
                   status_listeners(&status), "routes", status_routes(&status), "targets", status_targets(&status),

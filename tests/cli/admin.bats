@@ -27,7 +27,9 @@ code_is() { # CODE
     code_is 200
     page /readyz | jq -e '.ready and .reasons == []'
     code_is 200
-    page /config | jq -e --arg sock "unix:$sock" '.listeners[0].bind == $sock and .admin[0].mode == "0600"'
+    page /config | jq -e --arg sock "unix:$sock" --arg file "$dir/porthole.json" --arg sha256 "$(sha256sum <"$dir/porthole.json" | cut -c1-64)" \
+        '.config.listeners[0].bind == $sock and .config.admin[0].mode == "0600" and .file == $file and .sha256 == $sha256
+            and ((.loaded | sub("[.][0-9]+Z"; "Z") | fromdate) - now | . < 5 and . > -60)'
     # Errors are problems, as they are elsewhere.
     page /nothing --include >"$dir/answer"
     code_is 404
@@ -193,21 +195,26 @@ reloaded_times() { # N
     [ "$(ask /still)" = 'GET /still' ]
 }
 
-@test "admin: nothing that fields are set to or conditions want is in config" {
+@test "admin: of what fields are set to and conditions want, config shows what is neither secret by its origin nor a key" {
     start_target
     echo planted-in-a-file >"$dir/token"
     cat >"$dir/porthole.json" <<JSON
 { "admin": [ { "bind": "unix:$dir/admin.sock" } ],
   "listeners": [ { "bind": "unix:$sock", "routes": [ {
-    "match": { "headers": { "X-Key": "planted-here" }, "query": { "key": "planted-\${PLANTED}" } },
-    "request_headers": { "set": { "Authorization": "Bearer \${file:$dir/token}", "X-Other": "planted-\${PLANTED}" } },
+    "match": { "headers": { "X-Key": "planted-here", "X-Pin": { "regex": "planted-\${PLANTED}" }, "X-Version": "2", "X-Kind": { "regex": "a|b" }, "X-Token": { "present": true } },
+               "query": { "key": "planted-\${PLANTED}", "access_token": "planted", "format": "json" } },
+    "request_headers": { "set": { "Authorization": "Bearer \${file:$dir/token}", "X-Other": "planted-\${PLANTED}", "X-Mine": "bearer planted",
+        "X-Forwarded-Id": "\${request.id}", "X-Site": "north" }, "add": { "X-Session": "planted" } },
+    "response_headers": { "set": { "Set-Cookie": "a=planted", "X-Frame-Options": "DENY" } },
     "target": "unix:$dir/target.sock" } ] } ] }
 JSON
     PLANTED=planted-in-the-environment start_porthole run
     page /config >"$dir/config"
     code_is 200
     lacks planted "$dir/config"
-    jq -e '.listeners[0].routes[0].request_headers.set.Authorization == "[redacted]"' "$dir/config"
+    jq -e '.config.listeners[0].routes[0] | .request_headers.set.Authorization == "[redacted]" and .request_headers.set["X-Site"] == "north"
+        and .request_headers.set["X-Forwarded-Id"] == "${request.id}" and .response_headers.set["X-Frame-Options"] == "DENY"
+        and .match.headers["x-version"] == "2" and .match.headers["x-kind"].regex == "a|b" and .match.headers["x-token"].present and .match.query.format == "json"' "$dir/config"
 }
 
 @test "admin: clients are told with what they do" {

@@ -3,7 +3,7 @@
 
 load helper
 
-# A mark for each place. Variables and files are secrets wherever they stand; literals where a field is set or compared.
+# A mark for each place. Variables and files are secrets wherever they stand; literals where a field is set or compared that is a key by its name.
 plant() {
     local name
     for name in FIELD ANSWER LOCATION KEY PATTERN QUERY BODY DENIAL RULE PREFIX TO FITS HEALTH; do
@@ -24,7 +24,7 @@ plant() {
     { "name": "told", "match": { "path": "/told" }, "deny": { "status": 403, "body": "\${PLANTED_DENIAL}" } },
     { "name": "away", "match": { "path": "/away" }, "redirect": { "location": "/at/\${PLANTED_LOCATION}" } },
     { "name": "key", "match": { "path": "/key", "headers": { "X-Key": "\${file:$dir/key}", "X-Env": "\${PLANTED_KEY}",
-      "X-Word": "planted-word", "X-Fits": { "regex": "\${PLANTED_PATTERN}-[0-9]" } } }, "respond": { "status": 200, "body": "in\n" } },
+      "X-Passwd": "planted-word", "X-Fits": { "regex": "\${PLANTED_PATTERN}-[0-9]" } } }, "respond": { "status": 200, "body": "in\n" } },
     { "name": "query", "match": { "path": "/most/query", "query": { "key": "\${file:$dir/query}", "env": "\${PLANTED_QUERY}" } },
       "target": "t" },
     { "name": "rules", "match": { "path": "/rules" }, "target": "t", "body": { "json": [
@@ -32,7 +32,7 @@ plant() {
     { "name": "prefix", "match": { "path_prefix": "/prefix" }, "rewrite": { "add_prefix": "/\${PLANTED_PREFIX}" }, "target": "tls" },
     { "name": "to", "match": { "path": "/to" }, "rewrite": { "regex": "/to", "to": "/\${PLANTED_TO}" }, "target": "tls" },
     { "name": "all", "target": "t",
-      "request_headers": { "set": { "X-One": "\${PLANTED_FIELD}", "X-Two": "Bearer \${file:$dir/field}" }, "add": { "X-Three": "planted-set" } },
+      "request_headers": { "set": { "X-One": "\${PLANTED_FIELD}", "X-Two": "Bearer \${file:$dir/field}" }, "add": { "X-Session": "planted-set" } },
       "response_headers": { "set": { "X-Four": "\${PLANTED_ANSWER}", "X-Five": "a \${file:$dir/answer}" },
         "add": { "X-Six": "b \${PLANTED_ANSWER} \${request.id}" } } } ] } ] }
 JSON
@@ -54,7 +54,7 @@ send() { # [PATH]
     [ "$(ask /body)" = planted-env-BODY ]
     [ "$(ask /told)" = planted-env-DENIAL ]
     ask /away --include | grep --quiet '^Location: /at/planted-env-LOCATION'
-    [ "$(ask /key --header 'X-Key: planted-file-key' --header 'X-Env: planted-env-KEY' --header 'X-Word: planted-word' \
+    [ "$(ask /key --header 'X-Key: planted-file-key' --header 'X-Env: planted-env-KEY' --header 'X-Passwd: planted-word' \
         --header 'X-Fits: planted-env-PATTERN-7')" = in ]
     ask /key --header 'x-key: planted-file-key' --header 'x_env: planted-env-KEY' >>"$dir/shown.problems"
     ask '/most/query?key=planted-file-query&env=planted-env-QUERY&plain=seen' --output /dev/null --fail
@@ -158,7 +158,7 @@ SED
     await_taps 2
     ask /body --output /dev/null
     ask /told --output /dev/null
-    ask /key --header 'X-Key: planted-file-key' --header 'X-Env: planted-env-KEY' --header 'X-Word: planted-word' \
+    ask /key --header 'X-Key: planted-file-key' --header 'X-Env: planted-env-KEY' --header 'X-Passwd: planted-word' \
         --header 'X-Fits: planted-env-PATTERN-7' --output /dev/null
     eventually eval "[ \"\$(wc --lines <'$dir/shown.tap.bodies.out')\" = 3 ]"
     eventually jq -e '.log.entries | length == 3' "$dir/shown.har"
