@@ -217,6 +217,33 @@ JSON
         and .match.headers["x-version"] == "2" and .match.headers["x-kind"].regex == "a|b" and .match.headers["x-token"].present and .match.query.format == "json"' "$dir/config"
 }
 
+@test "admin: pages answer while every worker that serves is held up" {
+    local running page
+    start_target
+    start_admin '"workers": 2,'
+    running=$pid
+    background hold /usr/bin/python3 "$BATS_TEST_DIRNAME/hold_threads.py" "$running"
+    eventually eval 'grep -q held "$dir/hold.out" || is_over "$pid"'
+    ! is_over "$pid" || skip "threads may not be stopped here: $(cat "$dir/hold.err")"
+    fails curl --silent --max-time 0.3 --unix-socket "$sock" http://app/held-up
+    for page in /healthz /readyz /metrics /status /config /; do
+        page "$page" --output /dev/null
+        code_is 200
+    done
+    page '/log-level?info' -X POST
+    code_is 202
+    # Who is with them only they know: what is there after a second is told.
+    page /clients >"$dir/clients"
+    jq -e '.silent == 2 and (.clients | length == 1 and .[0].request == "/clients")' "$dir/clients"
+    kill "$pid"
+    await_end "$pid"
+    [ "$(ask /on)" = 'GET /on' ]
+    page /clients | jq -e '.silent == 0'
+    kill "$running"
+    await_end "$running"
+    [ "$status" -eq 0 ]
+}
+
 @test "admin: clients are told with what they do" {
     start_target
     start_admin '"workers": 2,'
