@@ -128,6 +128,19 @@ static bool fetch_body(struct exchange *exchange, const char *data, size_t lengt
     return true;
 }
 
+static bool fetch_splices_body(const struct exchange *exchange)
+{
+    return !exchange->held && upstream_splices_body(&exchange->upstream);
+}
+
+static ssize_t fetch_splice_body(struct exchange *exchange, int fd, uint64_t most)
+{
+    ssize_t n = upstream_splice_body(&exchange->upstream, &exchange->env->tunnels.pipes, fd, most);
+
+    fetch_settle(exchange);
+    return n;
+}
+
 static void fetch_end_of_body(struct exchange *exchange, const struct fields *trailers)
 {
     upstream_end_body(&exchange->upstream, trailers);
@@ -299,6 +312,8 @@ const struct exchange_source fetch_source = {
     .answer = fetch_answer,
     .read = fetch_read,
     .splice = fetch_splice,
+    .splices_body = fetch_splices_body,
+    .splice_body = fetch_splice_body,
     .trailers = fetch_trailers,
     .end = fetch_end,
 };

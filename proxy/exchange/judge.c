@@ -161,6 +161,8 @@ const struct exchange_source judge_source = {
     .answer = judge_answer,
     .read = source_cut,
     .splice = source_copy,
+    .splices_body = source_splices_none,
+    .splice_body = source_copy_body,
     .trailers = source_no_trailers,
     .end = judge_end,
 };

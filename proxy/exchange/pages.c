@@ -176,6 +176,8 @@ static const struct exchange_source pages_source = {
     .answer = pages_answer,
     .read = pages_read,
     .splice = source_copy,
+    .splices_body = source_splices_none,
+    .splice_body = source_copy_body,
     .end = pages_end,
 };
 

@@ -149,6 +149,30 @@ enum exchange_body_result exchange_body(struct exchange *exchange, const char *d
     return EXCHANGE_BODY_MORE;
 }
 
+uint64_t exchange_spliceable_body(const struct exchange *exchange)
+{
+    const struct request *request = &exchange->request;
+
+    if (exchange->state != EXCHANGE_RECEIVING || request->body != BODY_LENGTH ||
+        request->content_length > exchange->limit_body_bytes ||
+        (exchange->capture && exchange->capture->body_most > 0) || !exchange->source->splices_body(exchange))
+        return 0;
+    return request->content_length - exchange->received_bytes;
+}
+
+ssize_t exchange_splice_body(struct exchange *exchange, int fd)
+{
+    ssize_t n = exchange->source->splice_body(exchange, fd, exchange_spliceable_body(exchange));
+
+    if (n <= 0)
+        return n;
+    exchange->received_bytes += (uint64_t)n;
+    /* The target may answer before the parser finds the end. */
+    if (exchange->received_bytes == exchange->request.content_length && !exchange_failed(exchange))
+        exchange_body_end(exchange, NULL);
+    return n;
+}
+
 void exchange_body_end(struct exchange *exchange, struct fields *trailers)
 {
     const char *wrong;

@@ -30,6 +30,12 @@ bool exchange_is_receiving(const struct exchange *exchange);
 bool exchange_takes_body(const struct exchange *exchange);
 /* A piece of body; always taken (or discarded) whole. Only while exchange_takes_body(). */
 enum exchange_body_result exchange_body(struct exchange *exchange, const char *data, size_t length);
+/* How much of a body of known length, of which nothing is to be looked at, is still to come; else 0. */
+uint64_t exchange_spliceable_body(const struct exchange *exchange);
+/* Moves a piece of that from the client's socket to the target's. Only while exchange_takes_body(). A count, or one of
+ * SOURCE_*: WAIT when the client has sent nothing more, END when it has closed its side or is broken, COPY when the
+ * next piece must be read. */
+ssize_t exchange_splice_body(struct exchange *exchange, int fd);
 /* The request is complete, with the trailers that the parser found (checked here; NULL: none). May be called more than
  * once. */
 void exchange_body_end(struct exchange *exchange, struct fields *trailers);

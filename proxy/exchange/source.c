@@ -35,6 +35,16 @@ ssize_t source_copy(struct exchange *exchange UNUSED, struct pipe *pipe UNUSED)
     return SOURCE_COPY;
 }
 
+bool source_splices_none(const struct exchange *exchange UNUSED)
+{
+    return false;
+}
+
+ssize_t source_copy_body(struct exchange *exchange UNUSED, int fd UNUSED, uint64_t most UNUSED)
+{
+    return SOURCE_COPY;
+}
+
 const struct fields *source_no_trailers(struct exchange *exchange UNUSED)
 {
     return NULL;

@@ -61,6 +61,10 @@ struct exchange_source {
     bool (*takes_body)(const struct exchange *exchange);
     /* A piece of body. False when it is not wanted (any more). */
     bool (*body)(struct exchange *exchange, const char *data, size_t length);
+    /* Whether pieces of a body of known length can be moved by splice_body. */
+    bool (*splices_body)(const struct exchange *exchange);
+    /* Moves a piece of it, of at most `most` bytes, from a socket. A count, or one of SOURCE_*. */
+    ssize_t (*splice_body)(struct exchange *exchange, int fd, uint64_t most);
     /* No more will come; trailers have been checked (NULL: none). */
     void (*end_of_body)(struct exchange *exchange, const struct fields *trailers);
     /* The round ends: what was kept back for company goes now, and what was too much for one turn goes on. */
@@ -89,6 +93,8 @@ bool source_discard_body(struct exchange *exchange, const char *data, size_t len
 void source_ignore_end(struct exchange *exchange, const struct fields *trailers);
 ssize_t source_cut(struct exchange *exchange, char *data, size_t size);
 ssize_t source_copy(struct exchange *exchange, struct pipe *pipe);
+bool source_splices_none(const struct exchange *exchange);
+ssize_t source_copy_body(struct exchange *exchange, int fd, uint64_t most);
 const struct fields *source_no_trailers(struct exchange *exchange);
 
 /* Members of those that have their answer from the beginning, in memory: the body is taken as long as it is short, and
@@ -96,6 +102,7 @@ const struct fields *source_no_trailers(struct exchange *exchange);
 #define SOURCE_OF_READY_ANSWER                                                                                     \
     .is_ready = true, .expectation = source_refuse_body, .takes_body = source_always, .body = source_discard_body, \
     .end_of_body = source_ignore_end, .turn = source_nothing, .read = source_cut, .splice = source_copy,           \
-    .trailers = source_no_trailers, .end = source_nothing
+    .splices_body = source_splices_none, .splice_body = source_copy_body, .trailers = source_no_trailers,          \
+    .end = source_nothing
 
 #endif

@@ -48,7 +48,10 @@ void request_half_drop(struct request_half *half)
 {
     if (half->out)
         request_half_give(half);
+    if (half->piped)
+        pipe_give(half->pipes, half->piped);
     half->out = NULL;
+    half->piped = NULL;
     half->chunk_bytes = 0;
     half->full = false;
 }
@@ -89,15 +92,11 @@ enum half_result request_half_begin(struct request_half *half)
     return request_half_fail(half, OUTCOME_HEADER_TOO_LARGE, 0, "no room for the forwarded head");
 }
 
-/* Sends what it can: HALF_MORE with what the target took in *ret_n, or how it did not. */
-static enum half_result request_half_push(struct request_half *half, struct connection *connection, const char *data,
-                                          size_t length, size_t *ret_n)
+/* What sending has returned: HALF_MORE when the target took something, or how it did not. */
+static enum half_result request_half_has_sent(struct request_half *half, struct connection *connection, ssize_t n)
 {
-    ssize_t n = channel_send(&connection->channel, data, length);
-
     if (n >= 0) {
         half->sent_bytes += (uint64_t)n;
-        *ret_n = (size_t)n;
         return HALF_MORE;
     }
     if (n != -EAGAIN) {
@@ -109,10 +108,50 @@ static enum half_result request_half_push(struct request_half *half, struct conn
     return HALF_WAIT;
 }
 
+/* Sends what it can: HALF_MORE with what the target took in *ret_n, or how it did not. */
+static enum half_result request_half_push(struct request_half *half, struct connection *connection, const char *data,
+                                          size_t length, size_t *ret_n)
+{
+    ssize_t n = channel_send(&connection->channel, data, length);
+
+    if (n >= 0)
+        *ret_n = (size_t)n;
+    return request_half_has_sent(half, connection, n);
+}
+
+ssize_t request_half_splice(struct request_half *half, struct pipe_store *pipes, int fd, size_t most)
+{
+    struct pipe *pipe;
+    ssize_t n;
+
+    if (half->state != REQUEST_HALF_BODY || half->out || half->piped)
+        return -EOPNOTSUPP;
+    pipe = pipe_take(pipes);
+    if (!pipe)
+        return -EOPNOTSUPP;
+    n = pipe_fill(pipe, fd, most);
+    if (n > 0) {
+        half->pipes = pipes;
+        half->piped = pipe;
+        return n;
+    }
+    pipe_give(pipes, pipe);
+    /* A kernel or a sandbox without splice(2) for these. */
+    return n == -EINVAL || n == -ENOSYS || n == -EPERM ? -EOPNOTSUPP : n;
+}
+
 enum half_result request_half_flush(struct request_half *half, struct connection *connection)
 {
     struct buffer *out = half->out;
 
+    while (half->piped && half->piped->bytes > 0) {
+        enum half_result result =
+            request_half_has_sent(half, connection, pipe_drain(half->piped, connection->channel.fd));
+
+        half->full = result == HALF_WAIT;
+        if (result != HALF_MORE)
+            return result;
+    }
     while (out && buffer_length(out) > 0) {
         size_t n = 0;
         enum half_result result = request_half_push(half, connection, out->data + out->start, buffer_length(out), &n);

@@ -21,6 +21,7 @@
 
 #include "proxy/base/buffer.h"
 #include "proxy/base/error.h"
+#include "proxy/base/pipe.h"
 #include "proxy/base/state.h"
 #include "proxy/http/forward.h"
 #include "proxy/reach/half.h"
@@ -48,6 +49,8 @@ struct request_half {
     struct buffer_store *store; /* borrowed, like the next */
     struct failure *failure;    /* the upstream's */
     struct buffer *out;         /* owned; NULL while nothing waits to be sent */
+    struct pipe_store *pipes;   /* borrowed; where the next one is from */
+    struct pipe *piped;         /* owned; a piece of body that waits to be sent, when there is no `out`; or NULL */
     size_t head_bytes;          /* of the request head */
     size_t chunk_bytes;         /* of content in the chunk that `out` ends with; 0: with none */
     uint64_t sent_bytes;        /* over the connection in use, head included */
@@ -71,6 +74,9 @@ enum half_result request_half_flush(struct request_half *half, struct connection
 /* Takes a piece of the body, all of it; only while request_half_takes_body. HALF_MORE: sent, or gathered. */
 enum half_result request_half_send(struct request_half *half, struct connection *connection, const char *data,
                                    size_t length);
+/* Receives a piece of a body of known length, to be flushed; only while BODY and request_half_takes_body. A count, 0 at
+ * the end of file, -EAGAIN when nothing is there, -EOPNOTSUPP when it must be sent, or another negative errno. */
+ssize_t request_half_splice(struct request_half *half, struct pipe_store *pipes, int fd, size_t most);
 /* No more body; in the chunked coding it ends with these trailers (NULL: none). HALF_MORE, to be flushed, or
  * HALF_FAILED. */
 enum half_result request_half_end(struct request_half *half, const struct fields *trailers);

@@ -362,7 +362,7 @@ static void upstream_send_failed(struct upstream *upstream, int error_number)
 }
 
 /* Acts on a step of the request half. */
-static void upstream_sent(struct upstream *upstream, enum half_result result)
+void upstream_sent(struct upstream *upstream, enum half_result result)
 {
     switch (result) {
     case HALF_MORE:
@@ -541,7 +541,7 @@ bool upstream_is_read(const struct upstream *upstream)
 }
 
 /* What reading or splicing has returned, after which the response may be complete, or broken. */
-static ssize_t upstream_has_read(struct upstream *upstream, ssize_t n)
+ssize_t upstream_has_read(struct upstream *upstream, ssize_t n)
 {
     if (n == UPSTREAM_CUT)
         upstream_give_up(upstream);
@@ -563,19 +563,6 @@ ssize_t upstream_read(struct upstream *upstream, char *data, size_t size)
     timer_disarm(&upstream->timer);
     upstream->body_awaited = false;
     return upstream_has_read(upstream, response_half_read(half, &upstream->connection->channel, data, size));
-}
-
-ssize_t upstream_splice(struct upstream *upstream, struct pipe *pipe)
-{
-    struct response_half *half = &upstream->response_half;
-
-    if (failure_is_set(&upstream->failure))
-        return UPSTREAM_CUT;
-    if (half->state == RESPONSE_HALF_COMPLETE)
-        return UPSTREAM_END;
-    timer_disarm(&upstream->timer);
-    upstream->body_awaited = false;
-    return upstream_has_read(upstream, response_half_splice(half, &upstream->connection->channel, pipe));
 }
 
 struct text upstream_trailers(const struct upstream *upstream)

@@ -64,6 +64,12 @@ void upstream_start(struct upstream *upstream, struct target *target, const stru
                     const struct retry_config *retries, const struct request *request, const struct forward *forward);
 /* Takes a piece of the body, all of it; call only while upstream_takes_body(). */
 void upstream_send_body(struct upstream *upstream, const char *data, size_t length);
+/* Whether pieces of a body of known length can be moved by upstream_splice_body: over this connection, once the head is
+ * gone. */
+bool upstream_splices_body(const struct upstream *upstream);
+/* Moves a piece of the body, of at most `most` bytes, from a socket; call only while upstream_takes_body(). A count, or
+ * UPSTREAM_WAIT (nothing is there), _END (of the file, or it is broken), _COPY (the next piece must be sent). */
+ssize_t upstream_splice_body(struct upstream *upstream, struct pipe_store *pipes, int fd, uint64_t most);
 /* No more body; in the chunked coding it ends with these trailers (NULL: none). */
 void upstream_end_body(struct upstream *upstream, const struct fields *trailers);
 /* Sends what is waiting. */
@@ -131,17 +137,13 @@ enum {
 /* The next piece of the response body, received straight into `data`: a count, or one of the above (CUT: `failure` says
  * why). */
 ssize_t upstream_read(struct upstream *upstream, char *data, size_t size);
-/* How much of the body upstream_splice can move; 0: it is to be read. With TCP, splice(2) costs more than it saves. */
-static inline uint64_t upstream_spliceable(const struct upstream *upstream)
-{
-    const struct connection *connection = upstream->connection;
-
-    if (!connection || connection->channel.tls || !endpoint_is_unix(endpoint_of(connection)))
-        return 0;
-    return response_half_to_come(&upstream->response_half);
-}
+/* How much of the body upstream_splice can move; 0: it is to be read. */
+uint64_t upstream_spliceable(const struct upstream *upstream);
 /* As upstream_read, but into an empty pipe; COPY: the next piece must be read. */
 ssize_t upstream_splice(struct upstream *upstream, struct pipe *pipe);
+/* For upstream_splice.c: act on what a step of the request half has returned, and on what reading has. */
+void upstream_sent(struct upstream *upstream, enum half_result result);
+ssize_t upstream_has_read(struct upstream *upstream, ssize_t n);
 /* After UPSTREAM_END: the trailer section, or an empty text. Valid until upstream_deinit. */
 struct text upstream_trailers(const struct upstream *upstream);
 /* The array of the response's fields, empty: the head has been told, and its trailers may be parsed into it. */

@@ -221,6 +221,7 @@ struct client *client_new(struct clients *clients, int fd, struct generation *ge
     client->peer = *peer;
     client->watch = (struct source)SOURCE_INIT;
     list_init(&client->line);
+    list_init(&client->receipt.link);
     timer_init(&client->timer, clients->events->timer);
     if (peer->is_unix)
         snprintf(client->node, sizeof(client->node), "_uid-%u.gid-%u", (unsigned)peer->uid, (unsigned)peer->gid);
@@ -252,6 +253,7 @@ void client_free(struct client *client)
     loop_remove(&client->watch);
     list_remove(&client->link);
     list_remove(&client->line);
+    receipt_drop(&client->receipt);
     client->clients->n_clients--;
     personal_end(&client->side.personal);
     generation_unref(client->side.generation);
@@ -411,6 +413,8 @@ void clients_init(struct clients *clients, struct exchange_env *env, const struc
     list_init(&clients->list);
     list_init(&clients->relays);
     list_init(&clients->bulks);
+    list_init(&clients->uploads);
+    list_init(&clients->receipts);
     list_init(&clients->line);
     list_init(&clients->farewells);
 }

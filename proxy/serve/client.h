@@ -13,6 +13,7 @@
 #include "proxy/exchange/exchange.h"
 #include "proxy/listen/admission.h"
 #include "proxy/listen/peer.h"
+#include "proxy/serve/receipt.h"
 
 #define CLIENT_SILENCE_MS 1000u /* of a client that is to send, until it is looked into */
 #define CLIENT_RESPONSE_LOOKS 2 /* at a reader that may be slow, in its deadline */
@@ -49,6 +50,8 @@ struct clients {
     size_t pool_bytes;                      /* the library's memory for each that comes now */
     struct list relays;                     /* of relay: to be moved on (relay.h) */
     struct list bulks;                      /* of bulk: the same (bulk.h) */
+    struct list uploads;                    /* of upload: the same (upload.h) */
+    struct list receipts;                   /* of receipt: what the library is to count as received */
     struct list line;                       /* of client: those who wait for their next turn (turns.h) */
     unsigned turn;                          /* counts them */
     unsigned n_pieces;                      /* of all clients in this turn */
@@ -95,16 +98,17 @@ struct client_request {
     const char *target;        /* the request-target in the library's memory, while the head is looked at */
     size_t target_bytes;
     struct client_memory memory;
-    void *response;      /* the library's: what is being told */
-    struct relay *relay; /* owned; an answer told piece by piece by hand, else NULL */
-    struct bulk *bulk;   /* owned; a body that is moved beside the library, else NULL */
-    unsigned waited_run; /* clients.run when it began to wait */
-    unsigned told_run;   /* clients.run when a response was queued */
-    bool waiting;        /* unsuspended, waits for its exchange */
-    bool expect_over;    /* the target was asked long enough: the client may send */
-    bool told;           /* a response has been queued, or sent by hand */
-    bool trailers_told;  /* the library has the whole answer, with trailers, for which it may have no memory */
-    bool told_small;     /* a queued response lies in memory and is small enough to leave in one write */
+    void *response;        /* the library's: what is being told */
+    struct relay *relay;   /* owned; an answer told piece by piece by hand, else NULL */
+    struct bulk *bulk;     /* owned; a body that is moved beside the library, else NULL */
+    struct upload *upload; /* owned; the same, of the request */
+    unsigned waited_run;   /* clients.run when it began to wait */
+    unsigned told_run;     /* clients.run when a response was queued */
+    bool waiting;          /* unsuspended, waits for its exchange */
+    bool expect_over;      /* the target was asked long enough: the client may send */
+    bool told;             /* a response has been queued, or sent by hand */
+    bool trailers_told;    /* the library has the whole answer, with trailers, for which it may have no memory */
+    bool told_small;       /* a queued response lies in memory and is small enough to leave in one write */
 };
 
 /* One connection. Owned by the frontend from frontend_add until the library reports its close. */
@@ -124,9 +128,10 @@ struct client {
     enum client_phase phase;
     struct client_request request;
     char *pool; /* the library's memory, into which it reads a request; all zeros between two; NULL before the first */
-    size_t pool_bytes; /* of it; stays what it was made for */
-    unsigned turn;     /* clients.turn of its last piece of work (turns.h) */
-    unsigned n_pieces; /* in that turn */
+    size_t pool_bytes;      /* of it; stays what it was made for */
+    unsigned turn;          /* clients.turn of its last piece of work (turns.h) */
+    unsigned n_pieces;      /* in that turn */
+    struct receipt receipt; /* of a body that was moved beside the library */
     bool suspended;
     bool served;    /* has had an exchange */
     int64_t unread; /* unread_look at a slow reader, -1 before */

@@ -14,6 +14,7 @@
 #include "proxy/serve/bulk.h"
 #include "proxy/serve/early_answer.h"
 #include "proxy/serve/relay.h"
+#include "proxy/serve/upload.h"
 
 /* ---- its exchange ---- */
 
@@ -21,7 +22,7 @@ static void client_on_wake(struct exchange_client *side)
 {
     struct client *client = CONTAINER_OF(side, struct client, side);
 
-    if (bulk_wake(client))
+    if (bulk_wake(client) || upload_wake(client))
         return;
     if (client->phase == CLIENT_RELAY) {
         relay_wake(client);
@@ -158,7 +159,7 @@ static void client_on_silence(struct client *client)
         else if (client->pool)
             give_back_zero_pages(client->pool, client->pool_bytes);
     } else {
-        client_watch(client, EPOLLRDHUP | (client->phase == CLIENT_NEW ? EPOLLIN : 0));
+        client_watch(client, EPOLLRDHUP | (client->phase == CLIENT_NEW || upload_listens(client) ? EPOLLIN : 0));
     }
 }
 
@@ -207,6 +208,7 @@ static void client_on_timer(struct timer *timer)
         break;
     case CLIENT_BODY:
         exchange_fail(client->request.exchange, OUTCOME_BODY_TIMEOUT);
+        upload_end(client);
         relay_answer(client);
         break;
     case CLIENT_EARLY:
@@ -251,6 +253,8 @@ static void client_on_watch(struct source *source, uint32_t events)
         return;
     }
     if ((events & EPOLLOUT) && bulk_wake(client))
+        return;
+    if ((events & (EPOLLIN | EPOLLRDHUP)) && upload_wake(client))
         return;
     if (client->phase == CLIENT_RELAY && (events & EPOLLOUT)) {
         client_watch(client, 0);

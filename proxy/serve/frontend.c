@@ -16,8 +16,10 @@
 #include "proxy/serve/frontend_memory.h"
 #include "proxy/serve/relay.h"
 #include "proxy/serve/turns.h"
+#include "proxy/serve/upload.h"
 
 #define RUNS_MOST 3
+#define RECEIPT_RUNS_MOST 32 /* while the library is told of what it has not received itself */
 #define TIMEOUT_NEVER_S 1000000000u
 #define FUTILE_RUNS_MOST 1000 /* a head may take some hundred, a KiB at a time */
 
@@ -157,7 +159,9 @@ static void frontend_run(struct frontend *frontend)
     frontend->clients.run++;
     frontend->clients.dirty = false;
     loop_outdate(frontend->clients.env->loop);
+    receipts_show(&frontend->clients.receipts);
     daemons_run(&frontend->daemons);
+    receipts_show(NULL);
     if (frontend->gave_up)
         frontend_forget_memory(frontend);
     if (frontend->clients.n_calls != n_calls)
@@ -175,21 +179,23 @@ static bool frontend_has_more(const struct frontend *frontend)
 bool frontend_is_busy(const struct frontend *frontend)
 {
     return frontend->clients.dirty || frontend->clients.n_waiting > 0 || relays_are_ready(&frontend->clients) ||
-           bulks_are_ready(&frontend->clients) || turns_are_wanted(&frontend->clients) || frontend_has_more(frontend);
+           bulks_are_ready(&frontend->clients) || uploads_are_ready(&frontend->clients) ||
+           turns_are_wanted(&frontend->clients) || frontend_has_more(frontend);
 }
 
 /* Those who are content with little. */
 static void frontend_turn_most(struct frontend *frontend, bool quiet)
 {
     bool more = frontend_has_more(frontend);
+    int runs = list_empty(&frontend->clients.receipts) ? RUNS_MOST : RECEIPT_RUNS_MOST;
 
     if (!frontend->clients.dirty && !more && !(quiet && frontend->clients.n_waiting > 0))
         return;
     frontend->clients.about_to_sleep = quiet && !frontend->clients.dirty;
     frontend_run(frontend);
     frontend->clients.about_to_sleep = false;
-    for (int i = 0; i < RUNS_MOST && !frontend->clients.dirty && !turns_are_short(&frontend->clients) &&
-                    frontend_has_more(frontend);
+    for (int i = 0;
+         i < runs && !frontend->clients.dirty && !turns_are_short(&frontend->clients) && frontend_has_more(frontend);
          i++)
         frontend_run(frontend);
 }
@@ -199,6 +205,7 @@ void frontend_turn(struct frontend *frontend, bool quiet)
     relays_turn(&frontend->clients);
     turns_begin(&frontend->clients);
     bulks_turn(&frontend->clients);
+    uploads_turn(&frontend->clients);
     frontend_turn_most(frontend, quiet);
     if (turns_next(&frontend->clients))
         frontend_run(frontend);

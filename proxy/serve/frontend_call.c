@@ -9,6 +9,7 @@
 #include "proxy/serve/frontend_memory.h"
 #include "proxy/serve/relay.h"
 #include "proxy/serve/turns.h"
+#include "proxy/serve/upload.h"
 
 #define MOST_TRAILERS 64
 #define TRAILER_PIECES 8 /* of work (turns.h), which one costs */
@@ -135,6 +136,7 @@ static enum MHD_Result client_on_body(struct client *client, const char *data, s
         client_arm(client, result == EXCHANGE_BODY_FULL ? CLIENT_WAITING : CLIENT_BODY);
     if (result == EXCHANGE_BODY_FULL)
         client_suspend(client);
+    upload_begin(client);
     return MHD_YES;
 }
 
@@ -202,7 +204,13 @@ enum MHD_Result frontend_on_call(void *closure, struct MHD_Connection *connectio
     if (client->suspended)
         return MHD_YES;
     if (*upload_bytes > 0) {
-        size_t length = *upload_bytes;
+        size_t skipped = receipt_skip(&client->receipt, *upload_bytes), length = *upload_bytes - skipped;
+
+        frontend_memory_body(client, skipped);
+        *upload_bytes = length;
+        upload_data += skipped;
+        if (length == 0)
+            return MHD_YES;
 
         /* What the library has read stays where it is. */
         if (!exchange_takes_body(client->request.exchange)) {
@@ -297,6 +305,8 @@ void frontend_on_completed(void *closure, struct MHD_Connection *connection, voi
     exchange_end(client->request.exchange, frontend_was_delivered(client, how));
     relay_drop(client);
     bulk_drop(client);
+    upload_drop(client);
+    receipt_drop(&client->receipt);
     client->request = (struct client_request){0};
     /* The library frees the memory of such a connection now, and closes it when it next looks at it, for which there
      * must be a reason. */

@@ -1,0 +1,50 @@
+/* Bodies that go from socket to socket without a copy (splice(2)): what upstream_read and upstream_send_body are for
+ * the others. */
+#include <errno.h>
+
+#include "proxy/reach/upstream.h"
+
+/* With TCP, splice(2) costs more than it saves. */
+static bool upstream_can_splice(const struct upstream *upstream)
+{
+    const struct connection *connection = upstream->connection;
+
+    return connection && !connection->channel.tls && endpoint_is_unix(endpoint_of(connection));
+}
+
+bool upstream_splices_body(const struct upstream *upstream)
+{
+    return upstream_can_splice(upstream) && !failure_is_set(&upstream->failure) &&
+           upstream->request_half.state == REQUEST_HALF_BODY;
+}
+
+ssize_t upstream_splice_body(struct upstream *upstream, struct pipe_store *pipes, int fd, uint64_t most)
+{
+    struct request_half *half = &upstream->request_half;
+    enum half_result result;
+    ssize_t n = request_half_splice(half, pipes, fd, most < PIPE_BYTES ? (size_t)most : PIPE_BYTES);
+
+    if (n <= 0)
+        return n == -EAGAIN ? UPSTREAM_WAIT : n == -EOPNOTSUPP ? UPSTREAM_COPY : UPSTREAM_END;
+    result = request_half_flush(half, upstream->connection);
+    upstream_sent(upstream, result);
+    return n;
+}
+
+uint64_t upstream_spliceable(const struct upstream *upstream)
+{
+    return upstream_can_splice(upstream) ? response_half_to_come(&upstream->response_half) : 0;
+}
+
+ssize_t upstream_splice(struct upstream *upstream, struct pipe *pipe)
+{
+    struct response_half *half = &upstream->response_half;
+
+    if (failure_is_set(&upstream->failure))
+        return UPSTREAM_CUT;
+    if (half->state == RESPONSE_HALF_COMPLETE)
+        return UPSTREAM_END;
+    timer_disarm(&upstream->timer);
+    upstream->body_awaited = false;
+    return upstream_has_read(upstream, response_half_splice(half, &upstream->connection->channel, pipe));
+}
