@@ -112,6 +112,12 @@ static bool pages_has_answer(const struct exchange *exchange)
     return exchange->page && exchange->page->status != 0;
 }
 
+/* What the main thread is asked for comes later, and the client waits with its body until then. */
+static enum exchange_verdict pages_expectation(const struct exchange *exchange)
+{
+    return pages_has_answer(exchange) ? EXCHANGE_REFUSE : EXCHANGE_EXPECT;
+}
+
 static bool pages_is_whole(const struct exchange *exchange)
 {
     return pages_has_answer(exchange) && !exchange->page->read;
@@ -164,7 +170,7 @@ static void pages_end(struct exchange *exchange)
 
 static const struct exchange_source pages_source = {
     .outcome = OUTCOME_RESPONDED,
-    .expectation = source_refuse_body,
+    .expectation = pages_expectation,
     .takes_body = source_always,
     .body = source_discard_body,
     .end_of_body = source_ignore_end,

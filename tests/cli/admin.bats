@@ -83,6 +83,9 @@ code_is() { # CODE
     code_is 202
     page '/log-level?loud' -X POST
     code_is 400
+    # A client that waits with its body has its answer, too.
+    page '/log-level?debug' --data x -H 'Expect: 100-continue'
+    code_is 202
     page /quit -X POST -H 'Sec-Fetch-Site: cross-site'
     code_is 403
     page /quit -X POST
