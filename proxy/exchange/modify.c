@@ -6,6 +6,7 @@
 #include "proxy/exchange/exchange.h"
 #include "proxy/exchange/files.h"
 #include "proxy/exchange/state.h"
+#include "proxy/report/tap_line.h"
 
 /* One expansion, on the stack. */
 struct modifier {
@@ -122,12 +123,21 @@ static bool modifier_keep_request(struct modifier *modifier, const struct edits 
     return true;
 }
 
-/* A target that knows TRACE gives the request back to the client, with what a file of ours holds (RFC 9110 9.3.8). Some
- * know it as "trace", too. */
+/* Whether one is set or added from a file or a variable, or is secret by its name. */
+static bool modify_any_secret(const struct edit_list *list)
+{
+    for (size_t i = 0; i < list->n_items; i++)
+        if (list->items[i].secret || tap_line_is_secret(text_of(list->items[i].name), NULL))
+            return true;
+    return false;
+}
+
+/* A target that knows TRACE gives the request back to the client, with the keys that we put there (RFC 9110 9.3.8).
+ * Some know it as "trace", too. */
 static bool modify_would_be_told(const struct exchange *exchange, const struct edits *edits)
 {
     return text_equal_nocase(exchange->request.method, TEXT_LITERAL("TRACE")) &&
-           edits_kinds(edits) & TEMPLATE_BIT(TEMPLATE_FILE);
+           (modify_any_secret(&edits->set) || modify_any_secret(&edits->add));
 }
 
 static bool modifier_write_request(struct modifier *modifier, const struct route_config *route)
@@ -152,7 +162,7 @@ static __attribute__((noinline)) bool modify_request_by(struct exchange *exchang
     bool done;
 
     if (modify_would_be_told(exchange, &route->request_headers)) {
-        exchange_refuse(exchange, OUTCOME_NOT_SUPPORTED, "the answer to TRACE would tell what a file holds");
+        exchange_refuse(exchange, OUTCOME_NOT_SUPPORTED, "the answer to TRACE would tell what the route adds");
         return false;
     }
     modifier_init(&modifier, exchange, exchange->generation->edit_bytes);

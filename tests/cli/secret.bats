@@ -136,11 +136,22 @@ has_status() { # STATUS
     configure
     echo the-token >"$dir/token"
     start_target
-    start_porthole run
+    TOKEN=planted start_porthole run
     [ "$(status_of /fields --request TRACE)" = 501 ]
     jq -e '.outcome == "not_supported"' "$dir/body"
     # Some servers do not care for the case of a method.
     [ "$(status_of /fields --request Trace)" = 501 ]
     jq -e '.outcome == "not_supported"' "$dir/body"
+    lacks -q /fields "$dir/target.out"
+    # Nor with what a variable holds, nor with a key that is written there.
+    for value in '"X-Token": "${TOKEN}"' '"authorization": "Basic dTpw"'; do
+        sed --in-place "s|\"set\": { .* } } } \]|\"set\": { $value } } } ]|" "$dir/porthole.json"
+        grep -qF "$value" "$dir/porthole.json"
+        : >"$dir/run.err"
+        kill -HUP "$pid"
+        eventually grep -q ' reloaded ' "$dir/run.err"
+        [ "$(status_of /fields --request TRACE)" = 501 ] # so says the target, too
+        jq -e '.outcome == "not_supported"' "$dir/body"
+    done
     lacks -q /fields "$dir/target.out"
 }
