@@ -10,16 +10,17 @@ BEGUN = b"GET /crowd HTTP/1.1\r\n"
 
 
 def ask(scraper, expected):
-    """The metrics, as soon as they add up to so many connections."""
+    """The metrics, as soon as they add up to so many connections, and somebody was accepted: before, all are in the backlog."""
     for _ in range(300):
         scraper.sendall(b"Host: localhost\r\n\r\nGET /metrics HTTP/1.1\r\n")
         answer = read(scraper)
-        total = 0
+        total = waiting = 0
         for line in answer.split("\n"):
             if 'listener="app"' in line and line.split("{")[0] in (
                     "porthole_listener_connections", "porthole_listener_waiting_connections", "porthole_listener_backlog"):
                 total += int(line.split()[-1])
-        if total == expected:
+                waiting += int(line.split()[-1]) if "_waiting_" in line else 0
+        if total == expected and waiting > 0:
             return answer
         time.sleep(0.1)
     raise SystemExit(f"{total} connections instead of {expected}:\n{answer}")
