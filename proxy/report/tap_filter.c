@@ -132,9 +132,9 @@ static const char *filter_take(struct tap_filter *filter, struct text parameter)
 int tap_filter_parse(struct text query, struct tap_filter *ret, struct error *error)
 {
     struct tap_filter filter = {.heads = false};
-    const char *at = query.data, *end = query.data + query.length;
+    const char *at = query.length > 0 ? query.data : "", *end = at + query.length; /* none has no data, either */
 
-    for (int i = 0; query.length > 0 && at < end; i++) {
+    for (int i = 0; at < end; i++) {
         const char *amp = memchr(at, '&', (size_t)(end - at));
         const char *stop = amp ? amp : end;
         const char *wrong = i == MOST_PARAMETERS ? "too many parameters" : NULL;
