@@ -36,10 +36,14 @@ static bool browser_is_literal(struct text host)
     return digits;
 }
 
-/* "tcp:NAME:PORT" or its literal. */
+/* "tcp:NAME:PORT" or its literal. A socket that was passed has no name. */
 static bool browser_is_bound(struct text host, const struct address *bind)
 {
-    struct text name = browser_host(text_of(bind->text + strlen("tcp:")));
+    struct text name;
+
+    if (bind->kind != ADDRESS_TCP)
+        return false;
+    name = browser_host(text_of(bind->text + strlen("tcp:")));
 
     return text_equal_nocase(host, name);
 }
@@ -57,7 +61,7 @@ static bool browser_knows_host(const struct page_question *question)
     const struct field *host = browser_field(question, "Host");
     struct text name = host ? browser_host(host->value) : (struct text){NULL, 0};
 
-    if (question->listener->bind.kind != ADDRESS_TCP)
+    if (question->is_unix)
         return !host || browser_is_literal(name) || browser_is_invented(name, host->value);
     return host && (browser_is_literal(name) || text_equal_nocase(name, text_of("localhost")) ||
                     browser_is_bound(name, &question->listener->bind));

@@ -211,6 +211,11 @@ static int passed_check_rules(const struct listener_config *config, int fd, stru
         return error_set(error, -EINVAL,
                          "%s is a TCP socket, and a TCP peer has no uid or gid: rules on peers are for Unix sockets",
                          config->bind.text);
+    if (!is_unix && config->pages != 0 && !config->has_pages)
+        return error_set(error, -EINVAL,
+                         "%s is a TCP socket, where everybody comes in who reaches it: say which \"pages\" it has "
+                         "(healthz, readyz and metrics tell nothing of requests)",
+                         config->bind.text);
     if (is_abstract && config->n_peers == 0)
         return error_set(
             error, -EINVAL,

@@ -181,6 +181,18 @@ JSON
     local port=$(free_port)
     configure_fd fd:web '"peers": { "allow": [ { "uid": 0 } ] },'
     refused_with 'fd:web is a TCP socket, and a TCP peer has no uid' "web=tcp:127.0.0.1:$port"
+    # Who has no port in the configuration has one all the same: no page of requests comes to it by default.
+    configure_fd "unix:$sock" '' '"admin": [ { "bind": "fd:web" } ],'
+    refused_with 'fd:web is a TCP socket, where everybody comes in.*pages' "web=tcp:127.0.0.1:$port"
+    configure_fd "unix:$sock" '' '"admin": [ { "bind": "fd:web", "pages": [ "healthz", "status" ] } ],'
+    activate "web=tcp:127.0.0.1:$port" -- $(run_porthole)
+    await_socket "$sock"
+    [ "$(curl --silent "http://127.0.0.1:$port/healthz")" = ok ]
+    [ "$(curl --silent --output /dev/null --write-out '%{http_code}' "http://127.0.0.1:$port/status")" = 200 ]
+    [ "$(curl --silent --output /dev/null --write-out '%{http_code}' -H 'Host: rebound' "http://127.0.0.1:$port/status")" = 403 ]
+    [ "$(curl --silent --output /dev/null --write-out '%{http_code}' "http://127.0.0.1:$port/config")" = 404 ]
+    kill "$manager"
+    await_end "$manager"
     configure_fd fd:web
     refused_with 'fd:web is an abstract socket, which has no permissions' "web=abstract:porthole-fd-$$"
     cat >"$dir/porthole.json" <<JSON

@@ -175,7 +175,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
     struct request_text given;
     struct request *request = &given.request;
-    struct page_question question = {.is_unix = true};
+    struct page_question question = {.is_unix = false};
     unsigned status = 0;
     const char *mark;
 
@@ -184,7 +184,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     if (size < 2 || !request_from_text(&given, (struct text){(const char *)bytes + 1, size - 1}))
         return 0;
     question.listener = &rig.listeners[bytes[0] & 1];
-    request->local = bytes[0] & 1;
+    request->local = question.is_unix = bytes[0] & 1;
     if (request_check(request, &status))
         return 0;
     mark = memchr(request->origin.data, '?', request->origin.length);
