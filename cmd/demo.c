@@ -106,7 +106,10 @@ static void *demo_use(void *opaque)
     if (demo->status == CMD_OK && !demo->once)
         printf("Now you, in another terminal:\n\n  curl --unix-socket %s http://localhost/hello\n\nCtrl-C ends it.\n",
                demo->listener);
-    fflush(stdout);
+    if (fflush(stdout) != 0) {
+        perror("porthole demo: standard output");
+        demo->status = CMD_FAILED;
+    }
     if (demo->status != CMD_OK || demo->once)
         server_stop(demo->server);
     return NULL;

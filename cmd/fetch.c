@@ -80,9 +80,15 @@ static size_t fetch_on_head(char *data, size_t size, size_t n, void *opaque)
 {
     struct fetch *client = opaque;
 
+    long status = 0;
+
     if (client->to)
         fwrite(data, size, n, client->to);
-    return size * n;
+    if (client->sink && size * n == 2 && memcmp(data, "\r\n", 2) == 0) {
+        curl_easy_getinfo(client->curl, CURLINFO_RESPONSE_CODE, &status);
+        client->is_enough = status == 200 && !client->sink(client->closure, "", 0);
+    }
+    return client->is_enough ? 0 : size * n;
 }
 
 static bool fetch_begins(const char *text, const char *prefix)
@@ -332,6 +338,8 @@ int fetch_stream(struct fetch *client, fetch_sink *sink, void *closure, const vo
         return 0;
     if (r < 0)
         return r;
+    if (code == CURLE_PARTIAL_FILE && status == 200)
+        return error_set(error, -EPIPE, "whoever answered has gone, and has not said the end");
     if (code != CURLE_OK)
         return fetch_fail(client, code, error);
     return status == 200 ? 0 : fetch_refused(client, status, error);
@@ -343,7 +351,12 @@ void fetch_complain(const char *verb, const char *address, int code, const struc
 
     if ((code == -EACCES || code == -ENOENT) && fetch_begins(address, "unix:/"))
         permission_explain(address + strlen("unix:"), why, sizeof(why));
+    else if (code == -ECONNREFUSED && fetch_begins(address, "unix:@"))
+        snprintf(why, sizeof(why), "nobody has this name in our network namespace");
     else if (code == -ECONNREFUSED && fetch_begins(address, "unix:"))
         snprintf(why, sizeof(why), "nobody listens there any more, its server has ended");
+    if (code == -ENOENT && strcmp(address, CMD_DEFAULT_ADMIN) == 0)
+        strncat(why, "; an admin listener is where \"admin\" of the configuration says, or nowhere",
+                sizeof(why) - 1 - strlen(why));
     fprintf(stderr, "porthole %s: %s: %s%s%s\n", verb, address, error->message, why[0] ? ": " : "", why);
 }

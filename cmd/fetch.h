@@ -27,7 +27,7 @@ void fetch_free(struct fetch *client);
  * in *error. */
 int fetch_get(struct fetch *client, uint64_t timeout_ms, FILE *to, long *ret_status, struct error *error) WARN_UNUSED;
 
-/* A piece of a body. False: no more is wanted. */
+/* A piece of a body; at first one of nothing, when the head has come. False: no more is wanted. */
 typedef bool fetch_sink(void *closure, const char *data, size_t length);
 
 /* Sends one GET, and hands the body of a 200 on as it comes, for as long as it comes. Returns 0 at its end, when no

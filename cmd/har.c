@@ -13,10 +13,14 @@
 #include "proxy/base/line.h"
 #include "proxy/http/status.h"
 
+#define HAR_BEGIN                                                                                      \
+    "{\"log\":{\"version\":\"1.2\",\"creator\":{\"name\":\"porthole\",\"version\":\"" PORTHOLE_VERSION \
+    "\"},\"entries\":["
 #define HAR_END "\n]}}\n"
 
 struct har {
-    FILE *file; /* owned */
+    int fd;    /* owned */
+    off_t end; /* where HAR_END is */
     bool any;
 };
 
@@ -278,27 +282,48 @@ json_t *har_entry(const json_t *record)
 
 /* ---- the file ---- */
 
+/* At the end, over what ends the archive. */
+static int har_put(const struct har *har, const char *text, size_t length)
+{
+    for (size_t at = 0; at < length;) {
+        ssize_t n = pwrite(har->fd, text + at, length - at, har->end + (off_t)at);
+
+        if (n < 0 && errno != EINTR)
+            return -errno;
+        at += n > 0 ? (size_t)n : 0;
+    }
+    return 0;
+}
+
+/* `text` goes on, and ends with HAR_END. What there is no room for is taken back: the archive stays whole. */
+static int har_go_on(struct har *har, const char *text)
+{
+    size_t length = strlen(text);
+    int r = har_put(har, text, length);
+
+    if (r == 0)
+        har->end += (off_t)(length - strlen(HAR_END));
+    else if (har_put(har, HAR_END, strlen(HAR_END)) == 0 && ftruncate(har->fd, har->end + (off_t)strlen(HAR_END)) < 0)
+        r = -errno;
+    return r;
+}
+
 int har_open(const char *path, struct har **ret_har, struct error *error)
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0600);
     struct har *har = calloc(1, sizeof(*har));
     int r = fd < 0 ? -errno : -ENOMEM;
 
-    if (har && fd >= 0)
-        har->file = fdopen(fd, "w");
-    if (!har || !har->file) {
+    if (har && fd >= 0) {
+        har->fd = fd;
+        r = har_put(har, HAR_BEGIN HAR_END, strlen(HAR_BEGIN HAR_END));
+        har->end = (off_t)strlen(HAR_BEGIN);
+    }
+    if (r < 0) {
         if (fd >= 0)
             close(fd);
         free(har);
         return error_set(error, r, "%s: %s", path, strerror(-r));
-    }
-    fputs("{\"log\":{\"version\":\"1.2\",\"creator\":{\"name\":\"porthole\",\"version\":\"" PORTHOLE_VERSION
-          "\"},\"entries\":[" HAR_END,
-          har->file);
-    if (fflush(har->file) != 0 || fseek(har->file, -(long)strlen(HAR_END), SEEK_CUR) != 0) {
-        r = error_set(error, -errno, "%s: %s", path, strerror(errno));
-        har_close(har);
-        return r;
     }
     *ret_har = har;
     return 0;
@@ -307,24 +332,25 @@ int har_open(const char *path, struct har **ret_har, struct error *error)
 int har_add(struct har *har, const json_t *record, struct error *error)
 {
     json_t *entry = har_entry(record);
-    int r = 0;
+    char *written, *text = NULL;
+    int r = -ENOMEM;
 
     if (!entry)
         return 0;
-    fputs(har->any ? ",\n" : "\n", har->file);
-    json_dumpf(entry, har->file, JSON_COMPACT);
-    fputs(HAR_END, har->file);
-    har->any = true;
-    if (fflush(har->file) != 0 || fseek(har->file, -(long)strlen(HAR_END), SEEK_CUR) != 0)
-        r = error_set(error, -errno, "the archive cannot be written: %s", strerror(errno));
+    written = json_dumps(entry, JSON_COMPACT);
+    if (written && asprintf(&text, "%s%s" HAR_END, har->any ? ",\n" : "\n", written) >= 0)
+        r = har_go_on(har, text);
+    har->any = har->any || r == 0;
+    free(text);
+    free(written);
     json_decref(entry);
-    return r;
+    return r < 0 ? error_set(error, r, "the archive cannot be written: %s", strerror(-r)) : 0;
 }
 
 void har_close(struct har *har)
 {
     if (!har)
         return;
-    fclose(har->file);
+    close(har->fd);
     free(har);
 }

@@ -68,7 +68,7 @@ static void status_show(struct status_run *run, json_t *document, struct instant
                                .width = terminal.width > STATUS_LEAST_WIDTH ? terminal.width : STATUS_LEAST_WIDTH,
                                .height = terminal.height};
 
-    if (run->watch_ms > 0 && terminal.is_one)
+    if (run->watch_ms > 0 && terminal.obeys)
         fputs("\033[H\033[2J", stdout);
     else if (run->before)
         putchar('\n');

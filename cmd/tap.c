@@ -49,8 +49,10 @@ static void tap_on_signal(int signal)
 static void tap_look_at_terminal(struct tap_run *run)
 {
     struct terminal terminal = terminal_look(TAP_WIDTH);
+    const char *no_colour = getenv("NO_COLOR");
 
-    run->style = (struct tap_view_style){.width = terminal.width, .colours = terminal.is_one && !getenv("NO_COLOR")};
+    run->style = (struct tap_view_style){.width = terminal.width,
+                                         .colours = terminal.obeys && (!no_colour || *no_colour == '\0')};
 }
 
 /* porthole escapes what a terminal might obey; for who else may have answered, it is done again. */
@@ -128,6 +130,10 @@ static bool tap_on_data(void *closure, const char *data, size_t n)
 {
     struct tap_run *run = closure;
 
+    if (n == 0 && !run->json) { /* it listens */
+        tap_look_at_terminal(run);
+        tap_view_head(stdout, &run->style);
+    }
     while (n > 0) {
         const char *end = memchr(data, '\n', n);
         size_t piece = end ? (size_t)(end - data) : n;
@@ -183,11 +189,6 @@ static int tap_run(struct tap_run *run)
     if (run->har_path && har_open(run->har_path, &run->har, &error) < 0) {
         fprintf(stderr, "porthole tap: %s\n", error.message);
         return CMD_FAILED;
-    }
-    if (!run->json) {
-        tap_look_at_terminal(run);
-        tap_view_head(stdout, &run->style);
-        fflush(stdout);
     }
     status = tap_ask(run);
     har_close(run->har);

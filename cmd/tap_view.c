@@ -7,23 +7,32 @@
 #include "proxy/base/utf8.h"
 
 #define CELL_BYTES 4096
-#define LEAST_WIDTH 40u
+#define LEAST_WIDTH 20u
 #define LEAST_PATH 8u
+#define TINY 40u /* below so many characters, there is room for next to nothing */
 
-/* A column: `narrow` and `wide` are its widths there, 0: it is left out. The path has what the others leave. */
+/* A column: its widths on terminals that are tiny, narrow and wide, 0: it is left out. The path has what the others
+ * leave. */
 struct column {
     const char *name;
-    unsigned narrow, wide;
+    unsigned tiny, narrow, wide;
     bool is_right;
 };
 
 enum { TIME, PEER, METHOD, PATH, STATUS, TOOK, IN, OUT, ROUTE, TARGET, OUTCOME, N_COLUMNS };
 
 static const struct column columns[N_COLUMNS] = {
-    [TIME] = {"TIME", 8, 12, false},     [PEER] = {"PEER", 0, 16, false},       [METHOD] = {"METHOD", 6, 7, false},
-    [PATH] = {"PATH", 0, 0, false},      [STATUS] = {"STATUS", 6, 6, true},     [TOOK] = {"TOOK", 7, 7, true},
-    [IN] = {"IN", 0, 6, true},           [OUT] = {"OUT", 0, 6, true},           [ROUTE] = {"ROUTE", 0, 14, false},
-    [TARGET] = {"TARGET", 0, 14, false}, [OUTCOME] = {"OUTCOME", 0, 16, false},
+    [TIME] = {"TIME", 0, 8, 12, false},
+    [PEER] = {"PEER", 0, 0, 16, false},
+    [METHOD] = {"METHOD", 4, 6, 7, false},
+    [PATH] = {"PATH", 0, 0, 0, false},
+    [STATUS] = {"STATUS", 3, 6, 6, true},
+    [TOOK] = {"TOOK", 0, 7, 7, true},
+    [IN] = {"IN", 0, 0, 6, true},
+    [OUT] = {"OUT", 0, 0, 6, true},
+    [ROUTE] = {"ROUTE", 0, 0, 14, false},
+    [TARGET] = {"TARGET", 0, 0, 14, false},
+    [OUTCOME] = {"OUTCOME", 0, 0, 16, false},
 };
 
 struct cells {
@@ -116,10 +125,11 @@ static void view_take_duration(char cell[CELL_BYTES], json_int_t us)
 static size_t view_width(const struct tap_view_style *style, size_t column)
 {
     size_t others = 0, total = style->width > LEAST_WIDTH ? style->width : LEAST_WIDTH;
-    bool narrow = total < TAP_VIEW_NARROW;
 
+    if (column != PATH && total < TINY)
+        return columns[column].tiny;
     if (column != PATH)
-        return narrow ? columns[column].narrow : columns[column].wide;
+        return total < TAP_VIEW_NARROW ? columns[column].narrow : columns[column].wide;
     for (size_t i = 0; i < N_COLUMNS; i++)
         if (i != PATH && view_width(style, i) > 0)
             others += view_width(style, i) + 1;
@@ -169,7 +179,8 @@ void tap_view_head(FILE *out, const struct tap_view_style *style)
         fputs("\033[0m", out);
 }
 
-static void view_take_time(char cell[CELL_BYTES], const json_t *record)
+/* Where it does not fit, without what is less than a second. */
+static void view_take_time(char cell[CELL_BYTES], const json_t *record, size_t width)
 {
     char time[CELL_BYTES];
     const char *begin;
@@ -177,7 +188,7 @@ static void view_take_time(char cell[CELL_BYTES], const json_t *record)
     view_take_text(time, record, "time");
     begin = strchr(time, 'T');
     snprintf(cell, CELL_BYTES, "%s", begin ? begin + 1 : time);
-    cell[strcspn(cell, "Z")] = '\0';
+    cell[strcspn(cell, strlen(cell) > width + 1 ? ".Z" : "Z")] = '\0';
 }
 
 static void view_put_lost(FILE *out, const json_t *record, const struct tap_view_style *style)
@@ -196,7 +207,7 @@ void tap_view_row(FILE *out, const json_t *record, const struct tap_view_style *
         view_put_lost(out, record, style);
         return;
     }
-    view_take_time(cells.text[TIME], record);
+    view_take_time(cells.text[TIME], record, view_width(style, TIME));
     view_take_text(cells.text[PEER], record, "peer");
     if (strncmp(cells.text[PEER], "unix:", 5) == 0)
         memmove(cells.text[PEER], cells.text[PEER] + 5, strlen(cells.text[PEER] + 5) + 1);

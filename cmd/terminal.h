@@ -7,6 +7,7 @@
 
 struct terminal {
     bool is_one;
+    bool obeys;    /* sequences that colour and clear it: TERM says which one it is, and not "dumb" */
     size_t width;  /* in characters */
     size_t height; /* in lines; 0: as many as there are */
 };

@@ -48,3 +48,9 @@ demo_start() {
     [ "$status" -eq 0 ]
     [[ $output == *"through /tmp/porthole-demo-"* ]]
 }
+
+@test "demo: a request that could not be shown is a failure" {
+    run bash -c '"$1" demo --once >/dev/full' - "$porthole"
+    [ "$status" -eq 1 ]
+    [[ $output == *'standard output: No space left'* ]]
+}

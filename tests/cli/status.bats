@@ -115,3 +115,14 @@ JSON
     [ "$status" -eq 1 ]
     [[ $output != *$'\033'* && $output != *$'\a'* && $output == *'\u001b]0;x'* ]]
 }
+
+@test "status: a terminal that obeys no sequences is not cleared, and who has no admin listener learns of it" {
+    start_target
+    start_admin
+    script --quiet --command "TERM=dumb timeout 1 '$porthole' status unix:$dir/admin.sock --watch 300ms" /dev/null >"$dir/plain" || true
+    [ "$(grep -c '^porthole' "$dir/plain")" -ge 2 ]
+    lacks $'\033' "$dir/plain"
+    [ -e /run/porthole/admin.sock ] && skip "there is an admin listener at the default address"
+    run "$porthole" status
+    [[ $output == *'an admin listener is where "admin" of the configuration says'* ]]
+}

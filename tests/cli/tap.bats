@@ -6,6 +6,7 @@ load helper
 start_admin() { # [ADMIN-MEMBERS [LISTENER-MEMBERS]]
     configure "${2-}" "\"workers\": ${WORKERS:-1}, \"admin\": [ { \"bind\": \"unix:$dir/admin.sock\" ${1-} } ],"
     start_porthole run
+    run_pid=$pid
     eventually test -S "$dir/admin.sock"
 }
 
@@ -195,9 +196,69 @@ PYTHON
     start_target
     start_admin
     (sleep 1; ask /a/path/that/is/much/longer/than/any/terminal/of/sixty/columns >/dev/null) &
-    run script --quiet --return --command "stty cols 60 rows 30; '$porthole' tap unix:$dir/admin.sock --count 1" /dev/null
+    run script --quiet --return --command "stty cols 60 rows 30; TERM=xterm '$porthole' tap unix:$dir/admin.sock --count 1" /dev/null
     echo "$output"
     [ "$status" -eq 0 ]
     [[ $output == *$'\033[32m'* ]]
     [ "$(tr -d '\r' <<<"$output" | sed 's/\x1b\[[0-9]*m//g' | wc --max-line-length)" -le 60 ]
+}
+
+@test "tap: a terminal that obeys no sequences gets none, one of 20 columns rows of 20, one of 60 whole seconds" {
+    start_target
+    start_admin
+    shown() { # COLUMNS COMMAND...
+        local columns=$1
+        shift
+        (sleep 1; ask /a/path >/dev/null) 3>&- &
+        script --quiet --return --command "stty cols $columns rows 30; $* '$porthole' tap unix:$dir/admin.sock --count 1" /dev/null | tr -d '\r'
+    }
+    shown 60 env -u TERM >"$dir/plain"
+    grep -P '^TIME +METHOD' "$dir/plain"
+    grep -P '^\d\d:\d\d:\d\d GET +/a/path' "$dir/plain"
+    lacks $'\033' "$dir/plain"
+    shown 60 TERM=dumb >"$dir/plain"
+    lacks $'\033' "$dir/plain"
+    shown 60 TERM=vt100 NO_COLOR=1 >"$dir/plain"
+    lacks $'\033' "$dir/plain"
+    shown 60 TERM=vt100 NO_COLOR= >"$dir/coloured"
+    grep $'\033' "$dir/coloured"
+    shown 20 TERM=dumb >"$dir/tiny"
+    cat "$dir/tiny"
+    grep -P '^GET +/a/path +200$' "$dir/tiny"
+    [ "$(wc --max-line-length <"$dir/tiny")" -le 20 ]
+}
+
+@test "tap: who does not listen shows no table, and says why" {
+    start_target
+    start_admin
+    [ -z "$("$porthole" tap "unix:$dir/nothing.sock" 2>"$dir/why")" ]
+    grep 'No such file' "$dir/why"
+    run "$porthole" tap "unix:@porthole-nobody-$$"
+    [[ $output == *"nobody has this name in our network namespace" ]]
+    start_tap table
+    [ "$(lines_of table)" -eq 1 ]
+    kill -9 "$run_pid"
+    await_end "$tap"
+    [ "$status" -eq 1 ]
+    grep 'has gone' "$dir/table.err"
+}
+
+@test "tap: an archive that finds no room is whole, with what found some" {
+    [ "$(id -u)" -eq 0 ] || skip "needs root, for a file system of its own"
+    mkdir "$dir/small"
+    mount -t tmpfs -o size=16k none "$dir/small" || skip "may not mount"
+    start_target
+    start_admin
+    start_tap full --har "$dir/small/all.har"
+    for ((i = 0; i < 60; i++)); do
+        ask "/$i" >/dev/null
+        kill -0 "$tap" 2>/dev/null || break
+    done
+    await_end "$tap"
+    [ "$status" -eq 1 ]
+    grep 'the archive cannot be written: No space left' "$dir/full.err"
+    jq '.log.entries | length' "$dir/small/all.har" >"$dir/count"
+    umount "$dir/small"
+    cat "$dir/count"
+    [ "$(cat "$dir/count")" -ge 3 ]
 }
