@@ -173,6 +173,12 @@ YAML
     promtool check rules "$config/prometheus/alerts.yml"
 }
 
+@test "metrics: each alert fires for what it is about, and not for what is beside it" {
+    promtool test rules "$BATS_TEST_DIRNAME/alerts.yml"
+    sed -n 's/^ *- alert: //p' "$config/prometheus/alerts.yml" | sort >"$dir/rules"
+    sed -n 's/^ *- alertname: //p' "$BATS_TEST_DIRNAME/alerts.yml" | sort | diff "$dir/rules" -
+}
+
 @test "metrics: the reference names all families, as the table has them" {
     sed -n '/<!-- families of metrics -->/,/^$/p' "$config/README.md" | grep '^| `' >"$dir/told"
     /usr/bin/python3 "$metrics" reference | diff - "$dir/told"
