@@ -412,9 +412,10 @@ static int publish_go(struct publish *p, bool show, bool revocable, struct error
 {
     int r = 0;
 
-    for (int i = 0; i == 0 || (r == -ESTALE && i < PUBLISH_TRIES); i++) {
+    publish_lock(p);
+    for (int i = 0; i == 0 || (r == -ESTALE && i < PUBLISH_TRIES); i++)
         r = publish_try(p, show, revocable, error);
-    }
+    publish_unlock(p);
     return r;
 }
 
@@ -465,22 +466,24 @@ static void publish_hand_out(struct publish *p, struct publication *ret_publicat
                                             .made_directory = p->directory.created};
 }
 
-int publish_prepare(const struct listener_config *config, enum publish_over over, struct publish **ret_publish,
-                    struct error *error)
+/* All of it, or nothing; with `show` it cannot be revoked. */
+static int publish_begin(struct publish *p, bool show, struct publish **ret_publish, struct error *error)
 {
-    struct publish *p = publish_new(config, over, 0, NULL);
     int r = p ? publish_open(p, error) : error_set(error, -ENOMEM, "out of memory");
 
-    if (r == 0) {
-        publish_lock(p);
-        r = publish_go(p, false, false, error);
-        publish_unlock(p);
-    }
+    if (r == 0)
+        r = publish_go(p, show, false, error);
     if (r == 0)
         *ret_publish = p;
     else
         publish_free(p);
     return r;
+}
+
+int publish_prepare(const struct listener_config *config, enum publish_over over, struct publish **ret_publish,
+                    struct error *error)
+{
+    return publish_begin(publish_new(config, over, 0, NULL), false, ret_publish, error);
 }
 
 bool publish_replaces(const struct publish *p)
@@ -490,11 +493,8 @@ bool publish_replaces(const struct publish *p)
 
 int publish_show(struct publish *p, struct publication *ret_publication, struct error *error)
 {
-    int r;
+    int r = publish_go(p, true, true, error);
 
-    publish_lock(p);
-    r = publish_go(p, true, true, error);
-    publish_unlock(p);
     if (r == 0)
         publish_hand_out(p, ret_publication);
     return r;
@@ -516,16 +516,12 @@ void publish_revoke(struct publish *p)
 int publish_unix(const struct listener_config *config, enum publish_over over, uint64_t since,
                  const char *real_directory, struct publication *ret_publication, struct error *error)
 {
-    struct publish *p = publish_new(config, over, since, real_directory);
-    int r = p ? publish_open(p, error) : error_set(error, -ENOMEM, "out of memory");
+    struct publish *p = NULL;
+    int r = publish_begin(publish_new(config, over, since, real_directory), true, &p, error);
 
-    if (r == 0) {
-        publish_lock(p);
-        r = publish_go(p, true, false, error);
-        publish_unlock(p);
-    }
-    if (r == 0)
-        publish_hand_out(p, ret_publication);
+    if (r < 0)
+        return r;
+    publish_hand_out(p, ret_publication);
     publish_free(p);
-    return r;
+    return 0;
 }
