@@ -12,14 +12,14 @@
 #ifndef PORTHOLE_LISTENERS_H
 #define PORTHOLE_LISTENERS_H
 
-#define LISTENERS_LATE_MS 250 /* for the rest of a handshake of TCP that has begun */
-
 #include "config/snapshot.h"
 #include "proxy/base/error.h"
 #include "proxy/listen/admission.h"
 #include "proxy/listen/keeper.h"
 #include "proxy/listen/listener.h"
 #include "proxy/listen/succession.h"
+
+#define LISTENERS_LATE_MS 250 /* for the rest of a handshake of TCP that has begun */
 
 struct served {
     struct list link;          /* in listeners.all, or alone */
