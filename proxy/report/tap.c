@@ -48,18 +48,11 @@ static size_t tap_room(const struct tap *tap)
     return TAP_RING_BYTES - (size_t)used;
 }
 
-static void tap_lose(struct tap *tap)
-{
-    uint64_t lost = atomic_load_explicit(&tap->lost, memory_order_relaxed);
-
-    atomic_store_explicit(&tap->lost, lost + 1, memory_order_relaxed);
-}
-
 bool tap_has_room(struct tap *tap)
 {
     if (tap_room(tap) >= TAP_LEAST_ROOM)
         return true;
-    tap_lose(tap);
+    counter_add(&tap->lost, 1);
     return false;
 }
 
@@ -118,7 +111,7 @@ void tap_add(struct tap *tap, const struct record *record)
     bytes = (bytes + TAP_ALIGN - 1) & ~(size_t)(TAP_ALIGN - 1);
     entry = (void *)tap_claim(tap, bytes, &end);
     if (!entry) {
-        tap_lose(tap);
+        counter_add(&tap->lost, 1);
         return;
     }
     entry->entry = (struct tap_entry){(uint32_t)bytes, 1};

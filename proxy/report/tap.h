@@ -15,6 +15,7 @@
 
 #include "proxy/base/error.h"
 #include "proxy/http/fields.h"
+#include "proxy/report/metrics.h"
 #include "proxy/report/record.h"
 
 #define TAP_RING_BYTES ((size_t)1 << 20) /* a power of two */
@@ -31,7 +32,7 @@ struct tap {
     _Atomic uint32_t wanted;              /* the reader's to say */
     char *ring;                           /* owned; NULL before the first reader; set before `wanted` */
     alignas(64) _Atomic uint64_t written; /* bytes, since ever: the worker's */
-    _Atomic uint64_t lost;                /* records, since ever: the worker's */
+    struct counter lost;                  /* records, since ever: the worker's */
     alignas(64) _Atomic uint64_t taken;   /* bytes, since ever: the reader's */
 };
 
@@ -86,7 +87,7 @@ bool tap_next(struct tap *tap, struct tap_view *ret_view);
 void tap_taken(struct tap *tap);
 static inline uint64_t tap_lost(const struct tap *tap)
 {
-    return atomic_load_explicit(&tap->lost, memory_order_relaxed);
+    return counter_read(&tap->lost);
 }
 
 /* ---- fields ---- */
