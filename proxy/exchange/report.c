@@ -75,7 +75,8 @@ struct record exchange_describe(struct exchange *exchange, enum outcome outcome,
     };
 }
 
-static bool exchange_count(const struct exchange *exchange, enum outcome outcome, bool delivered)
+static bool exchange_count(const struct exchange *exchange, enum outcome outcome, bool delivered,
+                           struct instant *ret_ended)
 {
     const struct tally tally = {.series = series_of_route(exchange->client->listener, exchange->route),
                                 .method = exchange->request.method,
@@ -85,20 +86,21 @@ static bool exchange_count(const struct exchange *exchange, enum outcome outcome
                                 .sent_bytes = exchange_sent_bytes(exchange, delivered),
                                 .begun = exchange->begun};
 
-    return recorder_count(&exchange->env->recorder, &tally);
+    return recorder_count(&exchange->env->recorder, &tally, ret_ended);
 }
 
 void exchange_report(struct exchange *exchange, bool delivered)
 {
     struct recorder *recorder = &exchange->env->recorder;
     enum outcome outcome = exchange_outcome(exchange, delivered);
+    struct instant ended;
 
     if (upstream_n_retries(&exchange->upstream) > 0)
         counter_add(&recorder->metrics->retries, upstream_n_retries(&exchange->upstream));
-    if (!exchange->tunneled && exchange_count(exchange, outcome, delivered)) {
+    if (!exchange->tunneled && exchange_count(exchange, outcome, delivered, &ended)) {
         struct record record = exchange_describe(exchange, outcome, delivered);
 
-        recorder_tell(recorder, &record);
+        recorder_tell(recorder, &record, ended);
     }
 }
 

@@ -39,9 +39,9 @@ void recorder_end(struct recorder *recorder, struct record *record);
 void recorder_end_tunnel(struct recorder *recorder, struct record *record);
 
 /* The same in two steps, for those whose record costs something to fill in: the end is counted, with the bytes of its
- * bodies; when there is somebody to tell, it is told then, too. */
-bool recorder_count(struct recorder *recorder, const struct tally *tally) WARN_UNUSED;
-void recorder_tell(struct recorder *recorder, struct record *record);
+ * bodies; when there is somebody to tell, it is told then, too, with *ret_ended. */
+bool recorder_count(struct recorder *recorder, const struct tally *tally, struct instant *ret_ended) WARN_UNUSED;
+void recorder_tell(struct recorder *recorder, struct record *record, struct instant ended);
 
 /* A tunnel begins: only taps are told. */
 void recorder_begin_tunnel(struct recorder *recorder, struct record *record);

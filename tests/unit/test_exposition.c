@@ -134,7 +134,7 @@ static void count(struct recorder *recorder, const struct series *route, const c
                                 .received_bytes = 5,
                                 .begun = instant_now()};
 
-    (void)!recorder_count(recorder, &tally);
+    (void)!recorder_count(recorder, &tally, &(struct instant){0});
 }
 
 static void test_series_of_all_workers_are_told_together(void **state)
