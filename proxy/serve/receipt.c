@@ -5,10 +5,16 @@
 #define MARK_BYTES 128 /* less than the least that is looked for */
 
 static _Thread_local struct list *receipts_shown;
+static _Thread_local bool receipts_heard;
 
 void receipts_show(struct list *receipts)
 {
     receipts_shown = receipts;
+}
+
+bool receipts_are_heard(void)
+{
+    return receipts_heard;
 }
 
 static struct receipt *receipt_find(int fd)
@@ -50,6 +56,7 @@ ssize_t recv(int fd, void *data, size_t size, int flags)
 {
     struct receipt *receipt = receipts_shown && !(flags & MSG_PEEK) ? receipt_find(fd) : NULL;
 
+    receipts_heard = receipts_heard || receipts_shown;
     if (receipt)
         return receipt_tell(receipt, data, size, flags);
     return recvfrom(fd, data, size, flags, NULL, NULL);

@@ -6,6 +6,7 @@
 #ifndef PORTHOLE_SERVE_RECEIPT_H
 #define PORTHOLE_SERVE_RECEIPT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -47,6 +48,9 @@ static inline void receipt_drop(struct receipt *receipt)
     receipt->untold = receipt->unskipped = 0;
 }
 
+/* Whether the library receives by the call that hears of these: it has received something so in this thread. One that
+ * was built to receive in another way would wait for what has been moved. */
+bool receipts_are_heard(void);
 /* From here on this thread's calls of recv(2) are the library's, which is told what these say; NULL: no more. */
 void receipts_show(struct list *receipts);
 

@@ -131,7 +131,7 @@ void upload_begin(struct client *client)
     struct upload *upload;
 
     if ((client->phase != CLIENT_BODY && client->phase != CLIENT_WAITING) || !client->peer.is_unix || client->cut ||
-        exchange_spliceable_body(client->request.exchange) < client->clients->env->bulk_bytes)
+        !receipts_are_heard() || exchange_spliceable_body(client->request.exchange) < client->clients->env->bulk_bytes)
         return;
     upload = calloc(1, sizeof(*upload));
     if (!upload)

@@ -1,4 +1,5 @@
 /* What the library is told to have received. */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -124,11 +125,38 @@ static void test_receipt_is_skipped_as_it_was_written(void **state)
     assert_int_equal(receive(desk, 4), -1);
 }
 
+static void *hear(void *closure)
+{
+    struct desk *desk = closure;
+    bool before, aside, heard;
+
+    receipts_show(NULL);
+    before = receipts_are_heard();
+    receive(desk, 1);
+    aside = receipts_are_heard();
+    receipts_show(&desk->receipts);
+    receive(desk, 1);
+    heard = receipts_are_heard();
+    return !before && !aside && heard ? desk : NULL;
+}
+
+/* A library that receives by another call is never heard: a thread that has heard none begins with that. */
+static void test_receipts_are_heard_of_by_the_library_only(void **state)
+{
+    void *result = NULL;
+    pthread_t thread;
+
+    assert_int_equal(pthread_create(&thread, NULL, hear, *state), 0);
+    assert_int_equal(pthread_join(thread, &result), 0);
+    assert_ptr_equal(result, *state);
+}
+
 #define DESK_TEST(name) cmocka_unit_test_setup_teardown(name, desk_setup, desk_teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        DESK_TEST(test_receipts_are_heard_of_by_the_library_only),
         DESK_TEST(test_receipt_is_told_in_pieces),
         DESK_TEST(test_receipt_leaves_no_clear_memory),
         DESK_TEST(test_receipt_is_followed_by_what_has_come_since),
