@@ -117,6 +117,18 @@ static void metrics_put_waiting(void *closure, const struct commons_target *targ
                    atomic_load_explicit(&target->places.n_waiting, memory_order_relaxed));
 }
 
+/* Whose file is not configured any more is not told of. */
+static void metrics_put_certificates(struct exposition *exposition, const struct facts *facts)
+{
+    for (size_t i = 0; i < facts->snapshot->n_targets; i++) {
+        const struct target_config *target = &facts->snapshot->targets[i];
+
+        if (target->tls.cert && target->series && series_not_after(target->series) > 0)
+            exposition_put(exposition, FAMILY_OWN_CERTIFICATE, (const char *const[]){target->name, target->tls.cert},
+                           series_not_after(target->series));
+    }
+}
+
 static void metrics_put_targets(struct exposition *exposition, struct commons *commons)
 {
     commons_visit(commons, metrics_put_in_use, exposition);
@@ -140,6 +152,7 @@ void metrics_tell(struct page *page, const struct facts *facts, unsigned format)
     series_write_listeners(facts->series, &exposition);
     metrics_put_targets(&exposition, facts->commons);
     series_write_targets(facts->series, &exposition);
+    metrics_put_certificates(&exposition, facts);
     metrics_put_logs(&exposition, facts);
     metrics_put_process(&exposition, facts);
     if (exposition_end(&exposition, &text, &length) < 0)

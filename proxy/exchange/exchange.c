@@ -91,6 +91,7 @@ struct exchange *exchange_new(struct exchange_env *env, struct exchange_client *
     memset(&exchange->request, 0, sizeof(exchange->request));
     exchange->request.fields = (struct fields){exchange->field_items, 0, UPSTREAM_MOST_FIELDS};
     exchange->upstream.started = exchange->upstream.connected = exchange->upstream.answered = (struct instant){0};
+    exchange->upstream.tls = TLS_NONE;
     exchange->upstream.ticket.endpoint = exchange->upstream.ticket.held = NULL;
     exchange->upstream.n_retries = exchange->upstream.ticket.n_passed = 0;
     exchange->upstream.ticket.queue_us = exchange->upstream.ticket.held_us = 0; /* of those who ask no target, too */

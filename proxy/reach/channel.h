@@ -4,17 +4,28 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
+
+#include "proxy/report/labels.h"
 
 struct curl_slist;
 
 #define CHANNEL_REASON_BYTES 256 /* what libcurl wants to be given */
 
+/* What was agreed on when it was made. */
+struct channel_tls_facts {
+    enum tls_label version; /* NONE: not known */
+    int64_t not_after;      /* the other side's certificate is good until then, in seconds since 1970; 0: not known */
+    int64_t own_not_after;  /* the one that was shown to it; 0: none was, or not known */
+};
+
 /* What a TLS connection is made of, besides its descriptor. */
 struct channel_tls {
-    void *easy;                        /* owned easy handle */
-    void *multi;                       /* borrowed: the multi handle it lives in */
-    struct curl_slist *list;           /* owned: of the handle's options, NULL */
+    void *easy;              /* owned easy handle */
+    void *multi;             /* borrowed: the multi handle it lives in */
+    struct curl_slist *list; /* owned: of the handle's options, NULL */
+    struct channel_tls_facts facts;
     char reason[CHANNEL_REASON_BYTES]; /* why it broke, as libcurl says; "" */
 };
 
@@ -42,6 +53,10 @@ bool channel_is_silent(struct channel *channel);
 /* What TLS has to say of a receive that failed: a fatal alert of the other side (a client certificate that it
  * does not accept, RFC 8446 4.4.2.4), a broken record. NULL: no more than its errno. Lives as long as the channel. */
 const char *channel_reason(const struct channel *channel);
+static inline enum tls_label channel_tls_version(const struct channel *channel)
+{
+    return channel->tls ? channel->tls->facts.version : TLS_NONE;
+}
 /* Closes; harmless when closed. */
 void channel_close(struct channel *channel);
 

@@ -142,6 +142,8 @@ static void check_count(const struct check *check, bool passed)
 
     if (target)
         counter_add(&target->checks[passed], 1);
+    series_certify(check->series, check->health.tls.not_after);
+    series_certify(target, check->health.tls.own_not_after);
     series_check(check->series, !atomic_load_explicit(&check->standing->is_down, memory_order_relaxed));
 }
 

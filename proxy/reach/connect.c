@@ -15,6 +15,7 @@
 #include "proxy/reach/connect_name.h"
 #include "proxy/reach/connect_reason.h"
 #include "proxy/reach/connect_socket.h"
+#include "proxy/reach/connect_tls.h"
 
 #define BACKOFF_FIRST_MS 2
 #define BACKOFF_MOST_MS 100
@@ -56,6 +57,7 @@ struct attempt {
     unsigned n_unread; /* times that the files of its certificate could not be used */
     bool overslept;    /* the deadline was put off, which happens once */
     uint64_t backoff_ms;
+    struct connect_tls tls; /* of https, while TRYING */
     struct channel channel; /* OVER: the connection, or closed and `failure` says why */
     struct failure failure;
 };
@@ -129,6 +131,8 @@ static void attempt_take_channel(struct attempt *attempt)
     tls->easy = connector_release(&attempt->transfer, &tls->multi);
     tls->list = attempt->list;
     tls->reason[0] = '\0';
+    tls->facts = attempt->tls.facts;
+    connect_tls_end(&attempt->tls);
     attempt->list = NULL;
     curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, NULL);
     curl_easy_setopt(easy, CURLOPT_RESOLVE, NULL);
@@ -319,6 +323,8 @@ static void attempt_try(struct attempt *attempt)
     if (easy && attempt_set_options(attempt, easy) == 0) {
         connect_socket_begin(&attempt->socket, easy);
         attempt->said[0] = '\0';
+        if (attempt->to.address->kind == ADDRESS_HTTPS)
+            connect_tls_begin(&attempt->tls, easy);
         curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, attempt->said);
         if (connector_start(attempt->connector, &attempt->transfer, easy) == 0)
             return;

@@ -152,6 +152,8 @@ static void health_check_connected(struct health_check *check, struct channel *c
     check->attempt = NULL;
     if (channel)
         check->channel = *channel;
+    if (channel && channel->tls)
+        check->tls = channel->tls->facts;
     if (!channel || check->request[0] == '\0') {
         health_check_conclude(check, channel ? NULL : why ? why : outcome_info(failure->outcome)->name);
         return;

@@ -19,8 +19,9 @@ struct health_check {
     /* Called once for each health_check_begin: `why` it did not go well, NULL if it did. Borrowed until it returns. */
     void (*done)(struct health_check *check, const char *why);
 
-    struct attempt *attempt; /* while connecting */
-    struct channel channel;  /* while asking */
+    struct attempt *attempt;      /* while connecting */
+    struct channel channel;       /* while asking */
+    struct channel_tls_facts tls; /* of the last connection; all zero where it is plain */
     struct source source;
     struct timer timer; /* while at work */
     size_t sent, got;

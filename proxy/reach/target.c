@@ -122,10 +122,15 @@ static void ticket_tell_failure(const struct ticket *ticket, const struct failur
 }
 
 /* What came of the attempt. */
-static void ticket_count(const struct ticket *ticket, const struct target *target, enum outcome outcome)
+static void ticket_count(const struct ticket *ticket, const struct target *target, const struct channel *channel,
+                         enum outcome outcome)
 {
     struct series *endpoint = target->roster.series[ticket->index], *series = target->config->series;
 
+    if (channel && channel->tls) {
+        series_certify(endpoint, channel->tls->facts.not_after);
+        series_certify(series, channel->tls->facts.own_not_after);
+    }
     if (endpoint)
         series_count_connect(endpoint, target->worker, outcome);
     if (series && outcome == OUTCOME_FORWARDED)
@@ -138,7 +143,7 @@ static struct connection *ticket_adopt(struct ticket *ticket, struct channel *ch
 {
     struct connection *connection = NULL;
 
-    ticket_count(ticket, ticket->target, channel ? OUTCOME_FORWARDED : ret_failure->outcome);
+    ticket_count(ticket, ticket->target, channel, channel ? OUTCOME_FORWARDED : ret_failure->outcome);
     ticket_settle(ticket);
     ticket->endpoint->n_connecting--;
     if (channel) {

@@ -452,6 +452,7 @@ static void upstream_connected(struct upstream *upstream, struct connection *con
     upstream->connection = connection;
     upstream->reused = connection->n_exchanges > 0;
     upstream->connected = loop_now(upstream->loop);
+    upstream->tls = channel_tls_version(&connection->channel);
     connection_use(connection, upstream_on_event, upstream);
     response_half_await(&upstream->response_half);
 }
@@ -475,6 +476,7 @@ static void upstream_open(struct upstream *upstream, bool fresh)
     struct connection *connection = NULL;
 
     upstream->ticket.fn = upstream_on_ticket;
+    upstream->tls = TLS_NONE;
     if (request_half_begin(&upstream->request_half) == HALF_FAILED) {
         upstream_give_up(upstream);
         return;

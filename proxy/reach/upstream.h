@@ -37,6 +37,7 @@ struct upstream {
     uint64_t unread;   /* 1 and unread_look, when the target was found not to take more; 0 before, and since it has */
     bool body_awaited; /* somebody waits for the next piece of the response's body */
 
+    enum tls_label tls;                          /* of the last connection */
     struct instant started, connected, answered; /* for the log; 0 when not reached */
 
     void (*interim)(

@@ -7,13 +7,14 @@
 #include "proxy/http/request.h"
 #include "proxy/http/trace.h"
 
-/* Of a line: keys, numbers, time, level, outcome and its sentence; the id, whole; seven escaped texts and what is
- * offered, cut; and the request-target, cut. */
+/* Of a line: keys, numbers, time, level, outcome and its sentence; the id, whole; seven escaped texts, what is
+ * offered and the version of TLS, cut; and the request-target, cut. */
 #define OTHER_BYTES 896
 #define ID_BYTES (2 * REQUEST_ID_MOST_BYTES + 1)
 #define TEXT_BYTES 240
 #define UPGRADE_BYTES 64
-#define TARGET_BYTES (LOG_LINE_BYTES - OTHER_BYTES - ID_BYTES - 7 * TEXT_BYTES - UPGRADE_BYTES)
+#define TLS_BYTES 16
+#define TARGET_BYTES (LOG_LINE_BYTES - OTHER_BYTES - ID_BYTES - 7 * TEXT_BYTES - UPGRADE_BYTES - TLS_BYTES)
 
 #define CONFESSION_BYTES 128
 
@@ -46,6 +47,8 @@ static struct text record_text(const struct record *record, enum log_field_id fi
         return record->upstream;
     case LOG_FIELD_ENDPOINT:
         return record->endpoint;
+    case LOG_FIELD_TLS:
+        return text_of(tls_labels[record->tls]);
     default:
         return (struct text){NULL, 0};
     }
@@ -91,6 +94,8 @@ static size_t record_most_bytes(enum log_field_id field)
         return ID_BYTES;
     case LOG_FIELD_REQUEST:
         return TARGET_BYTES;
+    case LOG_FIELD_TLS:
+        return TLS_BYTES;
     case LOG_FIELD_UPGRADE:
         return UPGRADE_BYTES;
     default:

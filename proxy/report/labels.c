@@ -5,6 +5,7 @@
 const char *const method_labels[N_METHOD_LABELS] = {"GET",    "HEAD",  "POST",    "PUT",
                                                     "DELETE", "PATCH", "OPTIONS", "other"};
 const char *const protocol_labels[N_PROTOCOL_LABELS] = {"stream", "websocket", "tcp", "spdy", "h2c", "other"};
+const char *const tls_labels[N_TLS_LABELS] = {[TLS_1_2] = "TLSv1.2", [TLS_1_3] = "TLSv1.3", [TLS_OTHER] = "other"};
 
 enum method_label method_label(struct text method)
 {
@@ -24,4 +25,14 @@ enum protocol_label protocol_label(struct text upgrade)
         if (text_equal_nocase(upgrade, text_of(protocol_labels[i])))
             return (enum protocol_label)i;
     return PROTOCOL_OTHER;
+}
+
+enum tls_label tls_label(const char *version)
+{
+    if (!version)
+        return TLS_NONE;
+    for (int i = TLS_1_2; i < TLS_OTHER; i++)
+        if (strcmp(version, tls_labels[i]) == 0)
+            return (enum tls_label)i;
+    return TLS_OTHER;
 }

@@ -29,13 +29,19 @@ enum protocol_label {
     N_PROTOCOL_LABELS
 };
 
+enum tls_label { TLS_NONE, TLS_1_2, TLS_1_3, TLS_OTHER, N_TLS_LABELS };
+
 extern const char *const method_labels[N_METHOD_LABELS];
 extern const char *const protocol_labels[N_PROTOCOL_LABELS];
+extern const char *const tls_labels[N_TLS_LABELS]; /* the first is NULL */
 
 /* Methods are case-sensitive (RFC 9110 9.1). */
 enum method_label method_label(struct text method);
 /* What an Upgrade field names: without its version, in any case (RFC 9110 7.8). */
 enum protocol_label protocol_label(struct text upgrade);
+
+/* As OpenSSL names versions; NULL: it is none, or not known. */
+enum tls_label tls_label(const char *version);
 
 /* Keys of cells. The code of those that have no cell of their own; 0 is for those to whom nothing was told. */
 #define REQUEST_CODE_REST 1023u

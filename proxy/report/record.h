@@ -7,6 +7,7 @@
 
 #include "proxy/base/clock.h"
 #include "proxy/base/text.h"
+#include "proxy/report/labels.h"
 #include "proxy/report/outcome.h"
 #include "proxy/report/series.h"
 
@@ -35,7 +36,8 @@ struct record {
     struct instant begun;
     int64_t connect_us, first_byte_us; /* -1: not reached */
     uint32_t queue_ms, held_ms; /* waited for a place among the target's connections, for an endpoint to appear */
-    uint32_t n_retries;         /* connections and requests that were tried again */
+    uint32_t n_retries : 24;    /* connections and requests that were tried again */
+    uint32_t tls : 8;           /* enum tls_label, of the connection to the endpoint */
     uint32_t untold;            /* how many like it the error log was spared since the last */
     struct wall_time time;      /* of the end; this and the next are the recorder's to fill in */
     uint64_t total_us;

@@ -228,6 +228,12 @@ void series_uncheck(struct series *series)
         atomic_store_explicit(&series->checked, false, memory_order_relaxed);
 }
 
+void series_certify(struct series *series, int64_t not_after)
+{
+    if (series && not_after > 0)
+        atomic_store_explicit(&series->not_after, not_after, memory_order_relaxed);
+}
+
 void series_count_connect(struct series *series, size_t worker, enum outcome outcome)
 {
     cells_add(&endpoint_slot(series, worker)->connects, outcome, outcome, 1);

@@ -73,7 +73,10 @@ struct series {
     char *slots;              /* owned; by worker, each SLOT_BYTES of its kind */
     size_t slot_bytes;
     /* What is known to whoever it happens to: */
-    atomic_int state;         /* of an endpoint, enum series_state */
+    atomic_int state; /* of an endpoint, enum series_state */
+    /* Until when the certificate is good that was seen last: the endpoint's, or ours of a target; in seconds since
+     * 1970, 0: none was. */
+    atomic_int_least64_t not_after;
     atomic_bool served;       /* a listener is, or was, and not only in a configuration that was refused */
     atomic_bool checked;      /* by checks, and not by connects */
     atomic_uint n_users;      /* of an endpoint: workers' rosters that have it */
@@ -145,6 +148,12 @@ static inline struct endpoint_slot *endpoint_slot(const struct series *series, s
 /* An endpoint is up, or is not, as checks say from now on; or they do not say any more. Takes NULL, like the next. */
 void series_check(struct series *series, bool up);
 void series_uncheck(struct series *series);
+static inline uint64_t series_not_after(const struct series *series)
+{
+    return (uint64_t)atomic_load_explicit(&series->not_after, memory_order_relaxed);
+}
+/* A connection has shown a certificate that is good until then; 0: none, which changes nothing. */
+void series_certify(struct series *series, int64_t not_after);
 /* An attempt to connect to the endpoint has ended; OUTCOME_FORWARDED: well. */
 void series_count_connect(struct series *series, size_t worker, enum outcome outcome);
 

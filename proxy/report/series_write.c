@@ -299,6 +299,14 @@ static void series_write_checks(struct exposition *exposition, const struct seri
                                counter_read(&series->checks[i]));
 }
 
+static void series_write_certificates(struct exposition *exposition, const struct series_book *book)
+{
+    for (const struct series *series = series_first(book, SERIES_ENDPOINT); series; series = series_next(series))
+        if (atomic_load_explicit(&series->n_users, memory_order_relaxed) > 0 && series_not_after(series) > 0)
+            exposition_put(exposition, FAMILY_TARGET_CERTIFICATE, (const char *const[]){series->owner, series->name},
+                           series_not_after(series));
+}
+
 void series_write_targets(const struct series_book *book, struct exposition *exposition)
 {
     series_write_up(exposition, book);
@@ -309,4 +317,5 @@ void series_write_targets(const struct series_book *book, struct exposition *exp
                             &histogram_requests);
     series_write_all_cells(exposition, book, SERIES_TARGET, IN(target, retries), series_write_retry);
     series_write_checks(exposition, book);
+    series_write_certificates(exposition, book);
 }

@@ -357,6 +357,7 @@ static void tunnel_connected(struct tunnel *tunnel, struct connection *connectio
 
     tunnel_advance(tunnel, TUNNEL_OPEN);
     tunnel->pair.connection = connection;
+    tunnel->record.tls = channel_tls_version(&connection->channel);
     tunnel->pair.spliceable = tunnel->client.is_unix && endpoint_is_unix(endpoint_of(connection));
     tunnel->pair.ends[TUNNEL_TARGET].gone = connection->gone;
     connection_use(connection, tunnel_on_target, tunnel);

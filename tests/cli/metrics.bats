@@ -272,3 +272,48 @@ is_between() { # LEAST NUMBER MOST
     counts "$dropped" porthole_log_lines_dropped_total log=access
     counts 0 porthole_log_lines_dropped_total log=error
 }
+
+certificate() { # NAME DAYS
+    openssl req -x509 -newkey rsa:2048 -nodes -days "$2" -subj "/CN=$1.test" -addext "subjectAltName=DNS:$1.test" \
+        -keyout "$dir/$1.key" -out "$dir/$1.pem" 2>"$dir/openssl.err"
+}
+
+ends() { # NAME
+    date -d "$(openssl x509 -enddate -noout -in "$dir/$1.pem" | cut -d = -f 2)" +%s
+}
+
+@test "metrics: until when certificates are good, the endpoint's and ours, and the version of TLS in log and tap" {
+    local tls
+    certificate good 2
+    certificate client 3
+    cat "$dir/good.pem" "$dir/good.key" >"$dir/both"
+    port=$(free_port)
+    tls=$(free_port)
+    echo 200 >"$dir/mode"
+    background https /usr/bin/python3 "$BATS_TEST_DIRNAME/unwell.py" "$tls" "$dir/mode" "$dir/both"
+    cat >"$dir/porthole.json" <<JSON
+{ "admin": [ { "bind": "tcp:127.0.0.1:$port" }, { "bind": "unix:$dir/admin.sock" } ],
+  "log": { "access": { "to": "$dir/access", "format": "json", "fields": [ "request", "status", "tls" ] } },
+  "listeners": [ { "name": "app", "bind": "unix:$sock", "routes": [ { "match": { "path": "/plain" }, "respond": { "status": 204 } }, { "target": "t" } ] } ],
+  "targets": { "t": { "endpoints": [ "https://127.0.0.1:$tls" ],
+    "tls": { "ca": "$dir/good.pem", "server_name": "good.test", "cert": "$dir/client.pem", "key": "$dir/client.key" } } } }
+JSON
+    start_porthole run
+    counts none porthole_target_tls_certificate_not_after_timestamp_seconds
+    counts none porthole_tls_certificate_not_after_timestamp_seconds
+    background tap "$porthole" tap --json "unix:$dir/admin.sock"
+    # A tap has begun when it shows something.
+    # shellcheck disable=SC2317 # it is called by eventually
+    shows() {
+        ask /tls --output /dev/null
+        grep -q '"request":"/tls"' "$dir/tap.out"
+    }
+    eventually shows
+    ask /plain
+    counts "$(ends good)" porthole_target_tls_certificate_not_after_timestamp_seconds target=t "endpoint=https://127.0.0.1:$tls"
+    counts "$(ends client)" porthole_tls_certificate_not_after_timestamp_seconds target=t "file=$dir/client.pem"
+    scrape | promtool check metrics
+    eventually grep -q '"/plain"' "$dir/access"
+    jq -es 'all(.[]; if .request == "/tls" then .tls == "TLSv1.3" else has("tls") | not end)' "$dir/access"
+    jq -es 'map(select(.request == "/tls")) | length > 0 and all(.[]; .tls == "TLSv1.3")' "$dir/tap.out"
+}
