@@ -469,8 +469,13 @@ static void publish_hand_out(struct publish *p, struct publication *ret_publicat
 /* All of it, or nothing; with `show` it cannot be revoked. */
 static int publish_begin(struct publish *p, bool show, struct publish **ret_publish, struct error *error)
 {
-    int r = p ? publish_open(p, error) : error_set(error, -ENOMEM, "out of memory");
+    int r;
 
+    if (!p) {
+        error_set(error, -ENOMEM, "out of memory");
+        return -ENOMEM;
+    }
+    r = publish_open(p, error);
     if (r == 0)
         r = publish_go(p, show, false, error);
     if (r == 0)
@@ -519,7 +524,7 @@ int publish_unix(const struct listener_config *config, enum publish_over over, u
     struct publish *p = NULL;
     int r = publish_begin(publish_new(config, over, since, real_directory), true, &p, error);
 
-    if (r < 0)
+    if (r != 0)
         return r;
     publish_hand_out(p, ret_publication);
     publish_free(p);
