@@ -8,7 +8,7 @@
 int written_add(struct written_list *list, const void *value, const char *text)
 {
     size_t n = list->n_items;
-    char *copy;
+    struct written *item;
 
     /* Grows when the number is a power of two, which stands for the capacity. */
     if ((n & (n - 1)) == 0) {
@@ -18,10 +18,12 @@ int written_add(struct written_list *list, const void *value, const char *text)
             return -ENOMEM;
         list->items = grown;
     }
-    copy = strdup(text);
-    if (!copy)
+    item = &list->items[n];
+    item->value = value;
+    item->text = strdup(text);
+    if (!item->text)
         return -ENOMEM;
-    list->items[list->n_items++] = (struct written){value, copy};
+    list->n_items++;
     return 0;
 }
 
