@@ -7,7 +7,8 @@ What changes is what the kubelet would do, so that the containers see what they 
 - the init container that restarts always becomes an ordinary container, the first;
 - the emptyDir becomes a directory of the host, which is given fsGroup as its group and mode 2777;
 - fsGroup becomes a supplementary group of every container;
-- no probes: podman would run curl in the container, which has none.
+- no probes: podman would run curl in the container, which has none;
+- no ports, which only say what is there: podman would publish them on the host.
 """
 import os
 import sys
@@ -24,6 +25,8 @@ def change_pod(spec, sockets):
             os.chown(sockets, 0, group)
             os.chmod(sockets, 0o2777)
             volume["hostPath"] = {"path": sockets, "type": "Directory"}
+    for container in spec["initContainers"] + spec["containers"]:
+        container.pop("ports", None)
     for container in spec.pop("initContainers"):
         if container.pop("restartPolicy") != "Always":
             sys.exit("for_podman.py: an init container that is no sidecar")
