@@ -143,8 +143,12 @@ void upload_begin(struct client *client)
         upload_wake(client);
     else
         upload_move(upload);
-    if (client->request.upload && !client->suspended)
-        client_suspend(client);
+    if (client->suspended || (!client->request.upload && client->receipt.untold == 0))
+        return;
+    client_suspend(client);
+    /* What is over already: a library that was told of nothing more to receive asks again when it is resumed. */
+    if (!client->request.upload)
+        client_wake(client);
 }
 
 void uploads_turn(struct clients *clients)

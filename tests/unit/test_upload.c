@@ -169,6 +169,20 @@ static void test_upload_body_with_a_descriptor_in_it_arrives(void **state)
     answer_and_go_on(front);
 }
 
+/* The library has received less than it had room for, which it takes for a sign that nothing more is there; but there
+ * is, as with a client that writes in that moment, and it is moved at once. */
+static void test_upload_that_is_over_at_once_is_told_of(void **state)
+{
+    struct front *front = *state;
+
+    open_front(front);
+    rig_send_with_descriptor(front->fd, TEN "abc", sizeof(TEN "abc") - 1);
+    front_say(front, "defghij");
+    rig_accept(front->rig);
+    rig_expect_request(front->rig, "POST /a HTTP/1.1\r\n", "\r\n\r\nabcdefghij");
+    answer_and_go_on(front);
+}
+
 static void test_upload_large_body_waits_for_a_slow_target(void **state)
 {
     struct front *front = *state;
@@ -471,6 +485,7 @@ int main(void)
         FRONT_TEST(test_upload_body_is_the_same_wherever_it_is_parted),
         FRONT_TEST(test_upload_body_of_single_bytes_arrives),
         FRONT_TEST(test_upload_body_with_a_descriptor_in_it_arrives),
+        FRONT_TEST(test_upload_that_is_over_at_once_is_told_of),
         FRONT_TEST(test_upload_large_body_waits_for_a_slow_target),
         FRONT_TEST(test_upload_without_a_pipe_is_copied),
         FRONT_TEST(test_upload_answer_before_the_library_knows_the_end_keeps_the_connection),
