@@ -227,24 +227,15 @@ void bulk_begin(struct client *client)
         client_suspend(client);
 }
 
+static void bulk_on_turn(struct list *link)
+{
+    struct bulk *bulk = CONTAINER_OF(link, struct bulk, ready);
+
+    if (!bulk->client->cut)
+        bulk_move(bulk);
+}
+
 void bulks_turn(struct clients *clients)
 {
-    struct list now, *link;
-
-    if (list_empty(&clients->bulks))
-        return;
-    list_init(&now);
-    list_move(&now, &clients->bulks);
-    while (!list_empty(&now) && !turns_are_short(clients)) {
-        struct bulk *bulk = CONTAINER_OF(list_pop(&now), struct bulk, ready);
-
-        if (!bulk->client->cut)
-            bulk_move(bulk);
-    }
-    /* Who has not had a turn is among the first in the next. */
-    while (!list_empty(&now)) {
-        link = now.previous;
-        list_remove(link);
-        list_prepend(&clients->bulks, link);
-    }
+    turns_move(clients, &clients->bulks, bulk_on_turn);
 }

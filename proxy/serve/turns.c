@@ -27,6 +27,24 @@ bool turns_next(struct clients *clients)
     return true;
 }
 
+void turns_move(struct clients *clients, struct list *ready, void (*move)(struct list *link))
+{
+    struct list now, *link;
+
+    if (list_empty(ready))
+        return;
+    list_init(&now);
+    list_move(&now, ready);
+    while (!list_empty(&now) && !turns_are_short(clients))
+        move(list_pop(&now));
+    /* Who has not had a turn is among the first in the next. */
+    while (!list_empty(&now)) {
+        link = now.previous;
+        list_remove(link);
+        list_prepend(ready, link);
+    }
+}
+
 /* What it has had and does not owe any more: a little is forgiven with each turn. */
 static unsigned *client_pieces(struct client *client)
 {

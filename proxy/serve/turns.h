@@ -24,6 +24,9 @@ static inline bool turns_are_wanted(const struct clients *clients)
     return !list_empty(&clients->line);
 }
 
+/* Moves what is ready beside the library, as much as the turn has room for. */
+void turns_move(struct clients *clients, struct list *ready, void (*move)(struct list *link));
+
 /* Whether something of its share is left. */
 bool client_has_turn(struct client *client);
 /* It has had so many pieces, and so many bytes, which count as pieces, too. */

@@ -151,24 +151,15 @@ void upload_begin(struct client *client)
         client_wake(client);
 }
 
+static void upload_on_turn(struct list *link)
+{
+    struct upload *upload = CONTAINER_OF(link, struct upload, ready);
+
+    if (!upload->client->cut)
+        upload_move(upload);
+}
+
 void uploads_turn(struct clients *clients)
 {
-    struct list now, *link;
-
-    if (list_empty(&clients->uploads))
-        return;
-    list_init(&now);
-    list_move(&now, &clients->uploads);
-    while (!list_empty(&now) && !turns_are_short(clients)) {
-        struct upload *upload = CONTAINER_OF(list_pop(&now), struct upload, ready);
-
-        if (!upload->client->cut)
-            upload_move(upload);
-    }
-    /* Who has not had a turn is among the first in the next. */
-    while (!list_empty(&now)) {
-        link = now.previous;
-        list_remove(link);
-        list_prepend(&clients->uploads, link);
-    }
+    turns_move(clients, &clients->uploads, upload_on_turn);
 }
