@@ -46,6 +46,12 @@ void front_open(struct front *front)
     front_connect(front);
 }
 
+void front_open_moving(struct front *front)
+{
+    front->rig->env.bulk_bytes = 1;
+    front_open(front);
+}
+
 int front_setup(void **state)
 {
     struct front *front = calloc(1, sizeof(*front));
@@ -148,15 +154,25 @@ void front_target_say(struct front *front, const char *data)
     front_settle(front);
 }
 
+struct client *front_client(struct front *front)
+{
+    return CONTAINER_OF(frontend_clients(front->frontend)->list.next, struct client, link);
+}
+
 void front_make_slow(struct front *front)
 {
-    struct client *client = CONTAINER_OF(frontend_clients(front->frontend)->list.next, struct client, link);
     int bytes = 1; /* the kernel's least */
 
-    assert_int_equal(setsockopt(client->fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes)), 0);
+    assert_int_equal(setsockopt(front_client(front)->fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes)), 0);
 }
 
 enum client_phase front_phase(struct front *front)
 {
-    return CONTAINER_OF(frontend_clients(front->frontend)->list.next, struct client, link)->phase;
+    return front_client(front)->phase;
+}
+
+void front_fill(char *body, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        body[i] = (char)('a' + i / 251 % 26);
 }

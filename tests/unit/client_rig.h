@@ -20,12 +20,17 @@ int front_teardown(void **state);
 
 /* Starts the frontend and connects. */
 void front_open(struct front *front);
+/* The same, where bodies are moved beside the library however small they are. */
+void front_open_moving(struct front *front);
 /* Connects anew; the client before is closed. */
 void front_connect(struct front *front);
 /* What is sent to the client waits for it to read, but for a little. */
 void front_make_slow(struct front *front);
-/* The client's phase; there must be one client. */
+/* The client; there must be one. */
+struct client *front_client(struct front *front);
 enum client_phase front_phase(struct front *front);
+/* Fills a body in which no part is like another. */
+void front_fill(char *body, size_t n);
 
 /* As a worker does, at most `ms` of sleep. Whether anything was to be done. */
 int front_round(struct front *front, int ms);

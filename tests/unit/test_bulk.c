@@ -25,31 +25,19 @@ static char large[LARGE_BYTES];
 static int bulk_group_setup(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < LARGE_BYTES; i++)
-        large[i] = (char)('a' + i / 251 % 26);
+    front_fill(large, LARGE_BYTES);
     return 0;
-}
-
-static void open_front(struct front *front)
-{
-    front->rig->env.bulk_bytes = 1;
-    front_open(front);
-}
-
-static struct client *the_client(struct front *front)
-{
-    return CONTAINER_OF(frontend_clients(front->frontend)->list.next, struct client, link);
 }
 
 static bool is_moving(struct front *front)
 {
-    return the_client(front)->request.bulk != NULL;
+    return front_client(front)->request.bulk != NULL;
 }
 
 /* Up to the head and the first bytes, which the client has. */
 static void begin(struct front *front, const char *request, const char *answer, const char *body)
 {
-    open_front(front);
+    front_open_moving(front);
     front_reach_target(front, request);
     front_target_say(front, answer);
     assert_true(is_moving(front));
@@ -133,7 +121,7 @@ static void test_bulk_body_is_the_same_wherever_it_is_parted(void **state)
     struct front *front = *state;
     char text[] = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabcdefghij";
 
-    open_front(front);
+    front_open_moving(front);
     front_reach_target(front, GET);
     for (size_t i = 1; i < sizeof(text) - 1; i++) {
         if (i > 1) {
@@ -246,7 +234,7 @@ static void test_bulk_request_is_recorded_as_it_came(void **state)
     struct record record;
 
     begin(front, "PATCH /a?b HTTP/1.1\r\nHost: a\r\nX-Request-Id: own-id\r\n\r\n" GET, TEN "abc", "\r\n\r\nabc");
-    record = exchange_describe(the_client(front)->request.exchange, OUTCOME_PENDING, false);
+    record = exchange_describe(front_client(front)->request.exchange, OUTCOME_PENDING, false);
     assert_true(text_equal(record.method, TEXT_LITERAL("PATCH")));
     assert_true(text_equal(record.target, TEXT_LITERAL("/a?b")));
     assert_true(text_equal(record.request_id, TEXT_LITERAL("own-id")));
@@ -258,7 +246,7 @@ static void test_bulk_method_too_long_to_be_kept_is_copied(void **state)
     struct front *front = *state;
     char request[1000] = "";
 
-    open_front(front);
+    front_open_moving(front);
     memset(request, 'M', 600);
     snprintf(request + 600, sizeof(request) - 600, " /a HTTP/1.1\r\nHost: a\r\n\r\n");
     front_reach_target(front, request);
@@ -273,7 +261,7 @@ static void test_bulk_method_too_long_to_be_kept_is_copied(void **state)
 
 static void expect_copied_and_closed(struct front *front, const char *request, bool half_close)
 {
-    open_front(front);
+    front_open_moving(front);
     front_reach_target(front, request);
     if (half_close)
         shutdown(front->fd, SHUT_WR);
@@ -305,7 +293,7 @@ static void test_bulk_half_closed_client_of_a_pipeline_gets_all(void **state)
 {
     struct front *front = *state;
 
-    open_front(front);
+    front_open_moving(front);
     front_reach_target(front, GET GET);
     shutdown(front->fd, SHUT_WR);
     front_target_say(front, TEN "abc");
@@ -492,7 +480,7 @@ static void test_bulk_smaller_than_worthwhile_is_copied(void **state)
 
 static void expect_copied(struct front *front, const char *answer, const char *rest)
 {
-    open_front(front);
+    front_open_moving(front);
     front_reach_target(front, GET);
     front_target_say(front, answer);
     assert_false(is_moving(front));
@@ -505,9 +493,9 @@ static void test_bulk_is_no_body_that_a_tap_wants_to_see(void **state)
     struct front *front = *state;
     struct exchange *exchange;
 
-    open_front(front);
+    front_open_moving(front);
     front_reach_target(front, GET);
-    exchange = the_client(front)->request.exchange;
+    exchange = front_client(front)->request.exchange;
     capture_begin(exchange, TAP_WANTS | TAP_WANTS_HEADS | 100u << TAP_BODY_SHIFT);
     front_target_say(front, TEN "abc");
     assert_false(is_moving(front));
@@ -515,7 +503,7 @@ static void test_bulk_is_no_body_that_a_tap_wants_to_see(void **state)
     front_expect(front, "HTTP/1.1 200 OK\r\n", "\r\n\r\nabcdefghij");
     front_say(front, GET);
     assert_true(rig_receive(front->rig) > 0);
-    exchange = the_client(front)->request.exchange;
+    exchange = front_client(front)->request.exchange;
     capture_begin(exchange, TAP_WANTS | TAP_WANTS_HEADS);
     front_target_say(front, TEN "abc");
     assert_true(is_moving(front));

@@ -372,7 +372,7 @@ static void test_relay_client_that_leaves_before_the_last_piece_is_gone(void **s
     int bytes = 1; /* the kernel's least */
 
     begin_relay(front, CHUNKED "3\r\nabc\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 50002\r\n\r\nok");
-    client = CONTAINER_OF(frontend_clients(front->frontend)->list.next, struct client, link);
+    client = front_client(front);
     assert_int_equal(setsockopt(client->fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes)), 0);
     front_say(front, "0\r\n\r\n");
     front_target_say(front, piece);

@@ -27,31 +27,19 @@ static int upload_group_setup(void **state)
 {
     (void)state;
     signal(SIGPIPE, SIG_IGN); /* as the server does: splice(2) has no flag for it */
-    for (size_t i = 0; i < LARGE_BYTES; i++)
-        large[i] = (char)('a' + i / 251 % 26);
+    front_fill(large, LARGE_BYTES);
     return 0;
-}
-
-static void open_front(struct front *front)
-{
-    front->rig->env.bulk_bytes = 1;
-    front_open(front);
-}
-
-static struct client *the_client(struct front *front)
-{
-    return CONTAINER_OF(frontend_clients(front->frontend)->list.next, struct client, link);
 }
 
 static bool is_moving(struct front *front)
 {
-    return the_client(front)->request.upload != NULL;
+    return front_client(front)->request.upload != NULL;
 }
 
 /* Up to the head and the first bytes, which the target has. */
 static void begin(struct front *front, const char *request, const char *body)
 {
-    open_front(front);
+    front_open_moving(front);
     front_say(front, request);
     assert_true(is_moving(front));
     rig_accept(front->rig);
@@ -130,7 +118,7 @@ static void test_upload_body_is_the_same_wherever_it_is_parted(void **state)
     struct front *front = *state;
     char text[] = TEN "abcdefghij";
 
-    open_front(front);
+    front_open_moving(front);
     for (size_t i = 1; i < sizeof(text) - 1; i++) {
         assert_int_equal(send(front->fd, text, i, MSG_NOSIGNAL), i);
         front_settle(front);
@@ -175,7 +163,7 @@ static void test_upload_that_is_over_at_once_is_told_of(void **state)
 {
     struct front *front = *state;
 
-    open_front(front);
+    front_open_moving(front);
     rig_send_with_descriptor(front->fd, TEN "abc", sizeof(TEN "abc") - 1);
     front_say(front, "defghij");
     rig_accept(front->rig);
@@ -203,7 +191,7 @@ static void test_upload_without_a_pipe_is_copied(void **state)
     struct pipe_store *pipes = &front->rig->env.tunnels.pipes;
 
     pipes->n_pipes += 1000;
-    open_front(front);
+    front_open_moving(front);
     front_reach_target(front, LARGE "a");
     exchange_rest(front, 1, 1);
     pipes->n_pipes -= 1000;
@@ -233,7 +221,7 @@ static void test_upload_moves_its_answer_too(void **state)
     front_say(front, "bcdefghij" GET);
     expect_passed(front, "bcdefghij");
     front_target_say(front, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab");
-    assert_non_null(the_client(front)->request.bulk);
+    assert_non_null(front_client(front)->request.bulk);
     front_target_say(front, "cde");
     front_expect(front, "HTTP/1.1 200 OK\r\n", "\r\n\r\nabcde");
     rig_expect_request(front->rig, "GET /b HTTP/1.1\r\n", "\r\n\r\n");
@@ -453,7 +441,7 @@ static void test_upload_is_no_chunked_body(void **state)
 {
     struct front *front = *state;
 
-    open_front(front);
+    front_open_moving(front);
     front_reach_target(front, "POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
     assert_false(is_moving(front));
     front_say(front, "0\r\n\r\n");
@@ -466,9 +454,9 @@ static void test_upload_is_no_body_that_a_tap_wants_to_see(void **state)
 {
     struct front *front = *state;
 
-    open_front(front);
+    front_open_moving(front);
     front_reach_target(front, TEN);
-    capture_begin(the_client(front)->request.exchange, TAP_WANTS | 100u << TAP_BODY_SHIFT);
+    capture_begin(front_client(front)->request.exchange, TAP_WANTS | 100u << TAP_BODY_SHIFT);
     front_say(front, "abc");
     assert_false(is_moving(front));
     front_say(front, "defghij");
