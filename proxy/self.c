@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "proxy/base/diagnosis.h"
 #include "proxy/listen/admission.h"
 #include "proxy/listen/backlog.h"
 
@@ -124,7 +125,7 @@ int self_init(struct self *self, const struct self *lent)
     *self = *lent;
     self->started = wall_time_now();
     process_open(&self->process);
-    self->backlogs = backlog_open();
+    self->backlogs = diagnosis_open();
     self->desk.gather = self_gather;
     self->desk.wish = self_heed;
     return admin_init(&self->admin, &self->desk, (*self->snapshot)->n_workers);

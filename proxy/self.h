@@ -20,7 +20,7 @@ struct self {
     struct commons *commons;
     const struct crew *crew;
     struct process process; /* owned, like the next */
-    int backlogs;           /* backlog_open */
+    int backlogs;           /* diagnosis_open */
     struct instant begun;
     struct wall_time started;
 };

@@ -5,11 +5,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* What the kernel is asked through about Unix sockets (sock_diag(7)), for the caller to close; -1: it cannot be asked.
- * To be had before rights are given up, and before descriptors run out. */
-int backlog_open(void);
-/* Asks about a listening socket, of TCP or Unix. False: not known, as of a socket that was passed from another network
- * namespace. Never blocks. */
+/* Asks about a listening socket, of TCP or Unix; of the latter through what diagnosis_open has given, best before
+ * rights are given up and descriptors run out (below 0: none). False: not known, as of a socket that was passed from
+ * another network namespace. Never blocks. */
 bool backlog_read(int diag_fd, int fd, uint32_t *ret_n);
 
 #endif

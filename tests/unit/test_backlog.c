@@ -11,6 +11,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "proxy/base/diagnosis.h"
 #include "proxy/listen/backlog.h"
 
 #define N_CLIENTS 3
@@ -39,7 +40,7 @@ static uint32_t backlog_of(int diag, int fd)
 /* So many connect, one is accepted. */
 static void backlog_counts(int family, struct sockaddr *address, socklen_t length)
 {
-    int diag = backlog_open(), fd = backlog_listen(family, address, &length);
+    int diag = diagnosis_open(), fd = backlog_listen(family, address, &length);
     int clients[N_CLIENTS], accepted;
 
     assert_int_equal(backlog_of(diag, fd), 0);
@@ -78,7 +79,7 @@ static void test_backlog_that_cannot_be_had_is_not_known(void **state)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     socklen_t length = sizeof(sa_family_t);
-    int diag = backlog_open(), fd = backlog_listen(AF_UNIX, (struct sockaddr *)&address, &length);
+    int diag = diagnosis_open(), fd = backlog_listen(AF_UNIX, (struct sockaddr *)&address, &length);
     uint32_t n = 7;
 
     (void)state;
