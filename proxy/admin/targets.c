@@ -97,9 +97,13 @@ bool target_view_init(struct target_view *view, const struct facts *facts, const
         view->endpoints[view->n_endpoints++] = (struct endpoint_view){
             .config = &config->endpoints[i], .address = config->endpoints[i].address.text, .state = ENDPOINT_UNTRIED};
     commons_look(facts->commons, config->name, targets_note, view);
+    return !view->out_of_memory;
+}
+
+void target_view_count(struct target_view *view, const struct facts *facts)
+{
     commons_look_at_sites(facts->commons, targets_note_site, view);
     targets_note_counts(view, facts->series);
-    return !view->out_of_memory;
 }
 
 void target_view_deinit(struct target_view *view)

@@ -31,9 +31,11 @@ struct target_view {
     bool out_of_memory;
 };
 
-/* Looks. False when out of memory. To be given back in any case. */
+/* Looks at what decides whether an endpoint is used. False when out of memory. To be given back in any case. */
 bool target_view_init(struct target_view *view, const struct facts *facts,
                       const struct target_config *config) WARN_UNUSED;
+/* Besides, connections, responses, and how those do that nobody watches: looks at all that is counted of any target. */
+void target_view_count(struct target_view *view, const struct facts *facts);
 void target_view_deinit(struct target_view *view);
 
 /* Whether one of its endpoints is neither ejected nor down. */
