@@ -70,12 +70,26 @@ static void attacker_plant_socket(struct attacker *attacker, int directory, cons
         unlink(address.sun_path);
 }
 
+/* Else the attack is over with the first that was planted where nobody may remove the directory. */
+static void attacker_empty(const char *name)
+{
+    int directory = attacker_enter(name);
+
+    if (directory < 0)
+        return;
+    unlinkat(directory, "app.sock", 0);
+    close(directory);
+}
+
+/* What was left here 64 times ago would keep the name from being free. */
 static void attacker_move_away(struct attacker *attacker, const char *name)
 {
     char away[32];
 
     snprintf(away, sizeof(away), "away%u", attacker->n_moved++ % 64);
-    rmdir(away);
+    attacker_empty(away);
+    if (rmdir(away) < 0)
+        unlink(away);
     if (rename(name, away) < 0)
         unlink(name);
 }
@@ -138,6 +152,8 @@ static void attacker_meet(struct attacker *attacker, const char *name)
         attacker_replace(attacker, name);
     else if (is_nursery)
         rmdir(name);
+    else if (strcmp(name, "made") == 0)
+        attacker_empty(name);
     else if (strcmp(name, "app.sock") == 0 && random() % 8 == 0)
         unlink(name);
 }
