@@ -49,6 +49,8 @@ def what_is_wrong_with_a_stop(running):
         ends = running.log_of("stopping") or running.log_of("cannot start")
         return what_is_wrong_with_an_end(running, 20) if ends else "answers, but does not forward"
     status = running.terminate(20)
+    if running.log_of("cannot start"):
+        return what_is_wrong_with_an_end(running, 20)
     if status != 0:
         return f"status {status} at the end:\n{running.output()[-1500:]}"
     return None
