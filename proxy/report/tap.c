@@ -1,5 +1,6 @@
 /* A ring of entries, each in one piece: where one does not fit before the end, what is left there is passed over. An
- * entry has the record as it is, then its texts in their order, the reason, the fields of both heads, and bodies. */
+ * entry has the record but for its texts, which follow in their order, the reason, the fields of both heads, and
+ * bodies. What it has not is not written: each cache line goes from the worker's processor to the reader's and back. */
 #include "proxy/report/tap.h"
 
 #include <assert.h>
@@ -20,9 +21,14 @@ struct tap_entry {
     uint32_t is_record;
 };
 
+/* What is behind the texts. */
+#define TAP_REST_AT offsetof(struct record, series)
+#define TAP_REST_BYTES (sizeof(struct record) - TAP_REST_AT)
+
 struct tap_entry_record {
     struct tap_entry entry;
-    struct record record;
+    alignas(struct record) char rest[TAP_REST_BYTES];
+    uint32_t text_bytes[TAP_N_TEXTS];
     uint32_t reason_bytes, wanted;
     uint32_t request_fields, response_fields, request_body, response_body; /* bytes */
 };
@@ -115,7 +121,7 @@ void tap_add(struct tap *tap, const struct record *record)
         return;
     }
     entry->entry = (struct tap_entry){(uint32_t)bytes, 1};
-    entry->record = *record;
+    memcpy(entry->rest, (const char *)record + TAP_REST_AT, TAP_REST_BYTES);
     entry->reason_bytes = (uint32_t)reason_bytes;
     entry->wanted = record->message ? message->wanted : TAP_WANTS;
     entry->request_fields = (uint32_t)message->request_fields.length;
@@ -123,8 +129,10 @@ void tap_add(struct tap *tap, const struct record *record)
     entry->request_body = (uint32_t)message->request_body.length;
     entry->response_body = (uint32_t)message->response_body.length;
     to = (char *)(entry + 1);
-    for (size_t i = 0; i < TAP_N_TEXTS; i++)
+    for (size_t i = 0; i < TAP_N_TEXTS; i++) {
+        entry->text_bytes[i] = (uint32_t)texts[i].length;
         to = tap_put(to, texts[i].data, texts[i].length);
+    }
     to = tap_put(to, record->reason, reason_bytes);
     tap_put_message(to, message);
     atomic_store_explicit(&tap->written, end, memory_order_release);
@@ -159,13 +167,13 @@ static void tap_view(const struct tap_entry_record *entry, struct tap_view *view
     struct text *texts = &view->record.request_id;
     struct tap_message *message = &view->message;
 
-    *view = (struct tap_view){.record = entry->record,
-                              .has_heads = entry->wanted & TAP_WANTS_HEADS,
-                              .body_most = entry->wanted >> TAP_BODY_SHIFT};
+    memcpy((char *)&view->record + TAP_REST_AT, entry->rest, TAP_REST_BYTES);
     view->record.series = NULL;
     view->record.message = NULL;
+    view->has_heads = entry->wanted & TAP_WANTS_HEADS;
+    view->body_most = entry->wanted >> TAP_BODY_SHIFT;
     for (size_t i = 0; i < TAP_N_TEXTS; i++)
-        texts[i].data = tap_get(&at, texts[i].length);
+        texts[i] = (struct text){tap_get(&at, entry->text_bytes[i]), entry->text_bytes[i]};
     view->record.reason = entry->reason_bytes > 0 ? tap_get(&at, entry->reason_bytes) : NULL;
     message->request_fields = (struct tap_fields){tap_get(&at, entry->request_fields), entry->request_fields};
     message->response_fields = (struct tap_fields){tap_get(&at, entry->response_fields), entry->response_fields};
