@@ -20,6 +20,7 @@ struct feed {
     struct page *page;
     struct tap_filter filter;
     struct tap_choice choice;
+    struct tap_memo memo;
     struct instant told; /* when it last got something */
     uint64_t n_lost;     /* records that found no room, since it was told of some */
     size_t start, end;   /* of what waits in data */
@@ -220,7 +221,8 @@ static void feed_begin(struct admin *admin, struct page *page, const struct tap_
     feed->choice = (struct tap_choice){.heads = filter->heads,
                                        .body_bytes = filter->body_bytes,
                                        .unredacted = filter->unredacted,
-                                       .redact = listener->redact};
+                                       .redact = listener->redact,
+                                       .memo = &feed->memo};
     feed->told = loop_now(admin->mailbox->loop);
     list_append(&admin->feeds, &feed->link);
     if (feeds_listen(admin) < 0) {

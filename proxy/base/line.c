@@ -6,6 +6,7 @@
 
 #include "proxy/base/utf8.h"
 
+#define LINE_MS_AT 20    /* in a time */
 #define LINE_END_BYTES 2 /* what line_end puts: always kept free */
 
 /* What is no visible character of its own: controls, which terminals obey, spaces and separators that readers split at
@@ -220,23 +221,36 @@ void line_write_time(char to[LINE_TIME_BYTES], struct wall_time time)
     line_put_digits(to + 11, 2, seconds / 3600u % 24u);
     line_put_digits(to + 14, 2, seconds / 60u % 60u);
     line_put_digits(to + 17, 2, seconds % 60u);
-    line_put_digits(to + 20, 3, ms % 1000u);
+    line_put_digits(to + LINE_MS_AT, 3, ms % 1000u);
+}
+
+#define LINE_JSON_TIME "{\"time\":\""
+
+/* Returns where the time is. */
+static char *line_begin_time(struct line *line, enum log_format format, const char time[LINE_TIME_BYTES], char *out,
+                             size_t size)
+{
+    *line = (struct line){.out = out, .size = size, .format = format};
+    if (format == LOG_FORMAT_JSON)
+        line_put(line, LINE_JSON_TIME, sizeof(LINE_JSON_TIME) - 1);
+    line_put(line, time, LINE_TIME_BYTES);
+    if (format == LOG_FORMAT_JSON)
+        line_put(line, "\"", 1);
+    return out + (format == LOG_FORMAT_JSON ? sizeof(LINE_JSON_TIME) - 1 : 0);
 }
 
 void line_begin(struct line *line, enum log_format format, struct wall_time time, char *out, size_t size)
 {
     char text[LINE_TIME_BYTES];
-    size_t n = LINE_TIME_BYTES;
 
-    *line = (struct line){.out = out, .size = size, .format = format};
     line_write_time(text, time);
-    if (format == LOG_FORMAT_PLAIN) {
-        line_put(line, text, n);
-        return;
-    }
-    line_put(line, "{\"time\":\"", sizeof("{\"time\":\"") - 1);
-    line_put(line, text, n);
-    line_put(line, "\"", 1);
+    line_begin_time(line, format, text, out, size);
+}
+
+void line_begin_at(struct line *line, enum log_format format, const char time[LINE_TIME_BYTES], unsigned ms, char *out,
+                   size_t size)
+{
+    line_put_digits(line_begin_time(line, format, time, out, size) + LINE_MS_AT, 3, ms);
 }
 
 void line_put_message(struct line *line, const char *level, struct text message)

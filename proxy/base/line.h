@@ -28,6 +28,9 @@ struct line {
 
 /* Begins a line in `out`, of at least 128 bytes, with its time. */
 void line_begin(struct line *line, enum log_format format, struct wall_time time, char *out, size_t size);
+/* The same, with a time as line_write_time writes it, whose milliseconds are these. */
+void line_begin_at(struct line *line, enum log_format format, const char time[LINE_TIME_BYTES], unsigned ms, char *out,
+                   size_t size);
 /* Puts "level" and "message" where they belong. */
 void line_put_message(struct line *line, const char *level, struct text message);
 /* Puts a key, which needs no escapes, with a text, of which `most_bytes` at most are shown, escaped. */

@@ -87,6 +87,11 @@ static uint64_t record_number(const struct record *record, enum log_field_id fie
     (BIT(ID) | BIT(LISTENER) | BIT(PEER) | BIT(METHOD) | BIT(REQUEST) | BIT(STATUS) | BIT(OUTCOME) | BIT(BYTES_IN) | \
      BIT(BYTES_OUT) | BIT(TOTAL_US))
 
+/* What line after line often says the same of. */
+#define RECORD_REPEATS                                                                                                 \
+    (BIT(LISTENER) | BIT(PEER) | BIT(METHOD) | BIT(REQUEST) | BIT(UPGRADE) | BIT(STATUS) | BIT(OUTCOME) | BIT(ROUTE) | \
+     BIT(TARGET) | BIT(ENDPOINT) | BIT(TLS) | BIT(BYTES_IN) | BIT(BYTES_OUT))
+
 static size_t record_most_bytes(enum log_field_id field)
 {
     switch (field) {
@@ -108,6 +113,13 @@ static unsigned record_has(const struct record *record)
 {
     unsigned has = RECORD_ALWAYS;
 
+    has |= record->trace.length > 0 ? BIT(TRACE_ID) | BIT(SPAN_ID) : 0;
+    has |= record->reason ? BIT(REASON) : 0;
+    has |= record->route.length > 0 ? BIT(ROUTE) : 0;
+    has |= record->upstream.length > 0 ? BIT(TARGET) : 0;
+    has |= record->endpoint.length > 0 ? BIT(ENDPOINT) : 0;
+    has |= record->tls > 0 ? BIT(TLS) : 0;
+    has |= record->upgrade.length > 0 ? BIT(UPGRADE) : 0;
     has |= record->n_retries > 0 ? BIT(RETRIES) : 0;
     has |= record->queue_ms > 0 ? BIT(QUEUE_MS) : 0;
     has |= record->held_ms > 0 ? BIT(HELD_MS) : 0;
@@ -116,30 +128,23 @@ static unsigned record_has(const struct record *record)
 }
 
 /* The fields of an end, in the access log and in the error log. */
-static void record_put(struct line *line, const struct record *record, unsigned fields)
+static void record_put(struct line *line, const struct record *record, unsigned fields, struct record_memo *memos)
 {
-    unsigned has = record_has(record);
+    for (unsigned left = fields & record_has(record); left != 0; left &= left - 1) {
+        enum log_field_id field = (enum log_field_id)__builtin_ctz(left);
+        const char *name = log_field_names[field];
+        struct line_memo *memo = memos && RECORD_REPEATS & 1u << field ? &memos->fields[field] : NULL;
 
-    for (unsigned i = 0; i < N_LOG_FIELDS; i++) {
-        const char *name = log_field_names[i];
-        struct text text;
-
-        if (!(fields & 1u << i))
-            continue;
-        if (RECORD_NUMBERS & 1u << i) {
-            if (has & 1u << i)
-                line_put_number(line, name, record_number(record, (enum log_field_id)i));
-            continue;
-        }
-        text = record_text(record, (enum log_field_id)i);
-        if (text.length > 0 || has & 1u << i)
-            line_put_text(line, name, text, record_most_bytes((enum log_field_id)i));
+        if (RECORD_NUMBERS & 1u << field)
+            line_put_number_again(line, memo, name, record_number(record, field));
+        else
+            line_put_text_again(line, memo, name, record_text(record, field), record_most_bytes(field));
     }
 }
 
-void access_log_put(struct line *line, const struct record *record)
+void access_log_put(struct line *line, const struct record *record, struct record_memo *memo)
 {
-    record_put(line, record, LOG_FIELDS_ALL);
+    record_put(line, record, LOG_FIELDS_ALL, memo);
 }
 
 /* ---- the error log ---- */
@@ -167,7 +172,7 @@ void access_log_tell_error(const struct record *record)
 
     if (!log_begin(&line, failure_level(record->outcome), outcome_info(record->outcome)->sentence))
         return;
-    record_put(&line.line, record, LOG_FIELDS_ALL);
+    record_put(&line.line, record, LOG_FIELDS_ALL, NULL);
     if (record->untold > 0)
         line_put_number(&line.line, "untold", record->untold);
     log_end(&line);
@@ -197,6 +202,7 @@ struct access_log *access_log_new(const char *to, enum log_format format, struct
     log->length = 0;
     log->n_dropped = 0;
     log->dropped = dropped;
+    memset(&log->memo, 0, sizeof(log->memo));
     return log;
 }
 
@@ -290,8 +296,8 @@ void access_log_add(struct access_log *log, const struct record *record)
         access_log_count_dropped(log, 1);
         return;
     }
-    line_begin(&line, log->format, record->time, log->data + log->length, LOG_LINE_BYTES);
-    record_put(&line, record, log->choice.fields);
+    line_begin_again(&line, &log->memo.time, log->format, record->time, log->data + log->length, LOG_LINE_BYTES);
+    record_put(&line, record, log->choice.fields, &log->memo);
     log->length += line_end(&line);
 }
 

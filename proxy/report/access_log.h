@@ -11,12 +11,19 @@
 #include <stdint.h>
 
 #include "config/log_fields.h"
+#include "proxy/base/line_memo.h"
 #include "proxy/base/log.h"
 #include "proxy/base/output.h"
 #include "proxy/report/metrics.h"
 #include "proxy/report/record.h"
 
 #define ACCESS_LOG_BYTES 65536
+
+/* What the lines before said, for each field that tends to stay the same. Zeroed: nothing. */
+struct record_memo {
+    struct line_time_memo time;
+    struct line_memo fields[N_LOG_FIELDS];
+};
 
 struct access_log {
     struct output *output; /* a reference; shared by the workers */
@@ -27,6 +34,7 @@ struct access_log {
     size_t length;
     uint64_t n_dropped;      /* that it has not told of */
     struct counter *dropped; /* borrowed; all that were, in this log and others; NULL: they are not counted */
+    struct record_memo memo;
     char data[ACCESS_LOG_BYTES];
 };
 
@@ -44,8 +52,8 @@ void access_log_flush(struct access_log *log);
  * were chosen, and what failed has another in the error log, with all fields: at error when it was our fault, at warn
  * when it was the target's or the rules refused it, at info when it was the client's. `status`: as a record's. */
 bool access_log_wants(struct access_log *log, enum outcome outcome, unsigned status);
-/* Puts the fields of an end into a line, all of them. */
-void access_log_put(struct line *line, const struct record *record);
+/* Puts the fields of an end into a line, all of them. `memo`, of this log's lines, may be NULL. */
+void access_log_put(struct line *line, const struct record *record, struct record_memo *memo);
 /* The line in the error log alone, whatever the outcome. */
 void access_log_tell_error(const struct record *record);
 /* Writes these lines. */

@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "proxy/base/utf8.h"
-#include "proxy/report/access_log.h"
 
 #define REDACTED "\"[redacted]\""
 #define SPARE_BYTES 64u /* a line with less room at its end may lack something */
@@ -167,16 +166,18 @@ static const char *tap_line_event(unsigned event)
 size_t tap_line_write(const struct tap_view *view, const struct tap_choice *choice, char *out, size_t size)
 {
     const struct record *record = &view->record;
+    struct tap_memo *memo = choice->memo;
     struct line line;
     size_t length;
 
     if (size < LOG_LINE_BYTES)
         return 0;
-    line_begin(&line, LOG_FORMAT_JSON, record->time, out, size);
-    line_put_text(&line, "event", text_of(tap_line_event(record->event)), SIZE_MAX);
-    access_log_put(&line, record);
+    line_begin_again(&line, memo ? &memo->record.time : NULL, LOG_FORMAT_JSON, record->time, out, size);
+    line_put_text_again(&line, memo ? &memo->event : NULL, "event", text_of(tap_line_event(record->event)), SIZE_MAX);
+    access_log_put(&line, record, memo ? &memo->record : NULL);
     if (record->method.length > 0)
-        line_put_text(&line, "http", text_of(record->minor == 0 ? "1.0" : "1.1"), SIZE_MAX);
+        line_put_text_again(&line, memo ? &memo->http : NULL, "http", text_of(record->minor == 0 ? "1.0" : "1.1"),
+                            SIZE_MAX);
     if (choice->heads && view->has_heads) {
         tap_line_fields(&line, ",\"request_headers\":[", view->message.request_fields, choice);
         tap_line_fields(&line, ",\"response_headers\":[", view->message.response_fields, choice);

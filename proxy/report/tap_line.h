@@ -5,14 +5,22 @@
 #ifndef PORTHOLE_REPORT_TAP_LINE_H
 #define PORTHOLE_REPORT_TAP_LINE_H
 
+#include "proxy/report/access_log.h"
 #include "proxy/report/tap.h"
+
+/* What the lines before said. Zeroed: nothing. */
+struct tap_memo {
+    struct record_memo record;
+    struct line_memo event, http;
+};
 
 /* How a reader wants them. */
 struct tap_choice {
     bool heads;
     uint32_t body_bytes;
     bool unredacted;
-    char *const *redact; /* borrowed: more names of fields, NULL at the end; NULL: none */
+    char *const *redact;   /* borrowed: more names of fields, NULL at the end; NULL: none */
+    struct tap_memo *memo; /* borrowed: this reader's; NULL: there is none */
 };
 
 /* Writes one line. Returns its length, or 0 when it does not fit. */
