@@ -63,9 +63,14 @@ send() { # [PATH]
     ask /prefix/a >>"$dir/shown.problems"
     ask /to >>"$dir/shown.problems"
     ask "${1:-/fields}" --header 'Authorization: planted-authorization' --header 'COOKIE: planted-cookie' --header 'x-mine: planted-mine' \
-        --header 'Proxy-authorization: planted-proxy' --include >"$dir/answer"
-    grep --quiet '^X-Four: planted-env-ANSWER' "$dir/answer"
-    grep --quiet '^X-Five: a planted-file-answer' "$dir/answer"
+        --header 'Proxy-authorization: planted-proxy' --include >"$dir/came"
+    came_with '^X-Four: planted-env-ANSWER'
+    came_with '^X-Five: a planted-file-answer'
+}
+
+# (Not into a file that a variable stands for: it would be empty meanwhile.)
+came_with() { # PATTERN
+    grep --quiet "$1" "$dir/came" || { cat "$dir/came"; tail -3 "$dir/access.log"; return 1; }
 }
 
 # (A target that echoes what it was sent tells it to the client, and so to taps that show bodies: it is asked for what
