@@ -7,6 +7,7 @@
 #include "proxy/base/log.h"
 #include "proxy/listen/passed.h"
 #include "proxy/listen/shut.h"
+#include "proxy/reach/addresses.h"
 #include "proxy/report/series.h"
 
 static struct served *served_of(struct list *link)
@@ -22,6 +23,7 @@ void served_free(struct served *served)
     succession_end(&served->succession);
     listener_free(served->listener);
     admission_deinit(&served->admission);
+    addresses_unref(served->known);
     snapshot_unref(served->snapshot);
     free(served->address);
     free(served);
@@ -105,7 +107,7 @@ int served_check_loops(const struct served *served, const struct snapshot *snaps
 
 static int served_prepare(struct served *served, bool takeover, struct error *error)
 {
-    int r = listener_prepare(served->config, takeover, &served->listener, error);
+    int r = listener_prepare(served->config, takeover, served->known, &served->listener, error);
 
     if (r == 0)
         r = served_check_loops(served, served->snapshot, error);

@@ -26,6 +26,7 @@ struct served {
     char *address;             /* owned; address_canonical */
     struct snapshot *snapshot; /* a reference: `config` and the listener's are of it */
     const struct listener_config *config;
+    struct addresses *known;   /* a reference; where its host leads to, NULL: that is asked when it is prepared */
     struct listener *listener; /* owned; NULL before it is prepared */
     struct admission admission;
     struct keeper_charge charge;

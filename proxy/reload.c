@@ -313,14 +313,10 @@ static void reload_go_on(struct reload *reload)
         reload_abort(reload);
 }
 
-static void reload_on_answer(struct worker_change *change)
+/* Another answer has come that was waited for. */
+static void reload_count_answer(struct reload *reload)
 {
-    struct reload *reload = change->closure;
-    struct reload_plan *plan = reload->plan;
-
-    if (change->error.code != 0 && plan->error.code == 0)
-        plan->error = change->error;
-    if (--plan->n_answers > 0)
+    if (--reload->plan->n_answers > 0)
         return;
     switch (reload->phase) {
     case RELOAD_PREPARING:
@@ -341,6 +337,43 @@ static void reload_on_answer(struct worker_change *change)
     case RELOAD_IDLE:
         break;
     }
+}
+
+static void reload_on_answer(struct worker_change *change)
+{
+    struct reload *reload = change->closure;
+    struct reload_plan *plan = reload->plan;
+
+    if (change->error.code != 0 && plan->error.code == 0)
+        plan->error = change->error;
+    reload_count_answer(reload);
+}
+
+/* Nothing is open of the hosts of new listeners. */
+static void reload_take_names(struct reload_names *names, void *closure)
+{
+    struct reload *reload = closure;
+    struct reload_plan *plan = reload->plan;
+
+    if (plan->error.code == 0)
+        plan->error = names->error;
+    reload_count_answer(reload);
+}
+
+/* While workers prepare: whoever knows a host may take a long time to tell, and nobody here waits for that. */
+static void reload_ask_names(struct reload *reload)
+{
+    const struct resolver_desk desk = {reload->host.resolver, reload->host.mailbox};
+    struct reload_plan *plan = reload->plan;
+    int r = reload_names_ask(&plan->names, reload->host.loop, &desk, plan->served, plan->is_new,
+                             snapshot_n_sockets(plan->snapshot), reload_take_names, reload);
+
+    if (r > 0)
+        plan->n_answers++;
+    else if (r == 0)
+        plan->error = plan->names.error;
+    else
+        error_set(&plan->error, r, "out of memory");
 }
 
 static void reload_prepare(struct reload *reload, struct snapshot *snapshot)
@@ -366,6 +399,7 @@ static void reload_prepare(struct reload *reload, struct snapshot *snapshot)
         log_debug("what a reload changes is not counted: out of memory");
     reload_move(reload, RELOAD_PREPARING);
     reload_step(reload, WORKER_PREPARE);
+    reload_ask_names(reload);
 }
 
 /* Whether it can be had without another start. */
@@ -429,6 +463,8 @@ void reload_stop(struct reload *reload)
         log_info("a stop has begun during a reload");
     reload->stopping = true;
     timer_disarm(&reload->remind);
+    if (reload->plan)
+        reload_names_give_up(&reload->plan->names, "a stop has begun");
 }
 
 void reload_init(struct reload *reload, const struct reload_host *host, struct snapshot *running)

@@ -11,9 +11,9 @@
  *     |                                                                                      |
  *     +------- nobody comes late any more ------ CLOSING <--- somebody may come late --------+
  *
- * Nothing here waits: workers answer through the main thread's mailbox. Until COMMITTING everything that can fail has
- * been done, and can be undone; from then on nothing fails. Another reload that is asked for meanwhile comes
- * afterwards, once. */
+ * Nothing here waits: hosts of new listeners are looked up by the resolver's threads, while PREPARING, and workers
+ * answer through the main thread's mailbox. Until COMMITTING everything that can fail has been done, and can be undone;
+ * from then on nothing fails. Another reload that is asked for meanwhile comes afterwards, once. */
 #ifndef PORTHOLE_RELOAD_H
 #define PORTHOLE_RELOAD_H
 
@@ -43,6 +43,7 @@ struct reload_host {
     struct listeners *listeners;
     struct keeper *keeper;
     struct succession_host *succession;
+    struct resolver *resolver;
     struct series_book *series;
     struct worker **workers; /* borrowed, like all of these */
     size_t n_workers;

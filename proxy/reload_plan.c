@@ -158,6 +158,7 @@ void reload_plan_free(struct reload_plan *plan)
         return;
     for (size_t i = 0; plan->changes && i < plan->n_workers; i++)
         reload_plan_free_change(plan, &plan->changes[i]);
+    reload_names_deinit(&plan->names);
     snapshot_unref(plan->snapshot);
     free(plan->changes);
     free(plan->late);

@@ -10,6 +10,7 @@
 #include "proxy/base/error.h"
 #include "proxy/listen/amend.h"
 #include "proxy/listeners.h"
+#include "proxy/reload_names.h"
 #include "proxy/worker.h"
 
 /* One reload under way. */
@@ -27,7 +28,8 @@ struct reload_plan {
     size_t n_new, n_removed, n_amended, n_late;
     struct config_changes config;  /* what else is another */
     struct worker_change *changes; /* owned; by worker */
-    size_t n_answers;              /* of workers, still to come */
+    struct reload_names names;     /* hosts of new listeners */
+    size_t n_answers;              /* of workers, and of all the names together, still to come */
     struct error error;            /* the first */
 };
 

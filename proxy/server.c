@@ -291,6 +291,7 @@ static void server_make_reload(struct server *server)
                                      .listeners = &server->listeners,
                                      .keeper = &server->keeper,
                                      .succession = &server->succession,
+                                     .resolver = server->resolver,
                                      .series = &server->series,
                                      .workers = server->crew.workers,
                                      .n_workers = server->crew.n,
@@ -494,8 +495,9 @@ void server_free(struct server *server)
     listeners_settle(&server->listeners); /* after a start that has failed, too */
     listeners_take_back(&server->listeners);
     crew_deinit(&server->crew);
-    mailbox_deinit(&server->mailbox); /* before what lies in it */
+    mailbox_close(&server->mailbox); /* before what lies in it */
     reload_deinit(&server->reload);
+    mailbox_deinit(&server->mailbox); /* after questions that are answered there */
     checks_plan_free(server->next_checks);
     checks_free(server->checks);
     commons_deinit(&server->commons);

@@ -57,6 +57,8 @@ void mailbox_close(struct mailbox *mailbox)
 {
     struct message *left;
 
+    if (!mailbox->end)
+        return;
     pthread_mutex_lock(&mailbox->lock);
     mailbox->closed = true;
     left = mailbox->first;

@@ -42,7 +42,7 @@ void mailbox_deinit(struct mailbox *mailbox);
 void mailbox_post(struct mailbox *mailbox, struct message *message);
 /* The owner's thread: the next message, which is the caller's now, or NULL. Without one it costs a look. */
 struct message *mailbox_take(struct mailbox *mailbox);
-/* Drops what is left, and whatever is posted from now on. Harmless twice. */
+/* Drops what is left, and whatever is posted from now on. Harmless twice, and on one of zeros. */
 void mailbox_close(struct mailbox *mailbox);
 
 #endif

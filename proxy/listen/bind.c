@@ -1,5 +1,6 @@
 #include "proxy/listen/bind.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -12,6 +13,7 @@
 #include <unistd.h>
 
 #include "proxy/listen/handover.h"
+#include "proxy/reach/addresses.h"
 
 #define PATIENCE_MS 5000 /* for a process that is to hand a socket over, or lets go of it */
 #define NOBODY_MS 1000   /* for an offer to appear: between two processes there may be none for a moment */
@@ -155,8 +157,8 @@ static int bind_first(const struct addrinfo *found, const struct listener_config
     return r;
 }
 
-static int bind_tcp(const struct listener_config *config, bool takeover, struct binding *ret_binding,
-                    struct error *error)
+static int bind_found(const struct listener_config *config, bool takeover, struct binding *ret_binding,
+                      struct error *error)
 {
     const char *host = config->bind.name && *config->bind.name ? config->bind.name : NULL;
     const struct addrinfo hints = {.ai_flags = AI_PASSIVE | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM};
@@ -174,11 +176,42 @@ static int bind_tcp(const struct listener_config *config, bool takeover, struct 
     return r;
 }
 
-int bind_listener(const struct listener_config *config, bool takeover, struct binding *ret_binding, struct error *error)
+/* The same, of addresses that somebody has found out already. */
+static int bind_known(const struct listener_config *config, bool takeover, const struct addresses *known,
+                      struct binding *ret_binding, struct error *error)
+{
+    union address_of addresses[ADDRESSES_MOST];
+    struct addrinfo list[ADDRESSES_MOST];
+
+    assert(known->n > 0);
+    for (size_t i = 0; i < known->n; i++) {
+        bool four = known->list[i].any.sa_family == AF_INET;
+
+        addresses[i] = known->list[i];
+        if (four)
+            addresses[i].four.sin_port = htons(config->bind.port);
+        else
+            addresses[i].six.sin6_port = htons(config->bind.port);
+        list[i] = (struct addrinfo){.ai_addr = &addresses[i].any,
+                                    .ai_addrlen = four ? sizeof(addresses[i].four) : sizeof(addresses[i].six),
+                                    .ai_next = i + 1 < known->n ? &list[i + 1] : NULL};
+    }
+    return bind_first(list, config, takeover, ret_binding, error);
+}
+
+static int bind_tcp(const struct listener_config *config, bool takeover, const struct addresses *known,
+                    struct binding *ret_binding, struct error *error)
+{
+    return known ? bind_known(config, takeover, known, ret_binding, error)
+                 : bind_found(config, takeover, ret_binding, error);
+}
+
+int bind_listener(const struct listener_config *config, bool takeover, const struct addresses *known,
+                  struct binding *ret_binding, struct error *error)
 {
     struct error why = ERROR_INIT;
     int r = config->bind.kind == ADDRESS_ABSTRACT ? bind_abstract(config, takeover, ret_binding, &why)
-                                                  : bind_tcp(config, takeover, ret_binding, &why);
+                                                  : bind_tcp(config, takeover, known, ret_binding, &why);
 
     if (r == 0) {
         ret_binding->bound = (struct bound){.length = sizeof(ret_binding->bound.address)};

@@ -9,6 +9,7 @@
 #include "config/snapshot.h"
 #include "proxy/base/error.h"
 
+struct addresses;
 struct handover;
 
 /* Where a socket is bound. */
@@ -23,10 +24,11 @@ struct binding {
     struct bound bound;
 };
 
-/* Binds config->bind, abstract or TCP, and listens. With takeover, and an address that a process of our user serves,
- * that is asked for its socket; waits some seconds at most. 0 or a negative errno, with the error set to what to do. */
-int bind_listener(const struct listener_config *config, bool takeover, struct binding *ret_binding,
-                  struct error *error) WARN_UNUSED;
+/* Binds config->bind, abstract or TCP, and listens. `known`: where its host leads to, or NULL: whoever is to know is
+ * asked, for as long as that takes. With takeover, and an address that a process of our user serves, that is asked for
+ * its socket; waits some seconds at most. 0 or a negative errno, with the error set to what to do. */
+int bind_listener(const struct listener_config *config, bool takeover, const struct addresses *known,
+                  struct binding *ret_binding, struct error *error) WARN_UNUSED;
 /* Binds the same again, once it is nobody's: never waits for a name service. A descriptor or a negative errno. */
 int bind_again(const struct bound *bound, uint32_t backlog) WARN_UNUSED;
 

@@ -21,10 +21,11 @@
 
 /* A socket without a path: bound, or had from whoever serves it. What is in its backlog is served, whoever accepts it.
  */
-static int listener_open_bound(struct listener *listener, bool takeover, struct error *error)
+static int listener_open_bound(struct listener *listener, bool takeover, const struct addresses *known,
+                               struct error *error)
 {
     struct binding binding;
-    int r = bind_listener(listener->config, takeover, &binding, error);
+    int r = bind_listener(listener->config, takeover, known, &binding, error);
 
     if (r < 0)
         return r;
@@ -49,8 +50,8 @@ static void listener_take_publication(struct listener *listener, const struct pu
     listener->published = true;
 }
 
-int listener_prepare(const struct listener_config *config, bool takeover, struct listener **ret_listener,
-                     struct error *error)
+int listener_prepare(const struct listener_config *config, bool takeover, const struct addresses *known,
+                     struct listener **ret_listener, struct error *error)
 {
     struct listener *listener = calloc(1, sizeof(*listener));
     int r = -EINVAL;
@@ -64,7 +65,7 @@ int listener_prepare(const struct listener_config *config, bool takeover, struct
         break;
     case ADDRESS_ABSTRACT:
     case ADDRESS_TCP:
-        r = listener_open_bound(listener, takeover, error);
+        r = listener_open_bound(listener, takeover, known, error);
         break;
     case ADDRESS_FD:
         r = passed_take(config, &listener->fd, error);
@@ -111,7 +112,7 @@ int listener_publish(const struct listener_config *config, bool takeover, struct
                      struct error *error)
 {
     struct listener *listener = NULL;
-    int r = listener_prepare(config, takeover, &listener, error);
+    int r = listener_prepare(config, takeover, NULL, &listener, error);
 
     if (r < 0 || !listener)
         return r;

@@ -18,6 +18,7 @@
 #include "proxy/listen/bind.h"
 #include "proxy/listen/claim.h"
 
+struct addresses;
 struct publish;
 
 /* A listening socket and, for a Unix path, the file it was published as. Owned by the server (main thread);
@@ -51,9 +52,10 @@ enum listener_place {
  * it, a Unix socket is made and not shown. With takeover a living process of our user at the path is going to be
  * replaced, and one that serves an abstract or TCP address is asked for its socket (succession_begin tells it to
  * leave); without, it is -EADDRINUSE. Errors say what to do (uid, gid, mode of what is in the way). On failure nothing
- * is left behind and nothing is changed, as when it is freed before it is shown. */
-int listener_prepare(const struct listener_config *config, bool takeover, struct listener **ret_listener,
-                     struct error *error) WARN_UNUSED;
+ * is left behind and nothing is changed, as when it is freed before it is shown. `known`: where the host of a TCP
+ * address leads to; NULL: that is asked, for as long as it takes. */
+int listener_prepare(const struct listener_config *config, bool takeover, const struct addresses *known,
+                     struct listener **ret_listener, struct error *error) WARN_UNUSED;
 /* Whether showing it takes a path from a living process. */
 bool listener_replaces(const struct listener *listener);
 /* Shows what was prepared; harmless without a path, and twice. On failure it is to be freed, and what was at the path

@@ -45,3 +45,7 @@ in_its_own_world() { # SCENARIO [SECONDS]
 @test "names: with resolve.all each address is an endpoint, which comes and goes" {
     in_its_own_world each-address
 }
+
+@test "names: a reload that brings a port at a host name keeps nobody waiting" {
+    in_its_own_world listening
+}

@@ -134,13 +134,14 @@ class Web(http.server.ThreadingHTTPServer):
 
 
 class Client(http.client.HTTPConnection):
-    def __init__(self):
+    def __init__(self, path=listener):
         super().__init__("localhost", timeout=30)
+        self.path = path
 
     def connect(self):
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.settimeout(30)
-        self.sock.connect(listener)
+        self.sock.connect(self.path)
 
 
 def ask(path, client=None):
@@ -462,8 +463,78 @@ def each_address():
     porthole.end()
 
 
+def reconfigure(porthole, change):
+    with open(f"{directory}/porthole.json", encoding="ascii") as file:
+        configuration = json.load(file)
+    change(configuration)
+    write("porthole.json", json.dumps(configuration))
+    porthole.process.send_signal(signal.SIGHUP)
+
+
+def appears(path, seconds=2):
+    begun = time.monotonic()
+    while not os.path.exists(path):
+        assert time.monotonic() < begun + seconds, f"{path} is not made"
+        time.sleep(0.01)
+
+
+def listening():
+    """A reload that brings a port at a host name waits for the name server, for a while; nothing else does."""
+    write("resolv.conf", "nameserver 127.0.0.2\noptions timeout:30 attempts:5\n")
+    server, web = NameServer("127.0.0.2"), Web("127.0.0.10")
+    near = {"endpoints": [f"http://127.0.0.10:{PORT}"], "health": {"path": "/", "interval": "100ms"}}
+    # Landlock would keep ports for itself that nothing listened on at the start.
+    porthole = Porthole({"near": near, "known": http_target("known.test")}, watch=False, sandbox={"landlock": False},
+                        admin=[{"bind": f"unix:{directory}/admin.sock"}])
+
+    def bring(name):
+        reconfigure(porthole, lambda it: it["listeners"].append({"bind": f"tcp:{name}", "routes": [{"target": "near"}]}))
+
+    begun = time.monotonic()
+    bring("here.test:8081")
+    time.sleep(0.5)
+    assert server.n_asked > 0
+    os.unlink(listener)
+    appears(listener)  # the main thread makes it again
+    n_checks = len(web.connections)
+    time.sleep(0.5)
+    assert len(web.connections) >= n_checks + 3, "nobody is checked"
+    assert ask("/readyz", Client(f"{directory}/admin.sock"))[0] == 200
+    assert ask("/near")[0] == 200
+    second = f"{directory}/second.sock"
+    reconfigure(porthole, lambda it: it["listeners"][-1].update(bind=f"unix:{second}"))
+    wait_for_log("cannot listen on tcp:here.test:8081: cannot resolve here.test: no answer within 10 s")
+    print(f"refused after {time.monotonic() - begun:.1f} s")
+    assert 9 < time.monotonic() - begun < 13
+    appears(second)  # the second one has waited, and comes then
+    server.names = {"there.test": ["127.0.0.11"]}
+    bring("there.test:8082")
+    until = time.monotonic() + 20
+    while True:
+        try:
+            client = http.client.HTTPConnection("127.0.0.11", 8082, timeout=10)
+            client.request("GET", "/near")
+            assert client.getresponse().status == 200
+            break
+        except ConnectionRefusedError:
+            assert time.monotonic() < until
+            time.sleep(0.02)
+    server.names = None  # a stop does not wait for a name server either
+    bring("nowhere.test:8083")
+    time.sleep(0.5)
+    took_ms = porthole.end()
+    assert took_ms < 3000, took_ms
+
+
+def wait_for_log(text):
+    until = time.monotonic() + 30
+    while text not in open(f"{directory}/error.log", encoding="ascii").read():
+        assert time.monotonic() < until, open(f"{directory}/error.log", encoding="ascii").read()
+        time.sleep(0.05)
+
+
 begin_world()
 {"silent": silent, "first-dead": first_dead, "server-changes": server_changes, "outage": outage,
- "each-address": each_address, "black-hole": black_hole,
+ "each-address": each_address, "black-hole": black_hole, "listening": listening,
  "refused": lambda: moved(True), "refused-hosts": lambda: moved(True, by_hosts=True),
  "accepting": lambda: moved(False, every="2s")}[scenario]()
