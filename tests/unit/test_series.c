@@ -216,6 +216,39 @@ static void test_labels_are_a_few(void **state)
     assert_int_equal(protocol_label((struct text){NULL, 0}), PROTOCOL_OTHER);
 }
 
+static size_t bucket_by_search(const struct histogram_bounds *bounds, uint64_t ns)
+{
+    size_t i = 0;
+
+    while (i < bounds->n && ns > bounds->ns[i])
+        i++;
+    return i;
+}
+
+static void expect_bucket_beside(const struct histogram_bounds *bounds, uint64_t ns)
+{
+    for (uint64_t beside = 0; beside < 5; beside++)
+        assert_int_equal(histogram_bucket(bounds, ns + beside - 2), bucket_by_search(bounds, ns + beside - 2));
+}
+
+static void test_histogram_bucket_is_what_a_search_of_all_bounds_finds(void **state)
+{
+    static const struct histogram_bounds *const all[] = {&histogram_requests, &histogram_tunnels};
+    uint64_t random = 1;
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        for (size_t at = 0; at < all[i]->n; at++)
+            expect_bucket_beside(all[i], all[i]->ns[at]);
+        for (unsigned bits = 0; bits < 64; bits++)
+            expect_bucket_beside(all[i], UINT64_C(1) << bits); /* and 0, and the most there is */
+        for (unsigned n = 0; n < 100000; n++) {
+            random = random * UINT64_C(6364136223846793005) + 1442695040888963407;
+            expect_bucket_beside(all[i], random >> (n % 64));
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -227,6 +260,7 @@ int main(void)
         cmocka_unit_test(test_cells_beyond_all_are_not_lost),
         cmocka_unit_test(test_cells_are_read_while_they_are_counted),
         cmocka_unit_test(test_histogram_bounds_are_inclusive_and_as_written),
+        cmocka_unit_test(test_histogram_bucket_is_what_a_search_of_all_bounds_finds),
         cmocka_unit_test(test_labels_are_a_few),
     };
 
