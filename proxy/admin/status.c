@@ -282,7 +282,7 @@ json_t *status_document(const struct facts *facts)
                   (json_int_t)(facts->uptime_ms / 1000), "state", states[facts->state], "ready", ready, "reasons",
                   reasons, "workers", (json_int_t)facts->n_workers, "config", status_config(&status), "listeners",
                   status_listeners(&status), "routes", status_routes(&status), "targets", status_targets(&status),
-                  "logs", "dropped", (json_int_t)log_dropped());
+                  "logs", "dropped", (json_int_t)log_dropped() + (json_int_t)facts->n_dropped_lines);
 
     if (status.failed) {
         json_decref(document);

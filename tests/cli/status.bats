@@ -56,6 +56,16 @@ JSON
     grep "down .*$dir/gone.sock .*No such file" <<<"$output"
 }
 
+@test "status: lines that either log has lost are counted" {
+    mkfifo "$dir/run.out"
+    exec 9<>"$dir/run.out"
+    configure '' "\"admin\": [ { \"bind\": \"unix:$dir/admin.sock\" } ], \"log\": { \"access\": { \"to\": \"stdout\" } },"
+    start_porthole run
+    status_page | jq -e '.logs.dropped == 0'
+    curl --silent --output /dev/null --unix-socket "$sock" 'http://app/[1-2000]'
+    status_page | jq -e '.logs.dropped > 100'
+}
+
 @test "status: the page for people comes with a policy that lets nothing else run" {
     start_target
     start_admin
