@@ -100,16 +100,10 @@ void read_endpoint(struct reader *reader, const struct place *at, const json_t *
         read_address(reader, at, text, key_field(key, section));
 }
 
-/* Twice the same would be one with twice the weight, and a retry that goes nowhere else. */
-static void read_check_twice(struct reader *reader, const struct place *at, json_t *seen, const struct address *address)
+static void read_canonical(struct reader *reader, struct endpoint_config *endpoint)
 {
-    char *canonical = address->text ? address_canonical(address) : NULL;
-
-    if (address->text && !canonical)
-        reader->failure = -ENOMEM;
-    if (canonical)
-        reader_unique(reader, at, seen, canonical, "endpoint");
-    free(canonical);
+    if (endpoint->address.text)
+        endpoint->canonical = reader_memory(reader, address_canonical(&endpoint->address));
 }
 
 /* An element is an object, or an address that stands for one. */
@@ -134,8 +128,10 @@ void read_endpoints(struct reader *reader, const struct place *at, const json_t 
             read_section(reader, &place, element, key->keys, endpoint);
         else
             read_endpoint(reader, &place, element, &key->keys[0], endpoint);
-        if (target->n_endpoints > 1)
-            read_check_twice(reader, &place, seen, &endpoint->address);
+        read_canonical(reader, endpoint);
+        /* Twice the same would be one with twice the weight, and a retry that goes nowhere else. */
+        if (target->n_endpoints > 1 && endpoint->canonical)
+            reader_unique(reader, &place, seen, endpoint->canonical, "endpoint");
         weights += endpoint->weight;
     }
     json_decref(seen);
@@ -308,7 +304,10 @@ static struct target_config *read_add_inline(struct reader *reader, const struct
     target->n_endpoints = 1;
     target->digest = digest_bytes(DIGEST_SEED, text, strlen(text));
     target->endpoints[0].weight = 1;
-    return read_address(reader, at, text, &target->endpoints[0].address) ? target : NULL;
+    if (!read_address(reader, at, text, &target->endpoints[0].address))
+        return NULL;
+    read_canonical(reader, &target->endpoints[0]);
+    return target;
 }
 
 const struct target_config *read_resolve_target(struct reader *reader, const struct place *at, const char *text,

@@ -73,6 +73,7 @@ struct eject_config {
 /* One of a target's addresses. */
 struct endpoint_config {
     struct address address;
+    char *canonical; /* owned; as address_canonical spelled it when it was read: links may lead elsewhere by now */
     uint32_t weight; /* its part of what goes to the target, beside those of the others; 0: none */
 };
 

@@ -31,8 +31,16 @@ static void snapshot_free_derived(struct listener_config *listener)
         snapshot_free_route(&listener->routes[i]);
 }
 
+static void snapshot_free_canonicals(struct target_config *target)
+{
+    for (size_t i = 0; target->endpoints && i < target->n_endpoints; i++)
+        free(target->endpoints[i].canonical);
+}
+
 static void snapshot_free(struct snapshot *snapshot)
 {
+    for (size_t i = 0; i < snapshot->n_targets; i++)
+        snapshot_free_canonicals(&snapshot->targets[i]);
     for (size_t i = 0; i < snapshot->n_listeners; i++)
         snapshot_free_derived(&snapshot->listeners[i]);
     keys_deinit(keys_document, snapshot);

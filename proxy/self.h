@@ -16,7 +16,7 @@ struct self {
     const struct listeners *listeners;
     struct stop *stop;
     struct reload *reload;
-    const struct series_book *series;
+    struct series_book *series;
     struct commons *commons;
     const struct crew *crew;
     struct process process; /* owned, like the next */

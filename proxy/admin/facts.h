@@ -45,7 +45,7 @@ struct facts {
     char *reload_problem;             /* owned; of the last one, all its lines; NULL: it was good, or there was none */
     struct facts_listener *listeners; /* owned; by listener_config.index */
     size_t n_listeners;
-    const struct series_book *series; /* borrowed, like the next; both outlive workers */
+    struct series_book *series; /* borrowed, like the next; both outlive workers */
     struct commons *commons;
     struct process_figures process;
     uint64_t n_dropped_lines; /* of access logs */

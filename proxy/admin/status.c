@@ -247,6 +247,7 @@ static json_t *status_target(struct status *status, const struct target_config *
     if (!target_view_init(&view, status->facts, target))
         status->failed = true;
     target_view_count(&view, status->facts);
+    status->failed = status->failed || view.out_of_memory;
     for (size_t i = 0; i < view.n_endpoints; i++)
         status_append(status, endpoints, status_endpoint(status, &view.endpoints[i]));
     told =

@@ -5,10 +5,11 @@
 
 #include "proxy/reach/commons.h"
 
-static struct endpoint_view *targets_find(const struct target_view *view, const char *address)
+/* By what it is, however it is spelled. */
+static struct endpoint_view *targets_find(const struct target_view *view, const char *canonical)
 {
     for (size_t i = 0; i < view->n_endpoints; i++)
-        if (strcmp(view->endpoints[i].address, address) == 0)
+        if (strcmp(view->endpoints[i].canonical, canonical) == 0)
             return &view->endpoints[i];
     return NULL;
 }
@@ -17,17 +18,20 @@ static struct endpoint_view *targets_find(const struct target_view *view, const 
 static struct endpoint_view *targets_add_address(struct target_view *view, const struct standing *standing)
 {
     struct endpoint_view *endpoint;
-    char *address;
+    char *address, *canonical;
 
     if (!view->config->resolve_all || !standing->is_chosen || view->n_endpoints == TARGETS_MOST_VIEWS)
         return NULL;
     address = strdup(standing->text);
-    if (!address) {
+    canonical = strdup(standing->key);
+    if (!address || !canonical) {
+        free(address);
+        free(canonical);
         view->out_of_memory = true;
         return NULL;
     }
     endpoint = &view->endpoints[view->n_endpoints++];
-    *endpoint = (struct endpoint_view){.address = address};
+    *endpoint = (struct endpoint_view){.address = address, .canonical = canonical};
     return endpoint;
 }
 
@@ -36,7 +40,7 @@ static void targets_note_standing(void *closure, const struct standing *standing
     static const enum endpoint_state states[] = {
         [STANDING_GOOD] = ENDPOINT_GOOD, [STANDING_EJECTED] = ENDPOINT_EJECTED, [STANDING_DOWN] = ENDPOINT_DOWN};
     struct target_view *view = closure;
-    struct endpoint_view *endpoint = targets_find(view, standing->text);
+    struct endpoint_view *endpoint = targets_find(view, standing->key);
 
     if (!endpoint)
         endpoint = targets_add_address(view, standing);
@@ -56,15 +60,56 @@ static void targets_note(void *closure, struct commons_target *target)
     standings_look(&target->standings, targets_note_standing, closure);
 }
 
+/* ---- connections ---- */
+
 static void targets_note_site(void *closure, const struct site *site)
 {
-    struct endpoint_view *endpoint = targets_find(closure, site->text);
+    struct endpoint_view *endpoint = closure;
 
-    if (!endpoint)
-        return;
-    endpoint->n_busy += site_n_busy(site);
-    endpoint->n_idle += site_n_idle(site);
+    endpoint->n_busy = site_n_busy(site);
+    endpoint->n_idle = site_n_idle(site);
 }
+
+static void targets_look_at_site(struct target_view *view, struct endpoint_view *endpoint, enum address_kind kind,
+                                 const struct tls_config *tls, struct commons *commons)
+{
+    char *key = site_key(kind, endpoint->canonical, tls);
+
+    view->out_of_memory = view->out_of_memory || !key;
+    if (key)
+        commons_look_at_site(commons, key, targets_note_site, endpoint);
+    free(key);
+}
+
+/* Of an address it is not known which of the target's names has it: that is who it is taken for (roster.c). */
+static void targets_look_at_address(struct target_view *view, struct endpoint_view *endpoint, struct commons *commons)
+{
+    for (size_t i = 0; i < view->config->n_endpoints; i++) {
+        const struct address *name = &view->config->endpoints[i].address;
+        struct tls_config tls = view->config->tls;
+
+        if (!tls.server_name)
+            tls.server_name = name->name;
+        if (!address_is_unix(name->kind))
+            targets_look_at_site(view, endpoint, name->kind, &tls, commons);
+        if (endpoint->n_busy + endpoint->n_idle > 0)
+            return;
+    }
+}
+
+void target_view_connections(struct target_view *view, const struct facts *facts)
+{
+    for (size_t i = 0; i < view->n_endpoints; i++) {
+        struct endpoint_view *endpoint = &view->endpoints[i];
+
+        if (endpoint->config)
+            targets_look_at_site(view, endpoint, endpoint->config->address.kind, &view->config->tls, facts->commons);
+        else
+            targets_look_at_address(view, endpoint, facts->commons);
+    }
+}
+
+/* ---- what is counted ---- */
 
 static void targets_note_series(struct endpoint_view *endpoint, const struct series *series)
 {
@@ -76,16 +121,19 @@ static void targets_note_series(struct endpoint_view *endpoint, const struct ser
         histogram_read(&endpoint_slot(series, i)->response_head, &endpoint->response_head);
 }
 
-static void targets_note_counts(struct target_view *view, const struct series_book *book)
+void target_view_count(struct target_view *view, const struct facts *facts)
 {
-    for (const struct series *series = series_first(book, SERIES_ENDPOINT); series; series = series_next(series)) {
-        struct endpoint_view *endpoint =
-            strcmp(series->owner, view->config->name) == 0 ? targets_find(view, series->name) : NULL;
+    target_view_connections(view, facts);
+    for (size_t i = 0; i < view->n_endpoints; i++) {
+        const struct series *series =
+            series_look(facts->series, SERIES_ENDPOINT, view->config->name, view->endpoints[i].address);
 
-        if (endpoint)
-            targets_note_series(endpoint, series);
+        if (series)
+            targets_note_series(&view->endpoints[i], series);
     }
 }
+
+/* ---- life ---- */
 
 bool target_view_init(struct target_view *view, const struct facts *facts, const struct target_config *config)
 {
@@ -94,23 +142,21 @@ bool target_view_init(struct target_view *view, const struct facts *facts, const
     if (!view->endpoints)
         return false;
     for (size_t i = 0; i < config->n_endpoints; i++)
-        view->endpoints[view->n_endpoints++] = (struct endpoint_view){
-            .config = &config->endpoints[i], .address = config->endpoints[i].address.text, .state = ENDPOINT_UNTRIED};
+        view->endpoints[view->n_endpoints++] = (struct endpoint_view){.config = &config->endpoints[i],
+                                                                      .address = config->endpoints[i].address.text,
+                                                                      .canonical = config->endpoints[i].canonical,
+                                                                      .state = ENDPOINT_UNTRIED};
     commons_look(facts->commons, config->name, targets_note, view);
     return !view->out_of_memory;
-}
-
-void target_view_count(struct target_view *view, const struct facts *facts)
-{
-    commons_look_at_sites(facts->commons, targets_note_site, view);
-    targets_note_counts(view, facts->series);
 }
 
 void target_view_deinit(struct target_view *view)
 {
     for (size_t i = 0; i < view->n_endpoints; i++)
-        if (!view->endpoints[i].config)
+        if (!view->endpoints[i].config) {
             free(view->endpoints[i].address);
+            free(view->endpoints[i].canonical);
+        }
     free(view->endpoints);
     *view = (struct target_view){.endpoints = NULL};
 }

@@ -14,7 +14,7 @@ enum endpoint_state { ENDPOINT_GOOD, ENDPOINT_EJECTED, ENDPOINT_DOWN, ENDPOINT_U
 /* One endpoint that is configured, or an address of a name that is (resolve.all). */
 struct endpoint_view {
     const struct endpoint_config *config; /* borrowed from the snapshot; NULL: an address */
-    char *address;                        /* of an address: owned; else config's, borrowed */
+    char *address, *canonical;            /* of an address: owned; else config's, borrowed */
     bool is_watched;
     enum endpoint_state state;
     char reason[STANDING_REASON_BYTES]; /* of one that is EJECTED or DOWN: why */
@@ -34,7 +34,9 @@ struct target_view {
 /* Looks at what decides whether an endpoint is used. False when out of memory. To be given back in any case. */
 bool target_view_init(struct target_view *view, const struct facts *facts,
                       const struct target_config *config) WARN_UNUSED;
-/* Besides, connections, responses, and how those do that nobody watches: looks at all that is counted of any target. */
+/* Besides, its connections. */
+void target_view_connections(struct target_view *view, const struct facts *facts);
+/* Besides, connections, responses, and how those do that nobody watches. */
 void target_view_count(struct target_view *view, const struct facts *facts);
 void target_view_deinit(struct target_view *view);
 

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <search.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -160,18 +161,35 @@ static int commons_compare_sites(const void *a, const void *b)
     return strcmp(((const struct site *)a)->key, ((const struct site *)b)->key);
 }
 
-static struct site *site_new(struct commons *commons, const char *key, const char *text)
+static const char *site_or_nothing(const char *text)
+{
+    return text ? text : "";
+}
+
+char *site_key(enum address_kind kind, const char *canonical, const struct tls_config *tls)
+{
+    static const struct tls_config none = {.verify = false};
+    char *key;
+
+    if (kind != ADDRESS_HTTPS)
+        tls = &none;
+    return asprintf(&key, "%d %s\n%d %d\n%s\n%s\n%s\n%s", (int)kind, canonical, tls->verify, (int)tls->min_version,
+                    site_or_nothing(tls->ca), site_or_nothing(tls->cert), site_or_nothing(tls->key),
+                    site_or_nothing(tls->server_name)) < 0
+               ? NULL
+               : key;
+}
+
+static struct site *site_new(struct commons *commons, const char *key)
 {
     struct site *site = calloc(1, sizeof(*site));
 
     if (!site)
         return NULL;
     site->key = strdup(key);
-    site->text = strdup(text);
     site->parts = calloc(commons->n_workers, sizeof(*site->parts));
-    if (!site->key || !site->text || !site->parts || !tsearch(site, &commons->sites, commons_compare_sites)) {
+    if (!site->key || !site->parts || !tsearch(site, &commons->sites, commons_compare_sites)) {
         free(site->key);
-        free(site->text);
         free(site->parts);
         free(site);
         return NULL;
@@ -180,7 +198,7 @@ static struct site *site_new(struct commons *commons, const char *key, const cha
     return site;
 }
 
-struct site *commons_site(struct commons *commons, const char *key, const char *text)
+struct site *commons_site(struct commons *commons, const char *key)
 {
     const struct site like = {.key = (char *)(uintptr_t)key};
     struct site *site;
@@ -188,11 +206,24 @@ struct site *commons_site(struct commons *commons, const char *key, const char *
     pthread_mutex_lock(&commons->lock);
     site = commons_seek(&commons->sites, &like, commons_compare_sites);
     if (!site)
-        site = site_new(commons, key, text);
+        site = site_new(commons, key);
     if (site)
         site->n_references++;
     pthread_mutex_unlock(&commons->lock);
     return site;
+}
+
+void commons_look_at_site(struct commons *commons, const char *key, void (*fn)(void *closure, const struct site *site),
+                          void *closure)
+{
+    const struct site like = {.key = (char *)(uintptr_t)key};
+    const struct site *site;
+
+    pthread_mutex_lock(&commons->lock);
+    site = commons_seek(&commons->sites, &like, commons_compare_sites);
+    if (site)
+        fn(closure, site);
+    pthread_mutex_unlock(&commons->lock);
 }
 
 void site_unref(struct site *site)
@@ -206,7 +237,6 @@ void site_unref(struct site *site)
     if (--site->n_references == 0) {
         tdelete(site, &commons->sites, commons_compare_sites);
         free(site->parts);
-        free(site->text);
         free(site->key);
         free(site);
     }
@@ -251,27 +281,5 @@ void commons_visit(struct commons *commons, void (*fn)(void *closure, const stru
 
     pthread_mutex_lock(&commons->lock);
     twalk_r(commons->targets, commons_show, &visitor);
-    pthread_mutex_unlock(&commons->lock);
-}
-
-struct commons_site_visitor {
-    void (*fn)(void *closure, const struct site *site);
-    void *closure;
-};
-
-static void commons_show_site(const void *node, VISIT which, void *closure)
-{
-    const struct commons_site_visitor *visitor = closure;
-
-    if (which == postorder || which == leaf)
-        visitor->fn(visitor->closure, *(struct site *const *)node);
-}
-
-void commons_look_at_sites(struct commons *commons, void (*fn)(void *closure, const struct site *site), void *closure)
-{
-    struct commons_site_visitor visitor = {fn, closure};
-
-    pthread_mutex_lock(&commons->lock);
-    twalk_r(commons->sites, commons_show_site, &visitor);
     pthread_mutex_unlock(&commons->lock);
 }

@@ -55,8 +55,7 @@ struct site_part {
 
 /* One endpoint, by its canonical address and TLS identity. */
 struct site {
-    char *key;  /* owned */
-    char *text; /* owned; its address as somebody wrote it, for people */
+    char *key; /* owned */
     struct commons *commons;
     unsigned n_references;
     struct site_part *parts; /* owned; by worker */
@@ -86,16 +85,21 @@ void commons_leave(struct commons_target *target, size_t worker, struct list *li
  */
 void commons_tell(struct commons_target *target, size_t but_worker);
 
-/* The same of an endpoint (commons_target). Texts are copied. */
-struct site *commons_site(struct commons *commons, const char *key, const char *text) WARN_UNUSED;
+/* The same of an endpoint (commons_target), by its site_key, which is copied. */
+struct site *commons_site(struct commons *commons, const char *key) WARN_UNUSED;
 void site_unref(struct site *site);
 
 /* How many connections all workers have there, at about the same time. */
 uint32_t site_n_idle(const struct site *site);
 uint32_t site_n_busy(const struct site *site);
 
-/* Calls fn for each site, with the lock held: it may only look. Any thread, seldom. */
-void commons_look_at_sites(struct commons *commons, void (*fn)(void *closure, const struct site *site), void *closure);
+/* What a site is found by: where it is, and whom it is taken for. Two who show different certificates, or believe
+ * different authorities, never share a connection. `canonical`: as address_canonical spells it. The caller frees it;
+ * NULL when out of memory. */
+char *site_key(enum address_kind kind, const char *canonical, const struct tls_config *tls) WARN_UNUSED;
+/* Calls fn for the site of this key, if there is one, with the lock held: it may only look. Any thread, seldom. */
+void commons_look_at_site(struct commons *commons, const char *key, void (*fn)(void *closure, const struct site *site),
+                          void *closure);
 /* Calls fn for each target, by name, with the lock held: it may only look. Any thread. */
 void commons_visit(struct commons *commons, void (*fn)(void *closure, const struct commons_target *target),
                    void *closure);

@@ -104,27 +104,13 @@ bool endpoint_has_changed(struct endpoint *endpoint, struct instant now)
                                                    : incarnation_look(&endpoint->incarnation, now);
 }
 
-static const char *endpoint_or_nothing(const char *text)
-{
-    return text ? text : "";
-}
-
-/* A reference to what all workers have there. It is found by where it is and whom it is taken for: two who show
- * different certificates, or believe different authorities, never share a connection. */
+/* A reference to what all workers have there. */
 static struct site *endpoint_find_site(struct commons *commons, const struct address *address, const char *canonical,
                                        const struct tls_config *tls)
 {
-    static const struct tls_config none = {.verify = false};
-    struct site *site;
-    char *key;
+    char *key = site_key(address->kind, canonical, tls);
+    struct site *site = key ? commons_site(commons, key) : NULL;
 
-    if (address->kind != ADDRESS_HTTPS)
-        tls = &none;
-    if (asprintf(&key, "%d %s\n%d %d\n%s\n%s\n%s\n%s", (int)address->kind, canonical, tls->verify,
-                 (int)tls->min_version, endpoint_or_nothing(tls->ca), endpoint_or_nothing(tls->cert),
-                 endpoint_or_nothing(tls->key), endpoint_or_nothing(tls->server_name)) < 0)
-        return NULL;
-    site = commons_site(commons, key, address->text);
     free(key);
     return site;
 }

@@ -33,24 +33,26 @@ static void roster_configure(const struct roster *roster, struct endpoint *endpo
     follow_every(&endpoint->follow, config->resolve_every_ms);
 }
 
-/* Takes over the reference. */
-static void roster_seat(struct roster *roster, size_t index, struct endpoint *endpoint, uint32_t weight)
+/* Takes over the reference. `text`: its address as this target has it, which may be spelled otherwise than the
+ * endpoint's, if others have it, too. */
+static void roster_seat(struct roster *roster, size_t index, struct endpoint *endpoint, const char *text,
+                        uint32_t weight)
 {
     const struct target_config *config = roster->config;
 
     roster_configure(roster, endpoint);
     roster->endpoints[index] = endpoint;
     if (config->series)
-        roster->series[index] =
-            series_find(config->series->book, SERIES_ENDPOINT, config->name, endpoint->address.text);
+        roster->series[index] = series_find(config->series->book, SERIES_ENDPOINT, config->name, text);
     if (roster->series[index])
         atomic_fetch_add(&roster->series[index]->n_users, 1);
     if (roster->items)
         roster->items[index] = (struct balance_item){.weight = weight};
 }
 
-/* One address of a name as an endpoint, which is who the name is (TLS). NULL when out of memory. */
-static struct endpoint *roster_find(struct roster_name *name, const char *text)
+/* One address of a name as an endpoint, which is who the name is (TLS), and as it is written, which is the caller's.
+ * NULL when out of memory. */
+static struct endpoint *roster_find(struct roster_name *name, const char *text, char **ret_written)
 {
     const struct target_config *target = name->roster->config;
     const struct address *config = &name->config->address;
@@ -64,18 +66,19 @@ static struct endpoint *roster_find(struct roster_name *name, const char *text)
     if (asprintf(&address.text, strchr(text, ':') ? "%s[%s]:%u" : "%s%s:%u", scheme, text, (unsigned)config->port) < 0)
         return NULL;
     endpoint = endpoints_find(name->roster->table, &address, &tls);
-    free(address.text);
+    if (endpoint)
+        *ret_written = address.text;
+    else
+        free(address.text);
     return endpoint;
 }
 
 /* Where another endpoint may be better it matters how each does. One of which that is not known, for want of memory, is
  * taken for a good one. */
-static void roster_ask_about(struct roster *roster, size_t index)
+static void roster_ask_about(struct roster *roster, size_t index, const char *text)
 {
-    const struct endpoint *endpoint = roster->endpoints[index];
-
     if (roster->standings)
-        roster->standings[index] = standing_find(roster->all, endpoint->canonical, endpoint->address.text);
+        roster->standings[index] = standing_find(roster->all, roster->endpoints[index]->canonical, text);
 }
 
 /* Of those endpoints that may be chosen some may be ejected; there may be others of generations before. */
@@ -119,6 +122,7 @@ static void roster_admit(struct roster_name *name, const char *text)
     struct roster *roster = name->roster;
     size_t place = ROSTER_NOBODY;
     struct endpoint *endpoint;
+    char *written;
 
     for (size_t i = name->first + 1; i < name->first + name->n; i++) {
         if (!roster->endpoints[i])
@@ -126,11 +130,12 @@ static void roster_admit(struct roster_name *name, const char *text)
         else if (strcmp(roster->endpoints[i]->address.name, text) == 0)
             return;
     }
-    endpoint = place == ROSTER_NOBODY ? NULL : roster_find(name, text);
+    endpoint = place == ROSTER_NOBODY ? NULL : roster_find(name, text, &written);
     if (!endpoint)
         return;
-    roster_seat(roster, place, endpoint, name->config->weight);
-    roster_ask_about(roster, place);
+    roster_seat(roster, place, endpoint, written, name->config->weight);
+    roster_ask_about(roster, place, written);
+    free(written);
 }
 
 static void roster_on_moved(struct follow *follow)
@@ -204,9 +209,9 @@ static int roster_fill(struct roster *roster)
 
         if (!endpoint)
             return -ENOMEM;
-        roster_seat(roster, place, endpoint, one->weight);
+        roster_seat(roster, place, endpoint, one->address.text, one->weight);
         if (!roster_spreads(config, one)) {
-            roster_ask_about(roster, place);
+            roster_ask_about(roster, place, one->address.text);
             continue;
         }
         assert(n_names < roster->n_names);

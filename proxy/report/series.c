@@ -177,6 +177,16 @@ static struct series *series_get(const struct series_book *book, enum series_kin
     return found ? *(struct series **)found : NULL;
 }
 
+const struct series *series_look(struct series_book *book, enum series_kind kind, const char *owner, const char *name)
+{
+    const struct series *series;
+
+    pthread_mutex_lock(&book->lock);
+    series = series_get(book, kind, owner ? owner : "", name);
+    pthread_mutex_unlock(&book->lock);
+    return series;
+}
+
 static void series_tell_full(struct series_book *book, enum series_kind kind, const char *name)
 {
     if (!book->told[kind])

@@ -118,6 +118,9 @@ uint64_t series_book_cpu_ns(const struct series_book *book, size_t worker);
 struct series *series_find(struct series_book *book, enum series_kind kind, const char *owner,
                            const char *name) WARN_UNUSED;
 
+/* The one of exactly these names that there is; NULL: none. Any thread, seldom. */
+const struct series *series_look(struct series_book *book, enum series_kind kind, const char *owner, const char *name);
+
 /* Any thread; in no order. */
 static inline struct series *series_first(const struct series_book *book, enum series_kind kind)
 {

@@ -56,6 +56,23 @@ JSON
     grep "down .*$dir/gone.sock .*No such file" <<<"$output"
 }
 
+@test "status: what leads to one place is one, however targets spell it and wherever its link leads by now" {
+    start_target
+    ln -s target.sock "$dir/link.sock"
+    cat >"$dir/porthole.json" <<JSON
+{ "admin": [ { "bind": "unix:$dir/admin.sock" } ],
+  "listeners": [ { "bind": "unix:$sock", "routes": [ { "match": { "path": "/link" }, "target": "linked" }, { "target": "app" } ] } ],
+  "targets": { "app": { "endpoints": [ "unix:$dir/target.sock" ] }, "linked": { "endpoints": [ "unix:$dir/link.sock" ] } } }
+JSON
+    start_porthole run
+    [ "$(ask /one)" = 'GET /one' ]
+    [ "$(ask /link)" = 'GET /link' ]
+    ln -sf elsewhere.sock "$dir/link.sock"
+    status_page >"$dir/status"
+    jq .targets "$dir/status"
+    jq -e '[.targets[].endpoints[0] | .open, .idle, .requests] == [1, 1, 1, 1, 1, 1]' "$dir/status"
+}
+
 @test "status: lines that either log has lost are counted" {
     mkfifo "$dir/run.out"
     exec 9<>"$dir/run.out"

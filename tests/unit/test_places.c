@@ -211,7 +211,7 @@ static void test_commons_keep_a_target_as_long_as_somebody_has_it(void **state)
 static void test_site_sums_up_what_workers_have(void **state)
 {
     struct fixture *fixture = *state;
-    struct site *site = commons_site(&fixture->commons, "a", "a"), *same = commons_site(&fixture->commons, "a", "a");
+    struct site *site = commons_site(&fixture->commons, "a"), *same = commons_site(&fixture->commons, "a");
 
     assert_ptr_equal(site, same);
     site->parts[0].n_idle = 2;
@@ -220,7 +220,7 @@ static void test_site_sums_up_what_workers_have(void **state)
     assert_int_equal(site_n_idle(site), 5);
     assert_int_equal(site_n_busy(site), 4);
     site_unref(same);
-    same = commons_site(&fixture->commons, "b", "b");
+    same = commons_site(&fixture->commons, "b");
     assert_ptr_not_equal(site, same);
     site_unref(site);
     site_unref(same);
