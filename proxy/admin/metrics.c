@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "proxy/admin/ready.h"
+#include "proxy/admin/targets.h"
 #include "proxy/base/log.h"
 #include "proxy/reach/commons.h"
 #include "proxy/reach/connect.h"
@@ -106,6 +107,34 @@ static void metrics_put_in_use(void *closure, const struct commons_target *targe
     exposition_put(closure, FAMILY_TARGET_IN_USE, (const char *const[]){target->name}, places_n_held(&target->places));
 }
 
+static void metrics_put_endpoint(struct exposition *exposition, const struct facts *facts, const char *target,
+                                 const struct endpoint_view *endpoint)
+{
+    /* One that is counted among others has no name to be told by. */
+    if (!series_look(facts->series, SERIES_ENDPOINT, target, endpoint->address))
+        return;
+    exposition_put(exposition, FAMILY_TARGET_CONNECTIONS, (const char *const[]){target, endpoint->address, "in_use"},
+                   endpoint->n_busy);
+    exposition_put(exposition, FAMILY_TARGET_CONNECTIONS, (const char *const[]){target, endpoint->address, "idle"},
+                   endpoint->n_idle);
+}
+
+static void metrics_put_connections(struct exposition *exposition, const struct facts *facts)
+{
+    for (size_t i = 0; i < facts->snapshot->n_targets; i++) {
+        const struct target_config *target = &facts->snapshot->targets[i];
+        struct target_view view;
+
+        if (!target_view_init(&view, facts, target))
+            exposition->failed = true;
+        target_view_connections(&view, facts);
+        exposition->failed = exposition->failed || view.out_of_memory;
+        for (size_t k = 0; k < view.n_endpoints; k++)
+            metrics_put_endpoint(exposition, facts, target->name, &view.endpoints[k]);
+        target_view_deinit(&view);
+    }
+}
+
 static void metrics_put_limit(void *closure, const struct commons_target *target)
 {
     exposition_put(closure, FAMILY_TARGET_LIMIT, (const char *const[]){target->name}, places_most(&target->places));
@@ -129,11 +158,12 @@ static void metrics_put_certificates(struct exposition *exposition, const struct
     }
 }
 
-static void metrics_put_targets(struct exposition *exposition, struct commons *commons)
+static void metrics_put_targets(struct exposition *exposition, const struct facts *facts)
 {
-    commons_visit(commons, metrics_put_in_use, exposition);
-    commons_visit(commons, metrics_put_limit, exposition);
-    commons_visit(commons, metrics_put_waiting, exposition);
+    metrics_put_connections(exposition, facts);
+    commons_visit(facts->commons, metrics_put_in_use, exposition);
+    commons_visit(facts->commons, metrics_put_limit, exposition);
+    commons_visit(facts->commons, metrics_put_waiting, exposition);
 }
 
 /* ---- the page ---- */
@@ -150,7 +180,7 @@ void metrics_tell(struct page *page, const struct facts *facts, unsigned format)
     metrics_put_ready(&exposition, facts);
     metrics_put_listeners(&exposition, facts);
     series_write_listeners(facts->series, &exposition);
-    metrics_put_targets(&exposition, facts->commons);
+    metrics_put_targets(&exposition, facts);
     series_write_targets(facts->series, &exposition);
     metrics_put_certificates(&exposition, facts);
     metrics_put_logs(&exposition, facts);

@@ -65,6 +65,29 @@ counts() { # NUMBER NAME [LABEL=VALUE...]
     counts 1 porthole_target_up
 }
 
+@test "metrics: connections to an endpoint are in use or idle, whichever target has made them" {
+    start_target
+    port=$(free_port)
+    cat >"$dir/porthole.json" <<JSON
+{ "admin": [ { "bind": "tcp:127.0.0.1:$port" } ],
+  "listeners": [ { "bind": "unix:$sock", "routes": [ { "match": { "path": "/other" }, "target": "other" }, { "target": "app" } ] } ],
+  "targets": { "app": { "endpoints": [ "unix:$dir/target.sock" ] }, "other": { "endpoints": [ "unix:$dir/../$(basename "$dir")/target.sock" ] } } }
+JSON
+    start_porthole run
+    counts 0 porthole_target_connections target=app state=idle
+    ask /one >/dev/null
+    for target in app other; do
+        counts 1 porthole_target_connections "target=$target" state=idle
+        counts 0 porthole_target_connections "target=$target" state=in_use
+    done
+    background slow curl --silent --unix-socket "$sock" http://app/slow/3000
+    eventually counts 1 porthole_target_connections target=other state=in_use
+    counts 0 porthole_target_connections target=other state=idle
+    counts 1 porthole_target_connections_in_use target=app
+    counts 0 porthole_target_connections_in_use target=other
+    scrape | promtool check metrics
+}
+
 @test "metrics: counters go on through reloads, and say what became of them" {
     local before after
     start_target
