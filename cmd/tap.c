@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "cmd/cmd.h"
 #include "cmd/fetch.h"
@@ -19,6 +20,9 @@
 #define TAP_LINE_MOST (4u << 20) /* longer than any that a porthole writes */
 #define TAP_BODY_MOST 65536u
 #define TAP_PATH_BYTES 4096
+/* How often, and how soon after one another, it is asked who is there after a porthole has ended. */
+#define TAP_TRIES 12
+#define TAP_TRY_MS 250
 
 /* What the command line asks for, and how far it is. */
 struct tap_run {
@@ -32,6 +36,8 @@ struct tap_run {
     char *line; /* owned; what there is of the next */
     size_t length, size;
     uint64_t n_records;
+    unsigned n_streams; /* that have begun: more than one when another porthole has taken over */
+    bool is_enough;
     int code; /* why it ends by itself; 0: it has all that it was to have */
     struct error error;
 };
@@ -126,14 +132,20 @@ static bool tap_keep(struct tap_run *run, const char *data, size_t n)
     return true;
 }
 
-static bool tap_on_data(void *closure, const char *data, size_t n)
+/* It listens. */
+static void tap_begin(struct tap_run *run)
 {
-    struct tap_run *run = closure;
-
-    if (n == 0 && !run->json) { /* it listens */
+    run->length = 0;
+    if (run->n_streams++ > 0) {
+        fprintf(stderr, "porthole tap: %s: another porthole has taken over, and is listened to\n", run->address);
+    } else if (!run->json) {
         tap_look_at_terminal(run);
         tap_view_head(stdout, &run->style);
     }
+}
+
+static bool tap_take(struct tap_run *run, const char *data, size_t n)
+{
     while (n > 0) {
         const char *end = memchr(data, '\n', n);
         size_t piece = end ? (size_t)(end - data) : n;
@@ -153,23 +165,74 @@ static bool tap_on_data(void *closure, const char *data, size_t n)
     return tap_has_reader(run);
 }
 
+static bool tap_on_data(void *closure, const char *data, size_t n)
+{
+    struct tap_run *run = closure;
+
+    if (n == 0)
+        tap_begin(run);
+    run->is_enough = !tap_take(run, data, n);
+    return !run->is_enough;
+}
+
 /* ---- asking ---- */
+
+/* Asks who is there now, until that one ends. 0 or a negative errno with the error set. */
+static int tap_listen(struct tap_run *run, struct error *error)
+{
+    struct fetch *client = NULL;
+    int r = fetch_new(run->address, run->path, &client, error);
+
+    if (r == 0)
+        r = fetch_stream(client, tap_on_data, run, &tap_interrupted, error);
+    fetch_free(client);
+    if (run->code < 0)
+        *error = run->error;
+    return run->code < 0 ? run->code : r;
+}
+
+static bool tap_is_over(const struct tap_run *run)
+{
+    return run->is_enough || tap_interrupted;
+}
+
+/* A porthole has ended as it should. Whoever has taken over is at the same address already; the old one may be so for a
+ * moment, too, and then refuses. 0: there is nobody, or it is over; else as tap_listen. */
+static int tap_follow(struct tap_run *run, struct error *error)
+{
+    const struct timespec pause = {.tv_nsec = TAP_TRY_MS * 1000000L};
+    unsigned tries = 0;
+
+    while (!tap_is_over(run) && tries++ < TAP_TRIES) {
+        struct error why = ERROR_INIT;
+        unsigned n_before = run->n_streams;
+        int r;
+
+        nanosleep(&pause, NULL);
+        r = tap_is_over(run) ? 0 : tap_listen(run, &why);
+        if (run->n_streams > n_before && r < 0) {
+            *error = why;
+            return r;
+        }
+        if (run->n_streams > n_before)
+            tries = 0;
+        else if (r == -ENOENT || r == -ECONNREFUSED)
+            break;
+    }
+    if (!tap_is_over(run))
+        fprintf(stderr, "porthole tap: %s: the porthole has ended\n", run->address);
+    return 0;
+}
 
 static int tap_ask(struct tap_run *run)
 {
     struct error error = ERROR_INIT;
-    struct fetch *client = NULL;
-    int r = fetch_new(run->address, run->path, &client, &error);
+    int r = tap_listen(run, &error);
 
     if (r == -EINVAL)
         return cmd_usage_error("tap", "%s", error.message);
     if (r == 0)
-        r = fetch_stream(client, tap_on_data, run, &tap_interrupted, &error);
-    fetch_free(client);
-    if (run->code < 0) {
-        r = run->code;
-        error = run->error;
-    }
+        r = tap_follow(run, &error);
     if (r < 0) {
         fetch_complain("tap", run->address, r, &error);
         return CMD_FAILED;

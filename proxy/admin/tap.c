@@ -250,6 +250,8 @@ void tap_page_ask(struct admin *admin, struct page *page, const struct page_ques
         page_refuse(page, 400, error.message);
     else if (filter.unredacted && !question->listener->unredacted)
         page_refuse(page, 403, "this listener does not show what is redacted (unredacted)");
+    else if (page_is_leaving(page)) /* whoever follows a takeover comes again until the other one answers */
+        page_refuse(page, 503, "this porthole is about to end");
     else if (feeds_count(admin) >= FEEDS_MOST)
         page_refuse(page, 503, "too many taps listen already");
     else

@@ -190,6 +190,31 @@ PYTHON
     [ $(($(ms_now) - begun)) -lt 5000 ]
     await_end "$tap"
     [ "$status" -eq 0 ]
+    cat "$dir/table.err"
+    [ "$(cat "$dir/table.err")" = "porthole tap: unix:$dir/admin.sock: the porthole has ended" ]
+}
+
+@test "tap: it listens to the porthole that takes over" {
+    start_target
+    start_admin
+    start_tap followed --json
+    start_tap table
+    ask /before >/dev/null
+    background second "$porthole" run -c "$dir/porthole.json" --takeover
+    second=$pid
+    await_end "$run_pid"
+    [ "$status" -eq 0 ]
+    eventually grep --quiet 'another porthole has taken over, and is listened to' "$dir/followed.err"
+    eventually grep --quiet 'another porthole has taken over, and is listened to' "$dir/table.err"
+    ask /after >/dev/null
+    eventually eval '[ "$(lines_of followed)" -eq 2 ]'
+    jq -es 'map(.request) == ["/before", "/after"]' "$dir/followed.out"
+    eventually eval '[ "$(lines_of table)" -eq 3 ]'
+    kill -TERM "$second"
+    await_end "$tap"
+    [ "$status" -eq 0 ]
+    [ "$(wc --lines <"$dir/table.err")" -eq 2 ]
+    grep --quiet 'the porthole has ended$' "$dir/table.err"
 }
 
 @test "tap: a terminal of 60 columns has rows of 60 columns, in colours" {
