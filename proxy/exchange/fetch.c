@@ -63,14 +63,15 @@ static void field_terminate(struct field *field)
 static void fetch_on_interim(struct upstream *upstream)
 {
     struct exchange *exchange = CONTAINER_OF(upstream, struct exchange, upstream);
-    struct fields *fields = &upstream_response(upstream)->fields;
+    struct response *response = upstream_response(upstream);
+    struct fields *fields = &response->fields;
 
     if (exchange->request.minor == 0 || exchange->state == EXCHANGE_ANSWERED || !exchange->client->interim)
         return;
     for (size_t i = 0; i < fields->n_items; i++)
         field_terminate(&fields->items[i]);
     modify_response_fields(exchange, fields);
-    exchange->client->interim(exchange->client, upstream_response(upstream)->status, fields);
+    exchange->client->interim(exchange->client, response->status, response->reason, fields);
 }
 
 /* ---- the request ---- */
@@ -241,6 +242,7 @@ static bool fetch_answer(struct exchange *exchange, struct answer *answer)
     }
     fetch_finish_fields(exchange, response);
     *answer = (struct answer){.status = response->status,
+                              .reason = response->reason,
                               .fields = response->fields.items,
                               .n_fields = response->fields.n_items,
                               .body = ANSWER_STREAM,

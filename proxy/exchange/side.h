@@ -13,7 +13,7 @@ struct exchange_client {
      * outside of a call into the exchange; must not call back at once. */
     void (*wake)(struct exchange_client *client);
     /* NULL, or: tells a 1xx before the answer; must not call back. Names and values are terminated. */
-    void (*interim)(struct exchange_client *client, unsigned status, const struct fields *fields);
+    void (*interim)(struct exchange_client *client, unsigned status, struct text reason, const struct fields *fields);
     /* Whether one of the rules fits the peer; `unknown_fits` is for what cannot be found out. */
     bool (*peer_fits)(struct exchange_client *client, const struct peer_rule *rules, size_t n_rules, bool unknown_fits);
     struct generation *generation;          /* a reference; stays what it is as long as there is an exchange */

@@ -27,6 +27,7 @@ enum answer_body { ANSWER_NONE, ANSWER_BUFFER, ANSWER_STREAM, ANSWER_TUNNEL };
 /* A final response, ready to be told. Texts are borrowed from the exchange; names and values are terminated. */
 struct answer {
     unsigned status;
+    struct text reason;         /* the target's own; empty: that of the status (http/status.h) */
     const struct field *fields; /* all; those with .drop set are not for the client */
     size_t n_fields;
     enum answer_body body;

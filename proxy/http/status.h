@@ -1,4 +1,4 @@
-/* Reason phrases (RFC 9110 15). */
+/* Reason phrases (RFC 9110 15, and the registry that 16.2 makes). */
 #ifndef PORTHOLE_HTTP_STATUS_H
 #define PORTHOLE_HTTP_STATUS_H
 

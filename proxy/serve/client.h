@@ -25,7 +25,7 @@ struct client_events {
     timer_fn *timer;  /* of client.timer */
     source_fn *watch; /* of client.watch */
     void (*wake)(struct exchange_client *side);
-    void (*interim)(struct exchange_client *side, unsigned status, const struct fields *fields);
+    void (*interim)(struct exchange_client *side, unsigned status, struct text reason, const struct fields *fields);
 };
 
 /* What the library's memory holds of a request (frontend_memory). */

@@ -40,9 +40,10 @@ static void client_on_wake(struct exchange_client *side)
     client_wake(client);
 }
 
-static void client_on_interim(struct exchange_client *side, unsigned status, const struct fields *fields)
+static void client_on_interim(struct exchange_client *side, unsigned status, struct text reason,
+                              const struct fields *fields)
 {
-    early_answer_interim(CONTAINER_OF(side, struct client, side), status, fields);
+    early_answer_interim(CONTAINER_OF(side, struct client, side), status, reason, fields);
 }
 
 /* ---- leaving ---- */

@@ -6,16 +6,15 @@
 #include "proxy/http/head_writer.h"
 #include "proxy/http/status.h"
 
-#define STATUS_LINE_BYTES 80
-
 /* ---- heads ---- */
 
-static void early_answer_put_status(struct head_writer *writer, unsigned status)
+static void early_answer_put_status(struct head_writer *writer, unsigned status, struct text reason)
 {
-    char line[STATUS_LINE_BYTES];
-    int n = snprintf(line, sizeof(line), "HTTP/1.1 %u %s\r\n", status, status_phrase(status));
-
-    head_put(writer, (struct text){line, (size_t)n});
+    HEAD_PUT(writer, "HTTP/1.1 ");
+    head_put_number(writer, status);
+    HEAD_PUT(writer, " ");
+    head_put(writer, reason.length > 0 ? reason : text_of(status_phrase(status)));
+    HEAD_PUT(writer, "\r\n");
 }
 
 /* What is for the client, and the empty line. Returns the length of the whole head, 0 when it does not fit. */
@@ -34,7 +33,7 @@ size_t early_answer_write_head(const struct answer *answer, bool chunked, char *
     char digits[24];
     int n;
 
-    early_answer_put_status(&writer, answer->status);
+    early_answer_put_status(&writer, answer->status, answer->reason);
     HEAD_PUT(&writer, "Connection: close\r\n");
     if (chunked) {
         HEAD_PUT(&writer, "Transfer-Encoding: chunked\r\n");
@@ -63,14 +62,14 @@ void early_answer_end(struct client *client)
 /* The answer before it has left the library whole, so that nothing can come in between. What has no room now is not
  * worth waiting for; half of it would be the end. The exchange is left alone: this is called from where its answer is
  * parsed. */
-void early_answer_interim(struct client *client, unsigned status, const struct fields *fields)
+void early_answer_interim(struct client *client, unsigned status, struct text reason, const struct fields *fields)
 {
     struct buffer *block = buffer_take(early_answer_blocks(client));
     struct head_writer writer = {.out = block ? block->data : NULL, .size = block ? block->size : 0};
     size_t length;
     ssize_t sent;
 
-    early_answer_put_status(&writer, status);
+    early_answer_put_status(&writer, status, reason);
     length = early_answer_put_fields(&writer, fields->items, fields->n_items);
     sent = length > 0 ? send(client->fd, writer.out, length, MSG_NOSIGNAL | MSG_DONTWAIT) : 0;
     if (sent > 0 && (size_t)sent < length)

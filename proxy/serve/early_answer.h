@@ -8,7 +8,7 @@
 #include "proxy/serve/client.h"
 
 /* Sends an interim response, unless the client has no room for it. Never ends the exchange. */
-void early_answer_interim(struct client *client, unsigned status, const struct fields *fields);
+void early_answer_interim(struct client *client, unsigned status, struct text reason, const struct fields *fields);
 /* Sends an answer that has no body, unless the client has no room for it, and ends the connection. */
 void early_answer_tell(struct client *client, const struct answer *answer);
 

@@ -9,6 +9,7 @@
 #include "proxy/serve/bulk.h"
 #include "proxy/serve/frontend_call.h"
 #include "proxy/serve/frontend_memory.h"
+#include "proxy/serve/frontend_reason.h"
 #include "proxy/serve/turns.h"
 
 #define BLOCK_BYTES (64u * 1024)
@@ -184,6 +185,7 @@ enum MHD_Result frontend_tell(struct client *client, const struct answer *answer
             answer->body == ANSWER_NONE || (answer->body == ANSWER_BUFFER && answer->length < BLOCK_BYTES);
         client->request.told_run = client->clients->run;
         client_arm(client, CLIENT_RESPONSE);
+        frontend_reason_tell(answer->reason);
         result = MHD_queue_response(client->connection, answer->status, response);
     }
     MHD_destroy_response(response);

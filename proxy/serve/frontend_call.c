@@ -7,6 +7,7 @@
 #include "proxy/serve/bulk.h"
 #include "proxy/serve/frontend_call.h"
 #include "proxy/serve/frontend_memory.h"
+#include "proxy/serve/frontend_reason.h"
 #include "proxy/serve/relay.h"
 #include "proxy/serve/turns.h"
 #include "proxy/serve/upload.h"
@@ -282,6 +283,7 @@ void frontend_on_completed(void *closure, struct MHD_Connection *connection, voi
 
     (void)closure;
     (void)connection;
+    frontend_reason_forget();
     if (!client)
         return;
     *context = NULL;

@@ -113,7 +113,7 @@ static bool client_has_clear(const struct client *client, size_t bytes)
 
 static size_t answer_head_bytes(const struct answer *answer)
 {
-    size_t bytes = ANSWER_HEAD_MORE_BYTES;
+    size_t bytes = ANSWER_HEAD_MORE_BYTES + answer->reason.length;
 
     for (size_t i = 0; i < answer->n_fields; i++)
         if (!answer->fields[i].drop)
