@@ -126,6 +126,14 @@ bool exchange_has_request(const struct exchange *exchange)
     return exchange->request_ended;
 }
 
+bool exchange_rest_is_short(const struct exchange *exchange)
+{
+    const struct request *request = &exchange->request;
+    uint64_t rest = request->body == BODY_LENGTH ? request->content_length - exchange->received_bytes : 0;
+
+    return exchange->request_ended || rest + exchange->discarded_bytes <= DISCARD_MOST_BYTES;
+}
+
 bool exchange_is_receiving(const struct exchange *exchange)
 {
     return exchange->state != EXCHANGE_NEW && !exchange->request_ended && exchange_takes_body(exchange);

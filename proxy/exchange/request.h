@@ -24,6 +24,9 @@ bool exchange_has_body(const struct exchange *exchange);
 bool exchange_is_chunked(const struct exchange *exchange);
 /* Whether all of it has come. */
 bool exchange_has_request(const struct exchange *exchange);
+/* Whether what is still to come of the body is little enough to be taken for the sake of a connection that goes on,
+ * although nobody reads it: as far as that is known. */
+bool exchange_rest_is_short(const struct exchange *exchange);
 /* Whether a piece of a body that is still coming can be taken. */
 bool exchange_is_receiving(const struct exchange *exchange);
 /* Whether a piece of body may be given now. */

@@ -14,7 +14,7 @@
 #include "proxy/serve/farewell.h"
 
 #define EXPECT_MS 1000u
-#define EARLY_MS 250u /* for the rest of a body that is as good as here: a connection told by hand is lost */
+#define EARLY_MS 250u /* for the rest of a body that is as good as here: telling by hand costs more */
 #define LINGER_MS 2000u
 #define CUT_MS 1000u        /* for the library to see the end; which needs an event */
 #define STOP_GRACE_MS 1000u /* for the next request, whose answer closes the connection */
@@ -39,7 +39,8 @@ const struct state_machine client_machine =
                 [CLIENT_RESPONSE] = {"RESPONSE", BIT(WAITING) | BIT(IDLE) | BIT(TUNNEL)},
                 [CLIENT_IDLE] = {"IDLE", BIT(HEAD)},
                 [CLIENT_LINGER] = {"LINGER", 0},
-                [CLIENT_RELAY] = {"RELAY", BIT(IDLE) | BIT(LINGER)},
+                [CLIENT_RELAY] = {"RELAY", BIT(IDLE) | BIT(LINGER) | BIT(REST)},
+                [CLIENT_REST] = {"REST", BIT(IDLE) | BIT(LINGER)},
                 [CLIENT_TUNNEL] = {"TUNNEL", 0},
             },
 };
@@ -70,6 +71,7 @@ uint64_t client_deadline_ms(const struct client *client, enum client_phase phase
     case CLIENT_IDLE:
         return client_is_leaving(client) ? STOP_GRACE_MS : listener->timeout_idle_ms;
     case CLIENT_LINGER:
+    case CLIENT_REST:
         return LINGER_MS;
     case CLIENT_WAITING:
     case CLIENT_TUNNEL:
@@ -170,6 +172,7 @@ void client_cut(struct client *client)
     if (client->phase == CLIENT_TUNNEL)
         return;
     client->cut = true;
+    detour_end(&client->detour);
     shutdown(client->fd, SHUT_RDWR);
     client_wake(client);
     timer_arm(client->clients->env->loop, &client->timer, CUT_MS);
@@ -220,6 +223,7 @@ struct client *client_new(struct clients *clients, int fd, struct generation *ge
     client->since = loop_now(clients->env->loop);
     client->peer = *peer;
     client->watch = (struct source)SOURCE_INIT;
+    client->detour = (struct detour)DETOUR_INIT;
     list_init(&client->line);
     list_init(&client->receipt.link);
     timer_init(&client->timer, clients->events->timer);
@@ -254,6 +258,7 @@ void client_free(struct client *client)
     list_remove(&client->link);
     list_remove(&client->line);
     receipt_drop(&client->receipt);
+    detour_end(&client->detour);
     client->clients->n_clients--;
     personal_end(&client->side.personal);
     generation_unref(client->side.generation);

@@ -13,6 +13,7 @@
 #include "proxy/exchange/exchange.h"
 #include "proxy/listen/admission.h"
 #include "proxy/listen/peer.h"
+#include "proxy/serve/detour.h"
 #include "proxy/serve/receipt.h"
 
 #define CLIENT_SILENCE_MS 1000u /* of a client that is to send, until it is looked into */
@@ -74,7 +75,8 @@ struct clients {
  *    |           |             |      |       |     |         the library has ended the request
  *    +-----------+-------------+------+-------+-----+-> LINGER
  *
- *   RESPONSE --> TUNNEL. LINGER and TUNNEL are ends: the record goes with its connection. */
+ *   RELAY --> REST --> IDLE or LINGER. RESPONSE --> TUNNEL. LINGER and TUNNEL are ends: the record goes with its
+ *   connection. */
 enum client_phase {
     CLIENT_NEW,      /* accepted: head deadline */
     CLIENT_HEAD,     /* a request has begun: head deadline */
@@ -86,7 +88,8 @@ enum client_phase {
     CLIENT_IDLE,     /* between requests: idle deadline */
     CLIENT_LINGER,   /* answered by hand, to be closed */
     CLIENT_RELAY,    /* the client sends, and takes an answer that is told by hand: body deadline for both */
-    CLIENT_TUNNEL,   /* the connection has become a tunnel's; this record is about to go */
+    CLIENT_REST,   /* answered by hand; the rest of its request has a moment to come, so that the connection goes on */
+    CLIENT_TUNNEL, /* the connection has become a tunnel's; this record is about to go */
     N_CLIENT_PHASES,
 };
 
@@ -132,6 +135,7 @@ struct client {
     unsigned turn;          /* clients.turn of its last piece of work (turns.h) */
     unsigned n_pieces;      /* in that turn */
     struct receipt receipt; /* of a body that was moved beside the library */
+    struct detour detour;   /* while the library ends a request that was answered by hand */
     bool suspended;
     bool served;    /* has had an exchange */
     int64_t unread; /* unread_look at a slow reader, -1 before */

@@ -208,7 +208,7 @@ static void client_on_timer(struct timer *timer)
         client_wake(client);
         break;
     case CLIENT_BODY:
-        exchange_fail(client->request.exchange, OUTCOME_BODY_TIMEOUT);
+        exchange_refuse(client->request.exchange, OUTCOME_BODY_TIMEOUT, NULL);
         upload_end(client);
         relay_answer(client);
         break;
@@ -217,6 +217,9 @@ static void client_on_timer(struct timer *timer)
         break;
     case CLIENT_RELAY:
         relay_timeout(client);
+        break;
+    case CLIENT_REST:
+        early_answer_end(client);
         break;
     case CLIENT_RESPONSE:
         client_on_slow_reader(client);

@@ -27,14 +27,15 @@ static size_t early_answer_put_fields(struct head_writer *writer, const struct f
     return writer->full ? 0 : writer->length;
 }
 
-size_t early_answer_write_head(const struct answer *answer, bool chunked, char *out, size_t size)
+size_t early_answer_write_head(const struct answer *answer, bool chunked, bool close, char *out, size_t size)
 {
     struct head_writer writer = {.out = out, .size = size};
     char digits[24];
     int n;
 
     early_answer_put_status(&writer, answer->status, answer->reason);
-    HEAD_PUT(&writer, "Connection: close\r\n");
+    if (close)
+        HEAD_PUT(&writer, "Connection: close\r\n");
     if (chunked) {
         HEAD_PUT(&writer, "Transfer-Encoding: chunked\r\n");
     } else if (answer->has_length) {
@@ -85,7 +86,7 @@ bool early_answer_has_body(const struct answer *answer)
 void early_answer_tell(struct client *client, const struct answer *answer)
 {
     struct buffer *block = buffer_take(early_answer_blocks(client));
-    size_t n = block ? early_answer_write_head(answer, false, block->data, block->size) : 0;
+    size_t n = block ? early_answer_write_head(answer, false, true, block->data, block->size) : 0;
 
     if (n > 0)
         client->request.told = send(client->fd, block->data, n, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)n;

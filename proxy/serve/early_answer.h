@@ -1,6 +1,5 @@
 /* Answers past the library, which cannot queue one while the client is still sending: written to the client's
- * descriptor by hand, after which the connection ends. Here is what leaves at once; what does not is relayed (relay.h).
- */
+ * descriptor by hand. Here is what leaves at once; what does not is relayed (relay.h). */
 #ifndef PORTHOLE_SERVE_EARLY_ANSWER_H
 #define PORTHOLE_SERVE_EARLY_ANSWER_H
 
@@ -12,8 +11,9 @@ void early_answer_interim(struct client *client, unsigned status, struct text re
 /* Sends an answer that has no body, unless the client has no room for it, and ends the connection. */
 void early_answer_tell(struct client *client, const struct answer *answer);
 
-/* The head of the last answer on a connection. Returns its length, 0 when it does not fit. */
-size_t early_answer_write_head(const struct answer *answer, bool chunked, char *out, size_t size);
+/* The head of an answer; with `close` it is the last one on its connection. Returns its length, 0 when it does not
+ * fit. */
+size_t early_answer_write_head(const struct answer *answer, bool chunked, bool close, char *out, size_t size);
 /* Whether a body that lies in memory goes with it. */
 bool early_answer_has_body(const struct answer *answer);
 /* Closes our half, and takes what the client still sends for a moment, so that it reads the answer instead of a reset.

@@ -1,5 +1,7 @@
 /* Answers as libmicrohttpd sends them. */
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -163,6 +165,24 @@ static bool client_add_fields(struct MHD_Response *response, const struct answer
             return false;
     }
     return true;
+}
+
+/* The client has its answer already: what the library says to end the request is for nobody (detour.h). It may take the
+ * connection for none of TCP then, and not set this option any more. */
+enum MHD_Result frontend_tell_nobody(struct client *client)
+{
+    struct MHD_Response *response = MHD_create_response_empty(MHD_RF_NONE);
+    enum MHD_Result result = MHD_NO;
+    int on = 1;
+
+    if (!response)
+        return MHD_NO;
+    if (!client->peer.is_unix)
+        (void)setsockopt(client->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    if (detour_begin(&client->detour, client->fd))
+        result = MHD_queue_response(client->connection, 200, response);
+    MHD_destroy_response(response);
+    return result;
 }
 
 enum MHD_Result frontend_tell(struct client *client, const struct answer *answer, bool close)

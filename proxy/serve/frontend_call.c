@@ -5,6 +5,7 @@
 #include "proxy/exchange/answer.h"
 #include "proxy/exchange/request.h"
 #include "proxy/serve/bulk.h"
+#include "proxy/serve/early_answer.h"
 #include "proxy/serve/frontend_call.h"
 #include "proxy/serve/frontend_memory.h"
 #include "proxy/serve/frontend_reason.h"
@@ -59,6 +60,8 @@ static enum exchange_verdict client_collect_head(struct client *client, const ch
  * still say while it takes the request (100 Continue), and a 101 is the library's to tell: then it is a 502. */
 static enum MHD_Result client_tell_by_hand(struct client *client, struct answer *answer)
 {
+    bool close = answer->close;
+
     if (answer->body == ANSWER_TUNNEL ||
         (answer->body == ANSWER_STREAM && !exchange_has_request(client->request.exchange))) {
         exchange_refuse(client->request.exchange, OUTCOME_RESPONSE_HEAD_TOO_LARGE,
@@ -66,6 +69,7 @@ static enum MHD_Result client_tell_by_hand(struct client *client, struct answer 
         if (!exchange_answer(client->request.exchange, answer))
             return MHD_NO;
     }
+    answer->close = answer->close || close;
     relay_begin(client, answer);
     if (client->phase == CLIENT_RELAY)
         client_suspend(client);
@@ -84,6 +88,7 @@ static enum MHD_Result client_follow(struct client *client, enum exchange_verdic
     case EXCHANGE_REFUSE:
         if (!exchange_answer(client->request.exchange, &answer))
             return MHD_NO;
+        answer.close = true;
         if (!frontend_memory_suffices(client, &answer))
             return client_tell_by_hand(client, &answer);
         return frontend_tell(client, &answer, true);
@@ -120,6 +125,13 @@ static void client_hold_back(struct client *client)
     client_suspend(client);
 }
 
+/* More of a request that has been answered, if not too much. */
+static void client_take_rest(struct client *client, enum exchange_body_result result)
+{
+    if (result == EXCHANGE_BODY_EARLY)
+        early_answer_end(client);
+}
+
 static enum MHD_Result client_on_body(struct client *client, const char *data, size_t length)
 {
     enum exchange_body_result result;
@@ -129,6 +141,8 @@ static enum MHD_Result client_on_body(struct client *client, const char *data, s
     result = exchange_body(client->request.exchange, data, length);
     if (client->phase == CLIENT_RELAY)
         client_relay_on(client);
+    else if (client->phase == CLIENT_REST)
+        client_take_rest(client, result);
     else if (result == EXCHANGE_BODY_EARLY)
         relay_answer(client);
     else if (client->phase == CLIENT_EARLY || exchange_has_early_answer(client->request.exchange))
@@ -172,6 +186,8 @@ static enum MHD_Result client_on_request(struct client *client)
         client_suspend(client);
         return MHD_YES;
     }
+    if (client->phase == CLIENT_REST)
+        return exchange_has_broken_off(client->request.exchange) ? MHD_NO : frontend_tell_nobody(client);
     if (exchange_answer(client->request.exchange, &answer)) {
         if (!frontend_memory_suffices(client, &answer))
             return client_tell_by_hand(client, &answer);
@@ -264,7 +280,7 @@ void *frontend_on_target(void *closure, const char *target, struct MHD_Connectio
  * reports as an error), or the one that was queued. */
 static bool frontend_was_delivered(const struct client *client, enum MHD_RequestTerminationCode how)
 {
-    if (client->phase == CLIENT_LINGER)
+    if (client->phase == CLIENT_LINGER || client->phase == CLIENT_REST)
         return client->request.told;
     if (client->phase == CLIENT_HEAD || client->phase == CLIENT_BODY || client->phase == CLIENT_EARLY)
         return !client_has_left(client);
@@ -287,6 +303,7 @@ void frontend_on_completed(void *closure, struct MHD_Connection *connection, voi
     if (!client)
         return;
     *context = NULL;
+    detour_end(&client->detour);
     client->clients->n_calls++;
     client_stop_waiting(client);
     if (client->request.bulk && how == MHD_REQUEST_TERMINATED_COMPLETED_OK && !client->cut) {

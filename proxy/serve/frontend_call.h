@@ -18,5 +18,7 @@ void frontend_on_completed(void *closure, struct MHD_Connection *connection, voi
 
 /* Queues the answer; with `close` the connection ends after it. */
 enum MHD_Result frontend_tell(struct client *client, const struct answer *answer, bool close);
+/* Ends a request that was answered by hand, so that the connection goes on. */
+enum MHD_Result frontend_tell_nobody(struct client *client);
 
 #endif

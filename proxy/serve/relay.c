@@ -15,6 +15,7 @@
 #include "proxy/http/body.h"
 #include "proxy/http/trailers.h"
 #include "proxy/serve/early_answer.h"
+#include "proxy/serve/frontend_memory.h"
 
 #define TOLD_AT_ONCE_BYTES 16384u /* a client's socket takes that much without waiting, as a rule */
 #define PIECES_PER_TURN 8         /* then the next client has its turn, or after so many bytes */
@@ -28,6 +29,7 @@ struct relay {
     struct text rest;     /* of a body that lies in the exchange's memory */
     bool streams;         /* the body is the exchange's to read */
     bool chunked;
+    bool keeps; /* the connection may go on */
     bool ended; /* the block is the last one */
 };
 
@@ -45,6 +47,14 @@ void relay_drop(struct client *client)
     free(relay);
 }
 
+/* One that has told an answer of HTTP/1.0, or whose memory is too small by now, ends. What nobody reads of the request
+ * is taken as far as it is little. */
+static bool relay_may_keep(const struct client *client, const struct answer *answer)
+{
+    return !answer->close && answer->chunkable && !frontend_memory_is_outgrown(client) &&
+           (exchange_rest_is_short(client->request.exchange) || !exchange_is_told(client->request.exchange));
+}
+
 void relay_begin(struct client *client, const struct answer *answer)
 {
     struct relay *relay = calloc(1, sizeof(*relay));
@@ -59,8 +69,9 @@ void relay_begin(struct client *client, const struct answer *answer)
                          (!answer->has_length || exchange_is_chunked(client->request.exchange));
         if (early_answer_has_body(answer))
             relay->rest = (struct text){answer->data, (size_t)answer->length};
+        relay->keeps = relay_may_keep(client, answer);
         list_init(&relay->ready);
-        block->end = early_answer_write_head(answer, relay->chunked, block->data, block->size);
+        block->end = early_answer_write_head(answer, relay->chunked, !relay->keeps, block->data, block->size);
     }
     if (!relay || !block || block->end == 0) {
         free(relay);
@@ -185,6 +196,22 @@ static bool relay_take(struct relay *relay)
     return true;
 }
 
+/* All of the answer has left. */
+static void relay_finish(struct relay *relay)
+{
+    struct client *client = relay->client;
+    bool keeps = relay->keeps && exchange_rest_is_short(client->request.exchange);
+
+    client->request.told = true;
+    relay_drop(client);
+    if (!keeps) {
+        early_answer_end(client);
+        return;
+    }
+    client_arm(client, CLIENT_REST);
+    client_wake(client);
+}
+
 static void relay_move(struct relay *relay)
 {
     struct client *client = relay->client;
@@ -198,9 +225,7 @@ static void relay_move(struct relay *relay)
         if (buffer_length(relay->block) > 0 && !relay_give(relay))
             return;
         if (relay->ended) {
-            client->request.told = true;
-            relay_drop(client);
-            early_answer_end(client);
+            relay_finish(relay);
             return;
         }
         if (!relay_take(relay))

@@ -1,5 +1,8 @@
 /* Answers past the library that do not leave at once: relayed piece by piece as the client takes them, while the
- * library goes on receiving the request. Both directions of an exchange at the same time. */
+ * library goes on receiving the request. Both directions of an exchange at the same time.
+ *
+ * The connection goes on when the request ends in time: before its answer does, or soon after (CLIENT_REST), if what is
+ * still to come is little. */
 #ifndef PORTHOLE_SERVE_RELAY_H
 #define PORTHOLE_SERVE_RELAY_H
 
@@ -8,7 +11,7 @@
 
 /* Tells the exchange's answer, or begins to relay it; cuts the client when there is none. */
 void relay_answer(struct client *client);
-/* Begins to relay an answer of any kind but a tunnel. */
+/* Begins to relay an answer of any kind but a tunnel, after which the connection ends if the answer says so. */
 void relay_begin(struct client *client, const struct answer *answer);
 
 /* A relayed answer may be able to go on: the target has something, or the client's socket has room. */

@@ -154,6 +154,20 @@ void front_target_say(struct front *front, const char *data)
     front_settle(front);
 }
 
+void front_exchange_again(struct front *front, bool anew)
+{
+    unsigned n_closed = front->n_closed;
+
+    front->n_data = 0;
+    front_say(front, "GET /again HTTP/1.1\r\nHost: a\r\n\r\n");
+    if (anew)
+        rig_accept(front->rig);
+    rig_expect_request(front->rig, "GET /again HTTP/1.1\r\n", "\r\n\r\n");
+    front_target_say(front, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nagain");
+    front_expect(front, "HTTP/1.1 200 OK\r\n", "\r\n\r\nagain");
+    assert_int_equal(front->n_closed, n_closed);
+}
+
 struct client *front_client(struct front *front)
 {
     return CONTAINER_OF(frontend_clients(front->frontend)->list.next, struct client, link);

@@ -48,6 +48,8 @@ void front_expect(struct front *front, const char *first, const char *last);
 void front_expect_closed(struct front *front);
 /* Sends a request that the target must get. */
 void front_reach_target(struct front *front, const char *request);
+/* Another exchange over the client's connection, for which the target gets a connection anew, or not. */
+void front_exchange_again(struct front *front, bool anew);
 /* The target sends. */
 void front_target_say(struct front *front, const char *data);
 

@@ -87,7 +87,8 @@ static void test_client_phases_follow_their_table(void **state)
                "WAITING: BODY EARLY RESPONSE IDLE LINGER RELAY\n"
                "RESPONSE: WAITING IDLE TUNNEL\n"
                "IDLE: HEAD\n"
-               "RELAY: IDLE LINGER\n");
+               "RELAY: IDLE LINGER REST\n"
+               "REST: IDLE LINGER\n");
 }
 
 int main(void)
