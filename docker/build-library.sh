@@ -136,6 +136,7 @@ configure_curl() {
 # that it takes otherwise in every run, MHD_USE_NO_THREAD_SAFETY or not (33 for a request of a lone client).
 configure_libmicrohttpd() {
     without_threads
+    without_clearing
     ./configure --prefix="$1" --disable-shared --enable-static --disable-dependency-tracking \
         --enable-epoll --enable-httpupgrade --disable-https --with-threads=none \
         --disable-{doc,examples,tools,curl,nls,bauth,dauth,postprocessor,cookie,sendfile}
@@ -153,10 +154,57 @@ without_threads() {
         }' src/microhttpd/daemon.c
 }
 
+# The library clears all of a connection's memory after each request, and half of it once more on the way to the answer:
+# a sixth of what a small request costs, and all of that memory resident, of which a request and its answer use a KiB or
+# two. What they have used lies at both ends, without gaps: so it is cleared from there on, until all is clear. A library
+# that reads otherwise stays as it is.
+without_clearing() {
+    local file=src/microhttpd/memorypool.c
+    # shellcheck disable=SC2016 # perl's own $
+    CLEAR_USED=$(clear_used) perl -0pi -e '
+        my $reset = qr/    memset \(&pool->memory\[copy_bytes\],\n            0,\n            to_zero\);\n/;
+        my $shrunk = qr/      memset \(\(uint8_t \*\) old \+ new_size, 0, old_size - new_size\);\n/;
+        my $freed = qr/      memset \(block, 0, block_size\);\n/;
+        my $place = qr/(?=\n\/\*\*\n \* Handle for a memory pool\.)/;
+        if (/$reset/ && /$shrunk/ && /$freed/ && /$place/) {
+            s/$reset/    pool_clear_used (&pool->memory[copy_bytes], to_zero);\n/;
+            s/$shrunk//;
+            s/$freed//;
+            s/$place/\n$ENV{CLEAR_USED}\n/;
+        }' "$file"
+    grep -q pool_clear_used "$file" || echo 'this one clears all of its memory after each request' >&2
+}
+
+clear_used() {
+    cat <<'END'
+/* Put here by the build of porthole, 2026-11-28. Clears a block in pieces, from each end until one is clear already. */
+static void
+pool_clear_used (uint8_t *block, size_t size)
+{
+  static const uint8_t clear[1024];
+
+  while (size > sizeof(clear) && 0 != memcmp (block, clear, sizeof(clear)))
+  {
+    memset (block, 0, sizeof(clear));
+    block += sizeof(clear);
+    size -= sizeof(clear);
+  }
+  while (size > sizeof(clear) && 0 != memcmp (block + size - sizeof(clear), clear, sizeof(clear)))
+  {
+    size -= sizeof(clear);
+    memset (block + size, 0, sizeof(clear));
+  }
+  if (size <= sizeof(clear))
+    memset (block, 0, size);
+}
+END
+}
+
 # What the LGPL wants to be told.
 tell_change() {
-    printf '\n%s %s\n' "Porthole's docker/build-library.sh has moved a function in src/microhttpd/daemon.c, so that" \
-        'the library builds without threads.'
+    printf '\n%s %s %s\n' "Porthole's docker/build-library.sh has moved a function in src/microhttpd/daemon.c, so that" \
+        'the library builds without threads, and has it clear no more of src/microhttpd/memorypool.c'"'s blocks than" \
+        'has been used.'
 }
 
 # The distribution's hardened flags of kind $1 (CFLAGS, ...), plus sections that the linker can drop.
@@ -184,8 +232,8 @@ make_library() {
 }
 
 # Part of the name of what was built: another way of building is another library.
-recipe=$(declare -f hardened make_library configure_curl configure_libmicrohttpd without_threads tell_change |
-    sha256sum | cut -c1-12)
+recipe=$(declare -f hardened make_library configure_curl configure_libmicrohttpd without_threads without_clearing \
+    clear_used tell_change | sha256sum | cut -c1-12)
 
 need_tools() {
     local missing=() pair
