@@ -99,7 +99,7 @@ def small_section(summary, cases):
 def body_section(summary, cases):
     columns = [("cpu_us", 1, 1), ("cpu_s_per_gb", 1000, 1), ("gb_per_s", 1, 2), ("p50_us", 1, 0), ("p99_us", 1, 0),
                ("busy", 100, 0)]
-    return section("Bodies", "Up: POST with Content-Length. Down: GET. 32 connections, 2 for 100 MiB. The last columns "
+    return section("Bodies", "Up: POST with Content-Length. Down: GET. 32 connections, 2 for 100 MiB, else as named. The last columns "
                    "are ratios of CPU.",
                    ["case, proxy", "CPU µs/request", "CPU ms/GB", "GB/s", "p50 µs", "p99 µs", "CPU busy %"],
                    rows_of(summary, [case for case in cases if case.size], columns, "cpu_us"))
