@@ -5,7 +5,6 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "proxy/serve/bulk.h"
@@ -107,7 +106,6 @@ static void frontend_on_connection(void *closure, struct MHD_Connection *connect
 int frontend_add(struct frontend *frontend, int fd, struct generation *generation,
                  const struct listener_config *listener, const struct peer *peer, struct admission_pass pass)
 {
-    static const struct sockaddr_un nobody = {.sun_family = AF_UNIX};
     struct client *client = client_new(&frontend->clients, fd, generation, listener, peer);
 
     if (!client) {
@@ -118,8 +116,7 @@ int frontend_add(struct frontend *frontend, int fd, struct generation *generatio
     client->pass = pass;
     frontend->adding = client;
     frontend->clients.dirty = true;
-    if (MHD_add_connection(frontend->daemons.newest->library, fd, (const struct sockaddr *)&nobody, sizeof(nobody)) !=
-        MHD_YES) {
+    if (!frontend_daemon_add(frontend->daemons.newest, fd)) {
         /* Taken and closed again: frontend_on_connection has dealt with it. */
         if (!frontend->adding)
             return 0;

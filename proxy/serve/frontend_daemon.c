@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/un.h>
 
 static void frontend_daemon_on_ready(struct source *source, uint32_t events)
 {
@@ -17,8 +18,11 @@ static void frontend_daemon_free(struct frontend_daemon *daemon)
     if (!daemon)
         return;
     loop_remove(&daemon->source);
+    connection_memory_show(&daemon->memory);
     if (daemon->library)
         MHD_stop_daemon(daemon->library);
+    connection_memory_show(NULL);
+    connection_memory_deinit(&daemon->memory);
     list_remove(&daemon->link);
     free(daemon);
 }
@@ -37,6 +41,7 @@ static struct frontend_daemon *frontend_daemon_new(struct daemons *daemons, size
     daemon->daemons = daemons;
     daemon->source = (struct source)SOURCE_INIT;
     daemon->pool_bytes = pool_bytes;
+    connection_memory_init(&daemon->memory, pool_bytes);
     daemon->library = daemons->start(daemon);
     if (!daemon->library) {
         error_set(error, -EIO, "libmicrohttpd %s cannot start a daemon", MHD_get_version());
@@ -97,6 +102,19 @@ void daemons_turn_to_next(struct daemons *daemons)
 
 /* ---- running ---- */
 
+bool frontend_daemon_add(struct frontend_daemon *daemon, int fd)
+{
+    static const struct sockaddr_un nobody = {.sun_family = AF_UNIX};
+    bool added;
+
+    connection_memory_offer(&daemon->memory);
+    connection_memory_show(&daemon->memory);
+    added = MHD_add_connection(daemon->library, fd, (const struct sockaddr *)&nobody, sizeof(nobody)) == MHD_YES;
+    connection_memory_show(NULL);
+    connection_memory_offer(NULL);
+    return added;
+}
+
 static bool frontend_daemon_is_needed(const struct frontend_daemon *daemon)
 {
     return daemon->n_clients > 0 || daemon == daemon->daemons->newest || daemon == daemon->daemons->next;
@@ -107,7 +125,9 @@ static bool frontend_daemon_run(struct frontend_daemon *daemon)
 {
     uint64_t ms;
 
+    connection_memory_show(&daemon->memory);
     MHD_run(daemon->library);
+    connection_memory_show(NULL);
     return MHD_get_timeout64(daemon->library, &ms) == MHD_YES && ms == 0;
 }
 

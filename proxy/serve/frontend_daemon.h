@@ -11,6 +11,7 @@
 #include "proxy/base/error.h"
 #include "proxy/base/list.h"
 #include "proxy/base/loop.h"
+#include "proxy/serve/connection_memory.h"
 
 /* One of them. */
 struct frontend_daemon {
@@ -19,6 +20,7 @@ struct frontend_daemon {
     struct MHD_Daemon *library; /* owned */
     struct source source;       /* its epoll descriptor */
     size_t pool_bytes;          /* of each of its connections */
+    struct connection_memory memory;
     size_t n_clients;
 };
 
@@ -45,6 +47,8 @@ int daemons_prepare(struct daemons *daemons, size_t pool_bytes, struct error *er
 /* What was prepared last is the newest from now on. */
 void daemons_turn_to_next(struct daemons *daemons);
 
+/* Hands it a connection, whose descriptor is the library's from now on in any case. */
+bool frontend_daemon_add(struct frontend_daemon *daemon, int fd);
 /* Lets each of them run once. Those that are of no use any more go. */
 void daemons_run(struct daemons *daemons);
 

@@ -6,15 +6,15 @@
  * What came behind the head is the next request, or the body. How much that is the library tells nobody, but:
  * - It reads into half of the memory, into more only when a head or a large piece of a body does not fit there, and
  *   then leaves something free.
- * - It clears the memory between two requests, so that what has not been used since is zero. (On a connection's first
- *   request malloc's block has bytes of another one; above 32 KiB it is a fresh mapping.)
+ * - The memory is zero at first, and it clears what was used between two requests, so that what has not been used since
+ *   is zero.
  *
  * The memory begins with the method, at most an empty line in front of it, since the library moves what it has read to
  * the front for each request, and blocks of memory begin at multiples of 16. Knowing it also lets the kernel have the
  * idle pages of it (client_on_silence).
  *
- * With a mapping of its own, a connection that lives for one request costs half as much again. So by default there is
- * no memory to spare beside two heads; what does not fit is told by hand. */
+ * Above 32 KiB the library maps it, which is told where (connection_memory.h). By default there is little to spare
+ * beside two heads; what does not fit is told by hand. */
 #include "proxy/serve/frontend_memory.h"
 
 #include <microhttpd.h>
@@ -35,7 +35,8 @@ size_t frontend_memory_bytes(size_t header_bytes)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE), bytes = exchange_heads_bytes(header_bytes);
 
-    return bytes <= MALLOC_MOST_BYTES ? bytes : (bytes + RECORDS_AND_MORE_BYTES + page - 1) / page * page;
+    bytes += bytes <= MALLOC_MOST_BYTES ? 1 : RECORDS_AND_MORE_BYTES;
+    return (bytes + page - 1) / page * page;
 }
 
 bool frontend_memory_is_outgrown(const struct client *client)
@@ -107,8 +108,7 @@ static bool client_has_clear(const struct client *client, size_t bytes)
     size_t end = client->pool_bytes - client->request.memory.record_bytes;
     const char *room = client->pool + end - bytes;
 
-    return (client->served || client->pool_bytes > MALLOC_MOST_BYTES) && room[0] == 0 &&
-           memcmp(room, room + 1, bytes - 1) == 0;
+    return room[0] == 0 && memcmp(room, room + 1, bytes - 1) == 0;
 }
 
 static size_t answer_head_bytes(const struct answer *answer)
