@@ -107,7 +107,7 @@ PROGRAM := $(BUILD)/porthole
 # beside the other suites is a helper program.
 UNIT_SOURCES := $(wildcard tests/unit/test_*.c)
 UNIT_COMMON := $(filter-out $(UNIT_SOURCES),$(wildcard tests/unit/*.c))
-HELPER_SOURCES := $(wildcard tests/http/*.c tests/cli/*.c tests/pods/*.c)
+HELPER_SOURCES := $(wildcard tests/http/*.c tests/cli/*.c tests/pods/*.c tests/soak/*.c)
 HELPER_CXX := $(wildcard tests/http/*.cpp tests/cli/*.cpp tests/pods/*.cpp)
 FUZZ_SOURCES := $(wildcard tests/fuzz/fuzz_*.c)
 FUZZ_COMMON := $(filter-out $(FUZZ_SOURCES),$(wildcard tests/fuzz/*.c))
@@ -283,21 +283,21 @@ deps-test: ## The same for what the tests and checks need
 
 # --- Testing -------------------------------------------------------------------------------------------------
 
-.PHONY: check check-unit check-http check-cli check-interop check-differential check-clients check-pods check-endure check-web check-fuzz asan ubsan tsan storm attack endure coverage fuzz bench
+.PHONY: check check-unit check-http check-cli check-interop check-differential check-clients check-pods check-endure check-soak check-web check-fuzz asan ubsan tsan storm attack endure soak coverage fuzz bench
 check: deps-test ## Run every test; the last line is "N passed, N failed"
 	@$(MAKE) tests man
 	@$(MAKE) VARIANT=asan tests
 	@$(MAKE) VARIANT=tsan all
 	@$(MAKE) VARIANT=fuzz fuzzers
-	@tests/run-suites.sh pods,http@image interop endure clients web fuzz storm@tsan cli@asan http@asan unit@asan cli http unit differential
+	@tests/run-suites.sh pods,http@image interop endure clients soak web fuzz storm@tsan cli@asan http@asan unit@asan cli http unit differential
 
-check-unit check-http check-cli check-interop check-differential check-clients check-pods check-endure check-web: check-%: tests man
+check-unit check-http check-cli check-interop check-differential check-clients check-pods check-endure check-soak check-web: check-%: tests man
 	@tests/run-suites.sh $*$(if $(filter-out release,$(VARIANT)),@$(VARIANT))
 
 # These share a podman.
 check-pods: export TASKS := 1
 
-check-fuzz: ## Run one suite (also check-unit, -http, -cli, -interop, -differential, -clients, -pods, -endure and -web, of VARIANT, or with PORTHOLE=program)
+check-fuzz: ## Run one suite (also check-unit, -http, -cli, -interop, -differential, -clients, -pods, -endure, -soak and -web, of VARIANT, or with PORTHOLE=program)
 	@$(MAKE) VARIANT=fuzz fuzzers
 	@tests/run-suites.sh fuzz
 
@@ -318,6 +318,11 @@ attack: ## The races for a socket's place, in their long form: 5,000 tries and 2
 endure: ## What a porthole meets in its life, under load, in its long form: 20 successors, 100 reloads, 200 times kill -9 (VARIANT=asan|tsan)
 	@$(MAKE) tests
 	@ENDURE=long AT_ONCE=1 tests/run-suites.sh endure$(if $(filter-out release,$(VARIANT)),@$(VARIANT))
+
+soak: ## A million exchanges of all kinds, each held byte for byte against what it was to be, and what is left of them (VARIANT=asan|tsan; VALGRIND=1 has 20,000)
+	@$(MAKE) tests
+	@SOAK=long PORTHOLE=$(abspath $(PROGRAM)) PORTHOLE_BUILD=$(abspath $(BUILD)) $(if $(VALGRIND),SOAK_EXCHANGES=20000 \
+		SOAK_UNDER='valgrind --quiet --error-exitcode=9 --leak-check=full --show-leak-kinds=definite --suppressions=tests/soak/valgrind.supp') tests/soak/test_soak.sh
 
 coverage: ## Run them with gcov and list the lines covered in each file
 	@find build/coverage -name '*.gcda' -delete 2>/dev/null || true
