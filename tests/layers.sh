@@ -1,6 +1,6 @@
 #!/bin/bash
 # Proves that includes point down only, that there is no circle, that each library is known to its own rooms only, and that
-# no file is longer than 600 lines. Says how long functions are.
+# no file is longer than 600 lines, of the tests neither. Says how long functions are.
 # usage: tests/layers.sh [ROOT]
 set -eu -o pipefail
 
@@ -99,6 +99,20 @@ if ! circles=$(awk '$1 != $2' "$edges" | LC_ALL=C tsort 2>&1 >/dev/null) || [ -n
     exit 1
 fi
 echo "layers: no circle"
+
+if [ -d tests ]; then
+    # shellcheck disable=SC2016 # awk's own $
+    find tests -name node_modules -prune -o -type f -regextype egrep \
+        -regex '.*\.(c|cc|cpp|h|go|py|mjs|sh|bash|bats|vtc)' -print | LC_ALL=C sort | xargs -r awk -v most="$MOST_LINES" '
+FNR == most + 1 {
+    printf "%s:%d: is longer than %d lines\n", FILENAME, FNR, most
+    n_bad++
+}
+
+END {
+    exit n_bad > 0
+}'
+fi
 
 # A function is what stands between braces in the first column.
 xargs awk -v most="$MOST_LINES" '

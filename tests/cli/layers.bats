@@ -112,6 +112,17 @@ refuses() {
     [[ $output == *"proxy/base/long.c:601: is longer than 600 lines"* ]]
 }
 
+@test "layers: a file of the tests of more than 600 lines is refused, but no table of theirs" {
+    mkdir -p "$house/tests/unit"
+    yes '' | head -n 601 | tee "$house/tests/unit/matrix.md" >"$house/tests/unit/test_long.c"
+    layers
+    [ "$status" -ne 0 ]
+    [[ $output == *"tests/unit/test_long.c:601: is longer than 600 lines"* && $output != *matrix.md* ]]
+    sed -i 1d "$house/tests/unit/test_long.c"
+    layers
+    [ "$status" -eq 0 ]
+}
+
 @test "layers: the median of what stands between a function's braces is told" {
     printf 'struct a {\n    int b;\n};\n\nint f(void)\n{\n    return 1;\n}\n\nint g(void)\n{\n\n\n\n    return 1;\n}\n\nvoid h(void)\n{\n}\n' \
         >"$house/proxy/base/three.c"
