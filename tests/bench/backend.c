@@ -1,7 +1,7 @@
 /* The server behind every proxy of the bench: one thread, keep-alive, as cheap as can be, so that the proxy and
  * not the backend is what is measured.
  *
- *   GET  /bytes/N   N bytes, byte i is i modulo 251
+ *   GET  /bytes/N   N bytes, byte i is i modulo 251; any path before it is passed over
  *   POST /upload    takes a body with Content-Length, answers its length
  *   POST /crc       the same with the body's CRC-32, for verification
  *   GET  /stats     connections accepted, open now, requests served
@@ -121,9 +121,10 @@ static const char *client_field(const char *head, const char *name)
 /* Starts on a complete, NUL-terminated head. */
 static void client_request(struct client *client, const char *head)
 {
+    const char *bytes = strncmp(head, "GET ", 4) == 0 ? strstr(head, "/bytes/") : NULL;
     backend.n_requests++;
-    if (strncmp(head, "GET /bytes/", 11) == 0) {
-        client_answer(client, "200 OK", "", strtoull(head + 11, NULL, 10));
+    if (bytes) {
+        client_answer(client, "200 OK", "", strtoull(bytes + 7, NULL, 10));
     } else if (strncmp(head, "GET /stats ", 11) == 0) {
         client_answer_stats(client);
     } else if (strncmp(head, "POST /upload ", 13) == 0 || strncmp(head, "POST /crc ", 10) == 0) {

@@ -3,14 +3,17 @@
  *   blast load SOCKET PATH CONNECTIONS MS WARM_MS UPLOAD
  *       Closed loop: every connection always has one request under way. UPLOAD is the length of the body to POST, or -1
  *       for GET. Every response must be a 200 and as long as PATH (/bytes/N) says; an upload's answer its length.
- *   blast idle SOCKET PATH CONNECTIONS used|fresh
- *       Opens connections and holds them; used: each has made a request, fresh: none has sent a byte. Then each makes
- *       one request, which shows that it really was held.
- *   blast ready SOCKET PATH CPU COMMAND...
- *       Starts COMMAND on a CPU, prints the microseconds until it has served a request (status 200), and ends it.
+ *   blast connect SOCKET PATH CONNECTIONS MS WARM_MS
+ *       The same with a new connection for each GET, which says that it is the last.
+ *   blast rate SOCKET PATH CONNECTIONS MS WARM_MS RATE
+ *       Open loop: RATE GETs a second, each due at its time whatever has become of those before it; its latency counts
+ * from then on, also while it waits for one of the CONNECTIONS. blast idle SOCKET PATH CONNECTIONS used|fresh Opens
+ * connections and holds them; used: each has made a request, fresh: none has sent a byte. Then each makes one request,
+ * which shows that it really was held. blast ready SOCKET PATH CPU COMMAND... Starts COMMAND on a CPU, prints the
+ * microseconds until it has served a request (status 200), and ends it.
  *
- * load and idle print "ready" and wait for a line on standard input before the part that is measured, and again
- * (after their figures, one line of JSON) before they close the connections, so that the caller can read the
+ * load, connect, rate and idle print "ready" and wait for a line on standard input before the part that is measured,
+ * and again (after their figures, one line of JSON) before they close the connections, so that the caller can read the
  * proxy's counters exactly then. End of file instead of a line ends them. */
 #include <inttypes.h>
 #include <sched.h>
@@ -63,6 +66,9 @@ static struct {
     int epoll_fd;
     bool measuring, stopping; /* stopping: nothing new is sent */
     uint64_t deadline_ns;
+    uint64_t interval_ns; /* between two requests; 0: a closed loop */
+    size_t *resting;      /* of an open loop: numbers of the clients with nothing to do */
+    size_t n_resting;
     uint64_t n_errors, n_reconnects;
     uint64_t *samples; /* latencies in ns */
     size_t n_samples;
@@ -170,9 +176,10 @@ static void client_send(struct client *client)
         client->state = CLIENT_HEAD;
 }
 
-/* Sends the next request, on a new connection if need be. */
-static void client_start(struct client *client)
+/* Sends the next request, on a new connection if need be; it was due at `due_ns`. */
+static void client_start(struct client *client, uint64_t due_ns)
 {
+    client->started_ns = due_ns;
     if (client->state == CLIENT_CLOSED) {
         blast.n_reconnects++;
         client_open(client);
@@ -180,7 +187,6 @@ static void client_start(struct client *client)
     client->state = CLIENT_SENDING;
     client->sent = client->partial_length = 0;
     blast.n_busy++;
-    client->started_ns = blast_now_ns();
     client_send(client);
 }
 
@@ -196,8 +202,10 @@ static void client_done(struct client *client)
         client_close(client);
     if (now >= blast.deadline_ns || blast.n_samples == BLAST_SAMPLES_MAX)
         blast.stopping = true;
-    if (!blast.stopping)
-        client_start(client);
+    if (blast.interval_ns)
+        blast.resting[blast.n_resting++] = (size_t)(client - blast.clients);
+    else if (!blast.stopping)
+        client_start(client, now);
 }
 
 /* A response head in `head`, NUL-terminated at its last line: NULL when it is as it must be, or what is wrong. */
@@ -316,7 +324,40 @@ static uint64_t blast_run(uint64_t duration_ns)
     blast.deadline_ns = start + duration_ns;
     blast.stopping = false;
     for (size_t i = 0; i < blast.n_clients && !blast.stopping; i++)
-        client_start(&blast.clients[i]);
+        client_start(&blast.clients[i], blast_now_ns());
+    blast_drain();
+    return blast_now_ns() - start;
+}
+
+/* Serves events until the next request is due. */
+static void blast_await(uint64_t due_ns)
+{
+    struct epoll_event events[512];
+    uint64_t now = blast_now_ns(), wait_ns = due_ns > now ? due_ns - now : 0;
+    struct timespec wait = {.tv_sec = (time_t)(wait_ns / 1000000000u), .tv_nsec = (long)(wait_ns % 1000000000u)};
+    int n = epoll_pwait2(blast.epoll_fd, events, 512, &wait, NULL);
+    for (int i = 0; i < n; i++)
+        client_event(events[i].data.ptr);
+}
+
+/* Requests at their times, on whichever connection rests. Those that are due when none does wait for one. */
+static uint64_t blast_run_at_rate(uint64_t duration_ns)
+{
+    uint64_t start = blast_now_ns(), due = start;
+    blast.deadline_ns = start + duration_ns;
+    blast.stopping = false;
+    blast.n_resting = 0;
+    for (size_t i = 0; i < blast.n_clients; i++)
+        blast.resting[blast.n_resting++] = i;
+    while (due < blast.deadline_ns && blast.n_errors < BLAST_ERRORS_MAX && blast.n_samples < BLAST_SAMPLES_MAX) {
+        while (due <= blast_now_ns() && due < blast.deadline_ns && blast.n_resting > 0) {
+            client_start(&blast.clients[blast.resting[--blast.n_resting]], due);
+            due += blast.interval_ns;
+        }
+        blast_await(blast.n_resting > 0 ? due : blast.deadline_ns);
+        if (blast_now_ns() > blast.deadline_ns + BLAST_GRACE_NS)
+            break;
+    }
     blast_drain();
     return blast_now_ns() - start;
 }
@@ -326,7 +367,7 @@ static void blast_each(void)
 {
     blast.deadline_ns = blast_now_ns();
     for (size_t i = 0; i < blast.n_clients && blast.n_errors < BLAST_ERRORS_MAX; i++) {
-        client_start(&blast.clients[i]);
+        client_start(&blast.clients[i], blast_now_ns());
         if (i % BLAST_BATCH == BLAST_BATCH - 1)
             blast_drain();
     }
@@ -339,12 +380,12 @@ static int blast_compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* The exact percentile (nearest rank) of sorted samples, in microseconds. */
-static double blast_percentile_us(unsigned percent)
+/* The exact percentile (nearest rank; in tenths) of sorted samples, in microseconds. */
+static double blast_percentile_us(unsigned permille)
 {
     if (blast.n_samples == 0)
         return 0;
-    size_t rank = (blast.n_samples * percent + 99) / 100;
+    size_t rank = (blast.n_samples * permille + 999) / 1000;
     return (double)blast.samples[rank - 1] / 1000;
 }
 
@@ -361,7 +402,7 @@ static void blast_open(size_t n_clients)
 }
 
 /* Composes the request and what its answer must be. */
-static void blast_prepare(const char *path, long long upload)
+static void blast_prepare(const char *path, long long upload, bool last)
 {
     int n = snprintf(blast.request, sizeof(blast.request), "%s %s HTTP/1.1\r\nHost: localhost\r\nUser-Agent: blast\r\n",
                      upload < 0 ? "GET" : "POST", path);
@@ -373,31 +414,57 @@ static void blast_prepare(const char *path, long long upload)
         blast.expected = strlen(blast.answer);
         n += snprintf(blast.request + n, sizeof(blast.request) - (size_t)n, "Content-Length: %lld\r\n", upload);
     }
-    n += snprintf(blast.request + n, sizeof(blast.request) - (size_t)n, "\r\n");
+    n += snprintf(blast.request + n, sizeof(blast.request) - (size_t)n, "%s\r\n", last ? "Connection: close\r\n" : "");
     blast.request_length = (size_t)n;
 }
 
-static int blast_load(char **argv)
+/* Warms up, and measures between the marks. */
+static int blast_measure(uint64_t (*run)(uint64_t duration_ns), uint64_t warm_ns, uint64_t duration_ns)
 {
-    blast_prepare(argv[1], atoll(argv[5]));
-    blast_open(strtoul(argv[2], NULL, 10));
-    blast_run(strtoull(argv[4], NULL, 10) * 1000000);
+    run(warm_ns);
     blast.measuring = true;
     printf("ready\n");
     blast_await_line();
-    uint64_t elapsed_ns = blast_run(strtoull(argv[3], NULL, 10) * 1000000);
+    uint64_t elapsed_ns = run(duration_ns);
     qsort(blast.samples, blast.n_samples, sizeof(*blast.samples), blast_compare);
     printf("{\"requests\": %zu, \"errors\": %" PRIu64 ", \"reconnects\": %" PRIu64 ", \"seconds\": %.6f, "
-           "\"p50_us\": %.1f, \"p90_us\": %.1f, \"p99_us\": %.1f, \"max_us\": %.1f}\n",
-           blast.n_samples, blast.n_errors, blast.n_reconnects, (double)elapsed_ns / 1e9, blast_percentile_us(50),
-           blast_percentile_us(90), blast_percentile_us(99), blast_percentile_us(100));
+           "\"p50_us\": %.1f, \"p90_us\": %.1f, \"p99_us\": %.1f, \"p999_us\": %.1f, \"max_us\": %.1f}\n",
+           blast.n_samples, blast.n_errors, blast.n_reconnects, (double)elapsed_ns / 1e9, blast_percentile_us(500),
+           blast_percentile_us(900), blast_percentile_us(990), blast_percentile_us(999), blast_percentile_us(1000));
     blast_await_line();
     return blast.n_errors ? 1 : 0;
 }
 
+static int blast_load(char **argv)
+{
+    blast_prepare(argv[1], atoll(argv[5]), false);
+    blast_open(strtoul(argv[2], NULL, 10));
+    return blast_measure(blast_run, strtoull(argv[4], NULL, 10) * 1000000, strtoull(argv[3], NULL, 10) * 1000000);
+}
+
+static int blast_connect_each(char **argv)
+{
+    blast_prepare(argv[1], -1, true);
+    blast_open(strtoul(argv[2], NULL, 10));
+    return blast_measure(blast_run, strtoull(argv[4], NULL, 10) * 1000000, strtoull(argv[3], NULL, 10) * 1000000);
+}
+
+static int blast_rate(char **argv)
+{
+    prctl(PR_SET_TIMERSLACK, 1000);
+    blast_prepare(argv[1], -1, false);
+    blast_open(strtoul(argv[2], NULL, 10));
+    blast.interval_ns = 1000000000u / strtoull(argv[5], NULL, 10);
+    blast.resting = calloc(blast.n_clients, sizeof(*blast.resting));
+    if (!blast.resting || !blast.interval_ns)
+        blast_fail("rate");
+    return blast_measure(blast_run_at_rate, strtoull(argv[4], NULL, 10) * 1000000,
+                         strtoull(argv[3], NULL, 10) * 1000000);
+}
+
 static int blast_idle(char **argv)
 {
-    blast_prepare(argv[1], -1);
+    blast_prepare(argv[1], -1, false);
     blast_open(strtoul(argv[2], NULL, 10));
     if (strcmp(argv[3], "used") == 0)
         blast_each();
@@ -475,7 +542,7 @@ static int blast_ready(char **argv)
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
     prctl(PR_SET_TIMERSLACK, 1000); /* else a sleep of 100 us takes 150 */
-    blast_prepare(argv[1], -1);
+    blast_prepare(argv[1], -1, false);
     uint64_t start = blast_now_ns();
     blast_spawn(atoi(argv[2]), argv + 3);
     bool served = false;
@@ -496,14 +563,20 @@ int main(int argc, char **argv)
     blast.socket = argc > 2 ? argv[2] : "";
     if (argc == 8 && strcmp(argv[1], "load") == 0)
         return blast_load(argv + 2);
+    if (argc == 7 && strcmp(argv[1], "connect") == 0)
+        return blast_connect_each(argv + 2);
+    if (argc == 8 && strcmp(argv[1], "rate") == 0)
+        return blast_rate(argv + 2);
     if (argc == 6 && strcmp(argv[1], "idle") == 0)
         return blast_idle(argv + 2);
     if (argc >= 6 && strcmp(argv[1], "ready") == 0)
         return blast_ready(argv + 2);
     fprintf(stderr,
             "usage: %s load SOCKET PATH CONNECTIONS MS WARM_MS UPLOAD\n"
+            "       %s connect SOCKET PATH CONNECTIONS MS WARM_MS\n"
+            "       %s rate SOCKET PATH CONNECTIONS MS WARM_MS RATE\n"
             "       %s idle SOCKET PATH CONNECTIONS used|fresh\n"
             "       %s ready SOCKET PATH CPU COMMAND...\n",
-            argv[0], argv[0], argv[0]);
+            argv[0], argv[0], argv[0], argv[0], argv[0]);
     return 2;
 }

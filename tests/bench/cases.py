@@ -18,13 +18,14 @@ MAX_WAIT_S = 60
 class Case:
     name: str
     title: str
-    kind: str  # load, h2load, memory, ready; tunnel, tunnel-memory (tunnel.py)
+    kind: str  # load, rate, connect, h2load, memory, ready; tunnel, tunnel-memory (tunnel.py)
     path: str = "/bytes/100"
     connections: int = 0
     upload: int = -1
     size: int = 0  # bytes of body per request that count as transferred
     idle: str = ""  # memory: used or fresh
     via: str = ""  # tunnel: stream or upgrade
+    rate: int = 0  # rate: requests a second
 
 
 CASES = {case.name: case for case in [
@@ -32,6 +33,9 @@ CASES = {case.name: case for case in [
     Case("small32", "100-byte GET, 32 connections", "load", connections=32),
     Case("small250", "100-byte GET, 250 connections", "load", connections=250),
     Case("small512", "100-byte GET, 512 connections", "load", connections=512),
+    Case("rate2k", "100-byte GET, 2,000 a second, 32 connections", "rate", connections=32, rate=2000),
+    Case("rate8k", "100-byte GET, 8,000 a second, 32 connections", "rate", connections=32, rate=8000),
+    Case("connect32", "100-byte GET, a connection for each, 32 at once", "connect", connections=32),
     Case("h2load32", "100-byte GET, 32 connections, by h2load", "h2load", connections=32),
     Case("down1k", "1 KiB down", "load", "/bytes/1024", 32, size=1024),
     Case("down64k", "64 KiB down", "load", "/bytes/65536", 32, size=65536),
@@ -121,8 +125,9 @@ def _per_request(case, cpu_ns, requests, seconds):
 
 
 def measure_load(bench, proxy, case):
-    blast = Blast(bench, ["load", proxy.socket, case.path, case.connections, bench.window_ms, bench.warm_ms,
-                          case.upload])
+    """Closed loops, an open one at a rate, or a connection for each request: what blast can do."""
+    more = {"load": [case.upload], "rate": [case.rate], "connect": []}[case.kind]
+    blast = Blast(bench, [case.kind, proxy.socket, case.path, case.connections, bench.window_ms, bench.warm_ms, *more])
     blast.line()
     accepted = stats(bench.backend_socket)["accepted"]
     rss = [procs.rss_kib(proxy.pids)]
@@ -189,7 +194,7 @@ def measure_ready(bench, proxy, case):
     return {"ready_ms": result["us"] / 1000}
 
 
-MEASURES = {"load": measure_load, "h2load": measure_h2load, "memory": measure_memory, "ready": measure_ready}
+MEASURES = {"load": measure_load, "rate": measure_load, "connect": measure_load, "h2load": measure_h2load, "memory": measure_memory, "ready": measure_ready}
 
 
 def measure(bench, proxy, case):

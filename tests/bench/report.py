@@ -48,6 +48,13 @@ def ratio(by_proxy, proxy, peer, metric):
     return by_proxy[proxy][metric] / by_proxy[peer][metric]
 
 
+def ratio_to_best(by_proxy, proxy, metric):
+    """A figure over the best of nginx and HAProxy of whatever release and tuning, or None."""
+    peers = [metrics[metric] for name, metrics in by_proxy.items()
+             if name.partition("-")[0] in PEERS and metrics.get(metric)]
+    return by_proxy[proxy][metric] / min(peers) if peers else None
+
+
 def number(value, digits=2):
     if value is None:
         return ""
@@ -72,27 +79,35 @@ def rows_of(summary, cases, columns, ratio_of):
         by_proxy = summary[case.name]
         for proxy, metrics in by_proxy.items():
             rows.append([f"{case.name} {proxy}"] + [number(metrics[m] * scale, digits) for m, scale, digits in columns]
-                        + [number(ratio(by_proxy, proxy, peer, ratio_of)) for peer in PEERS])
+                        + [number(ratio(by_proxy, proxy, peer, ratio_of)) for peer in PEERS]
+                        + [number(ratio_to_best(by_proxy, proxy, ratio_of))])
     return rows
 
 
 def section(title, text, header, rows):
-    return f"## {title}\n\n{text}\n\n{table(header + [f'/ {peer}' for peer in PEERS], rows)}\n\n" if rows else ""
+    return f"## {title}\n\n{text}\n\n{table(header + [f'/ {peer}' for peer in PEERS] + ['/ best'], rows)}\n\n" if rows else ""
 
 
 def small_section(summary, cases):
     chosen = [case for case in cases if case.kind in ("load", "h2load") and not case.size]
     loads = [case for case in chosen if case.kind == "load"]
-    columns = [("cpu_us", 1, 2), ("rps", 1, 0), ("p50_us", 1, 0), ("p99_us", 1, 0), ("busy", 100, 0)]
+    columns = [("cpu_us", 1, 2), ("rps", 1, 0), ("p50_us", 1, 0), ("p99_us", 1, 0), ("p999_us", 1, 0), ("busy", 100, 0)]
     text = section("Small requests", "A GET with a 100-byte answer. CPU busy: the proxy's share of its CPU; where it "
                    "is well below 100, requests/s is what load generator and backend can do, not the proxy. The last "
                    "columns are ratios of CPU per request.",
-                   ["case, proxy", "CPU µs/request", "requests/s", "p50 µs", "p99 µs", "CPU busy %"],
+                   ["case, proxy", "CPU µs/request", "requests/s", "p50 µs", "p99 µs", "p99.9 µs", "CPU busy %"],
                    rows_of(summary, loads, columns, "cpu_us"))
+    text += section("At a fixed rate", "The same below what any of them can do, each request due at its time, whatever has "
+                    "become of those before it: what a user waits. The last columns are ratios of p99.",
+                    ["case, proxy", "CPU µs/request", "requests/s", "p50 µs", "p99 µs", "p99.9 µs", "CPU busy %"],
+                    rows_of(summary, [case for case in cases if case.kind == "rate"], columns, "p99_us"))
+    text += section("New connections", "A connection for each request, which says that it is the last.",
+                    ["case, proxy", "CPU µs/request", "requests/s", "p50 µs", "p99 µs", "p99.9 µs", "CPU busy %"],
+                    rows_of(summary, [case for case in cases if case.kind == "connect"], columns, "cpu_us"))
     text += section("Counter-check", "The same through a load generator that isn't ours (connecting included).",
                     ["case, proxy", "CPU µs/request", "requests/s", "CPU busy %"],
                     rows_of(summary, [case for case in chosen if case.kind == "h2load"],
-                            [columns[0], columns[1], columns[4]], "cpu_us"))
+                            [columns[0], columns[1], columns[-1]], "cpu_us"))
     return text
 
 
@@ -149,7 +164,7 @@ def remarks(summary):
         for proxy, metrics in by_proxy.items():
             if metrics.get("backend_opened", 0) > 2 * CASES[case].connections + 16:
                 found.append(f"{case}, {proxy}: {metrics['backend_opened']:.0f} new connections to the backend.")
-            if metrics.get("reconnects", 0) > 0:
+            if metrics.get("reconnects", 0) > 0 and CASES[case].kind != "connect":
                 found.append(f"{case}, {proxy}: closed {metrics['reconnects']:.0f} client connections.")
     return found
 

@@ -31,7 +31,7 @@ from cases import CASES, Bench, measure
 
 OUT = f"{proxies.ROOT}/build/bench"
 BACKEND = f"{OUT}/backend"
-LIMIT_S = 1200  # the longest a run may take, whatever its options
+LIMIT_S = 4000  # the longest a run may take, whatever its options
 
 
 def pair(text):
@@ -77,7 +77,7 @@ def choose_proxies(arguments):
     if missing and arguments.only:
         sys.exit(f"not here: {', '.join(missing)}")
     if missing:
-        print(f"not here, left out: {', '.join(missing)}")
+        print(f"NOT MEASURED, because they are not here: {', '.join(missing)}")
     return [proxy for proxy in chosen if proxy.available()]
 
 
@@ -114,7 +114,7 @@ def run_round(bench, number, contestants, cases, arguments, samples):
                 continue
             if case.name in tunnel.NAMES and not bench.tunnels.of(proxy):
                 continue
-            if case.kind in ("load", "h2load") and not proxy.process:
+            if case.kind in ("load", "rate", "connect", "h2load") and not proxy.process:
                 proxy.start(bench.processes, bench.proxy_cpu)
             sample = measure(bench, proxy, case)
             samples.append({"case": case.name, "proxy": proxy.name, "round": number + 1} | sample)
