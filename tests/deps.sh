@@ -85,6 +85,7 @@ need_bench() {
     need caddy program caddy
     need nghttp2-client program h2load
     need gnuplot-nox program gnuplot
+    need debootstrap program_at debootstrap
     need python3 test -x /usr/bin/python3
     need curl program curl
 }

@@ -17,6 +17,6 @@ set key outside top center horizontal
 set title heading
 set xlabel xname
 set ylabel yname
-array colour[6] = ["#c8102e", "#f28c96", "#1b7837", "#2166ac", "#8c8c8c", "#e0a030"]
+array colour[14] = ["#c8102e", "#f28c96", "#8a0b20", "#f7c0c5", "#1b7837", "#2166ac", "#8c8c8c", "#8fc79f", "#8fb8dc", "#c4c4c4", "#0b4a20", "#123a66", "#555555", "#e0a030"]
 if (logarithmic) set logscale y; else set yrange [0:*]
-plot for [i=1:n] data using i+1:xtic(1) title columnheader(i+1) linecolor rgb colour[(i-1)%6+1]
+plot for [i=1:n] data using i+1:xtic(1) title columnheader(i+1) linecolor rgb colour[(i-1)%14+1]

@@ -1,6 +1,7 @@
 """The proxies that are compared: how each is configured, started, verified and ended."""
 
 import ctypes
+import glob
 import http.client
 import json
 import os
@@ -16,7 +17,10 @@ import procs
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
-DEFAULTS_MATTER = ("small1", "small32", "small250", "small512", "h2load32", "idle", "idle1000", "fresh1000", "ready")
+# What Debian's configurations can do: no more than 768 connections of nginx, both sides counted, and no body above 1 MiB up.
+DEBIAN_CAN = ("small1", "small32", "rate2k", "rate8k", "connect32", "h2load32", "down1k", "down64k", "down1m", "down100m", "up1k",
+              "up64k", "idle", "ready")
+NEWEST = os.environ.get("BENCH_NEWEST", "/var/lib/porthole-bench/testing")
 PATTERN = bytes(range(251)) * 8192
 BIG = 100 * 1024 * 1024
 
@@ -94,8 +98,9 @@ class Processes:
 class Proxy:
     """One contestant. Holds no process of its own between start() and stop()."""
 
-    def __init__(self, name, template, command, version, environment=None, only_cases=None):
+    def __init__(self, name, template, command, version, environment=None, only_cases=None, plain=False):
         self.name, self.template, self.command = name, template, command
+        self.plain = plain  # not configured for large uploads, nor to keep its connections to the backend
         self.version_command, self.environment = version, environment or {}
         self.only_cases = only_cases  # None: all
         self.process = self.pids = self.socket = None
@@ -121,7 +126,7 @@ class Proxy:
         with open(self.config, "w") as f:
             f.write(text)
         program = self.command[0]
-        if os.path.isabs(program):  # a build of ours: one that is replaced during the run must not mix with it
+        if os.path.isabs(program) and not program.startswith(NEWEST):  # a build of ours: one that is replaced during the run must not mix with it
             program = shutil.copy(program, own)
         self.argv = [program] + [part.replace("@CONFIG@", self.config).replace("@DIR@", own)
                                  for part in self.command[1:]]
@@ -188,6 +193,7 @@ def _verify_upload(connection, name, length):
 def verify(proxy, backend, largest):
     """Bodies of all sizes both ways, byte for byte, on one connection; and keep-alive towards the backend."""
     connection = UnixConnection(proxy.socket)
+    largest = min(largest, 1_000_000) if proxy.plain else largest
     for length in (0, 100, 1024, 65536, largest):
         _verify_download(connection, proxy.name, length)
         _verify_upload(connection, proxy.name, length)
@@ -195,9 +201,36 @@ def verify(proxy, backend, largest):
     for _ in range(200):
         connection.get("/bytes/100")
     opened = stats(backend)["accepted"] - before - 1  # the second stats() is a connection too
-    if opened > 2:
+    if opened > 2 and not proxy.plain:
         raise BenchError(f"{proxy.name}: {opened} connections to the backend for 200 requests: no keep-alive")
     connection.close()
+
+
+def _program(name, root):
+    """What a program is started with: from another root by that one's loader and libraries."""
+    if not root:
+        return [name]
+    found = [path for path in (f"{root}/usr/sbin/{name}", f"{root}/usr/bin/{name}") if os.path.exists(path)]
+    libraries = f"{root}/usr/lib/{os.uname().machine}-linux-gnu"
+    loaders = sorted(glob.glob(f"{root}/usr/lib*/ld-linux-*.so.*") + glob.glob(f"{libraries}/ld-linux-*.so.*"))
+    return [loaders[0] if found and loaders else f"{root}/missing", "--library-path", libraries, *(found or [name])]
+
+
+def _peers(suffix, root):
+    """nginx, HAProxy and Caddy: tuned by their documents, and as Debian has them."""
+    nginx, haproxy, caddy = (_program(name, root) for name in ("nginx", "haproxy", "caddy"))
+    tuned, plain = {}, {"only_cases": DEBIAN_CAN, "plain": True}
+    made = []
+    for kind, options in (("", tuned), ("-debian", plain)):
+        made += [Proxy(f"nginx{suffix}{kind}", f"nginx{kind}.conf",
+                       [*nginx, "-e", "@DIR@/error.log", "-p", "@DIR@", "-c", "@CONFIG@"], [*nginx, "-v"], **options),
+                 Proxy(f"haproxy{suffix}{kind}", f"haproxy{kind}.cfg", [*haproxy, "-db", "-f", "@CONFIG@"], [*haproxy, "-v"],
+                       **options),
+                 Proxy(f"caddy{suffix}{kind}", "caddy-debian.caddyfile" if kind else "caddy.json",
+                       [*caddy, "run", "--config", "@CONFIG@", *(["--adapter", "caddyfile"] if kind else [])],
+                       [*caddy, "version"], {"GOMAXPROCS": "1"}, **options)]
+    # What matters of the newest is what it can do at its best.
+    return [proxy for proxy in made if not (root and proxy.plain)]
 
 
 def contestants(extra_binaries, extra_configs):
@@ -207,18 +240,13 @@ def contestants(extra_binaries, extra_configs):
     portholes.update(extra_binaries)
     proxies = [Proxy(name, "porthole.json", [path, "run", "-c", "@CONFIG@"], [path, "version"])
                for name, path in portholes.items()]
-    # As most people run it: nothing but defaults, in every case where these matter.
-    proxies += [Proxy(f"{name}-smallest", "porthole-smallest.json", [path, "run", "-c", "@CONFIG@"], [path, "version"],
-                      only_cases=DEFAULTS_MATTER) for name, path in portholes.items()]
-    proxies += [
-        Proxy("nginx", "nginx.conf", ["nginx", "-e", "@DIR@/error.log", "-p", "@DIR@", "-c", "@CONFIG@"],
-              ["nginx", "-v"]),
-        Proxy("haproxy", "haproxy.cfg", ["haproxy", "-db", "-f", "@CONFIG@"], ["haproxy", "-v"]),
-        Proxy("caddy", "caddy.json", ["caddy", "run", "--config", "@CONFIG@"], ["caddy", "version"],
-              {"GOMAXPROCS": "1"}),
-        Proxy("haproxy-64k", "haproxy-64k.cfg", ["haproxy", "-db", "-f", "@CONFIG@"], ["haproxy", "-v"],
-              only_cases=("down100m", "up100m", "stream1", "stream16", "stream1echo", "stream16echo")),
-    ]
+    # As most people run it: nothing but defaults.
+    proxies += [Proxy(f"{name}-smallest", "porthole-smallest.json", [path, "run", "-c", "@CONFIG@"], [path, "version"])
+                for name, path in portholes.items()]
+    for suffix, at in (("", None), ("-newest", NEWEST)):
+        proxies += _peers(suffix, at)
+    proxies.append(Proxy("haproxy-64k", "haproxy-64k.cfg", ["haproxy", "-db", "-f", "@CONFIG@"], ["haproxy", "-v"],
+                         only_cases=("down100m", "up100m", "stream1", "stream16", "stream1echo", "stream16echo")))
     by_name = {proxy.name: proxy for proxy in proxies}
     for name, what in extra_configs.items():
         base, _, file = what.partition(":")
