@@ -332,10 +332,19 @@ static int server_reserve(struct server *server, struct error *error)
     return r < 0 ? error_set(error, r, "cannot make a worker: %s", strerror(-r)) : 0;
 }
 
+static bool server_needs_tls(const struct snapshot *snapshot)
+{
+    for (size_t i = 0; i < snapshot->n_targets; i++)
+        for (size_t k = 0; k < snapshot->targets[i].n_endpoints; k++)
+            if (snapshot->targets[i].endpoints[k].address.kind == ADDRESS_HTTPS)
+                return true;
+    return false;
+}
+
 /* Everything that can fail comes before the sockets: once they are published, another process may have given way. */
 static int server_make(struct server *server, bool takeover, struct error *error)
 {
-    int r = connect_global_init();
+    int r = connect_global_init(server_needs_tls(server->snapshot));
 
     if (r < 0)
         return error_set(error, r, "libcurl cannot start");

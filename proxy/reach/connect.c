@@ -16,6 +16,7 @@
 #include "proxy/reach/connect_reason.h"
 #include "proxy/reach/connect_socket.h"
 #include "proxy/reach/connect_tls.h"
+#include "proxy/reach/tls_setup.h"
 
 #define BACKOFF_FIRST_MS 2
 #define BACKOFF_MOST_MS 100
@@ -62,8 +63,10 @@ struct attempt {
     struct failure failure;
 };
 
-int connect_global_init(void)
+int connect_global_init(bool with_tls)
 {
+    if (!with_tls)
+        tls_setup_put_off();
     return curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK ? 0 : -EIO;
 }
 

@@ -49,7 +49,8 @@ struct connect_versions {
 };
 
 struct connect_versions connect_library_versions(void);
-/* Once per process, before threads: libcurl's global state. 0 or -EIO. */
-int connect_global_init(void) WARN_UNUSED;
+/* Once per process, before threads: libcurl's global state. Without TLS that is set up by the first connection that has
+ * it, where that can be told apart (tls_setup). 0 or -EIO. */
+int connect_global_init(bool with_tls) WARN_UNUSED;
 
 #endif

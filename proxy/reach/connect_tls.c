@@ -7,6 +7,8 @@
 #include <curl/curl.h>
 #include <time.h>
 
+#include "proxy/reach/tls_setup.h"
+
 #define WEAK __attribute__((weak))
 
 /* <openssl/ssl.h>, <openssl/x509.h> and <openssl/asn1.h>, with all that they take as nothing but addresses. */
@@ -57,6 +59,7 @@ static int connect_tls_on_standing(void *closure, char *there, char *here, int p
 
 void connect_tls_begin(struct connect_tls *tls, void *easy)
 {
+    tls_setup_make_up();
     *tls = (struct connect_tls){.easy = easy};
     curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, connect_tls_on_standing);
     curl_easy_setopt(easy, CURLOPT_PREREQDATA, tls);

@@ -211,7 +211,7 @@ static void inside_prepare(void)
         return;
     log_configure(LOG_LEVEL_ERROR, LOG_FORMAT_PLAIN);
     inside_configure();
-    if (connect_global_init() < 0)
+    if (connect_global_init(true) < 0)
         world_fail("libcurl");
     inside.access_log = access_log_new("/dev/null", LOG_FORMAT_JSON, NULL, &error);
     if (!inside.access_log)

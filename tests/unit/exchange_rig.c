@@ -122,7 +122,7 @@ int rig_setup(void **state)
     struct rig *rig = calloc(1, sizeof(*rig));
 
     assert_non_null(rig);
-    assert_int_equal(connect_global_init(), 0);
+    assert_int_equal(connect_global_init(true), 0);
     log_configure(LOG_LEVEL_ERROR, LOG_FORMAT_PLAIN); /* opens a descriptor of its own */
     rig->descriptors = fixture_count_descriptors();
     rig->target_fd = -1;
