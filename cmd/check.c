@@ -7,13 +7,14 @@
 #include "cmd/cmd.h"
 #include "cmd/explain.h"
 #include "cmd/live.h"
+#include "cmd/memory.h"
 #include "config/load.h"
 #include "config/owner.h"
 
 /* What the command line asks for. */
 struct check {
     const char *file; /* borrowed from argv */
-    bool print, live;
+    bool print, live, memory;
     bool strict;            /* warnings are errors */
     struct explain_ask ask; /* its line is NULL: nothing is to be explained */
 };
@@ -25,7 +26,9 @@ static int check_tell(const struct check *check, const struct snapshot *snapshot
         return explain(snapshot, &check->ask);
     if (check->live)
         return live(snapshot);
-    if (check->print)
+    if (check->memory)
+        memory_print(snapshot, check->file);
+    else if (check->print)
         *ret_error = config_print(snapshot, stdout);
     else
         printf("%s: ok\n", check->file);
@@ -106,6 +109,9 @@ static bool check_read_option(struct check *check, int option, const char *value
         return true;
     case CMD_OPTION_LIVE:
         check->live = true;
+        return true;
+    case CMD_OPTION_MEMORY:
+        check->memory = true;
         return true;
     case CMD_OPTION_STRICT:
         check->strict = true;

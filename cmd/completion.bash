@@ -18,7 +18,7 @@ _porthole() {
         esac
         case ${COMP_WORDS[1]} in
         run) words='-c --config --takeover --help' ;;
-        check) words='-c --config --print --strict --live --explain --listener --uid --gid --header --body --help' ;;
+        check) words='-c --config --print --strict --live --memory --explain --listener --uid --gid --header --body --help' ;;
         probe) words='--path --wait --timeout -v --verbose --help' ;;
         status) words='--json --watch --help' ;;
         tap) words='--listener --route --status --min-duration --peer --method --path-prefix --json --har --bodies --no-redact --count --help' ;;

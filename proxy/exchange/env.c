@@ -15,11 +15,9 @@
 #endif
 
 /* What we add to a head and what routes do, what is gathered behind it, and one more piece of body or the trailers. */
-static size_t exchange_out_bytes(const struct generation *generation)
+size_t exchange_out_bytes(size_t header_bytes, size_t edit_bytes)
 {
-    size_t header_bytes = generation->header_bytes;
-
-    return header_bytes + 4096 + generation->edit_bytes + REQUEST_HALF_GATHER_BYTES +
+    return header_bytes + 4096 + edit_bytes + REQUEST_HALF_GATHER_BYTES +
            (header_bytes > PIECE_BYTES ? header_bytes : PIECE_BYTES);
 }
 
@@ -66,7 +64,8 @@ int exchange_env_grow(struct exchange_env *env, const struct generation *generat
         env->patterns = pattern_memory_new();
     if (!env->patterns)
         return -ENOMEM;
-    upstream_store_grow(&env->store, exchange_out_bytes(generation), exchange_heads_bytes(header_bytes));
+    upstream_store_grow(&env->store, exchange_out_bytes(header_bytes, generation->edit_bytes),
+                        exchange_heads_bytes(header_bytes));
     /* A response head; and the library has at most its pool's size of a client's early bytes. */
     tunnels_grow(&env->tunnels, exchange_heads_bytes(header_bytes) + EARLY_MORE_BYTES);
     return 0;
@@ -97,7 +96,8 @@ static void exchange_env_begin_ids(struct exchange_env *env)
 
 int exchange_env_init(struct exchange_env *env, struct generation *generation)
 {
-    upstream_store_init(&env->store, exchange_out_bytes(generation), exchange_heads_bytes(generation->header_bytes));
+    upstream_store_init(&env->store, exchange_out_bytes(generation->header_bytes, generation->edit_bytes),
+                        exchange_heads_bytes(generation->header_bytes));
     env->tunnels.loop = env->loop;
     env->tunnels.recorder = &env->recorder;
     tunnels_init(&env->tunnels);

@@ -15,6 +15,8 @@
 /* What the heads of a request and its response may have together: twice limits.header, or this if it is more. */
 #define EXCHANGE_HEADS_LEAST_BYTES (32u * 1024)
 size_t exchange_heads_bytes(size_t header_bytes);
+/* What a request on its way to a target has: its head, to which routes may add edit_bytes, and what is behind it. */
+size_t exchange_out_bytes(size_t header_bytes, size_t edit_bytes);
 
 /* Memory of an exchange that is over, kept for the next one. */
 struct exchange_spare {

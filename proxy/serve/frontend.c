@@ -40,6 +40,11 @@ bool frontend_library_will_do(void)
     return strverscmp(MHD_get_version(), PORTHOLE_LIBMICROHTTPD) >= 0;
 }
 
+size_t frontend_client_bytes(size_t header_bytes)
+{
+    return frontend_memory_bytes(header_bytes);
+}
+
 /* ---- the library's side of a client ---- */
 
 static void frontend_suspend(struct client *client)

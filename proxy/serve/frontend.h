@@ -43,6 +43,9 @@ void frontend_beat(struct frontend *frontend);
 /* Its clients; lives as long as the frontend. */
 struct clients *frontend_clients(struct frontend *frontend);
 
+/* What the library has for each connection when heads may have up to header_bytes. */
+size_t frontend_client_bytes(size_t header_bytes);
+
 /* libmicrohttpd as it runs, which need not be the one that this was compiled with. */
 const char *frontend_library_version(void);
 /* Whether it is new enough to be trusted with clients. frontend_new fails where it is not. */

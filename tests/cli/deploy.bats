@@ -77,3 +77,14 @@ PY
     "$porthole" probe "unix:$dir/health.sock"
     "$porthole" status "unix:$dir/admin.sock" --json | jq -e '.ready and (.listeners | map(.name) | contains(["upstream", "health"]))'
 }
+
+@test "deploy: the pod's limit of memory is no less than what its configuration can take" {
+    need_yaml
+    pod data >"$dir/porthole.json"
+    most=$("$porthole" check --memory "$dir/porthole.json" | sed -n '1s/.*: at most \([0-9]*\)\.[0-9]* MiB$/\1/p')
+    limit=$(pod "porthole['resources']['limits']['memory']")
+    echo "at most $most MiB, limit $limit"
+    [ -n "$most" ]
+    [[ $limit == *Mi ]]
+    [ "$most" -lt "${limit%Mi}" ]
+}
