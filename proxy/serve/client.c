@@ -92,6 +92,68 @@ void client_move(struct client *client, enum client_phase to)
     client->phase = to;
 }
 
+/* ---- its descriptor ---- */
+
+/* (Re)registers the descriptor: what is so already shows again. */
+static int client_register(struct client *client)
+{
+    uint32_t events =
+        EPOLLET | client->watched | interest_events(&client->interest) | (client->peer.is_unix ? 0 : EPOLLRDHUP);
+    int r;
+
+    if (client->watch.loop)
+        r = loop_change(&client->watch, events);
+    else
+        r = loop_add(client->clients->env->loop, &client->watch, client->fd, events, client->clients->events->watch);
+    if (r < 0)
+        LOG_EVENT(LOG_LEVEL_WARN, "cannot watch a client's connection", LOG_STRING("peer", client->peer_text),
+                  LOG_STRING("error", strerror(-r)));
+    return r;
+}
+
+static void client_on_full(struct interest *interest)
+{
+    (void)client_register(CONTAINER_OF(interest, struct client, interest));
+}
+
+void client_attend(struct client *client, struct interest_set *set)
+{
+    if (!set)
+        return;
+    if (interest_begin(&client->interest, set, client->fd, client->connection, client_on_full) < 0 ||
+        client_register(client) < 0)
+        client_cut(client);
+}
+
+void client_watch(struct client *client, uint32_t events)
+{
+    bool same = client->watching && events == client->watched && client->watch.loop;
+    bool begins = !client->watching && events == 0 && client->watch.loop && !client->interest.ended;
+
+    client->watching = true;
+    client->watched = events;
+    if (!same && !begins)
+        (void)client_register(client);
+}
+
+uint32_t client_hears(struct client *client, uint32_t events)
+{
+    if (interest_note(&client->interest, events, !client->suspended))
+        client->clients->dirty = true;
+    if (!client->watching)
+        return 0;
+    return events & (client->watched | EPOLLHUP | EPOLLERR | (client->peer.is_unix ? 0 : EPOLLRDHUP));
+}
+
+/* The library has sent everything. */
+static void client_needs_no_room(struct client *client)
+{
+    client->interest.full = false;
+    (void)client_register(client);
+}
+
+/* ---- waiting ---- */
+
 void client_arm(struct client *client, enum client_phase phase)
 {
     uint64_t ms = client_deadline_ms(client, phase);
@@ -105,6 +167,8 @@ void client_arm(struct client *client, enum client_phase phase)
     client->silent = !client_is_to_send(phase) || ms <= CLIENT_SILENCE_MS;
     client->unread = -1;
     client->stalled_looks = 0;
+    if (phase == CLIENT_IDLE && client->interest.full)
+        client_needs_no_room(client);
     if (ms == 0)
         timer_disarm(&client->timer);
     else
@@ -119,26 +183,13 @@ void client_stop_waiting(struct client *client)
     client->clients->n_waiting--;
 }
 
-void client_watch(struct client *client, uint32_t events)
-{
-    uint32_t all = events | EPOLLET | (client->peer.is_unix ? 0 : EPOLLRDHUP);
-    int r;
-
-    if (client->watch.loop)
-        r = loop_modify(&client->watch, all);
-    else
-        r = loop_add(client->clients->env->loop, &client->watch, client->fd, all, client->clients->events->watch);
-    if (r < 0)
-        LOG_EVENT(LOG_LEVEL_WARN, "cannot watch a client's connection", LOG_STRING("peer", client->peer_text),
-                  LOG_STRING("error", strerror(-r)));
-}
-
 void client_suspend(struct client *client)
 {
     client_stop_waiting(client);
     client->suspended = true;
     client->clients->suspend(client);
-    if (!client->watch.loop)
+    interest_forget(&client->interest);
+    if (!client->watching)
         client_watch(client, 0);
 }
 
@@ -226,6 +277,7 @@ struct client *client_new(struct clients *clients, int fd, struct generation *ge
     client->detour = (struct detour)DETOUR_INIT;
     list_init(&client->line);
     list_init(&client->receipt.link);
+    interest_init(&client->interest);
     timer_init(&client->timer, clients->events->timer);
     if (peer->is_unix)
         snprintf(client->node, sizeof(client->node), "_uid-%u.gid-%u", (unsigned)peer->uid, (unsigned)peer->gid);
@@ -254,6 +306,7 @@ void client_free(struct client *client)
 {
     client_stop_waiting(client);
     timer_disarm(&client->timer);
+    interest_end(&client->interest);
     loop_remove(&client->watch);
     list_remove(&client->link);
     list_remove(&client->line);

@@ -14,6 +14,7 @@
 #include "proxy/listen/admission.h"
 #include "proxy/listen/peer.h"
 #include "proxy/serve/detour.h"
+#include "proxy/serve/interest.h"
 #include "proxy/serve/receipt.h"
 
 #define CLIENT_SILENCE_MS 1000u /* of a client that is to send, until it is looked into */
@@ -126,7 +127,10 @@ struct client {
     struct peer peer;
     struct peer_groups *groups; /* owned; NULL until a route asks for them */
     struct admission_pass pass; /* held until its end, or until a tunnel takes it */
-    struct source watch;        /* our own look at the descriptor: hang-up, and the first byte after idling */
+    struct source watch;        /* the descriptor in our loop, for the library and for ourselves */
+    struct interest interest;   /* the library's, when that is heard */
+    uint32_t watched;           /* our own: hang-up, and the first byte after idling */
+    bool watching;              /* there is such */
     struct timer timer;
     enum client_phase phase;
     struct client_request request;
@@ -189,9 +193,13 @@ void client_wake(struct client *client);
 bool client_has_left(const struct client *client);
 /* Makes the library see the end of the connection. */
 void client_cut(struct client *client);
-/* Registers the descriptor with our own loop, edge-triggered: a full hang-up always shows. On TCP a client that is gone
- * looks like one that has finished sending, so that is asked for as well. */
+/* Registers the descriptor with our own loop on the library's behalf, whose set this is; NULL: it does so itself. */
+void client_attend(struct client *client, struct interest_set *set);
+/* Registers it, or looks again, for ourselves, edge-triggered: a full hang-up always shows. On TCP a client that is
+ * gone looks like one that has finished sending, so that is asked for as well. */
 void client_watch(struct client *client, uint32_t events);
+/* What has happened: the library is told, and what is left is for ourselves. */
+uint32_t client_hears(struct client *client, uint32_t events);
 
 /* env has a newer generation: moves those that are between two requests, the others follow after theirs. */
 void clients_renew(struct clients *clients);

@@ -250,6 +250,7 @@ static void client_on_watch(struct source *source, uint32_t events)
 {
     struct client *client = CONTAINER_OF(source, struct client, watch);
 
+    events = client_hears(client, events);
     if (events & (EPOLLHUP | EPOLLERR)) {
         relay_wake(client); /* what it has not taken of a relayed answer finds out */
         if (!client->cut && client_left_unseen(client))

@@ -90,6 +90,7 @@ static void frontend_on_connection(void *closure, struct MHD_Connection *connect
         assert(client);
         client->connection = connection;
         client->pool_bytes = daemon->pool_bytes;
+        client_attend(client, interest_set_is_heard(&daemon->set) ? &daemon->set : NULL);
         daemon->n_clients++;
         *context = client;
         frontend->adding = NULL;
@@ -119,6 +120,7 @@ int frontend_add(struct frontend *frontend, int fd, struct generation *generatio
         return -ENOMEM;
     }
     client->pass = pass;
+    interests_enter(&frontend->daemons.interests);
     frontend->adding = client;
     frontend->clients.dirty = true;
     if (!frontend_daemon_add(frontend->daemons.newest, fd)) {
@@ -162,7 +164,10 @@ static void frontend_run(struct frontend *frontend)
     frontend->clients.dirty = false;
     loop_outdate(frontend->clients.env->loop);
     receipts_show(&frontend->clients.receipts);
+    interests_enter(&frontend->daemons.interests);
+    interests_show(true);
     daemons_run(&frontend->daemons);
+    interests_show(false);
     receipts_show(NULL);
     if (frontend->gave_up)
         frontend_forget_memory(frontend);

@@ -107,6 +107,7 @@ static void frontend_on_upgrade(void *closure, struct MHD_Connection *connection
 
     (void)connection;
     (void)context;
+    interest_end(&client->interest);
     loop_remove(&client->watch);
     if (end.fd < 0) {
         exchange_fail(client->request.exchange, OUTCOME_INTERNAL);

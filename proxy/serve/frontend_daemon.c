@@ -23,6 +23,7 @@ static void frontend_daemon_free(struct frontend_daemon *daemon)
         MHD_stop_daemon(daemon->library);
     connection_memory_show(NULL);
     connection_memory_deinit(&daemon->memory);
+    interest_set_end(&daemon->set);
     list_remove(&daemon->link);
     free(daemon);
 }
@@ -40,8 +41,10 @@ static struct frontend_daemon *frontend_daemon_new(struct daemons *daemons, size
     list_init(&daemon->link);
     daemon->daemons = daemons;
     daemon->source = (struct source)SOURCE_INIT;
+    interest_set_init(&daemon->set);
     daemon->pool_bytes = pool_bytes;
     connection_memory_init(&daemon->memory, pool_bytes);
+    interest_listen();
     daemon->library = daemons->start(daemon);
     if (!daemon->library) {
         error_set(error, -EIO, "libmicrohttpd %s cannot start a daemon", MHD_get_version());
@@ -49,7 +52,9 @@ static struct frontend_daemon *frontend_daemon_new(struct daemons *daemons, size
         return NULL;
     }
     info = MHD_get_daemon_info(daemon->library, MHD_DAEMON_INFO_EPOLL_FD);
-    r = loop_add(daemons->loop, &daemon->source, info->epoll_fd, EPOLLIN, frontend_daemon_on_ready);
+    r = interest_set_begin(&daemon->set, &daemons->interests, info->epoll_fd)
+            ? 0
+            : loop_add(daemons->loop, &daemon->source, info->epoll_fd, EPOLLIN, frontend_daemon_on_ready);
     if (r < 0) {
         error_set(error, r, "cannot watch libmicrohttpd: %s", strerror(-r));
         frontend_daemon_free(daemon);
@@ -64,6 +69,7 @@ static struct frontend_daemon *frontend_daemon_new(struct daemons *daemons, size
 void daemons_init(struct daemons *daemons)
 {
     list_init(&daemons->list);
+    interests_init(&daemons->interests);
 }
 
 void daemons_deinit(struct daemons *daemons)
@@ -71,6 +77,7 @@ void daemons_deinit(struct daemons *daemons)
     while (!list_empty(&daemons->list))
         frontend_daemon_free(CONTAINER_OF(daemons->list.next, struct frontend_daemon, link));
     daemons->newest = daemons->next = NULL;
+    interests_deinit(&daemons->interests);
 }
 
 static struct frontend_daemon *daemons_find(const struct daemons *daemons, size_t pool_bytes)

@@ -12,13 +12,15 @@
 #include "proxy/base/list.h"
 #include "proxy/base/loop.h"
 #include "proxy/serve/connection_memory.h"
+#include "proxy/serve/interest.h"
 
 /* One of them. */
 struct frontend_daemon {
     struct list link; /* in daemons.list */
     struct daemons *daemons;
     struct MHD_Daemon *library; /* owned */
-    struct source source;       /* its epoll descriptor */
+    struct interest_set set;    /* its epoll set */
+    struct source source;       /* of that, where the library is not heard */
     size_t pool_bytes;          /* of each of its connections */
     struct connection_memory memory;
     size_t n_clients;
@@ -32,6 +34,7 @@ struct daemons {
     struct MHD_Daemon *(*start)(struct frontend_daemon *daemon);
     void *closure;
 
+    struct interests interests; /* of all of them */
     struct list list;
     struct frontend_daemon *newest; /* for new clients */
     struct frontend_daemon *next;   /* will be the newest; NULL: the newest will do */

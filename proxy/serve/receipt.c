@@ -2,6 +2,8 @@
 
 #include <sys/socket.h>
 
+#include "proxy/serve/interest.h"
+
 #define MARK_BYTES 128 /* less than the least that is looked for */
 
 static _Thread_local struct list *receipts_shown;
@@ -59,5 +61,5 @@ ssize_t recv(int fd, void *data, size_t size, int flags)
     receipts_heard = receipts_heard || receipts_shown;
     if (receipt)
         return receipt_tell(receipt, data, size, flags);
-    return recvfrom(fd, data, size, flags, NULL, NULL);
+    return flags & MSG_PEEK ? recvfrom(fd, data, size, flags, NULL, NULL) : interest_receive(fd, data, size, flags);
 }

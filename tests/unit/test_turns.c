@@ -33,7 +33,7 @@ static int rig_begin(void **state)
     rig.clients.suspend = rig.clients.resume = rig_on_suspend;
     for (size_t i = 0; i < CROWD; i++) {
         rig.crowd[i].clients = &rig.clients;
-        rig.crowd[i].watch.loop = (struct loop *)&rig; /* it is watched already */
+        rig.crowd[i].watching = true;
         list_init(&rig.crowd[i].line);
     }
     *state = &rig;
