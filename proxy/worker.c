@@ -395,10 +395,10 @@ static void worker_on_beat(struct timer *timer)
     timer_arm(worker->loop, &worker->beat, BEAT_MS);
 }
 
-/* Moves on whatever the sources of a round have made ready. `quiet`: they have made nothing ready. */
-static void worker_turn(struct worker *worker, bool quiet)
+/* Moves on whatever the sources of a round have made ready, of which so many were called. */
+static void worker_turn(struct worker *worker, int n_called)
 {
-    frontend_turn(worker->frontend, quiet);
+    frontend_turn(worker->frontend, n_called);
     tunnels_turn(&worker->env.tunnels);
     exchanges_turn(&worker->env);
 }
@@ -406,7 +406,7 @@ static void worker_turn(struct worker *worker, bool quiet)
 /* A client's bytes are seen only when its library has run: its deadline must not come first. */
 static void worker_before_timers(void *closure)
 {
-    worker_turn(closure, false);
+    worker_turn(closure, INT_MAX);
 }
 
 static bool worker_is_done(const struct worker *worker)
@@ -439,7 +439,7 @@ static void *worker_main(void *closure)
             break;
         }
         worker_heed(worker);
-        worker_turn(worker, n == 0);
+        worker_turn(worker, n);
     }
     if (worker->setup.series)
         series_book_end(worker->setup.series, worker->setup.index);

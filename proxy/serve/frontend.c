@@ -190,9 +190,18 @@ bool frontend_is_busy(const struct frontend *frontend)
            turns_are_wanted(&frontend->clients) || frontend_has_more(frontend);
 }
 
-/* Those who are content with little. */
-static void frontend_turn_most(struct frontend *frontend, bool quiet)
+/* Runs the library once more before the loop sleeps: who waits is suspended. */
+static void frontend_let_wait(struct frontend *frontend)
 {
+    frontend->clients.about_to_sleep = true;
+    frontend_run(frontend);
+    frontend->clients.about_to_sleep = false;
+}
+
+/* Those who are content with little. */
+static void frontend_turn_most(struct frontend *frontend, int n_called)
+{
+    bool quiet = n_called == 0;
     bool more = frontend_has_more(frontend);
     int runs = list_empty(&frontend->clients.receipts) ? RUNS_MOST : RECEIPT_RUNS_MOST;
 
@@ -205,15 +214,18 @@ static void frontend_turn_most(struct frontend *frontend, bool quiet)
          i < runs && !frontend->clients.dirty && !turns_are_short(&frontend->clients) && frontend_has_more(frontend);
          i++)
         frontend_run(frontend);
+    /* Where one thing has happened, nothing else will have by now: the loop would be asked in vain before it sleeps. */
+    if (n_called == 1 && frontend->clients.n_waiting > 0 && !frontend->clients.dirty)
+        frontend_let_wait(frontend);
 }
 
-void frontend_turn(struct frontend *frontend, bool quiet)
+void frontend_turn(struct frontend *frontend, int n_called)
 {
     relays_turn(&frontend->clients);
     turns_begin(&frontend->clients);
     bulks_turn(&frontend->clients);
     uploads_turn(&frontend->clients);
-    frontend_turn_most(frontend, quiet);
+    frontend_turn_most(frontend, n_called);
     if (turns_next(&frontend->clients))
         frontend_run(frontend);
 }

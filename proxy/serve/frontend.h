@@ -35,8 +35,8 @@ int frontend_add(struct frontend *frontend, int fd, struct generation *generatio
 
 /* Whether the next frontend_turn has something to do, so that the loop must not sleep. */
 bool frontend_is_busy(const struct frontend *frontend);
-/* One round after the loop's events: `quiet` says that there were none, so that the loop would sleep next. */
-void frontend_turn(struct frontend *frontend, bool quiet);
+/* One round after the loop has called so many: none when it would sleep next. */
+void frontend_turn(struct frontend *frontend, int n_called);
 /* Heartbeat: lets the library look at everything once. */
 void frontend_beat(struct frontend *frontend);
 

@@ -319,7 +319,7 @@ bool world_turn(void)
     n = loop_run_once(inside.loop, 0);
     if (n < 0)
         world_fail("the loop: %s", strerror(-n));
-    frontend_turn(inside.frontend, n == 0);
+    frontend_turn(inside.frontend, n);
     tunnels_turn(&inside.env.tunnels);
     exchanges_turn(&inside.env);
     return busy || n > 0;

@@ -82,7 +82,7 @@ int front_round(struct front *front, int ms)
     int n = loop_run_once(front->rig->loop, busy ? 0 : ms);
 
     assert_true(n >= 0);
-    frontend_turn(front->frontend, n == 0);
+    frontend_turn(front->frontend, n);
     tunnels_turn(&front->rig->env.tunnels);
     exchanges_turn(&front->rig->env);
     return busy || n > 0;

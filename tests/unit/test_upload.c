@@ -206,7 +206,7 @@ static void test_upload_answer_before_the_library_knows_the_end_keeps_the_connec
     assert_int_equal(send(front->fd, "bcdefghij", 9, MSG_NOSIGNAL), 9);
     /* All has been moved in this round, and answered before the next. */
     assert_true(loop_run_once(front->rig->loop, 0) >= 0);
-    frontend_turn(front->frontend, false);
+    frontend_turn(front->frontend, 2);
     assert_int_equal(send(front->rig->target_fd, OK, sizeof(OK) - 1, MSG_NOSIGNAL), sizeof(OK) - 1);
     front_expect(front, "HTTP/1.1 200 OK\r\n", "\r\n\r\nok");
     assert_int_equal(rig_n_idle(front->rig), 1);
