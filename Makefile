@@ -283,7 +283,7 @@ deps-test: ## The same for what the tests and checks need
 
 # --- Testing -------------------------------------------------------------------------------------------------
 
-.PHONY: check check-unit check-http check-cli check-interop check-differential check-clients check-pods check-endure check-soak check-web check-fuzz asan ubsan tsan storm attack endure soak coverage fuzz bench
+.PHONY: check check-unit check-http check-cli check-interop check-differential check-clients check-pods check-endure check-soak check-web check-fuzz asan ubsan tsan storm attack endure soak coverage fuzz bench bench-scale
 check: deps-test ## Run every test; the last line is "N passed, N failed"
 	@$(MAKE) tests man
 	@$(MAKE) VARIANT=asan tests
@@ -336,6 +336,9 @@ fuzz: ## Fuzz each target for TIME seconds, starting from tests/fuzz/corpus
 
 bench: bench-programs ## Measure beside nginx, HAProxy and Caddy, as Debian has them, tuned, and the newest; tables and plots go to build/bench
 	@tests/bench/run.sh
+
+bench-scale: bench-programs ## The same for how the cost of a request grows with connections, routes, workers, listeners and targets
+	@tests/bench/run.sh scale
 
 # Without the newest peers the others are measured, and it is said which are not.
 .PHONY: bench-programs

@@ -20,7 +20,7 @@
 
 #define BACKEND_HEAD_MAX 8192
 #define BACKEND_SCRATCH (256 * 1024)
-#define BACKEND_CLIENTS_MAX 16384
+#define BACKEND_CLIENTS_MAX 32768
 
 /* One client, owned by the loop from accept to close. A request is read whole before its answer is sent. */
 struct client {

@@ -194,7 +194,8 @@ def measure_ready(bench, proxy, case):
     return {"ready_ms": result["us"] / 1000}
 
 
-MEASURES = {"load": measure_load, "rate": measure_load, "connect": measure_load, "h2load": measure_h2load, "memory": measure_memory, "ready": measure_ready}
+MEASURES = {"load": measure_load, "rate": measure_load, "connect": measure_load, "h2load": measure_h2load, "memory": measure_memory,
+            "ready": measure_ready}
 
 
 def measure(bench, proxy, case):

@@ -72,7 +72,7 @@ class Processes:
     def start(self, command, cpu, **options):
         def prepare():
             LIBC.prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG: not even our own crash leaves it behind
-            os.sched_setaffinity(0, {cpu})
+            os.sched_setaffinity(0, cpu if isinstance(cpu, set) else {cpu})
             _take_precedence()
         options.setdefault("stdout", self.log)
         process = subprocess.Popen(command, stderr=self.log, preexec_fn=prepare, start_new_session=True, **options)
@@ -119,18 +119,23 @@ class Proxy:
         self.config = os.path.join(directory, self.name + os.path.splitext(self.template)[1])
         own = os.path.join(directory, self.name)
         os.makedirs(own, exist_ok=True)
-        with open(os.path.join(HERE, "peers", self.template)) as f:
-            text = f.read()
+        text = self.text(own)
         for key, value in {"@SOCKET@": self.socket, "@BACKEND@": backend, "@DIR@": own}.items():
             text = text.replace(key, value)
         with open(self.config, "w") as f:
             f.write(text)
         program = self.command[0]
-        if os.path.isabs(program) and not program.startswith(NEWEST):  # a build of ours: one that is replaced during the run must not mix with it
+        # A build of ours: one that is replaced during the run must not mix with it.
+        if os.path.isabs(program) and not program.startswith(NEWEST):
             program = shutil.copy(program, own)
         self.argv = [program] + [part.replace("@CONFIG@", self.config).replace("@DIR@", own)
                                  for part in self.command[1:]]
         self.env = dict(os.environ, HOME=own, XDG_DATA_HOME=own, XDG_CONFIG_HOME=own, **self.environment)
+
+    def text(self, _own):
+        """The configuration, in which the run's paths are yet to be filled in. `_own` is a directory of its own."""
+        with open(os.path.join(HERE, "peers", self.template)) as f:
+            return f.read()
 
     def is_ready(self):
         """Makes a request; OSError or HTTPException while it cannot be served."""
@@ -258,8 +263,14 @@ def contestants(extra_binaries, extra_configs):
 
 
 def prepare_process():
-    """What every process of the run inherits: room for 1,000 connections on both sides; the servers' usual paths."""
+    """What every process of the run inherits: room for 10,000 connections on both sides; the servers' usual paths."""
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    want = 20000 if hard == resource.RLIM_INFINITY else min(hard, 20000)
+    want = 65536
+    if hard != resource.RLIM_INFINITY and hard < want:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (want, want))
+            hard = want
+        except (OSError, ValueError):  # root may
+            want = hard
     resource.setrlimit(resource.RLIMIT_NOFILE, (want, hard))
     os.environ["PATH"] += ":/usr/sbin:/sbin"

@@ -175,8 +175,8 @@ def gate_section(summary):
 
 
 def write_samples(path, samples):
-    names = ["case", "proxy", "round"]
-    names += sorted({name for sample in samples for name in sample} - set(names))
+    first = [name for name in ("case", "curve", "point", "proxy", "round") if name in samples[0]]
+    names = first + sorted({name for sample in samples for name in sample} - set(first))
     with open(path, "w", newline="") as f:
         writer = csv.DictWriter(f, names)
         writer.writeheader()

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Measures porthole beside nginx, HAProxy and Caddy: builds the three tools, which need nothing of porthole, and hands
 # over to run.py, which explains itself (tests/bench/run.sh --help); or to compare.py, for builds of porthole among themselves
-# (tests/bench/run.sh compare --help); or to hostile.py, for clients and targets that are (tests/bench/run.sh hostile --help). QUICK=1 in the environment asks for the short form.
+# (tests/bench/run.sh compare --help); or to hostile.py, for clients and targets that are (tests/bench/run.sh hostile --help); or to
+# scale.py, for curves (tests/bench/run.sh scale --help). QUICK=1 in the environment asks for the short form.
 set -eu
 
 cd "$(dirname "$0")/../.."
@@ -13,7 +14,7 @@ for tool in backend blast hostile tunnel; do
 done
 program=run
 case "${1-}" in
-compare | hostile)
+compare | hostile | scale)
     program=$1
     shift
     ;;
