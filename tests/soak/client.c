@@ -59,10 +59,12 @@ static void client_wrong(const struct client *client, const struct plan *plan, c
         return;
     fprintf(stderr,
             "client: %s: %s of %" PRIu64 " at %s, the %u. of its connection: target %u, %c, %" PRIu64 " down, %" PRIu64
-            " up%s, cut %" PRIu64 ", early %" PRIu64 ", flags %u%s; %" PRIu64 " bytes read; the head was %.300s\n",
+            " up%s, cut %" PRIu64 ", early %" PRIu64 ", flags %u%s; %" PRIu64 " bytes read; the head was %.300s%.*s\n",
             what, plan_names[plan->kind], said->number, client->address->text, client->n_done + 1, said->target,
             said->framing, said->down, said->up, plan->chunked ? " in chunks" : "", said->cut, said->early, said->flags,
-            client->reader.stalled ? ", stalled" : "", client->reader.n_read, client->reader.head);
+            client->reader.stalled ? ", stalled" : "", client->reader.n_read, client->reader.head,
+            client->reader.end - client->reader.begin < 300 ? (int)(client->reader.end - client->reader.begin) : 300,
+            client->reader.data + client->reader.begin);
 }
 
 static unsigned client_n_targets(const struct client *client)

@@ -82,8 +82,9 @@ class Soaked(Background):
         endpoints = [address.replace("tcp:", "http://") for address in self.targets.addresses]
         connections = [{"max": 512}, {"max": 512, "idle": 4}, {"max": 12, "queue": 1024}, {"max": 512, "idle": 0},
                        {"max": 512}]
+        timeouts = {"connect": "60s", "response": "60s"}  # however long a machine takes that has much else to do
         targets = {name: {"endpoints": [endpoint], "connections": {"idle_timeout": ("300ms", "200ms")[number % 2], **limits},
-                          "timeouts": {"response": "60s"}} for name, endpoint, limits in zip(names, endpoints, connections)}
+                          "timeouts": timeouts} for name, endpoint, limits in zip(names, endpoints, connections)}
         # valgrind makes calls of its own.
         sandbox = {"sandbox": {"landlock": False, "seccomp": False}} if UNDER else {}
         return {**sandbox, "workers": self.workers, "targets": targets, "log": {"level": "error"}, "listeners": [
