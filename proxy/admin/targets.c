@@ -138,7 +138,7 @@ void target_view_count(struct target_view *view, const struct facts *facts)
 bool target_view_init(struct target_view *view, const struct facts *facts, const struct target_config *config)
 {
     *view = (struct target_view){.config = config};
-    view->endpoints = calloc(TARGETS_MOST_VIEWS, sizeof(*view->endpoints));
+    view->endpoints = calloc(config->resolve_all ? TARGETS_MOST_VIEWS : config->n_endpoints, sizeof(*view->endpoints));
     if (!view->endpoints)
         return false;
     for (size_t i = 0; i < config->n_endpoints; i++)
