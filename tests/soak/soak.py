@@ -178,8 +178,9 @@ def make_test(workers, n):
         context.note(f"descriptors at first: {before}; after each lap: {[sum(fds.values()) for fds, _ in seen]}: {seen[-1][0]}")
         context.note(f"resident KiB after each lap: {[kib for _, kib in seen]}")
         assert {**seen[-1][0], "pipe": 0} == {**before, "pipe": 0}, f"descriptors: {before} at first, {seen[-1][0]} at the end"
+        # The most that was at work at once in a lap is a matter of chance, and the heap keeps what that took.
         if not UNDER and not SANITIZED:
-            assert seen[-1][1] <= seen[1][1] * 1.05 + 1024, f"memory grows: {[kib for _, kib in seen]} KiB"
+            assert seen[-1][1] <= seen[1][1] * 1.10 + 1024, f"memory grows: {[kib for _, kib in seen]} KiB"
         assert totals["again"] == 0, f"{totals['again']} connections were closed without a word between two exchanges"
         check_end(context, soaked, targets)
 
