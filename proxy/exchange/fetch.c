@@ -248,6 +248,7 @@ static bool fetch_answer(struct exchange *exchange, struct answer *answer)
                               .body = ANSWER_STREAM,
                               .length = response->content_length,
                               .has_length = response->has_content_length,
+                              .names_length = response->has_content_length && response->status != 204,
                               .spliceable = upstream_spliceable(upstream) >= exchange->env->bulk_bytes};
     if (upstream_has_switched(upstream)) {
         answer->body = ANSWER_TUNNEL;

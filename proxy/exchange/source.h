@@ -34,6 +34,7 @@ struct answer {
     const char *data; /* ANSWER_BUFFER */
     uint64_t length;  /* of data; of the stream, or of what HEAD or 304 stand for, when has_length */
     bool has_length;
+    bool names_length; /* one of the fields, dropped as framing, told it: that is where it belongs */
     bool chunkable; /* this and what follows is the exchange's to say: the client knows the chunked coding (HTTP/1.1) */
     bool is_head;   /* to HEAD: a body of any kind is not sent */
     bool close;     /* the connection ends after it */

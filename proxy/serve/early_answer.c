@@ -1,9 +1,7 @@
 #include "proxy/serve/early_answer.h"
 
-#include <stdio.h>
 #include <sys/socket.h>
 
-#include "proxy/http/head_writer.h"
 #include "proxy/http/status.h"
 
 /* ---- heads ---- */
@@ -17,12 +15,25 @@ static void early_answer_put_status(struct head_writer *writer, unsigned status,
     HEAD_PUT(writer, "\r\n");
 }
 
-/* What is for the client, and the empty line. Returns the length of the whole head, 0 when it does not fit. */
-static size_t early_answer_put_fields(struct head_writer *writer, const struct field *fields, size_t n_fields)
+void early_answer_put_fields(struct head_writer *writer, const struct field *fields, size_t n_fields,
+                             const uint64_t *length)
 {
-    for (size_t i = 0; i < n_fields; i++)
-        if (!fields[i].drop)
+    for (size_t i = 0; i < n_fields; i++) {
+        if (!fields[i].drop) {
             head_put_field(writer, fields[i].name, fields[i].value);
+        } else if (length && fields[i].id == FIELD_CONTENT_LENGTH) {
+            head_put(writer, fields[i].name);
+            HEAD_PUT(writer, ": ");
+            head_put_number(writer, *length);
+            HEAD_PUT(writer, "\r\n");
+            length = NULL; /* equal ones are told once */
+        }
+    }
+}
+
+/* The empty line. Returns the length of the whole head, 0 when it does not fit. */
+static size_t early_answer_put_end(struct head_writer *writer)
+{
     HEAD_PUT(writer, "\r\n");
     return writer->full ? 0 : writer->length;
 }
@@ -30,19 +41,20 @@ static size_t early_answer_put_fields(struct head_writer *writer, const struct f
 size_t early_answer_write_head(const struct answer *answer, bool chunked, bool close, char *out, size_t size)
 {
     struct head_writer writer = {.out = out, .size = size};
-    char digits[24];
-    int n;
+    const uint64_t *length = answer->has_length && answer->status != 204 && !chunked ? &answer->length : NULL;
 
     early_answer_put_status(&writer, answer->status, answer->reason);
     if (close)
         HEAD_PUT(&writer, "Connection: close\r\n");
-    if (chunked) {
+    if (chunked)
         HEAD_PUT(&writer, "Transfer-Encoding: chunked\r\n");
-    } else if (answer->has_length) {
-        n = snprintf(digits, sizeof(digits), "%llu", (unsigned long long)answer->length);
-        head_put_field(&writer, TEXT_LITERAL("Content-Length"), (struct text){digits, (size_t)n});
+    if (length && !answer->names_length) {
+        HEAD_PUT(&writer, "Content-Length: ");
+        head_put_number(&writer, *length);
+        HEAD_PUT(&writer, "\r\n");
     }
-    return early_answer_put_fields(&writer, answer->fields, answer->n_fields);
+    early_answer_put_fields(&writer, answer->fields, answer->n_fields, answer->names_length ? length : NULL);
+    return early_answer_put_end(&writer);
 }
 
 /* ---- whole answers ---- */
@@ -71,7 +83,8 @@ void early_answer_interim(struct client *client, unsigned status, struct text re
     ssize_t sent;
 
     early_answer_put_status(&writer, status, reason);
-    length = early_answer_put_fields(&writer, fields->items, fields->n_items);
+    early_answer_put_fields(&writer, fields->items, fields->n_items, NULL);
+    length = early_answer_put_end(&writer);
     sent = length > 0 ? send(client->fd, writer.out, length, MSG_NOSIGNAL | MSG_DONTWAIT) : 0;
     if (sent > 0 && (size_t)sent < length)
         client_cut(client);

@@ -266,7 +266,8 @@ static struct MHD_Daemon *frontend_start_daemon(struct frontend_daemon *daemon)
 {
     struct frontend *frontend = daemon->daemons->closure;
     unsigned flags = MHD_USE_EPOLL | MHD_USE_TURBO | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE |
-                     MHD_USE_NO_LISTEN_SOCKET | MHD_USE_NO_THREAD_SAFETY | MHD_USE_ERROR_LOG;
+                     MHD_USE_NO_LISTEN_SOCKET | MHD_USE_NO_THREAD_SAFETY | MHD_USE_ERROR_LOG |
+                     MHD_USE_SUPPRESS_DATE_NO_CLOCK; /* Date is ours to tell (frontend_head.h) */
     struct MHD_OptionItem options[] = {
         {MHD_OPTION_EXTERNAL_LOGGER, (intptr_t)frontend_on_complaint, frontend}, /* first of all */
         {MHD_OPTION_URI_LOG_CALLBACK, (intptr_t)frontend_on_target, &frontend->clients},

@@ -10,8 +10,8 @@
 #include "proxy/exchange/hand_over.h"
 #include "proxy/serve/bulk.h"
 #include "proxy/serve/frontend_call.h"
+#include "proxy/serve/frontend_head.h"
 #include "proxy/serve/frontend_memory.h"
-#include "proxy/serve/frontend_reason.h"
 #include "proxy/serve/turns.h"
 
 #define BLOCK_BYTES (64u * 1024)
@@ -74,19 +74,16 @@ static ssize_t client_read(void *closure, uint64_t position, char *data, size_t 
 }
 
 /* A response whose body is not sent: to HEAD, 304, 204. Framing is what the target said, which may be nothing: the
- * length is a field like others (client_add_length). */
+ * length is a field like others (RFC 9110 8.6: never with 204). */
 static struct MHD_Response *client_make_empty(void)
 {
     return MHD_create_response_empty(MHD_RF_HEAD_ONLY_RESPONSE);
 }
 
-/* The length of what the library does not send. RFC 9110 8.6: never with 204. */
-static bool client_add_length(struct MHD_Response *response, const struct answer *answer)
+static bool response_add_length(struct MHD_Response *response, const struct answer *answer)
 {
     char digits[24];
 
-    if (!answer->has_length || answer->status == 204)
-        return true;
     snprintf(digits, sizeof(digits), "%llu", (unsigned long long)answer->length);
     return MHD_add_response_header(response, "Content-Length", digits) == MHD_YES;
 }
@@ -126,7 +123,6 @@ static struct MHD_Response *client_make_response(struct client *client, const st
 {
     uint64_t length = answer->has_length ? answer->length : MHD_SIZE_UNKNOWN;
 
-    /* Its length is a field, which is not compared with what the library has to send. */
     if (client->request.bulk)
         return MHD_create_response_empty(MHD_RF_INSANITY_HEADER_CONTENT_LENGTH);
     switch (answer->body) {
@@ -151,13 +147,12 @@ static bool answer_names_protocol(const struct answer *answer)
     return false;
 }
 
-static bool client_add_fields(struct MHD_Response *response, const struct answer *answer, bool close)
+/* One by one. */
+static bool response_add_fields(struct MHD_Response *response, const struct answer *answer, bool length)
 {
-    /* First of all: a Connection field added later loses the library's own Date and framing. */
-    if (close && MHD_add_response_header(response, "Connection", "close") != MHD_YES)
-        return false;
-    if (answer->status == 426 && answer_names_protocol(answer) &&
-        MHD_add_response_header(response, "Connection", "Upgrade") != MHD_YES)
+    const char *date = frontend_head_date(answer);
+
+    if (date && MHD_add_response_header(response, "Date", date) != MHD_YES)
         return false;
     for (size_t i = 0; i < answer->n_fields; i++) {
         const struct field *field = &answer->fields[i];
@@ -165,7 +160,24 @@ static bool client_add_fields(struct MHD_Response *response, const struct answer
         if (!field->drop && MHD_add_response_header(response, field->name.data, field_value(field)) != MHD_YES)
             return false;
     }
-    return true;
+    return !length || response_add_length(response, answer);
+}
+
+/* `bulk`: the body is moved beside the library, which is told its length as a field that it does not compare with what
+ * it has to send. */
+static bool response_add_head(struct MHD_Response *response, const struct answer *answer, bool close, bool bulk)
+{
+    bool length = answer->body == ANSWER_NONE && answer->names_length;
+
+    /* First of all: a Connection field added later loses the library's own Date and framing. */
+    if (close && MHD_add_response_header(response, "Connection", "close") != MHD_YES)
+        return false;
+    if (answer->status == 426 && answer_names_protocol(answer) &&
+        MHD_add_response_header(response, "Connection", "Upgrade") != MHD_YES)
+        return false;
+    if (!frontend_head_tell(answer, length) && !response_add_fields(response, answer, length))
+        return false;
+    return !bulk || response_add_length(response, answer);
 }
 
 /* The client has its answer already: what the library says to end the request is for nobody (detour.h). It may take the
@@ -190,23 +202,21 @@ enum MHD_Result frontend_tell(struct client *client, const struct answer *answer
 {
     enum MHD_Result result = MHD_NO;
     struct MHD_Response *response;
-    bool bare;
+    bool bulk;
 
     client_stop_waiting(client);
     close = close || frontend_memory_is_outgrown(client);
-    bare = bulk_prepare(client, answer, close) || answer->body == ANSWER_NONE;
+    bulk = bulk_prepare(client, answer, close);
     response = client_make_response(client, answer);
     if (!response)
         return MHD_NO;
     client->request.response = response; /* the library's, as long as it reads */
-    if (client_add_fields(response, answer, close && answer->body != ANSWER_TUNNEL) &&
-        (!bare || client_add_length(response, answer))) {
+    if (response_add_head(response, answer, close && answer->body != ANSWER_TUNNEL, bulk)) {
         client->request.told = true;
         client->request.told_small =
             answer->body == ANSWER_NONE || (answer->body == ANSWER_BUFFER && answer->length < BLOCK_BYTES);
         client->request.told_run = client->clients->run;
         client_arm(client, CLIENT_RESPONSE);
-        frontend_reason_tell(answer->reason);
         result = MHD_queue_response(client->connection, answer->status, response);
     }
     MHD_destroy_response(response);

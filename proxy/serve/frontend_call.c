@@ -7,8 +7,8 @@
 #include "proxy/serve/bulk.h"
 #include "proxy/serve/early_answer.h"
 #include "proxy/serve/frontend_call.h"
+#include "proxy/serve/frontend_head.h"
 #include "proxy/serve/frontend_memory.h"
-#include "proxy/serve/frontend_reason.h"
 #include "proxy/serve/relay.h"
 #include "proxy/serve/turns.h"
 #include "proxy/serve/upload.h"
@@ -299,7 +299,7 @@ void frontend_on_completed(void *closure, struct MHD_Connection *connection, voi
 
     (void)closure;
     (void)connection;
-    frontend_reason_forget();
+    frontend_head_forget();
     if (!client)
         return;
     *context = NULL;
