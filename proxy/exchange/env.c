@@ -9,9 +9,12 @@
 #define EARLY_MORE_BYTES (16 * 1024) /* what the library's memory has beyond two heads, or is added to one */
 
 /* Of a body still to come: from here on splice(2) saves more than it costs (tests/bench/run.sh --case down64k). Test
- * builds set another. */
-#ifndef PORTHOLE_BULK_BYTES
+ * builds set another, for all. */
+#ifdef PORTHOLE_BULK_BYTES
+#define BULK_TCP_BYTES PORTHOLE_BULK_BYTES
+#else
 #define PORTHOLE_BULK_BYTES (8u * 1024)
+#define BULK_TCP_BYTES (32u * 1024)
 #endif
 
 /* What we add to a head and what routes do, what is gathered behind it, and one more piece of body or the trailers. */
@@ -102,6 +105,7 @@ int exchange_env_init(struct exchange_env *env, struct generation *generation)
     env->tunnels.recorder = &env->recorder;
     tunnels_init(&env->tunnels);
     env->bulk_bytes = PORTHOLE_BULK_BYTES;
+    env->bulk_tcp_bytes = BULK_TCP_BYTES;
     list_init(&env->ready);
     exchange_env_begin_ids(env);
     if (exchange_env_grow(env, generation) < 0) {

@@ -44,6 +44,7 @@ struct exchange_env {
     void *judging;            /* owned; what bodies of a few KiB are judged in; NULL before the first */
     struct pages_host *pages; /* borrowed; who answers at listeners with pages; NULL: nobody */
     uint64_t bulk_bytes;      /* bodies of which so much is still to come are spliced, where they can be; not 0 */
+    uint64_t bulk_tcp_bytes;  /* the same where one side or both are TCP */
     bool closing;             /* answers close their connections */
     bool stopping;            /* so they do, and nobody is waited for longer than a moment */
 };

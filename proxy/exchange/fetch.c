@@ -129,9 +129,17 @@ static bool fetch_body(struct exchange *exchange, const char *data, size_t lengt
     return true;
 }
 
-static bool fetch_splices_body(const struct exchange *exchange)
+/* From how much on moving a body pays. */
+static uint64_t fetch_bulk_bytes(const struct exchange *exchange)
 {
-    return !exchange->held && upstream_splices_body(&exchange->upstream);
+    const struct exchange_env *env = exchange->env;
+
+    return exchange->client->is_unix && upstream_is_unix(&exchange->upstream) ? env->bulk_bytes : env->bulk_tcp_bytes;
+}
+
+static uint64_t fetch_splices_body(const struct exchange *exchange)
+{
+    return !exchange->held && upstream_splices_body(&exchange->upstream) ? fetch_bulk_bytes(exchange) : 0;
 }
 
 static ssize_t fetch_splice_body(struct exchange *exchange, int fd, uint64_t most)
@@ -249,7 +257,7 @@ static bool fetch_answer(struct exchange *exchange, struct answer *answer)
                               .length = response->content_length,
                               .has_length = response->has_content_length,
                               .names_length = response->has_content_length && response->status != 204,
-                              .spliceable = upstream_spliceable(upstream) >= exchange->env->bulk_bytes};
+                              .spliceable = upstream_spliceable(upstream) >= fetch_bulk_bytes(exchange)};
     if (upstream_has_switched(upstream)) {
         answer->body = ANSWER_TUNNEL;
     } else if (response->body == BODY_NONE) {

@@ -168,6 +168,13 @@ uint64_t exchange_spliceable_body(const struct exchange *exchange)
     return request->content_length - exchange->received_bytes;
 }
 
+bool exchange_has_bulk(const struct exchange *exchange)
+{
+    uint64_t bytes = exchange_spliceable_body(exchange);
+
+    return bytes > 0 && bytes >= exchange->source->splices_body(exchange);
+}
+
 ssize_t exchange_splice_body(struct exchange *exchange, int fd)
 {
     ssize_t n = exchange->source->splice_body(exchange, fd, exchange_spliceable_body(exchange));

@@ -35,6 +35,8 @@ bool exchange_takes_body(const struct exchange *exchange);
 enum exchange_body_result exchange_body(struct exchange *exchange, const char *data, size_t length);
 /* How much of a body of known length, of which nothing is to be looked at, is still to come; else 0. */
 uint64_t exchange_spliceable_body(const struct exchange *exchange);
+/* Whether that is enough for exchange_splice_body to pay. */
+bool exchange_has_bulk(const struct exchange *exchange);
 /* Moves a piece of that from the client's socket to the target's. Only while exchange_takes_body(). A count, or one of
  * SOURCE_*: WAIT when the client has sent nothing more, END when it has closed its side or is broken, COPY when the
  * next piece must be read. */

@@ -28,6 +28,7 @@ struct exchange_client {
     pid_t pid;                /* 0: of another pid namespace */
     struct personal personal; /* connection of its own to a target */
     bool has_peer;            /* uid, gid and pid are the peer's */
+    bool is_unix;             /* it came over a Unix socket */
 };
 
 #endif

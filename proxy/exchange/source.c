@@ -35,9 +35,9 @@ ssize_t source_copy(struct exchange *exchange UNUSED, struct pipe *pipe UNUSED)
     return SOURCE_COPY;
 }
 
-bool source_splices_none(const struct exchange *exchange UNUSED)
+uint64_t source_splices_none(const struct exchange *exchange UNUSED)
 {
-    return false;
+    return 0;
 }
 
 ssize_t source_copy_body(struct exchange *exchange UNUSED, int fd UNUSED, uint64_t most UNUSED)

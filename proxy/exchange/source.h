@@ -63,8 +63,8 @@ struct exchange_source {
     bool (*takes_body)(const struct exchange *exchange);
     /* A piece of body. False when it is not wanted (any more). */
     bool (*body)(struct exchange *exchange, const char *data, size_t length);
-    /* Whether pieces of a body of known length can be moved by splice_body. */
-    bool (*splices_body)(const struct exchange *exchange);
+    /* Of how much still to come pieces of a body of known length are better moved by splice_body. 0: they cannot be. */
+    uint64_t (*splices_body)(const struct exchange *exchange);
     /* Moves a piece of it, of at most `most` bytes, from a socket. A count, or one of SOURCE_*. */
     ssize_t (*splice_body)(struct exchange *exchange, int fd, uint64_t most);
     /* No more will come; trailers have been checked (NULL: none). */
@@ -95,7 +95,7 @@ bool source_discard_body(struct exchange *exchange, const char *data, size_t len
 void source_ignore_end(struct exchange *exchange, const struct fields *trailers);
 ssize_t source_cut(struct exchange *exchange, char *data, size_t size);
 ssize_t source_copy(struct exchange *exchange, struct pipe *pipe);
-bool source_splices_none(const struct exchange *exchange);
+uint64_t source_splices_none(const struct exchange *exchange);
 ssize_t source_copy_body(struct exchange *exchange, int fd, uint64_t most);
 const struct fields *source_no_trailers(struct exchange *exchange);
 

@@ -65,6 +65,8 @@ void upstream_start(struct upstream *upstream, struct target *target, const stru
                     const struct retry_config *retries, const struct request *request, const struct forward *forward);
 /* Takes a piece of the body, all of it; call only while upstream_takes_body(). */
 void upstream_send_body(struct upstream *upstream, const char *data, size_t length);
+/* Whether its connection is to a Unix socket. */
+bool upstream_is_unix(const struct upstream *upstream);
 /* Whether pieces of a body of known length can be moved by upstream_splice_body: over this connection, once the head is
  * gone. */
 bool upstream_splices_body(const struct upstream *upstream);

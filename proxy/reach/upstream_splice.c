@@ -4,12 +4,14 @@
 
 #include "proxy/reach/upstream.h"
 
-/* With TCP, splice(2) costs more than it saves. */
 static bool upstream_can_splice(const struct upstream *upstream)
 {
-    const struct connection *connection = upstream->connection;
+    return upstream->connection && !upstream->connection->channel.tls;
+}
 
-    return connection && !connection->channel.tls && endpoint_is_unix(endpoint_of(connection));
+bool upstream_is_unix(const struct upstream *upstream)
+{
+    return upstream->connection && endpoint_is_unix(endpoint_of(upstream->connection));
 }
 
 bool upstream_splices_body(const struct upstream *upstream)

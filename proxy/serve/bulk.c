@@ -28,7 +28,7 @@ bool bulk_prepare(struct client *client, const struct answer *answer, bool close
 {
     struct bulk *bulk;
 
-    if (!answer->spliceable || close || !answer->chunkable || !client->peer.is_unix ||
+    if (!answer->spliceable || close || !answer->chunkable ||
         !exchange_has_request(client->request.exchange) || client_has_left(client) ||
         !exchange_keep_request(client->request.exchange))
         return false;

@@ -1,5 +1,5 @@
 /* Large bodies of answers, moved beside the library: from the target's socket to the client's without a copy
- * (splice(2)), where both are Unix sockets.
+ * (splice(2)).
  *
  * The library tells the head, with the body's length, as that of an answer without a body. When that has left whole,
  * and before it looks for another request, it reports the end of this one: there we move the body, and the connection

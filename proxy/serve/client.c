@@ -296,7 +296,8 @@ struct client *client_new(struct clients *clients, int fd, struct generation *ge
                                             .uid = peer->uid,
                                             .gid = peer->gid,
                                             .pid = peer->pid,
-                                            .has_peer = peer->is_unix && peer->uid != (uid_t)-1};
+                                            .has_peer = peer->is_unix && peer->uid != (uid_t)-1,
+                                            .is_unix = peer->is_unix};
     list_append(&clients->list, &client->link);
     clients->n_clients++;
     return client;

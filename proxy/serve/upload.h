@@ -1,5 +1,5 @@
 /* Large bodies of requests, moved beside the library: from the client's socket to the target's without a copy
- * (splice(2)), where both are Unix sockets and the length is known.
+ * (splice(2)), where the length is known.
  *
  * The library has called with what it had read of the body, which is all that it had. If enough is still to come, the
  * connection stays suspended while we move it. In the end, or when something else comes up (an answer before the end, a

@@ -1,5 +1,8 @@
 #include "tests/unit/client_rig.h"
 
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -17,14 +20,35 @@ static void front_on_left(struct admission_desk *desk)
     admission_wait(desk, ADMISSION_FULL);
 }
 
+static void front_make_tcp(int ends[2])
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t length = sizeof(address);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
+
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, length), 0);
+    assert_int_equal(listen(fd, 1), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &length), 0);
+    ends[1] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(ends[1], (struct sockaddr *)&address, length), 0);
+    ends[0] = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    assert_true(ends[0] >= 0);
+    assert_int_equal(setsockopt(ends[1], IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)), 0);
+    assert_int_equal(fcntl(ends[1], F_SETFL, O_NONBLOCK), 0);
+    close(fd);
+}
+
 void front_connect(struct front *front)
 {
-    struct peer peer = {.is_unix = true, .uid = 7, .gid = 8};
+    struct peer peer = {.is_unix = !front->is_tcp, .uid = 7, .gid = 8, .address = "127.0.0.1"};
     int ends[2];
 
     if (front->fd >= 0)
         close(front->fd);
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), 0);
+    if (front->is_tcp)
+        front_make_tcp(ends);
+    else
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), 0);
     front->fd = ends[1];
     front->n_data = 0;
     front->data[0] = '\0';
@@ -48,7 +72,7 @@ void front_open(struct front *front)
 
 void front_open_moving(struct front *front)
 {
-    front->rig->env.bulk_bytes = 1;
+    front->rig->env.bulk_bytes = front->rig->env.bulk_tcp_bytes = 1;
     front_open(front);
 }
 
