@@ -12,9 +12,11 @@
  * builds set another, for all. */
 #ifdef PORTHOLE_BULK_BYTES
 #define BULK_TCP_BYTES PORTHOLE_BULK_BYTES
+#define BULK_CHUNK_BYTES PORTHOLE_BULK_BYTES
 #else
 #define PORTHOLE_BULK_BYTES (8u * 1024)
 #define BULK_TCP_BYTES (32u * 1024)
+#define BULK_CHUNK_BYTES (64u * 1024)
 #endif
 
 /* What we add to a head and what routes do, what is gathered behind it, and one more piece of body or the trailers. */
@@ -106,6 +108,7 @@ int exchange_env_init(struct exchange_env *env, struct generation *generation)
     tunnels_init(&env->tunnels);
     env->bulk_bytes = PORTHOLE_BULK_BYTES;
     env->bulk_tcp_bytes = BULK_TCP_BYTES;
+    env->bulk_chunk_bytes = BULK_CHUNK_BYTES;
     list_init(&env->ready);
     exchange_env_begin_ids(env);
     if (exchange_env_grow(env, generation) < 0) {

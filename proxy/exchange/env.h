@@ -41,12 +41,13 @@ struct exchange_env {
     size_t path_scratch_bytes;
     char *edit_scratch; /* owned; what a route changes is expanded in; NULL: no route changes anything */
     size_t edit_scratch_bytes;
-    void *judging;            /* owned; what bodies of a few KiB are judged in; NULL before the first */
-    struct pages_host *pages; /* borrowed; who answers at listeners with pages; NULL: nobody */
-    uint64_t bulk_bytes;      /* bodies of which so much is still to come are spliced, where they can be; not 0 */
-    uint64_t bulk_tcp_bytes;  /* the same where one side or both are TCP */
-    bool closing;             /* answers close their connections */
-    bool stopping;            /* so they do, and nobody is waited for longer than a moment */
+    void *judging;             /* owned; what bodies of a few KiB are judged in; NULL before the first */
+    struct pages_host *pages;  /* borrowed; who answers at listeners with pages; NULL: nobody */
+    uint64_t bulk_bytes;       /* bodies of which so much is still to come are spliced, where they can be; not 0 */
+    uint64_t bulk_tcp_bytes;   /* the same where one side or both are TCP */
+    uint64_t bulk_chunk_bytes; /* and of a single chunk, whose frame costs, too */
+    bool closing;              /* answers close their connections */
+    bool stopping;             /* so they do, and nobody is waited for longer than a moment */
 };
 
 /* 0 or -ENOMEM. loop and recorder have been set. */

@@ -257,7 +257,8 @@ static bool fetch_answer(struct exchange *exchange, struct answer *answer)
                               .length = response->content_length,
                               .has_length = response->has_content_length,
                               .names_length = response->has_content_length && response->status != 204,
-                              .spliceable = upstream_spliceable(upstream) >= fetch_bulk_bytes(exchange)};
+                              .spliceable = upstream_flows(upstream) ||
+                                            upstream_spliceable(upstream) >= fetch_bulk_bytes(exchange)};
     if (upstream_has_switched(upstream)) {
         answer->body = ANSWER_TUNNEL;
     } else if (response->body == BODY_NONE) {
@@ -282,7 +283,7 @@ static ssize_t fetch_read(struct exchange *exchange, char *data, size_t size)
 
 static ssize_t fetch_splice(struct exchange *exchange, struct pipe *pipe)
 {
-    ssize_t n = upstream_splice(&exchange->upstream, pipe);
+    ssize_t n = upstream_splice(&exchange->upstream, pipe, exchange->env->bulk_chunk_bytes);
 
     if (n <= 0 && n != SOURCE_COPY)
         fetch_settle(exchange);

@@ -38,7 +38,7 @@ struct answer {
     bool chunkable; /* this and what follows is the exchange's to say: the client knows the chunked coding (HTTP/1.1) */
     bool is_head;   /* to HEAD: a body of any kind is not sent */
     bool close;     /* the connection ends after it */
-    bool spliceable; /* a stream of known length that is better had by exchange_splice */
+    bool spliceable; /* a stream that is better had by exchange_splice; without a length: if much of it comes at once */
 };
 
 enum exchange_verdict {

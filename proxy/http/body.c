@@ -200,6 +200,18 @@ enum chunked_result chunked_decode(struct chunked *chunked, struct text in, size
     return chunked->state == CHUNKED_ENDED ? CHUNKED_END : CHUNKED_MORE;
 }
 
+uint64_t chunked_data_to_come(const struct chunked *chunked)
+{
+    return chunked->state == CHUNKED_IN_DATA ? chunked->remaining_bytes : 0;
+}
+
+void chunked_skip_data(struct chunked *chunked, uint64_t n)
+{
+    chunked->remaining_bytes -= n;
+    if (chunked->remaining_bytes == 0)
+        chunked->state = CHUNKED_DATA_CR;
+}
+
 size_t chunk_write_head(char out[CHUNK_HEAD_BYTES], uint64_t n)
 {
     static const char digits[] = "0123456789abcdef";

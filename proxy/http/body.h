@@ -36,6 +36,11 @@ enum chunked_result {
  * BAD the outputs are untouched; *ret_data is set for DATA and TRAILER only, and never empty. */
 enum chunked_result chunked_decode(struct chunked *chunked, struct text in, size_t *ret_used, struct text *ret_data);
 
+/* How much of the current chunk's data comes next; 0: framing does. */
+uint64_t chunked_data_to_come(const struct chunked *chunked);
+/* So much of that has come past chunked_decode. */
+void chunked_skip_data(struct chunked *chunked, uint64_t n);
+
 /* Writes the line that begins a chunk of n > 0 bytes ("HEX CRLF"). Returns its length. */
 size_t chunk_write_head(char out[CHUNK_HEAD_BYTES], uint64_t n);
 

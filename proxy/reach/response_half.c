@@ -265,24 +265,59 @@ uint64_t response_half_to_come(const struct response_half *half)
     return half->remaining_bytes - buffer_length(half->in);
 }
 
-/* A kernel or a sandbox may have no splice(2) for these sockets. What comes behind the body stays in the socket, where
- * the pool finds it. */
-ssize_t response_half_splice(struct response_half *half, struct channel *channel, struct pipe *pipe)
+/* How much may be spliced; 0: the next piece must be read. */
+static uint64_t response_half_spliceable(const struct response_half *half, uint64_t least_of_chunk)
 {
-    size_t most = half->remaining_bytes < PIPE_BYTES ? (size_t)half->remaining_bytes : PIPE_BYTES;
-    ssize_t n;
+    uint64_t n;
 
     if (buffer_length(half->in) > 0)
+        return 0;
+    switch (half->response.body) {
+    case BODY_LENGTH:
+        return half->remaining_bytes;
+    case BODY_CHUNKED:
+        n = chunked_data_to_come(&half->chunked);
+        return n >= least_of_chunk ? n : 0;
+    case BODY_UNTIL_CLOSE:
+        return PIPE_BYTES;
+    default:
+        return 0;
+    }
+}
+
+/* So much of the body has been spliced. */
+static void response_half_has_spliced(struct response_half *half, uint64_t n)
+{
+    if (half->response.body == BODY_CHUNKED)
+        chunked_skip_data(&half->chunked, n);
+    if (half->response.body != BODY_LENGTH)
+        return;
+    half->remaining_bytes -= n;
+    if (half->remaining_bytes == 0)
+        response_half_complete(half, 0);
+}
+
+/* A kernel or a sandbox may have no splice(2) for these sockets. What comes behind the body stays in the socket, where
+ * the pool finds it. */
+ssize_t response_half_splice(struct response_half *half, struct channel *channel, struct pipe *pipe,
+                             uint64_t least_of_chunk)
+{
+    uint64_t most = response_half_spliceable(half, least_of_chunk);
+    ssize_t n;
+
+    if (most == 0)
         return RESPONSE_HALF_COPY;
-    n = pipe_fill(pipe, channel->fd, most);
+    n = pipe_fill(pipe, channel->fd, most < PIPE_BYTES ? (size_t)most : PIPE_BYTES);
     if (n == -EINVAL || n == -ENOSYS || n == -EPERM)
         return RESPONSE_HALF_COPY;
+    if (n == 0 && half->response.body == BODY_UNTIL_CLOSE) {
+        response_half_complete(half, 0);
+        return RESPONSE_HALF_END;
+    }
     if (n <= 0)
         return response_half_nothing(half, channel, n);
     channel->maybe_more = true;
-    half->remaining_bytes -= (uint64_t)n;
-    if (half->remaining_bytes == 0)
-        response_half_complete(half, 0);
+    response_half_has_spliced(half, (uint64_t)n);
     return n;
 }
 

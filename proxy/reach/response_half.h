@@ -96,9 +96,10 @@ enum { RESPONSE_HALF_WAIT = 0, RESPONSE_HALF_END = -1, RESPONSE_HALF_CUT = -2, R
 ssize_t response_half_read(struct response_half *half, struct channel *channel, char *data, size_t size);
 /* What is still to come of a body of known length, not counting what came with its head. */
 uint64_t response_half_to_come(const struct response_half *half);
-/* While BODY, of known length: as response_half_read over a plain channel, but into an empty pipe. COPY: the next piece
- * must be read. */
-ssize_t response_half_splice(struct response_half *half, struct channel *channel, struct pipe *pipe);
+/* While BODY: as response_half_read over a plain channel, but into an empty pipe. COPY: the next piece must be read, as
+ * must one of a chunk of which less than so much is to come. */
+ssize_t response_half_splice(struct response_half *half, struct channel *channel, struct pipe *pipe,
+                             uint64_t least_of_chunk);
 /* The trailer section, or an empty text. */
 struct text response_half_trailers(const struct response_half *half);
 

@@ -140,10 +140,13 @@ enum {
 /* The next piece of the response body, received straight into `data`: a count, or one of the above (CUT: `failure` says
  * why). */
 ssize_t upstream_read(struct upstream *upstream, char *data, size_t size);
-/* How much of the body upstream_splice can move; 0: it is to be read. */
+/* How much of a body of known length upstream_splice can move; 0: it is to be read. */
 uint64_t upstream_spliceable(const struct upstream *upstream);
-/* As upstream_read, but into an empty pipe; COPY: the next piece must be read. */
-ssize_t upstream_splice(struct upstream *upstream, struct pipe *pipe);
+/* Whether upstream_splice can move pieces of a body of which the length is not known. */
+bool upstream_flows(const struct upstream *upstream);
+/* As upstream_read, but into an empty pipe; COPY: the next piece must be read, as must one of a chunk of which less
+ * than so much is to come. */
+ssize_t upstream_splice(struct upstream *upstream, struct pipe *pipe, uint64_t least_of_chunk);
 /* For upstream_splice.c: act on what a step of the request half has returned, and on what reading has. */
 void upstream_sent(struct upstream *upstream, enum half_result result);
 ssize_t upstream_has_read(struct upstream *upstream, ssize_t n);

@@ -38,15 +38,23 @@ uint64_t upstream_spliceable(const struct upstream *upstream)
     return upstream_can_splice(upstream) ? response_half_to_come(&upstream->response_half) : 0;
 }
 
-ssize_t upstream_splice(struct upstream *upstream, struct pipe *pipe)
+bool upstream_flows(const struct upstream *upstream)
+{
+    const struct response_half *half = &upstream->response_half;
+
+    return upstream_can_splice(upstream) && half->state == RESPONSE_HALF_BODY && half->response.body != BODY_LENGTH;
+}
+
+ssize_t upstream_splice(struct upstream *upstream, struct pipe *pipe, uint64_t least_of_chunk)
 {
     struct response_half *half = &upstream->response_half;
 
     if (failure_is_set(&upstream->failure))
         return UPSTREAM_CUT;
     if (half->state == RESPONSE_HALF_COMPLETE)
-        return UPSTREAM_END;
+        return upstream_is_read(upstream) ? UPSTREAM_END : UPSTREAM_COPY;
     timer_disarm(&upstream->timer);
     upstream->body_awaited = false;
-    return upstream_has_read(upstream, response_half_splice(half, &upstream->connection->channel, pipe));
+    return upstream_has_read(upstream,
+                             response_half_splice(half, &upstream->connection->channel, pipe, least_of_chunk));
 }

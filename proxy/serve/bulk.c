@@ -2,16 +2,23 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 
 #include "proxy/exchange/answer.h"
 #include "proxy/exchange/request.h"
+#include "proxy/http/body.h"
 #include "proxy/serve/turns.h"
 
 #define PIECES_PER_TURN 16 /* then the next client has its turn, or after so many bytes */
 #define BYTES_PER_TURN (256u * 1024)
+#define SMALL_BYTES 1024                       /* a piece of less may be what is left of hundreds of chunks */
+#define SMALL_PIECE_BYTES (BYTES_PER_TURN / 2) /* that could have been moved meanwhile */
 
-/* A body on its way. Owned by its client's request. */
+/* A body on its way. Owned by its client's request.
+ *
+ * A chunk in the pipe has its frame beside it, which leaves first; the line end behind it leaves with the frame of the
+ * next one, or when there is nothing more for now. One in the block is framed there, so that it leaves in one call. */
 struct bulk {
     struct client *client;
     struct list ready;    /* in clients.bulks, or alone */
@@ -19,26 +26,35 @@ struct bulk {
     struct buffer *block; /* owned; of env->tunnels.blocks: what had to be copied; NULL when there is nothing */
     bool begun;           /* the head has left */
     bool watches;         /* for room in the client's socket */
+    bool streams;         /* of unknown length */
+    bool framed;          /* in chunks */
+    bool open;            /* the line end of the last chunk is still to be said */
+    unsigned char frame_start, frame_end;
+    char frame[CHUNK_HEAD_BYTES];
 };
 
 /* ---- beginning and end ---- */
 
-/* A client that has closed its side: the library may have seen that, and then closes after the head. */
-bool bulk_prepare(struct client *client, const struct answer *answer, bool close)
+static struct bulk *bulk_new(struct client *client)
 {
-    struct bulk *bulk;
+    struct bulk *bulk = calloc(1, sizeof(*bulk));
 
-    if (!answer->spliceable || close || !answer->chunkable ||
-        !exchange_has_request(client->request.exchange) || client_has_left(client) ||
-        !exchange_keep_request(client->request.exchange))
-        return false;
-    bulk = calloc(1, sizeof(*bulk));
     if (!bulk)
-        return false;
+        return NULL;
     bulk->client = client;
     list_init(&bulk->ready);
     client->request.bulk = bulk;
-    return true;
+    return bulk;
+}
+
+/* A client that has closed its side: the library may have seen that, and then closes after the head. */
+bool bulk_prepare(struct client *client, const struct answer *answer, bool close)
+{
+    if (!answer->spliceable || !answer->has_length || close || !answer->chunkable ||
+        !exchange_has_request(client->request.exchange) || client_has_left(client) ||
+        !exchange_keep_request(client->request.exchange))
+        return false;
+    return bulk_new(client);
 }
 
 /* What holds nothing is of use to others. */
@@ -74,8 +90,13 @@ void bulk_drop(struct client *client)
 
 static void bulk_finish(struct client *client)
 {
+    bool streams = client->request.bulk->streams;
+
     bulk_drop(client);
-    client_end_request(client, true);
+    if (streams)
+        client->request.flows = client->request.movable = false;
+    else
+        client_end_request(client, true);
     if (client->suspended)
         client_wake(client);
 }
@@ -98,9 +119,24 @@ bool bulks_are_ready(const struct clients *clients)
     return !list_empty(&clients->bulks);
 }
 
+static bool bulk_has_piped(const struct bulk *bulk)
+{
+    return bulk->pipe && bulk->pipe->bytes > 0;
+}
+
 static bool bulk_holds(const struct bulk *bulk)
 {
-    return bulk->block || (bulk->pipe && bulk->pipe->bytes > 0);
+    return bulk->block || bulk->frame_start < bulk->frame_end || bulk_has_piped(bulk);
+}
+
+static ssize_t bulk_send_text(const struct bulk *bulk, const char *data, size_t length, int flags)
+{
+    ssize_t n;
+
+    do
+        n = send(bulk->client->fd, data, length, MSG_NOSIGNAL | MSG_DONTWAIT | flags);
+    while (n < 0 && errno == EINTR);
+    return n < 0 ? -errno : n;
 }
 
 static ssize_t bulk_send(struct bulk *bulk)
@@ -108,14 +144,16 @@ static ssize_t bulk_send(struct bulk *bulk)
     struct buffer *block = bulk->block;
     ssize_t n;
 
-    if (!block)
-        return pipe_drain(bulk->pipe, bulk->client->fd);
-    do
-        n = send(bulk->client->fd, block->data + block->start, buffer_length(block), MSG_NOSIGNAL | MSG_DONTWAIT);
-    while (n < 0 && errno == EINTR);
-    if (n < 0)
-        return -errno;
-    block->start += (size_t)n;
+    if (block) {
+        n = bulk_send_text(bulk, block->data + block->start, buffer_length(block), 0);
+        block->start += n > 0 ? (size_t)n : 0;
+    } else if (bulk->frame_start < bulk->frame_end) {
+        n = bulk_send_text(bulk, bulk->frame + bulk->frame_start, bulk->frame_end - bulk->frame_start,
+                           bulk_has_piped(bulk) ? MSG_MORE : 0);
+        bulk->frame_start += n > 0 ? (unsigned char)n : 0;
+    } else {
+        n = pipe_drain(bulk->pipe, bulk->client->fd);
+    }
     return n;
 }
 
@@ -147,19 +185,69 @@ static bool bulk_give(struct bulk *bulk)
     return true;
 }
 
-/* The next piece as a copy: what came with the head, or where there are pipes enough already. */
+/* What comes before the data of a chunk, with the line end of the one before it. */
+static size_t bulk_write_frame(struct bulk *bulk, char out[CHUNK_HEAD_BYTES], size_t n)
+{
+    size_t length = 0;
+
+    if (bulk->open) {
+        memcpy(out, "\r\n", 2);
+        length = 2;
+    }
+    return length + chunk_write_head(out + length, n);
+}
+
+static void bulk_frame_block(struct bulk *bulk, size_t n)
+{
+    struct buffer *block = bulk->block;
+    char frame[CHUNK_HEAD_BYTES];
+    size_t length = bulk_write_frame(bulk, frame, n);
+
+    block->start -= length;
+    memcpy(block->data + block->start, frame, length);
+    memcpy(block->data + block->end, "\r\n", 2);
+    block->end += 2;
+    bulk->open = false;
+}
+
+static void bulk_frame_pipe(struct bulk *bulk, size_t n)
+{
+    bulk->frame_start = 0;
+    bulk->frame_end = (unsigned char)bulk_write_frame(bulk, bulk->frame, n);
+    bulk->open = true;
+}
+
+/* The last chunk is whole before the target is waited for, and in the end. */
+static void bulk_close_chunk(struct bulk *bulk)
+{
+    if (!bulk->open)
+        return;
+    memcpy(bulk->frame, "\r\n", 2);
+    bulk->frame_start = 0;
+    bulk->frame_end = 2;
+    bulk->open = false;
+}
+
+/* The next piece as a copy: what came with the head, what framing is in, or where there are pipes enough already. */
 static ssize_t bulk_read(struct bulk *bulk)
 {
     struct exchange *exchange = bulk->client->request.exchange;
+    size_t before = bulk->framed ? CHUNK_HEAD_BYTES : 0, after = bulk->framed ? 2 : 0;
+    struct buffer *block;
     ssize_t n;
 
-    bulk->block = buffer_take(&bulk->client->clients->env->tunnels.blocks);
-    if (!bulk->block) {
+    block = bulk->block = buffer_take(&bulk->client->clients->env->tunnels.blocks);
+    if (!block) {
         exchange_fail(exchange, OUTCOME_INTERNAL);
         return SOURCE_CUT;
     }
-    n = exchange_read(exchange, bulk->block->data, bulk->block->size);
-    bulk->block->end = n > 0 ? (size_t)n : 0;
+    n = exchange_read(exchange, block->data + before, block->size - before - after);
+    if (n <= 0)
+        return n;
+    block->start = before;
+    block->end = before + (size_t)n;
+    if (bulk->framed)
+        bulk_frame_block(bulk, (size_t)n);
     return n;
 }
 
@@ -171,7 +259,11 @@ static ssize_t bulk_take(struct bulk *bulk)
         bulk->pipe = pipe_take(&bulk->client->clients->env->tunnels.pipes);
     if (bulk->pipe)
         n = exchange_splice(bulk->client->request.exchange, bulk->pipe);
-    return n == SOURCE_COPY ? bulk_read(bulk) : n;
+    if (n == SOURCE_COPY)
+        return bulk_read(bulk);
+    if (n > 0 && bulk->framed)
+        bulk_frame_pipe(bulk, (size_t)n);
+    return n;
 }
 
 /* Takes the next piece. False when there is none for now, or never will be. */
@@ -181,10 +273,15 @@ static bool bulk_go_on(struct bulk *bulk, size_t *bytes)
     ssize_t n = bulk_take(bulk);
 
     if (n > 0) {
-        *bytes += (size_t)n;
+        *bytes += bulk->streams && n < SMALL_BYTES ? SMALL_PIECE_BYTES : (size_t)n;
         return true;
     }
     bulk_rest(bulk);
+    if (n != SOURCE_CUT) {
+        bulk_close_chunk(bulk);
+        if (!bulk_give(bulk))
+            return false;
+    }
     if (n == SOURCE_END) {
         bulk_finish(client);
     } else if (n == SOURCE_CUT) {
@@ -225,6 +322,22 @@ void bulk_begin(struct client *client)
     }
     if (client->request.bulk && !client->cut)
         client_suspend(client);
+}
+
+bool bulk_stream(struct client *client)
+{
+    struct bulk *bulk = bulk_new(client);
+
+    if (!bulk)
+        return false;
+    bulk->streams = true;
+    bulk->framed = client->request.framed;
+    bulk->begun = true;
+    bulk_move(bulk);
+    if (client->cut || !client->request.bulk)
+        return false;
+    client_suspend(client);
+    return true;
 }
 
 static void bulk_on_turn(struct list *link)

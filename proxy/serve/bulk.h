@@ -1,9 +1,15 @@
 /* Large bodies of answers, moved beside the library: from the target's socket to the client's without a copy
- * (splice(2)).
+ * (splice(2)), or in large blocks where that cannot be.
  *
- * The library tells the head, with the body's length, as that of an answer without a body. When that has left whole,
- * and before it looks for another request, it reports the end of this one: there we move the body, and the connection
- * is suspended until that is done. What the library has read of the next request stays where it is meanwhile. */
+ * Of known length: the library tells the head, with the body's length, as that of an answer without a body. When that
+ * has left whole, and before it looks for another request, it reports the end of this one: there we move the body, and
+ * the connection is suspended until that is done. What the library has read of the next request stays where it is
+ * meanwhile.
+ *
+ * Of unknown length: when much of it comes at once, and what the library has been given has left, it is told that there
+ * is nothing for now, and the connection is suspended while we move the rest, in chunks of our own if the client knows
+ * them. In the end the library asks again, is told that it is the end, and says so to the client in its way: by the
+ * last chunk and trailers, or by closing. */
 #ifndef PORTHOLE_SERVE_BULK_H
 #define PORTHOLE_SERVE_BULK_H
 
@@ -16,6 +22,10 @@ bool bulk_prepare(struct client *client, const struct answer *answer, bool close
 /* From within the library: the head has left, and the body follows. The request has ended or is under way when this
  * returns, then with the client suspended. */
 void bulk_begin(struct client *client);
+/* From within the library, which asks for the next piece of a body of unknown length: moves what is there, and suspends
+ * the client. False when the library is to be told as ever: the end is there, the client has been cut, or there was no
+ * memory. */
+bool bulk_stream(struct client *client);
 
 /* The body may be able to go on: the target has something, or the client's socket has room. False when no body is being
  * moved. */

@@ -111,6 +111,9 @@ struct client_request {
     bool waiting;          /* unsuspended, waits for its exchange */
     bool expect_over;      /* the target was asked long enough: the client may send */
     bool told;             /* a response has been queued, or sent by hand */
+    bool movable;          /* the answer's body, of unknown length, may go on beside the library (bulk_stream) */
+    bool framed;           /* it is in chunks then */
+    bool flows;            /* much of it came at once */
     bool trailers_told;    /* the library has the whole answer, with trailers, for which it may have no memory */
     bool told_small;       /* a queued response lies in memory and is small enough to leave in one write */
 };

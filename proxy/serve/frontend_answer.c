@@ -52,7 +52,12 @@ static ssize_t client_read(void *closure, uint64_t position, char *data, size_t 
         client_yield(client);
         return 0;
     }
+    if (client->request.flows && bulk_stream(client))
+        return 0;
+    if (client->cut)
+        return MHD_CONTENT_READER_END_WITH_ERROR;
     n = exchange_read(client->request.exchange, data, size);
+    client->request.flows = client->request.movable && n >= (ssize_t)client->clients->env->bulk_bytes;
     if (n > 0)
         client_spend(client, n < (ssize_t)SMALL_BYTES ? SMALL_BLOCK_PIECES : 1, (size_t)n);
     if (n == SOURCE_WAIT) {
@@ -207,6 +212,8 @@ enum MHD_Result frontend_tell(struct client *client, const struct answer *answer
     client_stop_waiting(client);
     close = close || frontend_memory_is_outgrown(client);
     bulk = bulk_prepare(client, answer, close);
+    client->request.movable = answer->spliceable && answer->body == ANSWER_STREAM && !answer->has_length;
+    client->request.framed = answer->chunkable;
     response = client_make_response(client, answer);
     if (!response)
         return MHD_NO;

@@ -130,8 +130,8 @@ void upload_begin(struct client *client)
 {
     struct upload *upload;
 
-    if ((client->phase != CLIENT_BODY && client->phase != CLIENT_WAITING) || client->cut ||
-        !receipts_are_heard() || !exchange_has_bulk(client->request.exchange))
+    if ((client->phase != CLIENT_BODY && client->phase != CLIENT_WAITING) || client->cut || !receipts_are_heard() ||
+        !exchange_has_bulk(client->request.exchange))
         return;
     upload = calloc(1, sizeof(*upload));
     if (!upload)

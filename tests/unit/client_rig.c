@@ -72,7 +72,7 @@ void front_open(struct front *front)
 
 void front_open_moving(struct front *front)
 {
-    front->rig->env.bulk_bytes = front->rig->env.bulk_tcp_bytes = 1;
+    front->rig->env.bulk_bytes = front->rig->env.bulk_tcp_bytes = front->rig->env.bulk_chunk_bytes = 1;
     front_open(front);
 }
 

@@ -1,4 +1,5 @@
-/* A client on a socket pair, or a connection of TCP, the frontend that serves it, and behind that the rig with its target. */
+/* A client on a socket pair, or a connection of TCP, the frontend that serves it, and behind that the rig with its
+ * target. */
 #ifndef PORTHOLE_TESTS_CLIENT_RIG_H
 #define PORTHOLE_TESTS_CLIENT_RIG_H
 
@@ -8,7 +9,7 @@
 struct front {
     struct rig *rig;
     struct frontend *frontend;
-    int fd; /* the client's end, non-blocking */
+    int fd;      /* the client's end, non-blocking */
     bool is_tcp; /* the client comes over TCP */
     unsigned n_closed;
     size_t n_data;

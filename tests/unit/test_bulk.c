@@ -478,15 +478,6 @@ static void test_bulk_smaller_than_worthwhile_is_copied(void **state)
     expect_both_go_on(front);
 }
 
-static void expect_copied(struct front *front, const char *answer, const char *rest)
-{
-    front_open_moving(front);
-    front_reach_target(front, GET);
-    front_target_say(front, answer);
-    assert_false(is_moving(front));
-    front_target_say(front, rest);
-}
-
 /* It must go through our hands. */
 static void test_bulk_is_no_body_that_a_tap_wants_to_see(void **state)
 {
@@ -509,21 +500,6 @@ static void test_bulk_is_no_body_that_a_tap_wants_to_see(void **state)
     assert_true(is_moving(front));
     front_target_say(front, "defghij");
     front_expect(front, "HTTP/1.1 200 OK\r\n", "\r\n\r\nabcdefghij");
-}
-
-static void test_bulk_is_no_chunked_body(void **state)
-{
-    expect_copied(*state, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", "0\r\n\r\n");
-    front_expect(*state, "HTTP/1.1 200 OK\r\n", "3\r\nabc\r\n0\r\n\r\n");
-}
-
-static void test_bulk_is_no_body_until_close(void **state)
-{
-    struct front *front = *state;
-
-    expect_copied(front, "HTTP/1.1 200 OK\r\n\r\nabc", "def");
-    rig_close(front->rig);
-    front_expect(front, "HTTP/1.1 200 OK\r\n", "3\r\ndef\r\n0\r\n\r\n");
 }
 
 #define FRONT_TEST(name) cmocka_unit_test_setup_teardown(name, front_setup, front_teardown)
@@ -558,8 +534,6 @@ int main(void)
         FRONT_TEST(test_bulk_frontend_that_ends_meanwhile_leaves_nothing),
         FRONT_TEST(test_bulk_smaller_than_worthwhile_is_copied),
         FRONT_TEST(test_bulk_is_no_body_that_a_tap_wants_to_see),
-        FRONT_TEST(test_bulk_is_no_chunked_body),
-        FRONT_TEST(test_bulk_is_no_body_until_close),
     };
 
     return cmocka_run_group_tests(tests, bulk_group_setup, NULL);
