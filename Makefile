@@ -283,7 +283,7 @@ deps-test: ## The same for what the tests and checks need
 
 # --- Testing -------------------------------------------------------------------------------------------------
 
-.PHONY: check check-unit check-http check-cli check-interop check-differential check-clients check-pods check-endure check-soak check-web check-fuzz asan ubsan tsan storm attack endure soak coverage fuzz bench bench-scale
+.PHONY: check check-bodies check-unit check-http check-cli check-interop check-differential check-clients check-pods check-endure check-soak check-web check-fuzz asan ubsan tsan storm attack endure soak coverage fuzz bench bench-scale
 check: deps-test ## Run every test; the last line is "N passed, N failed"
 	@$(MAKE) tests man
 	@$(MAKE) VARIANT=asan tests
@@ -293,6 +293,9 @@ check: deps-test ## Run every test; the last line is "N passed, N failed"
 
 check-unit check-http check-cli check-interop check-differential check-clients check-pods check-endure check-soak check-web: check-%: tests man
 	@tests/run-suites.sh $*$(if $(filter-out release,$(VARIANT)),@$(VARIANT))
+
+check-bodies: all ## Bodies of 2 GiB each way, in each framing, at flat memory; check-interop has 256 MiB
+	@tests/interop/run.sh "body of"
 
 # These share a podman.
 check-pods: export TASKS := 1

@@ -81,3 +81,43 @@ end_bodies() {
     await_end "$old"
     [ "$status" -eq 0 ]
 }
+
+@test "a tap that wants bodies has the beginning of each, and they arrive unchanged" {
+    configure_ways "" "\"admin\": [ { \"bind\": \"unix:$dir/admin.sock\" } ],"
+    start_porthole porthole
+    eventually test -S "$dir/admin.sock"
+    background tap "$porthole" tap "unix:$dir/admin.sock" --json --bodies 1000
+    eventually eval 'curl --silent --unix-socket "$dir/admin.sock" http://admin/metrics |
+        grep -q "^porthole_requests_in_flight{listener=\"unix:$dir/admin.sock\"} 2"'
+    bodies large
+    eventually eval '[ "$(wc --lines <"$dir/tap.out")" -ge 20 ]'
+    # Of 1000 bytes in base64: 1336 characters.
+    jq -es 'def whole: .bytes == 300000 and (.base64 | length) == 1336;
+        length == 20 and (map(select(.request_body | whole)) | length) == 8 and
+        (map(select(.response_body | whole)) | length) == 12' "$dir/tap.out" >/dev/null || {
+        jq -c '[ .request_body, .response_body ]' "$dir/tap.out" | cut -c1-200
+        false
+    }
+}
+
+@test "rules on bodies and rates hold for bodies that would be spliced" {
+    printf '{ "listeners": [ { "bind": "unix:%s", "routes": [
+        { "match": { "path": "/once" }, "rate": { "requests": 1, "per": "1h" }, "target": "unix:%s/target.sock" },
+        { "target": "unix:%s/target.sock", "body": { "json": [ { "at": "/Image", "in": [ "a" ] } ] } } ] } ] }' \
+        "$sock" "$dir" "$dir" >"$dir/porthole.json"
+    start_target
+    start_porthole porthole
+    for image in a b; do
+        printf '{"Image":"%s","Padding":"%s"}' "$image" "$(head -c 200000 /dev/zero | tr '\0' x)" >"$dir/$image"
+    done
+    post() { # PATH FILE [CURL-OPTION...]
+        ask "$1" --header 'Content-Type: application/json' --data-binary "@$dir/$2" "${@:3}"
+    }
+    post /create a >"$dir/answer"
+    { echo 'POST /create'; cat "$dir/a"; } | cmp - "$dir/answer"
+    [ "$(post /create b --output /dev/null --write-out '%{http_code}')" = 403 ]
+    [ "$(post /create b --header 'Transfer-Encoding: chunked' --output /dev/null --write-out '%{http_code}')" = 403 ]
+    [ "$(post /once b --output /dev/null --write-out '%{http_code}')" = 200 ]
+    [ "$(post /once b --output /dev/null --write-out '%{http_code}')" = 429 ]
+    [ "$(grep -c /create "$dir/target.out")" -eq 1 ]
+}

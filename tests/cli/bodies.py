@@ -1,6 +1,7 @@
 """Bodies through porthole, sized, chunked and until the close, each way: a target and its clients.
 
   whole ADDRESS...     bodies of sizes around those at which something changes arrive unchanged
+  large ADDRESS...     the same of one of 300,000 bytes, of each kind each way
   cut ADDRESS...       bodies that end before their end, at each offset around the ends of blocks and in each byte of a
                        chunk's frame, are whole to nobody
   during ADDRESS...    begins a body of each kind each way, says "begun", and goes on with all of them when there is a
@@ -267,6 +268,16 @@ def whole(addresses):
         thread.join()
 
 
+def large_one(address, move, kind):
+    body, all_of_it = move(address, kind, SIZE, -1)
+    expect(all_of_it and body == PATTERN[:SIZE], address, move.__name__, kind, "came as", len(body))
+
+
+def large(addresses):
+    for thread in together(addresses, large_one):
+        thread.join()
+
+
 def offsets(kind):
     """Where a body is cut."""
     wire, _ = framed(kind, SIZE)
@@ -283,8 +294,7 @@ def cut_one(address, move, kind):
         what = (address, move.__name__, kind, "cut at", offset)
         expect(not all_of_it, *what, "is taken for whole")
         expect(body == PATTERN[: len(body)] and len(body) <= min(offset, SIZE), *what, "is another body")
-    body, all_of_it = move(address, kind, SIZE, -1)
-    expect(all_of_it and body == PATTERN[:SIZE], address, move.__name__, kind, "is not whole afterwards")
+    large_one(address, move, kind)
 
 
 def cut(addresses):
@@ -317,7 +327,7 @@ def during(addresses):
 
 for target in os.environ["BODIES_TARGETS"].split():
     listen(target)
-{"whole": whole, "cut": cut, "during": during}[sys.argv[1]](sys.argv[2:])
+{"whole": whole, "large": large, "cut": cut, "during": during}[sys.argv[1]](sys.argv[2:])
 for failure in failures[:20]:
     print(failure)
 sys.exit(bool(failures))

@@ -1,4 +1,4 @@
-"""Large bodies: whole, unchanged, and never in porthole's memory. SHORT=1 sends 256 MiB instead of 2 GiB."""
+"""Large bodies: whole, unchanged, and never in porthole's memory. SHORT=1 sends 256 MiB instead of 2 GiB (make check-bodies)."""
 
 import os
 import random
@@ -23,7 +23,7 @@ def pattern_at(position, n):
     return PATTERN[begin : begin + n]
 
 
-def send_pattern(connection, size, chunked, progress=None):
+def send_pattern(connection, size, chunked=False, progress=None):
     """Makes the body as it goes."""
     sent = 0
     while sent < size:
@@ -51,7 +51,7 @@ class Check:
 
 def receive_pattern(connection, fields, size):
     check = Check()
-    if "content-length" in fields:
+    if "transfer-encoding" not in fields:
         assert int(fields["content-length"]) == size, fields
         check.add(bytes(connection.ahead))
         connection.ahead.clear()
@@ -80,48 +80,56 @@ def giving(connection, target):
             receive_pattern(connection, request.fields, n)
             target.mark("received")
             connection.send(wire.answer(b"received"))
+        elif request.fields["x-answer"] == "close":
+            connection.send(b"HTTP/1.0 200 OK\r\n\r\n")
+            send_pattern(connection, n)
+            return
         else:
             chunked = request.fields["x-answer"] == "chunked"
             connection.send(f"HTTP/1.1 200 OK\r\n{framing(n, chunked)}\r\n\r\n".encode())
             send_pattern(connection, n, chunked)
 
 
-def download(address, size, chunked):
+def download(address, size, kind):
     with wire.client(address, timeout=30) as client:
-        client.send(wire.head("GET", "/", f"X-Size: {size}", f"X-Answer: {'chunked' if chunked else 'sized'}"))
+        client.send(wire.head("GET", "/", f"X-Size: {size}", f"X-Answer: {kind}"))
         got = wire.Response(client, body=False)
         assert got.status == 200, got.status
         receive_pattern(client, got.fields, size)
 
 
-def upload(address, size, chunked):
+def upload(address, size, kind):
+    chunked = kind == "chunked"
     with wire.client(address, timeout=30) as client:
         client.send(wire.head("POST", "/", f"X-Size: {size}", framing(size, chunked)))
         send_pattern(client, size, chunked)
         assert wire.Response(client).body == b"received"
 
 
-def make_body_test(direction, chunked):
+def make_body_test(direction, kind, over):
     def run(context):
         need_plain_build()
-        target = peers.Target(context, f"unix:{context.path('target.sock')}", giving)
+        address = "tcp:127.0.0.1:0" if over == "TCP" else f"unix:{context.path('target.sock')}"
+        target = peers.Target(context, address, giving)
         porthole = Porthole(context, {"/": target.endpoint})
         transfer = download if direction == "down" else upload
-        transfer(porthole.address, 8 << 20, chunked)  # what a first body needs is there
+        transfer(porthole.address, 8 << 20, kind)  # what a first body needs is there
         begin = time.monotonic()
         with Memory(porthole):
-            transfer(porthole.address, SIZE, chunked)
+            transfer(porthole.address, SIZE, kind)
         context.note(f"{SIZE >> 20} MiB at {SIZE / 1e6 / (time.monotonic() - begin):.0f} MB/s")
         assert not target.errors, target.errors
         porthole.check_outcomes("/", 2, "forwarded")
 
     size = f"{SIZE >> 20} MiB"
-    test(f"body of {size} {direction}, {'chunked' if chunked else 'sized'}: unchanged, memory does not grow", SECONDS)(run)
+    test(f"body of {size} {direction}, {kind}, over {over}: unchanged, memory does not grow", SECONDS)(run)
 
 
-for _direction in ("down", "up"):
-    for _chunked in (False, True):
-        make_body_test(_direction, _chunked)
+for _over in ("Unix", "TCP"):
+    for _kind in ("sized", "chunked", "close"):
+        make_body_test("down", _kind, _over)
+    for _kind in ("sized", "chunked"):
+        make_body_test("up", _kind, _over)
 
 
 @test("64 large bodies at a time, both ways: unchanged, memory bounded", 60)
@@ -132,7 +140,7 @@ def many_bodies(context):
     size = 2 << 20
 
     def transfer(i):
-        (download if i % 2 else upload)(porthole.address, size, i % 4 < 2)
+        (download if i % 2 else upload)(porthole.address, size, "chunked" if i % 4 < 2 else "sized")
 
     peers.together(64, transfer)
     # Two buffers of less than 128 KiB per exchange, whatever its size.
