@@ -72,6 +72,19 @@ struct buffer *buffer_widen(struct buffer_store *store, struct buffer *buffer)
     return wide;
 }
 
+struct buffer *buffer_narrow(const struct buffer *buffer)
+{
+    struct buffer *narrow = buffer_new(buffer->end);
+
+    if (!narrow)
+        return NULL;
+    memcpy(narrow->data, buffer->data, buffer->end);
+    narrow->next = NULL;
+    narrow->start = buffer->start;
+    narrow->end = buffer->end;
+    return narrow;
+}
+
 void buffer_give(struct buffer_store *store, struct buffer *buffer)
 {
     if (!buffer)

@@ -30,6 +30,9 @@ struct buffer *buffer_take(struct buffer_store *store);
 /* What lies in a full buffer, in one of the store's wide size; the first is given back. NULL when out of memory: then
  * nothing has changed. */
 struct buffer *buffer_widen(struct buffer_store *store, struct buffer *buffer);
+/* What a buffer has before its end, at the same offsets, in one that has room for nothing more; the first is the
+ * caller's still. NULL when out of memory. */
+struct buffer *buffer_narrow(const struct buffer *buffer);
 /* Gives one back. Takes NULL. */
 void buffer_give(struct buffer_store *store, struct buffer *buffer);
 

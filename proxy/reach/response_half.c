@@ -1,13 +1,15 @@
 #include "proxy/reach/response_half.h"
 
 #include <errno.h>
+#include <stdint.h>
 #include <string.h>
 
 #include "proxy/http/upgrade.h"
 
 #define MOST_INTERIM 64
-#define FRAMING_PER_TURN 2048u /* bytes of chunks that are not content; about, and not in the first turn */
-#define RECEIVES_PER_TURN 16   /* that bring pieces of a head, or of a body's framing; then others have their turn */
+#define FRAMING_PER_TURN 2048u  /* bytes of chunks that are not content; about, and not in the first turn */
+#define NARROW_MOST_BYTES 2048u /* of a response that is kept in memory of its own size */
+#define RECEIVES_PER_TURN 16    /* that bring pieces of a head, or of a body's framing; then others have their turn */
 
 const struct state_machine response_half_machine = {
     .name = "response half",
@@ -471,7 +473,33 @@ static enum half_result response_half_parse(struct response_half *half, struct c
     return response_half_interim(half);
 }
 
-enum half_result response_half_receive(struct response_half *half, struct channel *channel)
+static void text_move(struct text *text, const struct buffer *from, const struct buffer *to)
+{
+    uintptr_t offset = (uintptr_t)text->data - (uintptr_t)from->data;
+
+    if (text->data && offset <= from->end)
+        text->data = to->data + offset;
+}
+
+/* Nothing more is received into `in`: of a short response little is kept until its client has taken it, and the next
+ * one finds the buffer hot. */
+static void response_half_narrow(struct response_half *half)
+{
+    struct response *response = &half->response;
+    struct buffer *narrow = half->in->end <= NARROW_MOST_BYTES ? buffer_narrow(half->in) : NULL;
+
+    if (!narrow)
+        return;
+    text_move(&response->reason, half->in, narrow);
+    for (size_t i = 0; i < response->fields.n_items; i++) {
+        text_move(&response->fields.items[i].name, half->in, narrow);
+        text_move(&response->fields.items[i].value, half->in, narrow);
+    }
+    buffer_give(half->store, half->in);
+    half->in = narrow;
+}
+
+static enum half_result response_half_receive_on(struct response_half *half, struct channel *channel)
 {
     enum half_result result;
 
@@ -495,4 +523,15 @@ enum half_result response_half_receive(struct response_half *half, struct channe
     }
     half->more = true;
     return HALF_WAIT;
+}
+
+enum half_result response_half_receive(struct response_half *half, struct channel *channel)
+{
+    enum half_result result = response_half_receive_on(half, channel);
+
+    if (result == HALF_DONE)
+        response_half_narrow(half);
+    else if (result == HALF_WAIT && half->in->end == 0)
+        response_half_drop(half);
+    return result;
 }

@@ -163,6 +163,30 @@ static void test_buffer_widened_keeps_what_is_there(void **state)
     buffer_store_deinit(&store);
 }
 
+static void test_buffer_narrowed_has_what_was_there_and_no_room(void **state)
+{
+    struct buffer_store store;
+    struct buffer *buffer, *narrow;
+
+    (void)state;
+    buffer_store_init(&store, 100, 3);
+    buffer = buffer_take(&store);
+    assert_non_null(buffer);
+    memcpy(buffer->data, "..abcdefgh", 10);
+    buffer->start = 2;
+    buffer->end = 10;
+    narrow = buffer_narrow(buffer);
+    buffer_give(&store, buffer);
+    assert_non_null(narrow);
+    assert_int_equal(narrow->start, 2);
+    assert_int_equal(buffer_room(narrow), 0);
+    assert_memory_equal(narrow->data, "..abcdefgh", 10);
+    /* It is not one of the store's. */
+    buffer_give(&store, narrow);
+    assert_int_equal(store.n_spare, 1);
+    buffer_store_deinit(&store);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -172,6 +196,7 @@ int main(void)
         cmocka_unit_test(test_buffer_store_that_has_grown_hands_out_no_small_ones),
         cmocka_unit_test(test_buffer_out_of_memory_is_null),
         cmocka_unit_test(test_buffer_widened_keeps_what_is_there),
+        cmocka_unit_test(test_buffer_narrowed_has_what_was_there_and_no_room),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

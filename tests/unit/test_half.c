@@ -405,6 +405,32 @@ static void test_response_half_fails_on_what_is_no_response(void **state)
 
 #define BENCH_TEST(name) cmocka_unit_test_setup_teardown(name, bench_setup, bench_teardown)
 
+/* Whoever waits for an answer, and whoever has a short one, holds no buffer that others could use. */
+static void test_response_half_holds_no_more_than_a_short_answer_needs(void **state)
+{
+    struct bench *bench = *state;
+    const struct response *response = &bench->receiving.response;
+
+    begin_receiving(bench);
+    assert_int_equal(receive(bench), HALF_WAIT);
+    assert_null(bench->receiving.in);
+    tell(bench, "HTTP/1.1 200 Just so\r\nContent-Length: 5\r\nX-One: two\r\nX-Empty:\r\n\r\nthree");
+    assert_int_equal(receive(bench), HALF_DONE);
+    assert_int_equal(buffer_room(bench->receiving.in), 0);
+    assert_int_equal(bench->store.n_spare, 1);
+    /* The next one has that buffer. */
+    memset(bench->store.spare->data, 'x', bench->store.size);
+    assert_int_equal(response->reason.length, 7);
+    assert_memory_equal(response->reason.data, "Just so", 7);
+    assert_int_equal(response->fields.n_items, 3);
+    assert_int_equal(response->fields.items[1].name.length, 5);
+    assert_memory_equal(response->fields.items[1].name.data, "X-One", 5);
+    assert_memory_equal(response->fields.items[1].value.data, "two", 3);
+    assert_int_equal(response->fields.items[2].value.length, 0);
+    assert_int_equal(buffer_length(bench->receiving.in), 5);
+    assert_memory_equal(bench->receiving.in->data + bench->receiving.in->start, "three", 5);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -423,6 +449,7 @@ int main(void)
         BENCH_TEST(test_response_half_with_a_short_body_is_complete_at_once),
         BENCH_TEST(test_response_half_that_was_left_may_be_awaited_again),
         BENCH_TEST(test_response_half_fails_on_what_is_no_response),
+        BENCH_TEST(test_response_half_holds_no_more_than_a_short_answer_needs),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
