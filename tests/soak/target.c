@@ -280,6 +280,9 @@ int main(int argc, char **argv)
     printf("ready\n");
     fflush(stdout);
     sigwait(&signals, &number);
+    /* Whoever was connected has gone, but the threads that serve them may not have been told yet. */
+    for (int i = 0; i < 1000 && atomic_load(&target_n_open) > 0; i++)
+        usleep(10000);
     printf("{\"served\": %lu, \"left\": %lu, \"wrong\": %lu, \"open\": %lu, \"bytes\": %lu}\n",
            atomic_load(&target_n_served), atomic_load(&target_n_left), atomic_load(&target_n_wrong),
            atomic_load(&target_n_open), atomic_load(&target_n_bytes));
