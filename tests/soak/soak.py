@@ -2,7 +2,7 @@
 and targets, which is reloaded again and again (client.c, target.c; said.h tells how they agree on every byte).
 
 They come in laps. After each all is let go, and then porthole must hold what it held before: descriptors by kind after the first
-lap, which had them all at work, and no more memory than after the second. No answer may be mixed up, changed or lost, but where
+lap, which had them all at work, and no more memory than half-way. No answer may be mixed up, changed or lost, but where
 somebody left."""
 
 import collections
@@ -178,9 +178,10 @@ def make_test(workers, n):
         context.note(f"descriptors at first: {before}; after each lap: {[sum(fds.values()) for fds, _ in seen]}: {seen[-1][0]}")
         context.note(f"resident KiB after each lap: {[kib for _, kib in seen]}")
         assert {**seen[-1][0], "pipe": 0} == {**before, "pipe": 0}, f"descriptors: {before} at first, {seen[-1][0]} at the end"
-        # The most that was at work at once in a lap is a matter of chance, and the heap keeps what that took.
+        # The most that was at work at once in a lap is a matter of chance: what that took is kept for the next, up to a
+        # bound (buffer_store.most_spare), which half of the laps come near to.
         if not UNDER and not SANITIZED:
-            assert seen[-1][1] <= seen[1][1] * 1.10 + 1024, f"memory grows: {[kib for _, kib in seen]} KiB"
+            assert seen[-1][1] <= seen[N_LAPS // 2][1] * 1.10 + 1024, f"memory grows: {[kib for _, kib in seen]} KiB"
         assert totals["again"] == 0, f"{totals['again']} connections were closed without a word between two exchanges"
         check_end(context, soaked, targets)
 
