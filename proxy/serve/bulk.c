@@ -134,7 +134,7 @@ static ssize_t bulk_send_text(const struct bulk *bulk, const char *data, size_t 
     ssize_t n;
 
     do
-        n = send(bulk->client->fd, data, length, MSG_NOSIGNAL | MSG_DONTWAIT | flags);
+        n = sendto(bulk->client->fd, data, length, MSG_NOSIGNAL | MSG_DONTWAIT | flags, NULL, 0);
     while (n < 0 && errno == EINTR);
     return n < 0 ? -errno : n;
 }

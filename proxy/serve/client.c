@@ -160,6 +160,7 @@ void client_arm(struct client *client, enum client_phase phase)
 
     if (phase != client->phase)
         client_move(client, phase);
+    client->interest.silenced = phase == CLIENT_RELAY;
     if (phase == CLIENT_NEW || phase == CLIENT_IDLE)
         admission_idle(&client->pass, loop_now(client->clients->env->loop));
     else

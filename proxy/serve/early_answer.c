@@ -85,7 +85,7 @@ void early_answer_interim(struct client *client, unsigned status, struct text re
     early_answer_put_status(&writer, status, reason);
     early_answer_put_fields(&writer, fields->items, fields->n_items, NULL);
     length = early_answer_put_end(&writer);
-    sent = length > 0 ? send(client->fd, writer.out, length, MSG_NOSIGNAL | MSG_DONTWAIT) : 0;
+    sent = length > 0 ? sendto(client->fd, writer.out, length, MSG_NOSIGNAL | MSG_DONTWAIT, NULL, 0) : 0;
     if (sent > 0 && (size_t)sent < length)
         client_cut(client);
     buffer_give(early_answer_blocks(client), block);
@@ -102,7 +102,7 @@ void early_answer_tell(struct client *client, const struct answer *answer)
     size_t n = block ? early_answer_write_head(answer, false, true, block->data, block->size) : 0;
 
     if (n > 0)
-        client->request.told = send(client->fd, block->data, n, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)n;
+        client->request.told = sendto(client->fd, block->data, n, MSG_NOSIGNAL | MSG_DONTWAIT, NULL, 0) == (ssize_t)n;
     buffer_give(early_answer_blocks(client), block);
     early_answer_end(client);
 }

@@ -219,9 +219,18 @@ static void interest_sent(int fd, size_t size, ssize_t n)
     interest->on_full(interest);
 }
 
+/* The library refuses the rest of a request by an answer of its own, whatever the client has been told already: that
+ * would stand in the middle of it. So it is taken to be sent. (We use sendto(2).) */
+static bool interest_is_silenced(int fd)
+{
+    const struct interest *interest = interest_of(fd);
+
+    return interest && interest->silenced;
+}
+
 ssize_t send(int fd, const void *data, size_t size, int flags)
 {
-    ssize_t n = syscall(SYS_sendto, fd, data, size, flags, NULL, 0);
+    ssize_t n = interest_is_silenced(fd) ? (ssize_t)size : syscall(SYS_sendto, fd, data, size, flags, NULL, 0);
     int saved_errno = errno;
 
     interest_sent(fd, size, n);
@@ -231,12 +240,14 @@ ssize_t send(int fd, const void *data, size_t size, int flags)
 
 ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 {
-    ssize_t n = syscall(SYS_sendmsg, fd, message, flags);
-    int saved_errno = errno;
     size_t size = 0;
+    ssize_t n;
+    int saved_errno;
 
     for (size_t i = 0; interests_shown && i < message->msg_iovlen; i++)
         size += message->msg_iov[i].iov_len;
+    n = interest_is_silenced(fd) ? (ssize_t)size : syscall(SYS_sendmsg, fd, message, flags);
+    saved_errno = errno;
     if (interests_shown)
         interest_sent(fd, size, n);
     errno = saved_errno;

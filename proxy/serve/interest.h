@@ -44,6 +44,7 @@ struct interest {
     bool nothing_there;                         /* the library has received all that our loop has seen come */
     bool ended;                                 /* the other side has */
     bool full;                                  /* the library has found no room: EPOLLOUT is needed */
+    bool silenced;                              /* what the library sends is for nobody: an answer by hand is there */
     void (*on_full)(struct interest *interest); /* that has changed */
 };
 

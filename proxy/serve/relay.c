@@ -106,7 +106,7 @@ static bool relay_give(struct relay *relay)
     ssize_t n;
 
     do {
-        n = send(client->fd, block->data + block->start, buffer_length(block), MSG_NOSIGNAL | MSG_DONTWAIT);
+        n = sendto(client->fd, block->data + block->start, buffer_length(block), MSG_NOSIGNAL | MSG_DONTWAIT, NULL, 0);
         if (n > 0) {
             block->start += (size_t)n;
             client_arm(client, CLIENT_RELAY);
