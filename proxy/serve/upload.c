@@ -96,12 +96,14 @@ static bool upload_go_on(struct upload *upload, size_t *bytes)
         client_arm(client, CLIENT_BODY);
         return true;
     }
+    /* It is the client's turn again, also when it has ended: then nobody tells of that any more, and who is to send is
+     * looked at after a second. */
+    if (client->phase == CLIENT_WAITING)
+        client_arm(client, CLIENT_BODY);
     if (n != SOURCE_WAIT) {
         upload_end(client);
         return false;
     }
-    if (client->phase == CLIENT_WAITING)
-        client_arm(client, CLIENT_BODY);
     if (!upload->watches)
         client_watch(client, EPOLLIN | EPOLLRDHUP);
     upload->watches = true;
