@@ -160,7 +160,7 @@ void client_arm(struct client *client, enum client_phase phase)
 
     if (phase != client->phase)
         client_move(client, phase);
-    client->interest.silenced = phase == CLIENT_RELAY;
+    client->interest.silenced = phase == CLIENT_RELAY || phase == CLIENT_REST;
     if (phase == CLIENT_NEW || phase == CLIENT_IDLE)
         admission_idle(&client->pass, loop_now(client->clients->env->loop));
     else
