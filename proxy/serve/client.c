@@ -157,6 +157,7 @@ static void client_needs_no_room(struct client *client)
 void client_arm(struct client *client, enum client_phase phase)
 {
     uint64_t ms = client_deadline_ms(client, phase);
+    bool is_over = phase == CLIENT_IDLE && phase != client->phase;
 
     if (phase != client->phase)
         client_move(client, phase);
@@ -168,7 +169,8 @@ void client_arm(struct client *client, enum client_phase phase)
     client->silent = !client_is_to_send(phase) || ms <= CLIENT_SILENCE_MS;
     client->unread = -1;
     client->stalled_looks = 0;
-    if (phase == CLIENT_IDLE && client->interest.full)
+    client->let_go = false;
+    if (is_over && client->interest.full)
         client_needs_no_room(client);
     if (ms == 0)
         timer_disarm(&client->timer);

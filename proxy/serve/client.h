@@ -149,6 +149,7 @@ struct client {
     int stalled_looks;
     bool silent;  /* the timer stands for the deadline, not for a first look */
     bool looked;  /* the library looks at the connection in every run */
+    bool let_go;  /* the timer stands for the time it has to leave by itself */
     bool cut;     /* to be closed at the library's next call */
     bool lingers; /* was answered whole, and has not sent all of its request: to be closed in stages */
     char node[48];

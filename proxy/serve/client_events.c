@@ -181,6 +181,20 @@ static void client_on_slow_reader(struct client *client)
     client_cut(client);
 }
 
+/* Between requests, and the grace is over. It may still be in the way of its own leaving: while it does not read the
+ * library's refusal of a request's head, of which we do not hear. */
+static void client_on_grace(struct client *client)
+{
+    if (client->let_go) {
+        client_cut(client);
+        return;
+    }
+    client->let_go = true;
+    client_let_go(client);
+    if (!client->cut)
+        timer_arm(client->clients->env->loop, &client->timer, client_deadline_ms(client, CLIENT_LINGER));
+}
+
 static void client_on_timer(struct timer *timer)
 {
     struct client *client = CONTAINER_OF(timer, struct client, timer);
@@ -193,9 +207,8 @@ static void client_on_timer(struct timer *timer)
         client_on_silence(client);
         return;
     }
-    /* Between requests: the grace is over. */
     if (client_is_leaving(client) && (client->phase == CLIENT_NEW || client->phase == CLIENT_IDLE)) {
-        client_let_go(client);
+        client_on_grace(client);
         return;
     }
     switch (client->phase) {
