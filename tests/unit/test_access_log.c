@@ -225,7 +225,7 @@ static void test_access_log_socket_that_nobody_reads_does_not_block(void **state
     struct timeval patience = {.tv_sec = 2};
     struct record entry = record_example();
     struct access_log *log;
-    struct instant begun;
+    uint64_t longest_us = 0;
     int ends[2], saved = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
 
     (void)state;
@@ -237,10 +237,15 @@ static void test_access_log_socket_that_nobody_reads_does_not_block(void **state
     log = pipe_end_log("stdout", LOG_FORMAT_PLAIN);
     assert_int_equal(dup2(saved, STDOUT_FILENO), STDOUT_FILENO);
     close(saved);
-    begun = instant_now();
-    for (int i = 0; i < 3000 && instant_elapsed_us(begun, instant_now()) < 1500000; i++)
+    for (int i = 0; i < 3000 && longest_us < 1500000; i++) {
+        struct instant begun = instant_now();
+        uint64_t us;
+
         access_log_add(log, &entry);
-    assert_true(instant_elapsed_us(begun, instant_now()) < 1500000);
+        us = instant_elapsed_us(begun, instant_now());
+        longest_us = us > longest_us ? us : longest_us;
+    }
+    assert_true(longest_us < 1500000);
     assert_true(log->n_dropped > 0);
     close(ends[1]);
     close(ends[0]);

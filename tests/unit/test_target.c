@@ -160,7 +160,7 @@ static void test_target_full_for_too_long_is_busy(void **state)
     struct asker busy, queued;
 
     rig->target_config.connections_max = 1;
-    rig->target_config.connect_timeout_ms = 20;
+    rig->target_config.connect_timeout_ms = 300;
     reset(rig);
     assert_int_equal(ask(rig, &busy, false), CONNECT_DONE);
     assert_int_equal(ask(rig, &queued, false), CONNECT_WAIT);
