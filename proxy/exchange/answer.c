@@ -57,6 +57,16 @@ ssize_t exchange_read(struct exchange *exchange, char *data, size_t size)
     return n;
 }
 
+size_t exchange_gather(struct exchange *exchange, char *data, size_t size, bool receive)
+{
+    size_t n = exchange->source->gather(exchange, data, size, receive);
+
+    exchange->sent_bytes += n;
+    if (exchange->capture && n > 0)
+        capture_answer_body(exchange->capture, data, n);
+    return n;
+}
+
 ssize_t exchange_splice(struct exchange *exchange, struct pipe *pipe)
 {
     ssize_t n = exchange->source->splice(exchange, pipe);

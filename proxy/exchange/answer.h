@@ -17,7 +17,10 @@ bool exchange_is_told(const struct exchange *exchange);
 bool exchange_has_broken_off(const struct exchange *exchange);
 /* The next piece of an ANSWER_STREAM, received straight into `data`: a count, or one of SOURCE_*. */
 ssize_t exchange_read(struct exchange *exchange, char *data, size_t size);
-/* The same of an answer that is spliceable, into an empty pipe; or SOURCE_COPY: read the next piece. */
+/* As much of an ANSWER_STREAM of known length as has arrived and `data` has room for; without `receive` only what lies
+ * in memory. A count. What is wrong with it only exchange_read says. */
+size_t exchange_gather(struct exchange *exchange, char *data, size_t size, bool receive);
+/* As exchange_read of an answer that is spliceable, but into an empty pipe; or SOURCE_COPY: read the next piece. */
 ssize_t exchange_splice(struct exchange *exchange, struct pipe *pipe);
 /* What is recorded of the request is kept from here on: what the parser lent may go. False when there is no room for
  * it. */

@@ -120,21 +120,30 @@ static bool fetch_takes_body(const struct exchange *exchange)
     return upstream_takes_body(&exchange->upstream);
 }
 
-static bool fetch_body(struct exchange *exchange, const char *data, size_t length)
-{
-    if (upstream_discards(&exchange->upstream))
-        return false;
-    upstream_send_body(&exchange->upstream, data, length);
-    fetch_settle(exchange);
-    return true;
-}
-
 /* From how much on moving a body pays. */
 static uint64_t fetch_bulk_bytes(const struct exchange *exchange)
 {
     const struct exchange_env *env = exchange->env;
 
     return exchange->client->is_unix && upstream_is_unix(&exchange->upstream) ? env->bulk_bytes : env->bulk_tcp_bytes;
+}
+
+/* What is still to come of a body, when it is too little to be moved. */
+static uint64_t fetch_company_bytes(const struct exchange *exchange)
+{
+    const struct request *request = &exchange->request;
+    uint64_t rest = request->body == BODY_LENGTH ? request->content_length - exchange->received_bytes : 0;
+
+    return rest < fetch_bulk_bytes(exchange) ? rest : 0;
+}
+
+static bool fetch_body(struct exchange *exchange, const char *data, size_t length)
+{
+    if (upstream_discards(&exchange->upstream))
+        return false;
+    upstream_send_body(&exchange->upstream, data, length, fetch_company_bytes(exchange));
+    fetch_settle(exchange);
+    return true;
 }
 
 static uint64_t fetch_splices_body(const struct exchange *exchange)
@@ -165,7 +174,7 @@ static void fetch_feed(struct exchange *exchange)
         struct text piece = held_take(exchange->held, FETCH_PIECE_BYTES);
 
         if (piece.length > 0) {
-            upstream_send_body(upstream, piece.data, piece.length);
+            upstream_send_body(upstream, piece.data, piece.length, 0);
         } else {
             upstream_end_body(upstream, held_trailers(exchange->held));
             exchange->held = held_free(exchange->held);
@@ -281,6 +290,11 @@ static ssize_t fetch_read(struct exchange *exchange, char *data, size_t size)
     return n;
 }
 
+static size_t fetch_gather(struct exchange *exchange, char *data, size_t size, bool receive)
+{
+    return upstream_gather(&exchange->upstream, data, size, receive);
+}
+
 static ssize_t fetch_splice(struct exchange *exchange, struct pipe *pipe)
 {
     ssize_t n = upstream_splice(&exchange->upstream, pipe, exchange->env->bulk_chunk_bytes);
@@ -323,6 +337,7 @@ const struct exchange_source fetch_source = {
     .is_whole = fetch_is_whole,
     .answer = fetch_answer,
     .read = fetch_read,
+    .gather = fetch_gather,
     .splice = fetch_splice,
     .splices_body = fetch_splices_body,
     .splice_body = fetch_splice_body,

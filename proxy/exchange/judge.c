@@ -160,6 +160,7 @@ const struct exchange_source judge_source = {
     .is_whole = judge_never,
     .answer = judge_answer,
     .read = source_cut,
+    .gather = source_gathers_nothing,
     .splice = source_copy,
     .splices_body = source_splices_none,
     .splice_body = source_copy_body,

@@ -181,6 +181,7 @@ static const struct exchange_source pages_source = {
     .is_whole = pages_is_whole,
     .answer = pages_answer,
     .read = pages_read,
+    .gather = source_gathers_nothing,
     .splice = source_copy,
     .splices_body = source_splices_none,
     .splice_body = source_copy_body,

@@ -30,6 +30,12 @@ ssize_t source_cut(struct exchange *exchange UNUSED, char *data UNUSED, size_t s
     return SOURCE_CUT;
 }
 
+size_t source_gathers_nothing(struct exchange *exchange UNUSED, char *data UNUSED, size_t size UNUSED,
+                              bool receive UNUSED)
+{
+    return 0;
+}
+
 ssize_t source_copy(struct exchange *exchange UNUSED, struct pipe *pipe UNUSED)
 {
     return SOURCE_COPY;

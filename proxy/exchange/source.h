@@ -79,7 +79,11 @@ struct exchange_source {
     bool (*answer)(struct exchange *exchange, struct answer *answer);
     /* The next piece of an ANSWER_STREAM: a count, or one of SOURCE_*. */
     ssize_t (*read)(struct exchange *exchange, char *data, size_t size);
-    /* The same of a spliceable answer into an empty pipe, without a copy. SOURCE_COPY: the next piece must be read. */
+    /* As much of a stream of known length as has arrived and `data` has room for; without `receive` only what lies in
+     * memory. A count. What is wrong with it only `read` says. */
+    size_t (*gather)(struct exchange *exchange, char *data, size_t size, bool receive);
+    /* The next piece of a spliceable answer into an empty pipe, without a copy: as `read`, or SOURCE_COPY: it must be
+     * read. */
     ssize_t (*splice)(struct exchange *exchange, struct pipe *pipe);
     /* After SOURCE_END: the trailers for the client, their names and values terminated. NULL: none. */
     const struct fields *(*trailers)(struct exchange *exchange);
@@ -94,6 +98,7 @@ bool source_always(const struct exchange *exchange);
 bool source_discard_body(struct exchange *exchange, const char *data, size_t length);
 void source_ignore_end(struct exchange *exchange, const struct fields *trailers);
 ssize_t source_cut(struct exchange *exchange, char *data, size_t size);
+size_t source_gathers_nothing(struct exchange *exchange, char *data, size_t size, bool receive);
 ssize_t source_copy(struct exchange *exchange, struct pipe *pipe);
 uint64_t source_splices_none(const struct exchange *exchange);
 ssize_t source_copy_body(struct exchange *exchange, int fd, uint64_t most);
@@ -101,10 +106,10 @@ const struct fields *source_no_trailers(struct exchange *exchange);
 
 /* Members of those that have their answer from the beginning, in memory: the body is taken as long as it is short, and
  * read by nobody. */
-#define SOURCE_OF_READY_ANSWER                                                                                     \
-    .is_ready = true, .expectation = source_refuse_body, .takes_body = source_always, .body = source_discard_body, \
-    .end_of_body = source_ignore_end, .turn = source_nothing, .read = source_cut, .splice = source_copy,           \
-    .splices_body = source_splices_none, .splice_body = source_copy_body, .trailers = source_no_trailers,          \
-    .end = source_nothing
+#define SOURCE_OF_READY_ANSWER                                                                                      \
+    .is_ready = true, .expectation = source_refuse_body, .takes_body = source_always, .body = source_discard_body,  \
+    .end_of_body = source_ignore_end, .turn = source_nothing, .read = source_cut, .gather = source_gathers_nothing, \
+    .splice = source_copy, .splices_body = source_splices_none, .splice_body = source_copy_body,                    \
+    .trailers = source_no_trailers, .end = source_nothing
 
 #endif

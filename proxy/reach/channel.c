@@ -63,6 +63,19 @@ ssize_t channel_send(struct channel *channel, const void *data, size_t length)
     return r;
 }
 
+ssize_t channel_send_parts(struct channel *channel, const void *first, size_t first_length, const void *second,
+                           size_t second_length)
+{
+    struct iovec parts[2] = {{(void *)(uintptr_t)first, first_length}, {(void *)(uintptr_t)second, second_length}};
+    struct msghdr message = {.msg_iov = parts, .msg_iovlen = ARRAY_LENGTH(parts)};
+    ssize_t n;
+
+    do
+        n = sendmsg(channel->fd, &message, MSG_NOSIGNAL);
+    while (n < 0 && errno == EINTR);
+    return n < 0 ? -errno : n;
+}
+
 /* A short receive means that nothing more is there, unless it ended at descriptors that were passed (unix(7)): there is
  * no room for them, which shows. */
 static ssize_t channel_recv_message(struct channel *channel, struct iovec *parts, size_t n_parts, size_t size)

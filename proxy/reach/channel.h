@@ -44,6 +44,9 @@ struct channel {
 /* As send(2) and recv(2) without flags: a count, 0 at the end (recv), -EAGAIN, or another negative errno. */
 ssize_t channel_send(struct channel *channel, const void *data, size_t length);
 ssize_t channel_recv(struct channel *channel, void *data, size_t size);
+/* Sends from two places in one call; over a plain channel. The count is over both. */
+ssize_t channel_send_parts(struct channel *channel, const void *first, size_t first_length, const void *second,
+                           size_t second_length);
 /* Receives into two places, the second of at most CHANNEL_EXTRA_BYTES; the count is over both. */
 #define CHANNEL_EXTRA_BYTES 16
 ssize_t channel_recv_parts(struct channel *channel, void *data, size_t size, void *extra, size_t extra_size);

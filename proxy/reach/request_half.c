@@ -224,17 +224,46 @@ static enum half_result request_half_send_chunk(struct request_half *half, struc
     return request_half_flush(half, connection);
 }
 
+/* Sends what waits and the piece behind it in one call. While the head has not been sent whole it may have to be sent
+ * again, over another connection: then all of the piece is kept. */
+static enum half_result request_half_send_behind(struct request_half *half, struct connection *connection,
+                                                 const char *data, size_t length)
+{
+    struct buffer *out = half->out;
+    size_t waiting = buffer_length(out), taken;
+    ssize_t n = channel_send_parts(&connection->channel, out->data + out->start, waiting, data, length);
+    enum half_result result = request_half_has_sent(half, connection, n);
+
+    taken = n > (ssize_t)waiting ? (size_t)n - waiting : 0;
+    out->start += n > 0 ? (size_t)n - taken : 0;
+    half->full = result == HALF_WAIT;
+    if (taken < length && !request_half_keep(half, data + taken, length - taken))
+        return HALF_FAILED;
+    return result == HALF_MORE ? request_half_flush(half, connection) : result;
+}
+
+/* Whether a piece waits for what is soon to come: all of it fits behind the head, to leave in one call. */
+static bool request_half_awaits_company(const struct request_half *half, size_t length, uint64_t company)
+{
+    return company > 0 && half->state == REQUEST_HALF_HEAD && half->out && company <= REQUEST_HALF_GATHER_BYTES &&
+           length + company <= buffer_room(half->out);
+}
+
 enum half_result request_half_send(struct request_half *half, struct connection *connection, const char *data,
-                                   size_t length)
+                                   size_t length, uint64_t company)
 {
     size_t taken = 0;
 
     if (half->request->body == BODY_CHUNKED)
         return request_half_send_chunk(half, connection, data, length);
+    if (request_half_awaits_company(half, length, company))
+        return request_half_keep(half, data, length) ? HALF_MORE : HALF_FAILED;
     /* A TLS library wants a write that did not succeed repeated from the same address: not the library's buffer, which
      * is gone by then. */
-    if (half->out || connection->channel.tls)
+    if (connection->channel.tls)
         return request_half_keep(half, data, length) ? request_half_flush(half, connection) : HALF_FAILED;
+    if (half->out)
+        return request_half_send_behind(half, connection, data, length);
     while (taken < length) {
         size_t n = 0;
         enum half_result result = request_half_push(half, connection, data + taken, length - taken, &n);

@@ -1,7 +1,8 @@
 /* The request half of an upstream: a head of our making, and a body that goes on as it comes.
  *
- * Chunks are gathered: what a client says in many small ones is one chunk for the target, sent by the owner's
- * request_half_flush, which must come before it sleeps, or as soon as there is enough.
+ * Chunks are gathered: what a client says in many small ones is one chunk for the target. A head with the beginning of
+ * a short body waits for its end, if that comes in the same round. Both are sent by the owner's request_half_flush,
+ * which must come before it sleeps, or as soon as there is enough.
  *
  *   IDLE ---> HEAD ---> BODY ---> SENT
  *              | ^ ^     | |       |
@@ -71,9 +72,10 @@ static inline void request_half_start(struct request_half *half, const struct re
 enum half_result request_half_begin(struct request_half *half);
 /* Sends what is waiting. HALF_DONE when that was the end of the request. */
 enum half_result request_half_flush(struct request_half *half, struct connection *connection);
-/* Takes a piece of the body, all of it; only while request_half_takes_body. HALF_MORE: sent, or gathered. */
+/* Takes a piece of the body, all of it; only while request_half_takes_body. `company`: so much more is soon to come,
+ * for which it may wait; 0: for nothing. HALF_MORE: sent, or kept back. */
 enum half_result request_half_send(struct request_half *half, struct connection *connection, const char *data,
-                                   size_t length);
+                                   size_t length, uint64_t company);
 /* Receives a piece of a body of known length, to be flushed; only while BODY and request_half_takes_body. A count, 0 at
  * the end of file, -EAGAIN when nothing is there, -EOPNOTSUPP when it must be sent, or another negative errno. */
 ssize_t request_half_splice(struct request_half *half, struct pipe_store *pipes, int fd, size_t most);

@@ -176,31 +176,56 @@ static ssize_t response_half_receive_last(struct response_half *half, struct cha
     return n;
 }
 
-static ssize_t response_half_read_length(struct response_half *half, struct channel *channel, char *data, size_t size)
+/* The next piece of a body of known length, of which something is to come: a count, or what receiving has returned. */
+static ssize_t response_half_take_length(struct response_half *half, struct channel *channel, char *data, size_t size)
 {
     ssize_t n;
 
-    if (half->remaining_bytes == 0)
-        return RESPONSE_HALF_END;
-    if (buffer_length(half->in) > 0) {
+    if (buffer_length(half->in) > 0)
         n = (ssize_t)response_half_from_buffer(half, data,
                                                size < half->remaining_bytes ? size : (size_t)half->remaining_bytes);
-    } else {
-        n = size >= half->remaining_bytes
-                ? response_half_receive_last(half, channel, data, (size_t)half->remaining_bytes)
-                : channel_recv(channel, data, size);
-        if (n <= 0)
-            return response_half_nothing(half, channel, n);
-    }
+    else if (size >= half->remaining_bytes)
+        n = response_half_receive_last(half, channel, data, (size_t)half->remaining_bytes);
+    else
+        n = channel_recv(channel, data, size);
+    if (n <= 0)
+        return n;
     half->remaining_bytes -= (uint64_t)n;
     if (half->remaining_bytes == 0)
         response_half_complete(half, buffer_length(half->in));
     return n;
 }
 
+static ssize_t response_half_read_length(struct response_half *half, struct channel *channel, char *data, size_t size)
+{
+    ssize_t n;
+
+    if (half->remaining_bytes == 0)
+        return RESPONSE_HALF_END;
+    n = response_half_take_length(half, channel, data, size);
+    return n > 0 ? n : response_half_nothing(half, channel, n);
+}
+
+size_t response_half_gather(struct response_half *half, struct channel *channel, char *data, size_t size, bool receive)
+{
+    size_t length = 0;
+
+    while (length < size && half->state == RESPONSE_HALF_BODY && half->response.body == BODY_LENGTH) {
+        ssize_t n;
+
+        if (buffer_length(half->in) == 0 && !(receive && (channel->tls || channel->maybe_more)))
+            break;
+        n = response_half_take_length(half, channel, data + length, size - length);
+        if (n <= 0)
+            break;
+        length += (size_t)n;
+    }
+    return length;
+}
+
 static ssize_t response_half_read_chunked(struct response_half *half, struct channel *channel, char *data, size_t size)
 {
-    /* What came with the head is decoded already (response_half_gather). */
+    /* What came with the head is decoded already (response_half_keep_body). */
     if (buffer_length(half->in) > 0)
         return (ssize_t)response_half_from_buffer(half, data, size);
     for (int i = 0; i < RECEIVES_PER_TURN; i++) {
@@ -351,7 +376,7 @@ static bool response_half_body_is_small(const struct response_half *half)
 
 /* Keeps a body that is short enough in the buffer, where it can leave together with the head. Whatever has not arrived
  * yet is asked for once; a target that is not done by then is streamed. */
-static enum half_result response_half_gather(struct response_half *half, struct channel *channel)
+static enum half_result response_half_keep_body(struct response_half *half, struct channel *channel)
 {
     struct buffer *in = half->in;
     size_t used;
@@ -394,7 +419,7 @@ static enum half_result response_half_final(struct response_half *half, struct c
         return HALF_DONE;
     }
     half->remaining_bytes = half->response.body == BODY_LENGTH ? half->response.content_length : 0;
-    return response_half_gather(half, channel);
+    return response_half_keep_body(half, channel);
 }
 
 /* An interim response (RFC 9110 15.2): 100 is news for a client that expects it, others are passed on. */

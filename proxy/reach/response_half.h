@@ -94,6 +94,9 @@ enum { RESPONSE_HALF_WAIT = 0, RESPONSE_HALF_END = -1, RESPONSE_HALF_CUT = -2, R
 /* While BODY or COMPLETE: the next piece of the body, straight into `data`: a count, or one of the above (WAIT: for the
  * target, or with `more` for another turn; CUT: the upstream's failure says why). */
 ssize_t response_half_read(struct response_half *half, struct channel *channel, char *data, size_t size);
+/* While BODY: as much of a body of known length as has arrived and `data` has room for; without `receive` only what
+ * came with the head. A count. That the target has gone is for response_half_read to find. */
+size_t response_half_gather(struct response_half *half, struct channel *channel, char *data, size_t size, bool receive);
 /* What is still to come of a body of known length, not counting what came with its head. */
 uint64_t response_half_to_come(const struct response_half *half);
 /* While BODY: as response_half_read over a plain channel, but into an empty pipe. COPY: the next piece must be read, as

@@ -414,13 +414,13 @@ bool upstream_takes_body(const struct upstream *upstream)
            request_half_takes_body(&upstream->request_half, upstream->connection != NULL);
 }
 
-void upstream_send_body(struct upstream *upstream, const char *data, size_t length)
+void upstream_send_body(struct upstream *upstream, const char *data, size_t length, uint64_t company)
 {
     struct request_half *half = &upstream->request_half;
 
     if (!upstream->connection || request_half_is_abandoned(half) || length == 0)
         return;
-    upstream_sent(upstream, request_half_send(half, upstream->connection, data, length));
+    upstream_sent(upstream, request_half_send(half, upstream->connection, data, length, company));
 }
 
 void upstream_end_body(struct upstream *upstream, const struct fields *trailers)
@@ -565,6 +565,19 @@ ssize_t upstream_read(struct upstream *upstream, char *data, size_t size)
     timer_disarm(&upstream->timer);
     upstream->body_awaited = false;
     return upstream_has_read(upstream, response_half_read(half, &upstream->connection->channel, data, size));
+}
+
+size_t upstream_gather(struct upstream *upstream, char *data, size_t size, bool receive)
+{
+    struct response_half *half = &upstream->response_half;
+    size_t n;
+
+    if (failure_is_set(&upstream->failure) || half->state != RESPONSE_HALF_BODY)
+        return 0;
+    n = response_half_gather(half, &upstream->connection->channel, data, size, receive);
+    if (n > 0)
+        upstream_has_read(upstream, (ssize_t)n);
+    return n;
 }
 
 struct text upstream_trailers(const struct upstream *upstream)

@@ -63,8 +63,9 @@ void upstream_deinit(struct upstream *upstream);
  * take and when it is sent again. What goes wrong is in `failure`. */
 void upstream_start(struct upstream *upstream, struct target *target, const struct target_times *times,
                     const struct retry_config *retries, const struct request *request, const struct forward *forward);
-/* Takes a piece of the body, all of it; call only while upstream_takes_body(). */
-void upstream_send_body(struct upstream *upstream, const char *data, size_t length);
+/* Takes a piece of the body, all of it; call only while upstream_takes_body(). `company`: so much more is soon to come,
+ * for which it may wait until upstream_turn; 0: for nothing. */
+void upstream_send_body(struct upstream *upstream, const char *data, size_t length, uint64_t company);
 /* Whether its connection is to a Unix socket. */
 bool upstream_is_unix(const struct upstream *upstream);
 /* Whether pieces of a body of known length can be moved by upstream_splice_body: over this connection, once the head is
@@ -140,6 +141,9 @@ enum {
 /* The next piece of the response body, received straight into `data`: a count, or one of the above (CUT: `failure` says
  * why). */
 ssize_t upstream_read(struct upstream *upstream, char *data, size_t size);
+/* As much of a body of known length as has arrived and `data` has room for, and no word of what is wrong; without
+ * `receive` only what came with the head. A count. */
+size_t upstream_gather(struct upstream *upstream, char *data, size_t size, bool receive);
 /* How much of a body of known length upstream_splice can move; 0: it is to be read. */
 uint64_t upstream_spliceable(const struct upstream *upstream);
 /* Whether upstream_splice can move pieces of a body of which the length is not known. */

@@ -24,9 +24,10 @@ struct bulk {
     struct list ready;    /* in clients.bulks, or alone */
     struct pipe *pipe;    /* owned; of env->tunnels.pipes; empty or with what the client has not taken; or NULL */
     struct buffer *block; /* owned; of env->tunnels.blocks: what had to be copied; NULL when there is nothing */
-    bool begun;           /* the head has left */
+    bool begun;           /* the head has left, and what the block had then */
     bool watches;         /* for room in the client's socket */
     bool streams;         /* of unknown length */
+    bool copies;          /* piece by piece: it is short, or somebody wants to see it */
     bool framed;          /* in chunks */
     bool open;            /* the line end of the last chunk is still to be said */
     unsigned char frame_start, frame_end;
@@ -47,14 +48,15 @@ static struct bulk *bulk_new(struct client *client)
     return bulk;
 }
 
-/* A client that has closed its side: the library may have seen that, and then closes after the head. */
-bool bulk_prepare(struct client *client, const struct answer *answer, bool close)
+/* Adds what has arrived to the block; one that is to be spliced is not received. */
+static size_t bulk_gather(struct bulk *bulk)
 {
-    if (!answer->spliceable || !answer->has_length || close || !answer->chunkable ||
-        !exchange_has_request(client->request.exchange) || client_has_left(client) ||
-        !exchange_keep_request(client->request.exchange))
-        return false;
-    return bulk_new(client);
+    struct buffer *block = bulk->block;
+    size_t n =
+        exchange_gather(bulk->client->request.exchange, block->data + block->end, buffer_room(block), bulk->copies);
+
+    block->end += n;
+    return n;
 }
 
 /* What holds nothing is of use to others. */
@@ -70,6 +72,47 @@ static void bulk_rest(struct bulk *bulk)
         buffer_give(&tunnels->blocks, bulk->block);
         bulk->block = NULL;
     }
+}
+
+/* A client that has closed its side: the library may have seen that, and then closes after the head. It has not when
+ * the last it has received was all that was there (interest.h). */
+static bool bulk_may_be_closed(const struct client *client)
+{
+    const struct interest *interest = &client->interest;
+
+    return (!interest->set || !interest->nothing_there || interest->ended) && client_has_left(client);
+}
+
+bool bulk_prepare(struct client *client, const struct answer *answer, bool close)
+{
+    struct bulk *bulk;
+
+    if (answer->body != ANSWER_STREAM || !answer->has_length || close || !answer->chunkable ||
+        !exchange_has_request(client->request.exchange) || bulk_may_be_closed(client) ||
+        !exchange_keep_request(client->request.exchange))
+        return false;
+    bulk = bulk_new(client);
+    if (!bulk)
+        return false;
+    bulk->copies = !answer->spliceable;
+    bulk->block = buffer_take(&client->clients->env->tunnels.blocks);
+    if (bulk->block) {
+        client_spend(client, 1, bulk_gather(bulk));
+        bulk_rest(bulk);
+    }
+    return true;
+}
+
+struct text bulk_beginning(const struct client *client)
+{
+    const struct buffer *block = client->request.bulk->block;
+
+    return block ? (struct text){block->data + block->start, buffer_length(block)} : (struct text){NULL, 0};
+}
+
+bool bulk_splices(const struct client *client)
+{
+    return client->request.bulk && !client->request.bulk->copies;
 }
 
 void bulk_drop(struct client *client)
@@ -248,6 +291,8 @@ static ssize_t bulk_read(struct bulk *bulk)
     block->end = before + (size_t)n;
     if (bulk->framed)
         bulk_frame_block(bulk, (size_t)n);
+    else if (bulk->copies)
+        n += (ssize_t)bulk_gather(bulk);
     return n;
 }
 
@@ -255,6 +300,8 @@ static ssize_t bulk_take(struct bulk *bulk)
 {
     ssize_t n = SOURCE_COPY;
 
+    if (bulk->copies)
+        return bulk_read(bulk);
     if (!bulk->pipe)
         bulk->pipe = pipe_take(&bulk->client->clients->env->tunnels.pipes);
     if (bulk->pipe)
@@ -315,6 +362,10 @@ void bulk_begin(struct client *client)
     struct bulk *bulk = client->request.bulk;
 
     bulk->begun = true;
+    if (bulk->block) {
+        bulk->block->start = bulk->block->end;
+        bulk_rest(bulk);
+    }
     if (turns_are_short(client->clients)) {
         bulk_wake(client);
     } else {

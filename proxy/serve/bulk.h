@@ -1,10 +1,12 @@
 /* Large bodies of answers, moved beside the library: from the target's socket to the client's without a copy
  * (splice(2)), or in large blocks where that cannot be.
  *
- * Of known length: the library tells the head, with the body's length, as that of an answer without a body. When that
- * has left whole, and before it looks for another request, it reports the end of this one: there we move the body, and
- * the connection is suspended until that is done. What the library has read of the next request stays where it is
- * meanwhile.
+ * Of known length: the library tells the head, with the body's length, and what has arrived of the body, as if that
+ * were all of it: both leave in one call. When they have left whole, and before it looks for another request, it
+ * reports the end of this one: there we move what is still to come, and the connection is suspended until that is done.
+ * What the library has read of the next request stays where it is meanwhile. What would be spliced is not received for
+ * that. A body that is copied, since it is short, or a tap wants to see it, or the target speaks TLS, is as a rule
+ * there whole.
  *
  * Of unknown length: when much of it comes at once, and what the library has been given has left, it is told that there
  * is nothing for now, and the connection is suspended while we move the rest, in chunks of our own if the client knows
@@ -16,9 +18,13 @@
 #include "proxy/exchange/source.h"
 #include "proxy/serve/client.h"
 
-/* Whether this answer's body is to be moved, of which the library is to tell only the head: then the client's request
- * has a bulk. `close`: the connection ends after it. */
+/* Whether this answer's body is to be moved, of which the library is to tell only the head and the beginning: then the
+ * client's request has a bulk. `close`: the connection ends after it. */
 bool bulk_prepare(struct client *client, const struct answer *answer, bool close);
+/* What is to leave with the head; good until bulk_begin. It may be empty. */
+struct text bulk_beginning(const struct client *client);
+/* Whether what is still to come of the answer is spliced, where it can be. */
+bool bulk_splices(const struct client *client);
 /* From within the library: the head has left, and the body follows. The request has ended or is under way when this
  * returns, then with the client suspended. */
 void bulk_begin(struct client *client);

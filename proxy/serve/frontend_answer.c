@@ -85,6 +85,22 @@ static struct MHD_Response *client_make_empty(void)
     return MHD_create_response_empty(MHD_RF_HEAD_ONLY_RESPONSE);
 }
 
+/* Of a body of which the rest is moved beside the library. */
+static struct MHD_Response *client_make_beginning(const struct client *client)
+{
+    struct text beginning = bulk_beginning(client);
+    struct MHD_Response *response;
+
+    if (beginning.length == 0)
+        return MHD_create_response_empty(MHD_RF_INSANITY_HEADER_CONTENT_LENGTH);
+    response = MHD_create_response_from_buffer(beginning.length, (void *)beginning.data, MHD_RESPMEM_PERSISTENT);
+    if (response && MHD_set_response_options(response, MHD_RF_INSANITY_HEADER_CONTENT_LENGTH, MHD_RO_END) != MHD_YES) {
+        MHD_destroy_response(response);
+        return NULL;
+    }
+    return response;
+}
+
 static bool response_add_length(struct MHD_Response *response, const struct answer *answer)
 {
     char digits[24];
@@ -129,7 +145,7 @@ static struct MHD_Response *client_make_response(struct client *client, const st
     uint64_t length = answer->has_length ? answer->length : MHD_SIZE_UNKNOWN;
 
     if (client->request.bulk)
-        return MHD_create_response_empty(MHD_RF_INSANITY_HEADER_CONTENT_LENGTH);
+        return client_make_beginning(client);
     switch (answer->body) {
     case ANSWER_BUFFER:
         return MHD_create_response_from_buffer((size_t)answer->length, (void *)answer->data, MHD_RESPMEM_PERSISTENT);

@@ -13,6 +13,7 @@
 
 #include "proxy/exchange/capture.h"
 #include "proxy/exchange/report.h"
+#include "proxy/serve/bulk.h"
 #include "tests/unit/client_rig.h"
 
 #define GET "GET /a HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -466,13 +467,13 @@ static void test_bulk_smaller_than_worthwhile_is_copied(void **state)
     front_open(front);
     front_reach_target(front, GET);
     front_target_say(front, TEN "abc");
-    assert_false(is_moving(front));
+    assert_false(bulk_splices(front_client(front)));
     front_target_say(front, "defghij");
     front_expect(front, "HTTP/1.1 200 OK\r\n", "\r\n\r\nabcdefghij");
     front_say(front, GET);
     assert_true(rig_receive(front->rig) > 0);
     front_target_say(front, TEN "ab");
-    assert_true(is_moving(front));
+    assert_true(bulk_splices(front_client(front)));
     front_target_say(front, "cdefghij");
     front_expect(front, "HTTP/1.1 200 OK\r\n", "\r\n\r\nabcdefghij");
     expect_both_go_on(front);
@@ -489,7 +490,7 @@ static void test_bulk_is_no_body_that_a_tap_wants_to_see(void **state)
     exchange = front_client(front)->request.exchange;
     capture_begin(exchange, TAP_WANTS | TAP_WANTS_HEADS | 100u << TAP_BODY_SHIFT);
     front_target_say(front, TEN "abc");
-    assert_false(is_moving(front));
+    assert_false(bulk_splices(front_client(front)));
     front_target_say(front, "defghij");
     front_expect(front, "HTTP/1.1 200 OK\r\n", "\r\n\r\nabcdefghij");
     front_say(front, GET);
@@ -497,7 +498,7 @@ static void test_bulk_is_no_body_that_a_tap_wants_to_see(void **state)
     exchange = front_client(front)->request.exchange;
     capture_begin(exchange, TAP_WANTS | TAP_WANTS_HEADS);
     front_target_say(front, TEN "abc");
-    assert_true(is_moving(front));
+    assert_true(bulk_splices(front_client(front)));
     front_target_say(front, "defghij");
     front_expect(front, "HTTP/1.1 200 OK\r\n", "\r\n\r\nabcdefghij");
 }

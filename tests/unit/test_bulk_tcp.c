@@ -1,4 +1,6 @@
 /* Bodies that are moved beside the library where a client comes over TCP, both ways. */
+#include <linux/tcp.h>
+#include <netinet/in.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -10,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "proxy/serve/bulk.h"
 #include "tests/unit/client_rig.h"
 
 #define GET "GET /a HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -17,6 +20,8 @@
 #define TEN "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n"
 #define OK "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 #define LARGE_BYTES 900000
+#define SHORT "HTTP/1.1 200 OK\r\nContent-Length: 40000\r\n\r\n"
+#define SHORT_BYTES 40000
 
 static char large[LARGE_BYTES];
 
@@ -36,7 +41,7 @@ static void open_tcp(struct front *front)
 
 static bool answer_moves(struct front *front)
 {
-    return front_client(front)->request.bulk != NULL;
+    return bulk_splices(front_client(front));
 }
 
 static bool upload_moves(struct front *front)
@@ -108,6 +113,51 @@ static void test_tcp_has_a_threshold_of_its_own(void **state)
     assert_true(answer_moves(front));
     front_target_say(front, "cdefghij");
     front_expect(front, "HTTP/1.1 200 OK\r\n", "\r\n\r\nabcdefghij");
+}
+
+/* Segments with data that the client has got; on this machine each holds all of one write. */
+static unsigned n_pieces(struct front *front)
+{
+    struct tcp_info info = {0};
+    socklen_t length = sizeof(info);
+
+    assert_int_equal(getsockopt(front->fd, IPPROTO_TCP, TCP_INFO, &info, &length), 0);
+    return info.tcpi_data_segs_in;
+}
+
+/* Longer than what is received with a head. */
+static void test_tcp_short_answer_that_is_there_leaves_in_one_piece(void **state)
+{
+    struct front *front = *state;
+    char *answer = malloc(sizeof(SHORT) + SHORT_BYTES);
+    unsigned n_before = 0;
+
+    assert_non_null(answer);
+    memcpy(answer, SHORT, sizeof(SHORT) - 1);
+    memcpy(answer + sizeof(SHORT) - 1, large, SHORT_BYTES);
+    front->is_tcp = true;
+    front->rig->env.bulk_bytes = front->rig->env.bulk_tcp_bytes = LARGE_BYTES;
+    front_open(front);
+    for (int i = 0; i < 3; i++) {
+        if (i == 0)
+            front_reach_target(front, GET);
+        else
+            front_say(front, GET);
+        rig_receive(front->rig);
+        rig_send_bytes(front->rig, answer, sizeof(SHORT) - 1 + SHORT_BYTES);
+        front_settle(front);
+        front->n_data = 0;
+        front_receive(front);
+        assert_true(front->n_data > SHORT_BYTES);
+        assert_memory_equal(front->data + front->n_data - SHORT_BYTES, large, SHORT_BYTES);
+        /* The first one fills the window that a connection begins with. */
+        if (i > 0)
+            assert_int_equal(n_pieces(front), n_before + 1);
+        n_before = n_pieces(front);
+    }
+    free(answer);
+    front->n_data = 0;
+    expect_next_request(front);
 }
 
 static void test_tcp_large_answer_waits_for_a_slow_client(void **state)
@@ -192,6 +242,7 @@ int main(void)
         FRONT_TEST(test_tcp_answer_moves_and_both_connections_go_on),
         FRONT_TEST(test_tcp_upload_moves_and_both_connections_go_on),
         FRONT_TEST(test_tcp_has_a_threshold_of_its_own),
+        FRONT_TEST(test_tcp_short_answer_that_is_there_leaves_in_one_piece),
         FRONT_TEST(test_tcp_large_answer_waits_for_a_slow_client),
         FRONT_TEST(test_tcp_half_closed_client_gets_all),
         FRONT_TEST(test_tcp_client_that_is_gone_frees_the_target),

@@ -150,7 +150,7 @@ static void test_request_half_waits_for_a_full_target_and_goes_on(void **state)
     assert_true(request_half_takes_body(&bench->sending, true));
     while (result == HALF_MORE) {
         assert_true(request_half_takes_body(&bench->sending, true));
-        result = request_half_send(&bench->sending, bench->connection, piece, sizeof(piece));
+        result = request_half_send(&bench->sending, bench->connection, piece, sizeof(piece), 0);
     }
     assert_int_equal(result, HALF_WAIT);
     assert_false(request_half_takes_body(&bench->sending, true));
@@ -198,7 +198,7 @@ static void test_request_half_makes_one_chunk_and_one_send_of_many_small_pieces(
         content[i] = (char)('a' + i % 26);
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); n += sizes[i++]) {
         assert_true(request_half_takes_body(&bench->sending, true));
-        assert_int_equal(request_half_send(&bench->sending, bench->connection, content + n, sizes[i]), HALF_MORE);
+        assert_int_equal(request_half_send(&bench->sending, bench->connection, content + n, sizes[i], 0), HALF_MORE);
         assert_true(request_half_keeps_back(&bench->sending));
     }
     assert_int_equal(recv(bench->other, expected, 1, 0), -1);
@@ -207,7 +207,7 @@ static void test_request_half_makes_one_chunk_and_one_send_of_many_small_pieces(
     snprintf(expected, sizeof(expected), "%zx\r\n%.*s\r\n", n, (int)n, content);
     expect_record(bench, bench->sending.head_bytes, expected, strlen(expected));
     /* The next one is a chunk of its own, and has company in the end. */
-    assert_int_equal(request_half_send(&bench->sending, bench->connection, "x", 1), HALF_MORE);
+    assert_int_equal(request_half_send(&bench->sending, bench->connection, "x", 1, 0), HALF_MORE);
     assert_int_equal(request_half_end(&bench->sending, NULL), HALF_MORE);
     assert_int_equal(request_half_flush(&bench->sending, bench->connection), HALF_DONE);
     expect_record(bench, 0, "1\r\nx\r\n0\r\n\r\n", 11);
@@ -221,9 +221,9 @@ static void test_request_half_sends_at_once_what_is_enough(void **state)
     connect_by_record(bench);
     begin_sending(bench);
     for (int i = 0; i < 15; i++)
-        assert_int_equal(request_half_send(&bench->sending, bench->connection, piece, sizeof(piece)), HALF_MORE);
+        assert_int_equal(request_half_send(&bench->sending, bench->connection, piece, sizeof(piece), 0), HALF_MORE);
     assert_true(request_half_keeps_back(&bench->sending));
-    assert_int_equal(request_half_send(&bench->sending, bench->connection, piece, sizeof(piece)), HALF_MORE);
+    assert_int_equal(request_half_send(&bench->sending, bench->connection, piece, sizeof(piece), 0), HALF_MORE);
     assert_false(request_half_keeps_back(&bench->sending));
     memcpy(expected + sizeof(expected) - 2, "\r\n", 2);
     expect_record(bench, bench->sending.head_bytes, expected, sizeof(expected));
@@ -236,10 +236,10 @@ static void test_request_half_begins_again_with_what_it_has_gathered(void **stat
 
     connect_by_record(bench);
     begin_sending(bench);
-    request_half_send(&bench->sending, bench->connection, "ab", 2);
-    request_half_send(&bench->sending, bench->connection, "c", 1);
+    request_half_send(&bench->sending, bench->connection, "ab", 2, 0);
+    request_half_send(&bench->sending, bench->connection, "c", 1, 0);
     assert_int_equal(request_half_begin(&bench->sending), HALF_MORE);
-    request_half_send(&bench->sending, bench->connection, "d", 1);
+    request_half_send(&bench->sending, bench->connection, "d", 1, 0);
     assert_int_equal(request_half_flush(&bench->sending, bench->connection), HALF_MORE);
     expect_record(bench, bench->sending.head_bytes, "4\r\nabcd\r\n", 9);
 }

@@ -168,10 +168,27 @@ static void test_upstream_head_travels_with_the_first_piece(void **state)
     rig_accept(rig);
     assert_int_equal(rig_receive(rig), 0);
     assert_int_equal(exchange_body(rig->exchange, "hel", 3), EXCHANGE_BODY_MORE);
+    exchanges_turn(&rig->env);
     rig_expect_request(rig, "POST /a ", "\r\n\r\nhel");
     assert_int_equal(exchange_body(rig->exchange, "lo", 2), EXCHANGE_BODY_MORE);
     rig_expect_request(rig, "lo", "lo");
     rig_finish_request(rig);
+    rig_finish_request(rig);
+    rig_send(rig, UPSTREAM_OK);
+    upstream_expect_ok(rig);
+}
+
+static void test_upstream_short_body_in_two_pieces_travels_with_the_head(void **state)
+{
+    struct rig *rig = *state;
+
+    rig->env.bulk_bytes = 8;
+    upstream_begin_post(rig, POST_5);
+    rig_accept(rig);
+    assert_int_equal(exchange_body(rig->exchange, "hel", 3), EXCHANGE_BODY_MORE);
+    assert_int_equal(rig_receive(rig), 0);
+    assert_int_equal(exchange_body(rig->exchange, "lo", 2), EXCHANGE_BODY_MORE);
+    rig_expect_request(rig, "POST /a ", "\r\n\r\nhello");
     rig_finish_request(rig);
     rig_send(rig, UPSTREAM_OK);
     upstream_expect_ok(rig);
@@ -485,6 +502,7 @@ int main(void)
         RIG_TEST(test_upstream_retry_that_finds_nobody_says_so),
         RIG_TEST(test_upstream_retry_takes_a_fresh_connection_before_an_idle_one),
         RIG_TEST(test_upstream_head_travels_with_the_first_piece),
+        RIG_TEST(test_upstream_short_body_in_two_pieces_travels_with_the_head),
         RIG_TEST(test_upstream_head_without_a_piece_is_sent_at_the_end_of_the_round),
         RIG_TEST(test_upstream_chunked_pieces_are_chunks),
         RIG_TEST(test_upstream_empty_chunked_body_has_its_end),
