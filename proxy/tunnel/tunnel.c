@@ -30,7 +30,8 @@ const struct state_machine tunnel_machine = {
         {
             [TUNNEL_CONNECTING] = {"CONNECTING",
                                    STATE_BIT(TUNNEL_OPEN) | STATE_BIT(TUNNEL_FAILED) | STATE_BIT(TUNNEL_OVER)},
-            [TUNNEL_OPEN] = {"OPEN", STATE_BIT(TUNNEL_OVER)},
+            [TUNNEL_OPEN] = {"OPEN", STATE_BIT(TUNNEL_PARTING) | STATE_BIT(TUNNEL_OVER)},
+            [TUNNEL_PARTING] = {"PARTING", STATE_BIT(TUNNEL_OVER)},
             [TUNNEL_FAILED] = {"FAILED", STATE_BIT(TUNNEL_OVER)},
             [TUNNEL_OVER] = {"OVER", 0},
         },
@@ -115,7 +116,8 @@ static void tunnel_report(struct tunnel *tunnel)
 
 void tunnel_client_drop(struct tunnel_client *client)
 {
-    close(client->fd);
+    if (client->fd >= 0)
+        close(client->fd);
     client->fd = -1;
     admission_leave(&client->pass);
 }
@@ -141,14 +143,102 @@ static void tunnel_free(struct tunnel *tunnel)
     free(tunnel);
 }
 
+/* One that parts has been told of. */
 static void tunnel_end(struct tunnel *tunnel, enum outcome outcome)
 {
-    if (tunnel->pair.outcome == OUTCOME_TUNNELED)
-        tunnel->pair.outcome = outcome;
+    if (tunnel->state != TUNNEL_PARTING) {
+        if (tunnel->pair.outcome == OUTCOME_TUNNELED)
+            tunnel->pair.outcome = outcome;
+        tunnel_report(tunnel);
+    }
     tunnel_advance(tunnel, TUNNEL_OVER);
-    tunnel_report(tunnel);
     tunnel_free(tunnel);
 }
+
+/* ---- parting ---- */
+
+static void tunnel_part_from(struct tunnel *tunnel, enum tunnel_side side)
+{
+    tunnel->partings[side] = (struct parting)PARTING_INIT;
+    if (side == TUNNEL_CLIENT) {
+        loop_remove(&tunnel->source);
+        tunnel_client_drop(&tunnel->client);
+    } else {
+        target_give(tunnel->target, tunnel->pair.connection, false);
+        tunnel->pair.connection = NULL;
+    }
+}
+
+/* Drops what has come from those who still speak. When nobody does any more, the tunnel is over. */
+static void tunnel_part_on(struct tunnel *tunnel)
+{
+    for (enum tunnel_side side = 0; side < N_SIDES; side++) {
+        struct tunnel_end *end = &tunnel->pair.ends[side];
+
+        if (!parting_is_on(&tunnel->partings[side]) || !end->readable)
+            continue;
+        switch (parting_drop(&tunnel->partings[side])) {
+        case PARTING_OVER:
+            tunnel_part_from(tunnel, side);
+            break;
+        case PARTING_WAIT:
+            end->readable = false;
+            break;
+        case PARTING_MORE:
+            tunnel_get_ready(tunnel);
+            break;
+        }
+    }
+    if (!parting_is_on(&tunnel->partings[TUNNEL_CLIENT]) && !parting_is_on(&tunnel->partings[TUNNEL_TARGET]))
+        tunnel_end(tunnel, OUTCOME_TUNNELED);
+}
+
+static void tunnel_part_look(struct tunnel *tunnel)
+{
+    bool is_long = instant_elapsed_us(tunnel->moved, loop_now(tunnel->tunnels->loop)) / 1000 >= PARTING_MOST_MS;
+
+    for (enum tunnel_side side = 0; side < N_SIDES; side++)
+        if (parting_is_on(&tunnel->partings[side]) && (is_long || !parting_is_taken(&tunnel->partings[side])))
+            tunnel_part_from(tunnel, side);
+    timer_arm(tunnel->tunnels->loop, &tunnel->timer, PARTING_LOOK_MS);
+    tunnel_part_on(tunnel);
+}
+
+/* Whether it is a side over TCP of which nobody knows that it will say no more. */
+static bool tunnel_may_speak(const struct tunnel *tunnel, enum tunnel_side side)
+{
+    const struct tunnel_end *end = &tunnel->pair.ends[side];
+    bool is_unix =
+        side == TUNNEL_CLIENT ? tunnel->client.is_unix : endpoint_is_unix(endpoint_of(tunnel->pair.connection));
+
+    return !is_unix && !end->ended && !end->gone;
+}
+
+/* Both halves are closed. */
+static void tunnel_part(struct tunnel *tunnel)
+{
+    const int fds[N_SIDES] = {tunnel->client.fd, tunnel->pair.connection->channel.fd};
+    const bool may_speak[N_SIDES] = {tunnel_may_speak(tunnel, TUNNEL_CLIENT), tunnel_may_speak(tunnel, TUNNEL_TARGET)};
+
+    if (!may_speak[TUNNEL_CLIENT] && !may_speak[TUNNEL_TARGET]) {
+        tunnel_end(tunnel, OUTCOME_TUNNELED);
+        return;
+    }
+    tunnel_report(tunnel);
+    tunnel_advance(tunnel, TUNNEL_PARTING);
+    tunnel->moved = loop_now(tunnel->tunnels->loop);
+    timer_arm(tunnel->tunnels->loop, &tunnel->timer, PARTING_LOOK_MS);
+    for (enum tunnel_side side = 0; side < N_SIDES; side++) {
+        if (may_speak[side])
+            parting_begin(&tunnel->partings[side], fds[side]);
+        else
+            tunnel_part_from(tunnel, side);
+        tunnel->pair.ends[side].readable = true;
+    }
+    tunnel_part_on(tunnel);
+}
+
+/* ---- time ---- */
 
 /* Whether the target has taken anything since the last look, however slow it is. */
 static bool tunnel_is_taken(struct tunnel *tunnel)
@@ -189,13 +279,17 @@ static void tunnel_on_timer(struct timer *timer)
 {
     struct tunnel *tunnel = CONTAINER_OF(timer, struct tunnel, timer);
 
-    if (tunnel_left_ms(tunnel) == 0)
+    if (tunnel->state == TUNNEL_PARTING)
+        tunnel_part_look(tunnel);
+    else if (tunnel_left_ms(tunnel) == 0)
         tunnel_end(tunnel, OUTCOME_TUNNEL_IDLE);
     else if (tunnel->lingers && !tunnel_is_taken(tunnel))
         tunnel_end(tunnel, OUTCOME_CLIENT_GONE);
     else
         tunnel_arm(tunnel);
 }
+
+/* ---- moving ---- */
 
 /* Asks for exactly those events that something waits for. */
 static int tunnel_watch(struct tunnel *tunnel)
@@ -250,7 +344,7 @@ static void tunnel_turn(struct tunnel *tunnel)
     for (enum tunnel_side side = 0; side < N_SIDES; side++)
         half_bury(&tunnel->pair, side);
     if (pair_is_over(&tunnel->pair))
-        tunnel_end(tunnel, OUTCOME_TUNNELED);
+        tunnel_part(tunnel);
     else if (tunnel_is_broken_off(tunnel))
         tunnel_end(tunnel, OUTCOME_CLIENT_GONE);
     else if (tunnel_watch(tunnel) < 0)
@@ -281,6 +375,8 @@ void tunnels_turn_ready(struct tunnels *tunnels)
 
         if (tunnel->state == TUNNEL_OPEN)
             tunnel_turn(tunnel);
+        else if (tunnel->state == TUNNEL_PARTING)
+            tunnel_part_on(tunnel);
         else if (tunnel->state == TUNNEL_FAILED)
             tunnel_end(tunnel, tunnel->pair.outcome);
         else if (tunnel_is_forsaken(tunnel))

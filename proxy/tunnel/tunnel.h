@@ -1,9 +1,10 @@
 /* Tunnels: bytes after HTTP (101 Switching Protocols, RFC 9110 7.8), and the connections of stream listeners.
  *
- *   CONNECTING ----> OPEN ----> OVER     both halves closed, idle for too long, broken, or cut
- *     |  |                       ^
- *     |  +---> FAILED -----------+       nobody to connect to: over in its next turn
- *     +--------------------------+       the client has left, or the tunnel is cut
+ *   CONNECTING ----> OPEN ----------------> OVER     both halves closed, idle for too long, broken, or cut
+ *     |  |             |                     ^
+ *     |  |             +----> PARTING -------+       both halves closed, but an end may still be sending over TCP
+ *     |  +---> FAILED -----------------------+       nobody to connect to: over in its next turn
+ *     +--------------------------------------+       the client has left, or the tunnel is cut
  *
  * A tunnel is two halves, one for each direction: what an end says is given to the other end, its end of file too
  * (half-close), and an end that does not take what it is given holds the other one back. An idle tunnel costs its
@@ -11,7 +12,10 @@
  *
  * A client that has gone does not hold its places for as long as it likes: one that broke off a TCP connection ends the
  * tunnel as soon as the target does not take at once what is left. One that has closed both ways may only have said all
- * that it had to: the target is given that, as long as it takes some of it at each look (tunnel_linger). */
+ * that it had to: the target is given that, as long as it takes some of it at each look (tunnel_linger).
+ *
+ * A tunnel that parts has been recorded, and keeps of its two connections, with their places, those that are to be
+ * closed in stages (parting.h). */
 #ifndef PORTHOLE_TUNNEL_TUNNEL_H
 #define PORTHOLE_TUNNEL_TUNNEL_H
 
@@ -24,9 +28,10 @@
 #include "proxy/listen/admission.h"
 #include "proxy/reach/generation.h"
 #include "proxy/report/recorder.h"
+#include "proxy/tunnel/parting.h"
 #include "proxy/tunnel/tunnel_half.h"
 
-enum tunnel_state { TUNNEL_CONNECTING, TUNNEL_OPEN, TUNNEL_FAILED, TUNNEL_OVER, N_TUNNEL_STATES };
+enum tunnel_state { TUNNEL_CONNECTING, TUNNEL_OPEN, TUNNEL_PARTING, TUNNEL_FAILED, TUNNEL_OVER, N_TUNNEL_STATES };
 
 extern const struct state_machine tunnel_machine;
 
@@ -68,11 +73,14 @@ struct tunnel {
     struct ticket ticket; /* while connecting */
     struct timer timer;
     enum tunnel_state state;
-    bool lingers;                 /* the client has gone, and the target has not taken all that it said */
-    uint64_t most_idle_ms;        /* timeouts.tunnel */
-    struct instant moved;         /* the last bytes, either way */
-    struct instant opened;        /* ns 0: it was not */
-    struct tunnel_taken lingered; /* what it had taken at the last look */
+    bool lingers;          /* the client has gone, and the target has not taken all that it said */
+    uint64_t most_idle_ms; /* timeouts.tunnel */
+    struct instant moved;  /* the last bytes, either way; while PARTING: when that began */
+    struct instant opened; /* ns 0: it was not */
+    union {
+        struct tunnel_taken lingered;     /* while OPEN: what it had taken at the last look */
+        struct parting partings[N_SIDES]; /* while PARTING */
+    };
     struct tunnel_pair pair;
     char *reason;         /* owned; of a failure to connect, else NULL */
     struct record record; /* its texts are in `texts` */
@@ -86,7 +94,7 @@ void tunnel_advance(struct tunnel *tunnel, enum tunnel_state to);
 void tunnels_init(struct tunnels *tunnels);
 /* From now on a block holds at least `early_bytes`. */
 void tunnels_grow(struct tunnels *tunnels, size_t early_bytes);
-/* Closes the descriptor and gives the pass back. */
+/* Closes the descriptor and gives the pass back; harmless twice. */
 void tunnel_client_drop(struct tunnel_client *client);
 /* Cuts all. */
 void tunnels_deinit(struct tunnels *tunnels);

@@ -206,7 +206,9 @@ static bool half_take(struct tunnel_pair *pair, enum tunnel_side from)
         pair->outcome = OUTCOME_INTERNAL;
         half_break(pair, from);
         half_break(pair, tunnel_other(from));
-    } else if (n < 0) {
+    } else if (n == 0) {
+        pair->ends[from].ended = true;
+    } else {
         pair->ends[from].gone = true;
         tunnel_blame(pair, from);
     }

@@ -28,6 +28,7 @@ extern const struct state_machine half_machine;
 /* One end. What epoll has said of it and system calls have not contradicted. */
 struct tunnel_end {
     bool readable, writable;
+    bool ended;  /* it has said that nothing more will come */
     bool gone;   /* it has closed both ways: what is still to be given to it is for nobody */
     bool broken; /* and not in good order */
 };

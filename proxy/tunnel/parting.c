@@ -1,0 +1,49 @@
+#include "proxy/tunnel/parting.h"
+
+#include <errno.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#define BLOCK_BYTES (64u * 1024)
+#define BLOCKS_PER_TURN 4 /* then others have theirs */
+
+static int parting_unsent(int fd)
+{
+    int unsent = 0;
+
+    return ioctl(fd, SIOCOUTQ, &unsent) == 0 ? unsent : 0;
+}
+
+void parting_begin(struct parting *parting, int fd)
+{
+    *parting = (struct parting){.fd = fd, .unsent = parting_unsent(fd)};
+    shutdown(fd, SHUT_WR);
+}
+
+enum parting_result parting_drop(struct parting *parting)
+{
+    char data[BLOCK_BYTES];
+
+    for (int i = 0; i < BLOCKS_PER_TURN; i++) {
+        ssize_t n;
+
+        if (parting->dropped_bytes >= PARTING_MOST_BYTES)
+            return PARTING_WAIT;
+        n = recv(parting->fd, data, sizeof(data), MSG_DONTWAIT);
+        if (n < 0 && errno == EAGAIN)
+            return PARTING_WAIT;
+        if (n == 0 || (n < 0 && errno != EINTR))
+            return PARTING_OVER;
+        parting->dropped_bytes += n > 0 ? (uint32_t)n : 0;
+    }
+    return PARTING_MORE;
+}
+
+bool parting_is_taken(struct parting *parting)
+{
+    int before = parting->unsent;
+
+    parting->unsent = parting_unsent(parting->fd);
+    return parting->unsent < before;
+}
