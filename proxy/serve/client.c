@@ -1,7 +1,8 @@
 /* The record of a client: its phase with the deadline of each, and how it waits.
  *
  * Waiting is late suspension: a client whose exchange has nothing for it stays with the library as it is (client_wait),
- * which asks again in its next run; it is suspended, and then watched by us, only in the run before the loop sleeps.
+ * which asks again in its next run; it is suspended, and then watched by us, in the run before the loop sleeps, or when
+ * the library has asked some times while the loop has other work.
  * Suspended and woken exactly once each, by our own flag: the library's lists do not bear it twice. */
 #include "proxy/serve/client.h"
 
@@ -16,6 +17,7 @@
 #define EXPECT_MS 1000u
 #define EARLY_MS 250u /* for the rest of a body that is as good as here: telling by hand costs more */
 #define LINGER_MS 2000u
+#define WAIT_RUNS 4u        /* of the library, in each of which it asks for all who wait */
 #define CUT_MS 1000u        /* for the library to see the end; which needs an event */
 #define STOP_GRACE_MS 1000u /* for the next request, whose answer closes the connection */
 
@@ -216,7 +218,7 @@ void client_wait(struct client *client)
         client->request.waiting = true;
         client->request.waited_run = clients->run;
         clients->n_waiting++;
-    } else if (clients->about_to_sleep && clients->run != client->request.waited_run) {
+    } else if (clients->run - client->request.waited_run >= (clients->about_to_sleep ? 1u : WAIT_RUNS)) {
         client_suspend(client);
     }
 }

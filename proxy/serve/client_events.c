@@ -203,6 +203,11 @@ static void client_on_timer(struct timer *timer)
         client->clients->expire(client);
         return;
     }
+    /* It has said something, which waits for the library's next turn. */
+    if (interest_waits(&client->interest)) {
+        timer_arm(client->clients->env->loop, &client->timer, 1);
+        return;
+    }
     if (!client->silent) {
         client_on_silence(client);
         return;

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,11 @@
 
 #define RUNS_MOST 3
 #define RECEIPT_RUNS_MOST 32 /* while the library is told of what it has not received itself */
+/* How many clients the library is told of in a turn. Each begins a request, or goes on with one, so that these are as
+ * many as are under way at once when their target is fast: few enough that what is touched for them stays in the
+ * processor's caches, and that few connections to the target serve many clients; enough to share the cost of a round.
+ */
+#define TURN_CLIENTS 32
 #define TIMEOUT_NEVER_S 1000000000u
 #define FUTILE_RUNS_MOST 1000 /* a head may take some hundred, a KiB at a time */
 
@@ -221,6 +227,7 @@ static void frontend_turn_most(struct frontend *frontend, int n_called)
 
 void frontend_turn(struct frontend *frontend, int n_called)
 {
+    interests_share(&frontend->daemons.interests, TURN_CLIENTS);
     relays_turn(&frontend->clients);
     turns_begin(&frontend->clients);
     bulks_turn(&frontend->clients);
@@ -228,6 +235,7 @@ void frontend_turn(struct frontend *frontend, int n_called)
     frontend_turn_most(frontend, n_called);
     if (turns_next(&frontend->clients))
         frontend_run(frontend);
+    frontend->clients.dirty = frontend->clients.dirty || interests_wait(&frontend->daemons.interests);
 }
 
 void frontend_beat(struct frontend *frontend)
@@ -333,6 +341,7 @@ void frontend_free(struct frontend *frontend)
     if (!frontend)
         return;
     clients_cut_all(&frontend->clients);
+    interests_share(&frontend->daemons.interests, UINT_MAX);
     for (int i = 0; i < 1000 && frontend->clients.n_clients > 0; i++)
         frontend_run(frontend);
     daemons_deinit(&frontend->daemons);

@@ -6,6 +6,7 @@
 #include "proxy/serve/interest.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -21,7 +22,7 @@ static _Thread_local bool interest_is_heard_making; /* epoll_create1 has been ca
 
 void interests_init(struct interests *all)
 {
-    *all = (struct interests){0};
+    *all = (struct interests){.n_share = UINT_MAX};
     list_init(&all->sets);
 }
 
@@ -32,6 +33,14 @@ void interests_deinit(struct interests *all)
     all->n_fds = 0;
     if (interests == all)
         interests = NULL;
+}
+
+bool interests_wait(const struct interests *all)
+{
+    for (const struct list *link = all->sets.next; link != &all->sets; link = link->next)
+        if (!list_empty(&CONTAINER_OF(link, struct interest_set, link)->ready))
+            return true;
+    return false;
 }
 
 void interests_enter(struct interests *all)
@@ -169,7 +178,7 @@ int interest_set_take(struct interest_set *set, struct epoll_event *events, int 
 {
     int n = 0;
 
-    while (n < n_most && !list_empty(&set->ready)) {
+    for (; n < n_most && set->all->n_share > 0 && !list_empty(&set->ready); set->all->n_share--) {
         struct interest *interest = CONTAINER_OF(list_pop(&set->ready), struct interest, ready);
 
         events[n++] = (struct epoll_event){.events = interest->events, .data.ptr = interest->connection};

@@ -24,6 +24,7 @@ struct interests {
     struct list sets;        /* of interest_set */
     struct interest **by_fd; /* owned */
     size_t n_fds;
+    unsigned n_share; /* how many of those that are ready the library is still told of */
 };
 
 /* An epoll set of the library's. Embedded in its daemon. */
@@ -51,6 +52,14 @@ struct interest {
 void interests_init(struct interests *all);
 /* No set is left. */
 void interests_deinit(struct interests *all);
+/* From here on the library is told of so many connections, those who are ready longest first; the others wait for the
+ * next share. At first there is no limit. */
+static inline void interests_share(struct interests *all, unsigned n)
+{
+    all->n_share = n;
+}
+/* Whether one is ready that the library has not been told of. */
+bool interests_wait(const struct interests *all);
 /* From here on calls of epoll(7) in this thread for these sets are answered. */
 void interests_enter(struct interests *all);
 /* From here on this thread's calls of send(2) and sendmsg(2) are the library's, and of interest_receive; or no more. */
@@ -94,6 +103,11 @@ void interest_end(struct interest *interest);
 /* Our loop has seen these. True when the library is to be told: `told` says whether it may be, which it must not while
  * the connection is suspended: that it looks for itself afterwards. */
 bool interest_note(struct interest *interest, uint32_t events, bool told);
+/* Whether the library is yet to be told. */
+static inline bool interest_waits(const struct interest *interest)
+{
+    return list_linked(&interest->ready);
+}
 /* The connection is suspended: what the library was to be told is of no use. */
 void interest_forget(struct interest *interest);
 /* What our loop is to look for on its behalf. */

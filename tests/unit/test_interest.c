@@ -107,6 +107,33 @@ static void test_interest_suspended_is_not_told(void **state)
     assert_int_equal(epoll_wait(rig->set.fd, events, 4, 0), 0);
 }
 
+static void test_interest_is_told_within_a_share(void **state)
+{
+    struct rig *rig = *state;
+    struct interest another;
+    struct epoll_event events[4];
+    int ends[2];
+
+    interest_init(&another);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+    assert_int_equal(interest_begin(&another, &rig->set, ends[0], &another, rig_on_full), 0);
+    assert_true(interest_note(&rig->interest, EPOLLIN, true));
+    assert_true(interest_note(&another, EPOLLIN, true));
+    interests_share(&rig->all, 1);
+    assert_int_equal(epoll_wait(rig->set.fd, events, 4, 0), 1);
+    assert_ptr_equal(events[0].data.ptr, rig);
+    assert_int_equal(epoll_wait(rig->set.fd, events, 4, 0), 0);
+    assert_true(interests_wait(&rig->all));
+    assert_true(interest_waits(&another));
+    interests_share(&rig->all, 1);
+    assert_int_equal(epoll_wait(rig->set.fd, events, 4, 0), 1);
+    assert_ptr_equal(events[0].data.ptr, &another);
+    assert_false(interests_wait(&rig->all));
+    interest_end(&another);
+    close(ends[0]);
+    close(ends[1]);
+}
+
 static void test_interest_needs_no_registration(void **state)
 {
     struct rig *rig = *state;
@@ -233,6 +260,7 @@ int main(void)
         cmocka_unit_test(test_interest_that_nobody_has_made_is_not_heard),
         RIG_TEST(test_interest_is_told_once_of_all_that_has_happened),
         RIG_TEST(test_interest_suspended_is_not_told),
+        RIG_TEST(test_interest_is_told_within_a_share),
         RIG_TEST(test_interest_needs_no_registration),
         RIG_TEST(test_interest_of_others_is_the_kernels),
         RIG_TEST(test_interest_receives_what_the_loop_has_seen),
