@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -209,6 +210,7 @@ static void inside_prepare(void)
 
     if (inside.snapshot)
         return;
+    signal(SIGPIPE, SIG_IGN); /* as porthole has it (proxy/signals.c); splice(2) cannot be told */
     log_configure(LOG_LEVEL_ERROR, LOG_FORMAT_PLAIN);
     inside_configure();
     if (connect_global_init(true) < 0)
