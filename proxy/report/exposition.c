@@ -92,10 +92,11 @@ const char *exposition_content_type(enum exposition_format format)
 
 /* ---- text ---- */
 
-static void exposition_add(struct exposition *exposition, const char *data, size_t n)
+/* For n bytes more and a NUL. False when there is none. */
+static bool exposition_make_room(struct exposition *exposition, size_t n)
 {
     if (exposition->failed)
-        return;
+        return false;
     if (exposition->size - exposition->length <= n) {
         size_t size = exposition->size + FIRST_BYTES;
         char *grown;
@@ -105,18 +106,42 @@ static void exposition_add(struct exposition *exposition, const char *data, size
         grown = realloc(exposition->data, size);
         exposition->failed = !grown;
         if (!grown)
-            return;
+            return false;
         exposition->data = grown;
         exposition->size = size;
     }
+    return true;
+}
+
+static void exposition_add(struct exposition *exposition, const char *data, size_t n)
+{
+    if (!exposition_make_room(exposition, n))
+        return;
     memcpy(exposition->data + exposition->length, data, n);
     exposition->length += n;
     exposition->data[exposition->length] = '\0';
 }
 
+/* What has been said from `at` on, once more. */
+static void exposition_repeat(struct exposition *exposition, size_t at, size_t n)
+{
+    if (exposition_make_room(exposition, n))
+        exposition_add(exposition, exposition->data + at, n);
+}
+
 static void exposition_say(struct exposition *exposition, const char *text)
 {
     exposition_add(exposition, text, strlen(text));
+}
+
+/* How many bytes of it stand for themselves, as nearly all do. */
+static size_t exposition_plain(const char *value, size_t n)
+{
+    size_t i = 0;
+
+    while (i < n && (unsigned char)value[i] < 0x80 && value[i] != '\n' && value[i] != '"' && value[i] != '\\')
+        i++;
+    return i;
 }
 
 /* The value of a label, in quotes. */
@@ -126,7 +151,8 @@ static void exposition_quote(struct exposition *exposition, const char *value)
 
     exposition_say(exposition, "\"");
     while (left > 0) {
-        size_t n = utf8_length((const unsigned char *)value, left);
+        size_t n_plain = exposition_plain(value, left);
+        size_t n = n_plain > 0 ? n_plain : utf8_length((const unsigned char *)value, left);
 
         if (n == 0)
             exposition_say(exposition, REPLACEMENT);
@@ -177,9 +203,9 @@ static void exposition_begin(struct exposition *exposition, enum family family)
     exposition_say(exposition, "\n");
 }
 
-/* The name of a sample with its labels. `bound`: of a bucket, or NULL. */
-static void exposition_begin_sample(struct exposition *exposition, enum family family, const char *suffix,
-                                    const char *const *values, const char *bound)
+/* The name of a sample with its labels, to which more can be added. */
+static void exposition_open_sample(struct exposition *exposition, enum family family, const char *suffix,
+                                   const char *const *values)
 {
     const char *labels = family_infos[family].labels, *separator = "{";
 
@@ -196,21 +222,26 @@ static void exposition_begin_sample(struct exposition *exposition, enum family f
         labels += labels[n] ? n + 1 : n;
         separator = ",";
     }
-    if (bound) {
-        exposition_say(exposition, separator);
-        exposition_say(exposition, "le=");
-        exposition_quote(exposition, bound);
-        separator = ",";
-    }
-    exposition_say(exposition, *separator == ',' ? "} " : " ");
 }
 
+static void exposition_begin_sample(struct exposition *exposition, enum family family, const char *suffix,
+                                    const char *const *values)
+{
+    exposition_open_sample(exposition, family, suffix, values);
+    exposition_say(exposition, *family_infos[family].labels ? "} " : " ");
+}
+
+/* snprintf would be a quarter of a large exposition. */
 static void exposition_say_count(struct exposition *exposition, uint64_t n)
 {
-    char text[32];
+    char text[sizeof("18446744073709551615\n")];
+    size_t at = sizeof(text);
 
-    snprintf(text, sizeof(text), "%" PRIu64 "\n", n);
-    exposition_say(exposition, text);
+    text[--at] = '\n';
+    do
+        text[--at] = (char)('0' + n % 10);
+    while (n /= 10);
+    exposition_add(exposition, text + at, sizeof(text) - at);
 }
 
 static void exposition_say_ns(struct exposition *exposition, uint64_t ns)
@@ -223,31 +254,45 @@ static void exposition_say_ns(struct exposition *exposition, uint64_t ns)
 
 void exposition_put(struct exposition *exposition, enum family family, const char *const *values, uint64_t n)
 {
-    exposition_begin_sample(exposition, family, "", values, NULL);
+    exposition_begin_sample(exposition, family, "", values);
     exposition_say_count(exposition, n);
 }
 
 void exposition_put_ns(struct exposition *exposition, enum family family, const char *const *values, uint64_t ns)
 {
-    exposition_begin_sample(exposition, family, "", values, NULL);
+    exposition_begin_sample(exposition, family, "", values);
     exposition_say_ns(exposition, ns);
 }
 
+/* The rest of a bucket's sample. */
+static void exposition_say_bucket(struct exposition *exposition, enum family family, const char *bound, uint64_t n)
+{
+    exposition_say(exposition, *family_infos[family].labels ? ",le=\"" : "{le=\"");
+    exposition_say(exposition, bound);
+    exposition_say(exposition, "\"} ");
+    exposition_say_count(exposition, n);
+}
+
+/* Buckets, which are most of what there is to say, begin alike: their labels are found once. */
 void exposition_put_histogram(struct exposition *exposition, enum family family, const char *const *values,
                               const struct histogram_bounds *bounds, const struct histogram_sum *sum)
 {
+    size_t at, n_alike;
     uint64_t n = 0;
 
+    exposition_begin(exposition, family);
+    at = exposition->length;
+    exposition_open_sample(exposition, family, "_bucket", values);
+    n_alike = exposition->length - at;
     for (size_t i = 0; i < bounds->n; i++) {
         n += sum->buckets[i];
-        exposition_begin_sample(exposition, family, "_bucket", values, bounds->seconds[i]);
-        exposition_say_count(exposition, n);
+        exposition_say_bucket(exposition, family, bounds->seconds[i], n);
+        exposition_repeat(exposition, at, n_alike);
     }
-    exposition_begin_sample(exposition, family, "_bucket", values, "+Inf");
-    exposition_say_count(exposition, sum->n);
-    exposition_begin_sample(exposition, family, "_sum", values, NULL);
+    exposition_say_bucket(exposition, family, "+Inf", sum->n);
+    exposition_begin_sample(exposition, family, "_sum", values);
     exposition_say_ns(exposition, sum->sum_ns);
-    exposition_begin_sample(exposition, family, "_count", values, NULL);
+    exposition_begin_sample(exposition, family, "_count", values);
     exposition_say_count(exposition, sum->n);
 }
 
