@@ -529,12 +529,18 @@ static const struct key keys_shutdown[] = {
     KEYS_END,
 };
 
+static const struct key keys_limits[] = {
+    KEY_LIMIT("memory", MEMORY, MEMORY, struct snapshot, limit_memory_bytes),
+    KEYS_END,
+};
+
 /* In the order in which they are read: listeners refer to targets. */
 const struct key keys_document[] = {
     {.name = "$schema", .type = KEY_IGNORED, .sentence = "where the schema is, for editors"},
     KEY_LIMIT("workers", WORKERS, WORKERS, struct snapshot, n_workers),
     KEY_LIMIT("drain", DURATION, DRAIN, struct snapshot, drain_ms),
     KEY_INNER("shutdown", keys_shutdown, .sentence = "what comes before the drain of a stop"),
+    KEY_INNER("limits", keys_limits, .sentence = "what the whole process may take"),
     KEY("watch", BOOL, struct snapshot, watch, .fallback = "true",
         .sentence = "whether a configuration that has changed is reloaded without being asked to"),
     KEY_INNER("log", keys_log, .sentence = "the error log and the access log"),

@@ -20,6 +20,7 @@ void limit_store(const struct limit *limit, uint64_t value, void *out)
         *(mode_t *)out = (mode_t)value;
         break;
     case UNIT_BYTES:
+    case UNIT_MEMORY:
     case UNIT_MS:
         *(uint64_t *)out = value;
         break;
@@ -35,6 +36,7 @@ uint64_t limit_fetch(const struct limit *limit, const void *field)
     case UNIT_MODE:
         return *(const mode_t *)field;
     case UNIT_BYTES:
+    case UNIT_MEMORY:
     case UNIT_MS:
         break;
     }

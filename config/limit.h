@@ -4,7 +4,9 @@
 
 #include <stdint.h>
 
-enum limit_unit { UNIT_COUNT, UNIT_BYTES, UNIT_MS, UNIT_MODE, UNIT_FRACTION };
+#define LIMIT_MEMORY_AUTO (UINT64_MAX - 1) /* of UNIT_MEMORY: what the system says */
+
+enum limit_unit { UNIT_COUNT, UNIT_BYTES, UNIT_MEMORY, UNIT_MS, UNIT_MODE, UNIT_FRACTION };
 
 enum limit_id {
 #define LIMIT(id, unit, fallback, minimum, maximum, sentence) LIMIT_##id,
@@ -16,7 +18,7 @@ enum limit_id {
 /* One row of the table. Constant, for ever. */
 struct limit {
     enum limit_unit unit;
-    uint64_t fallback, minimum, maximum; /* UINT64_MAX of bytes: unlimited */
+    uint64_t fallback, minimum, maximum; /* UINT64_MAX of bytes and memory: unlimited */
     const char *sentence;
 };
 

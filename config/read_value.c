@@ -59,7 +59,7 @@ static void read_fraction(struct reader *reader, const struct place *at, const j
 static void read_with_unit(struct reader *reader, const struct place *at, const json_t *value,
                            const struct limit *limit, void *out)
 {
-    bool unlimited = limit->unit == UNIT_BYTES && limit->maximum == UINT64_MAX;
+    bool unlimited = limit->maximum == UINT64_MAX && (limit->unit == UNIT_BYTES || limit->unit == UNIT_MEMORY);
     const char *text = json_string_value(value);
     uint64_t number = 0;
     char expected[128];

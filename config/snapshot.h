@@ -270,6 +270,7 @@ struct snapshot {
     uint32_t n_workers;            /* "auto" is already resolved */
     uint64_t shutdown_delay_ms;    /* how long a stop serves on before it drains */
     uint64_t drain_ms;             /* how long a stop waits for exchanges */
+    uint64_t limit_memory_bytes;   /* limits.memory: LIMIT_MEMORY_AUTO, UINT64_MAX: unlimited */
     bool watch;                    /* whether it is replaced when the files that it was read from change */
     struct log_config log;
     struct sandbox_config sandbox;

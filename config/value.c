@@ -22,7 +22,12 @@ static const struct value_suffix *value_suffixes(enum limit_unit unit)
 {
     if (unit == UNIT_MS)
         return value_suffixes_ms;
-    return unit == UNIT_BYTES ? value_suffixes_bytes : value_suffixes_count;
+    return unit == UNIT_BYTES || unit == UNIT_MEMORY ? value_suffixes_bytes : value_suffixes_count;
+}
+
+static bool value_may_be_unlimited(enum limit_unit unit)
+{
+    return unit == UNIT_BYTES || unit == UNIT_MEMORY;
 }
 
 /* Reads digits of the base; *ret_end is behind the last one. False on overflow. */
@@ -89,7 +94,11 @@ enum value_verdict value_parse(const char *text, enum limit_unit unit, uint64_t 
         return value_parse_mode(text, ret_value);
     if (unit == UNIT_FRACTION)
         return value_parse_fraction(text, ret_value);
-    if (unit == UNIT_BYTES && strcmp(text, "unlimited") == 0) {
+    if (unit == UNIT_MEMORY && strcmp(text, "auto") == 0) {
+        *ret_value = LIMIT_MEMORY_AUTO;
+        return VALUE_OK;
+    }
+    if (value_may_be_unlimited(unit) && strcmp(text, "unlimited") == 0) {
         *ret_value = UINT64_MAX;
         return VALUE_OK;
     }
@@ -127,7 +136,9 @@ const char *value_format(uint64_t value, enum limit_unit unit, char out[VALUE_BY
         snprintf(out, VALUE_BYTES, "0%03" PRIo64, value);
     } else if (unit == UNIT_FRACTION) {
         value_format_fraction(value, out);
-    } else if (unit == UNIT_BYTES && value == UINT64_MAX) {
+    } else if (unit == UNIT_MEMORY && value == LIMIT_MEMORY_AUTO) {
+        snprintf(out, VALUE_BYTES, "auto");
+    } else if (value_may_be_unlimited(unit) && value == UINT64_MAX) {
         snprintf(out, VALUE_BYTES, "unlimited");
     } else {
         for (const struct value_suffix *s = best; s->text; s++) {
@@ -186,6 +197,8 @@ const char *value_expected(enum limit_unit unit)
         return "a duration such as \"250ms\", \"5s\", \"1m\", \"2h\" or \"1d\"";
     case UNIT_BYTES:
         return "a size such as \"512B\", \"64KiB\", \"10MiB\" or \"1GiB\"";
+    case UNIT_MEMORY:
+        return "\"auto\", a size such as \"64MiB\" or \"1GiB\"";
     case UNIT_MODE:
         return "an octal string such as \"0660\"";
     case UNIT_FRACTION:

@@ -17,8 +17,8 @@ enum value_verdict {
     VALUE_HUGE,      /* well formed, but beyond 64 bits */
 };
 
-/* "250ms", "5s" (UNIT_MS); "512B", "64KiB", "unlimited" (UNIT_BYTES); "0660" (UNIT_MODE); "12" (UNIT_COUNT);
- * "0.25" (UNIT_FRACTION, in thousandths: 250). Stores only on VALUE_OK. */
+/* "250ms", "5s" (UNIT_MS); "512B", "64KiB", "unlimited" (UNIT_BYTES, and UNIT_MEMORY, which has "auto", too); "0660"
+ * (UNIT_MODE); "12" (UNIT_COUNT); "0.25" (UNIT_FRACTION, in thousandths: 250). Stores only on VALUE_OK. */
 enum value_verdict value_parse(const char *text, enum limit_unit unit, uint64_t *ret_value) WARN_UNUSED;
 
 /* The shortest spelling that value_parse reads as the same number. Returns out. */

@@ -21,6 +21,7 @@
 #include "proxy/listen/passed.h"
 #include "proxy/listeners.h"
 #include "proxy/notify.h"
+#include "proxy/pressure.h"
 #include "proxy/pulse.h"
 #include "proxy/reach/checks.h"
 #include "proxy/reach/connect.h"
@@ -55,6 +56,7 @@ struct server {
     struct notify notify; /* the service manager */
     struct pulse pulse;   /* of the workers, for it */
     struct stop stop;
+    struct pressure pressure; /* for want of memory */
     struct instant begun;
     uint64_t n_descriptors; /* that are open for other things than listeners and clients */
     atomic_bool stop_asked, reload_asked;
@@ -200,8 +202,10 @@ static int server_make_listeners(struct server *server, struct error *error)
     server->crew.admin = &server->self.admin;
     server->crew.pulse = &server->pulse;
     server->crew.loop = server->loop;
-    server->crew.setup =
-        (struct worker_setup){.commons = &server->commons, .resolver = server->resolver, .series = &server->series};
+    server->crew.setup = (struct worker_setup){.commons = &server->commons,
+                                               .resolver = server->resolver,
+                                               .series = &server->series,
+                                               .brake = &server->listeners.house.brake};
     return crew_make(&server->crew, snapshot, &server->listeners, error);
 }
 
@@ -260,6 +264,7 @@ static void server_on_commit(struct reload *reload, struct snapshot *snapshot)
     server->snapshot = snapshot_ref(snapshot);
     log_configure(snapshot->log.level, snapshot->log.format);
     server_watch(server);
+    pressure_configure(&server->pressure, snapshot);
     descriptors_raise(snapshot);
     server_count_places(server);
 }
@@ -391,6 +396,7 @@ int server_new(struct snapshot *snapshot, const struct server_options *options, 
     stop_init(&server->stop, NULL, &server_stop_host); /* there is no loop yet */
     server->signals = (struct signals)SIGNALS_INIT;
     server->begun = instant_now();
+    pressure_open(&server->pressure);
     notify_init(&server->notify);
     listeners_init(&server->listeners, snapshot_most_workers(snapshot));
     r = self_init(&server->self, &(struct self){.desk.main = &server->mailbox,
@@ -469,7 +475,10 @@ static void server_attend(struct server *server)
 
 int server_start(struct server *server, struct error *error)
 {
-    int r = crew_start(&server->crew, error);
+    int r;
+
+    pressure_start(&server->pressure, server->loop, &server->mailbox, &server->listeners.house, server->snapshot);
+    r = crew_start(&server->crew, error);
 
     server_watch(server); /* before anybody can see that we run, and write another configuration */
     if (r == 0)
@@ -504,6 +513,7 @@ void server_free(struct server *server)
     listeners_settle(&server->listeners); /* after a start that has failed, too */
     listeners_take_back(&server->listeners);
     crew_deinit(&server->crew);
+    pressure_stop(&server->pressure);
     mailbox_close(&server->mailbox); /* before what lies in it */
     reload_deinit(&server->reload);
     mailbox_deinit(&server->mailbox); /* after questions that are answered there */
@@ -514,6 +524,7 @@ void server_free(struct server *server)
     listeners_deinit(&server->listeners);
     series_book_deinit(&server->series);
     self_deinit(&server->self);
+    pressure_close(&server->pressure);
     watcher_stop(&server->watcher);
     stop_deinit(&server->stop);
     pulse_deinit(&server->pulse);

@@ -392,6 +392,10 @@ static void worker_on_beat(struct timer *timer)
     struct worker *worker = CONTAINER_OF(timer, struct worker, beat);
 
     frontend_beat(worker->frontend);
+    if (brake_state(worker->setup.brake) != BRAKE_OFF) {
+        exchange_env_give_back(&worker->env);
+        endpoints_give_back(&worker->endpoints);
+    }
     timer_arm(worker->loop, &worker->beat, BEAT_MS);
 }
 

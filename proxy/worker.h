@@ -25,6 +25,7 @@ struct worker_setup {
     struct resolver *resolver;      /* borrowed; shared by all workers */
     struct tap *tap;                /* borrowed; the worker's; NULL: nobody can listen */
     struct series_book *series;     /* the same; NULL: nobody asks what threads cost */
+    const struct brake *brake;      /* the same; while it is on, what is kept for later is given back; NULL: none */
     size_t index;                   /* of the worker: which desk is its */
     bool is_admin;                  /* it serves the listeners with pages, and no others */
     struct pages_host *pages;       /* borrowed; who answers there; NULL: nobody */

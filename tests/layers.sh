@@ -27,7 +27,7 @@ function floor_of(path) {
     if (path ~ /^proxy\/admin\//)    return 9
     if (path ~ /^proxy\/sandbox\//)  return 10
     if (path ~ /^proxy\/(worker|seats|signals|stop|summary|notify|pulse)\./) return 10
-    if (path ~ /^proxy\/(reload|reload_plan|reload_names|listeners|descriptors|memory_need|watcher|self|crew)\./) return 11
+    if (path ~ /^proxy\/(reload|reload_plan|reload_names|listeners|descriptors|memory_need|pressure|watcher|self|crew)\./) return 11
     if (path ~ /^proxy\/server\./)   return 12
     if (path ~ /^cmd\//)             return 13
     return -1

@@ -9,7 +9,7 @@ void buffer_store_init(struct buffer_store *store, size_t size, size_t most_spar
     *store = (struct buffer_store){.size = size, .most_spare = most_spare};
 }
 
-void buffer_store_deinit(struct buffer_store *store)
+void buffer_store_empty(struct buffer_store *store)
 {
     while (store->spare) {
         struct buffer *buffer = store->spare;
@@ -20,11 +20,16 @@ void buffer_store_deinit(struct buffer_store *store)
     store->n_spare = 0;
 }
 
+void buffer_store_deinit(struct buffer_store *store)
+{
+    buffer_store_empty(store);
+}
+
 void buffer_store_grow(struct buffer_store *store, size_t size)
 {
     if (size <= store->size)
         return;
-    buffer_store_deinit(store); /* the spare ones are too small */
+    buffer_store_empty(store); /* the spare ones are too small */
     store->size = size;
 }
 

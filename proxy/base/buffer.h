@@ -23,6 +23,8 @@ struct buffer_store {
 
 void buffer_store_init(struct buffer_store *store, size_t size, size_t most_spare);
 void buffer_store_deinit(struct buffer_store *store);
+/* The spare ones are given back. */
+void buffer_store_empty(struct buffer_store *store);
 /* From now on buffers have at least this size. */
 void buffer_store_grow(struct buffer_store *store, size_t size);
 /* An empty buffer, or NULL when out of memory. */

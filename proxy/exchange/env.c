@@ -119,15 +119,23 @@ int exchange_env_init(struct exchange_env *env, struct generation *generation)
     return 0;
 }
 
-void exchange_env_deinit(struct exchange_env *env)
+void exchange_env_give_back(struct exchange_env *env)
 {
-    tunnels_deinit(&env->tunnels);
     while (env->spare) {
         struct exchange_spare *spare = env->spare;
 
         env->spare = spare->next;
         free(spare);
     }
+    env->n_spare = 0;
+    upstream_store_empty(&env->store);
+    buffer_store_empty(&env->tunnels.blocks);
+}
+
+void exchange_env_deinit(struct exchange_env *env)
+{
+    tunnels_deinit(&env->tunnels);
+    exchange_env_give_back(env);
     upstream_store_deinit(&env->store);
     free(env->path_scratch);
     free(env->edit_scratch);

@@ -57,6 +57,8 @@ int exchange_env_grow(struct exchange_env *env, const struct generation *generat
 /* Another generation, for which there is room, is the newest from now on, and in effect (generation_take_effect). Not
  * from within a callback: whoever waited for a place may be served. */
 void exchange_env_renew(struct exchange_env *env, struct generation *generation);
+/* What is kept for those who come next, and in nobody's use, is given back. */
+void exchange_env_give_back(struct exchange_env *env);
 void exchange_env_deinit(struct exchange_env *env);
 
 /* An id that no other request has, of this porthole or another. */

@@ -7,12 +7,16 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "proxy/listen/acceptor_news.h"
 #include "proxy/listen/shut.h"
 
 #define ACCEPT_MOST 16  /* per wake-up, so that accepting never starves those who are in */
 #define REFUSE_MOST 256 /* the same, of those who may not come in: a millisecond of them */
 #define PATIENCE_MS 100 /* for other workers to let somebody go */
 #define RETRY_MS 50     /* while nobody is idle; who leaves is told at once */
+#define ACCEPTOR_NEWS(acceptor) \
+    ((struct acceptor_news){(acceptor)->desk->admission, (acceptor)->config, loop_now((acceptor)->host->loop)})
+#define SHED_MOST 64 /* idle clients that go at once for want of memory */
 
 const struct state_machine acceptor_machine = {
     .name = "acceptor",
@@ -33,59 +37,6 @@ void acceptor_move(struct acceptor *acceptor, enum acceptor_state to)
 static bool acceptor_is_emptying(const struct acceptor *acceptor)
 {
     return acceptor->state == ACCEPTOR_EMPTYING;
-}
-
-/* ---- what is told ---- */
-
-static struct episode *acceptor_episode(const struct acceptor *acceptor, enum admission_verdict want)
-{
-    struct admission *admission = acceptor->desk->admission;
-
-    return want == ADMISSION_FULL ? &admission->crowding : &admission->house->shortage;
-}
-
-/* What is missing: places of a listener, or descriptors for all of them (the rest of RLIMIT_NOFILE is for targets). */
-static struct log_field acceptor_short_of(const struct acceptor *acceptor, enum admission_verdict want)
-{
-    return want == ADMISSION_FULL ? LOG_NUMBER("limit", acceptor->config->limit_connections)
-                                  : LOG_NUMBER("limit", acceptor->desk->admission->house->most_clients);
-}
-
-static void acceptor_tell_room(struct acceptor *acceptor, enum admission_verdict want)
-{
-    uint64_t n = episode_room(acceptor_episode(acceptor, want), loop_now(acceptor->host->loop));
-
-    if (n == 0)
-        return;
-    LOG_EVENT(LOG_LEVEL_INFO,
-              want == ADMISSION_FULL ? "limits.connections is reached: whoever is idle for longest makes room"
-                                     : "no descriptors are left for clients: whoever is idle for longest makes room",
-              LOG_STRING("listener", acceptor->config->name), acceptor_short_of(acceptor, want),
-              LOG_NUMBER("clients", n));
-}
-
-static void acceptor_tell_wait(struct acceptor *acceptor, enum admission_verdict want)
-{
-    if (!episode_wait(acceptor_episode(acceptor, want), loop_now(acceptor->host->loop)))
-        return;
-    LOG_EVENT(LOG_LEVEL_WARN,
-              want == ADMISSION_FULL ? "limits.connections is reached and nobody is idle: new clients wait"
-                                     : "no descriptors are left for clients and nobody is idle: new clients wait",
-              LOG_STRING("listener", acceptor->config->name), acceptor_short_of(acceptor, want));
-}
-
-/* The backlog is empty. */
-static void acceptor_tell_calm(struct acceptor *acceptor)
-{
-    for (enum admission_verdict want = ADMISSION_FULL; want <= ADMISSION_NO_DESCRIPTORS; want++) {
-        uint64_t ms = 0;
-
-        if (episode_calm(acceptor_episode(acceptor, want), loop_now(acceptor->host->loop), &ms))
-            LOG_EVENT(LOG_LEVEL_INFO,
-                      want == ADMISSION_FULL ? "new clients do not wait for a place any more"
-                                             : "new clients do not wait for descriptors any more",
-                      LOG_STRING("listener", acceptor->config->name), LOG_NUMBER("waited_ms", ms));
-    }
 }
 
 /* ---- opening and waiting ---- */
@@ -155,12 +106,13 @@ static struct admission_pass *acceptor_let_one_go(struct acceptor *acceptor, uid
 }
 
 /* The same for somebody who is not here: the place is free. */
-static void acceptor_yield_one(struct acceptor *acceptor, uid_t uid, enum admission_verdict why)
+static bool acceptor_yield_one(struct acceptor *acceptor, uid_t uid, enum admission_verdict why)
 {
     struct admission_pass *pass = acceptor_let_one_go(acceptor, uid, why);
 
     if (pass)
         admission_yield(pass);
+    return pass != NULL;
 }
 
 /* A pass for this user, if need be that of an idle client of this desk. */
@@ -175,23 +127,49 @@ static enum admission_verdict acceptor_enter(struct acceptor *acceptor, uid_t ui
     if (!old)
         return why;
     if (why == ADMISSION_FULL)
-        acceptor_tell_room(acceptor, why);
+        acceptor_news_room(&ACCEPTOR_NEWS(acceptor), why);
     return admission_replace(old, uid, ret_pass);
 }
 
-/* Whoever has been idle for longest, on any listener, makes room: its descriptor is free when it has gone. */
+/* Whoever has been idle for longest, on any listener, makes room: stores its desk. Otherwise as admission_ask. */
+static uint64_t acceptor_ask_longest(struct acceptor *acceptor, struct admission_desk **ret_desk)
+{
+    uint64_t ms = admission_ask(acceptor->desk, loop_now(acceptor->host->loop), ret_desk);
+
+    if (*ret_desk == acceptor->desk)
+        acceptor_yield_one(acceptor, ADMISSION_NOBODY, ADMISSION_NO_DESCRIPTORS);
+    return ms;
+}
+
+/* Its descriptor is free when it has gone. */
 static void acceptor_want_descriptor(struct acceptor *acceptor)
 {
     struct admission_desk *longest = NULL;
-    uint64_t ms = admission_ask(acceptor->desk, loop_now(acceptor->host->loop), &longest);
+    uint64_t ms = acceptor_ask_longest(acceptor, &longest);
 
-    if (longest == acceptor->desk)
-        acceptor_yield_one(acceptor, ADMISSION_NOBODY, ADMISSION_NO_DESCRIPTORS);
     if (longest)
-        acceptor_tell_room(acceptor, ADMISSION_NO_DESCRIPTORS);
+        acceptor_news_room(&ACCEPTOR_NEWS(acceptor), ADMISSION_NO_DESCRIPTORS);
     else if (ms == ADMISSION_NOBODY_IS_IDLE)
-        acceptor_tell_wait(acceptor, ADMISSION_NO_DESCRIPTORS);
+        acceptor_news_wait(&ACCEPTOR_NEWS(acceptor), ADMISSION_NO_DESCRIPTORS);
     acceptor_wait(acceptor, ADMISSION_NO_DESCRIPTORS, longest ? RETRY_MS : ms);
+}
+
+/* Nobody is accepted until a look at the memory allows it, or somebody has left (brake). */
+static void acceptor_wait_for_memory(struct acceptor *acceptor)
+{
+    acceptor_pause(acceptor);
+    brake_want_look(&acceptor->desk->admission->house->brake);
+    acceptor_wait(acceptor, ADMISSION_NO_MEMORY, RETRY_MS);
+}
+
+/* The same for somebody who is there: whoever is idle for longest makes room. */
+static void acceptor_want_memory(struct acceptor *acceptor)
+{
+    struct admission_desk *longest = NULL;
+
+    acceptor_wait_for_memory(acceptor);
+    if (brake_state(&acceptor->desk->admission->house->brake) == BRAKE_SLOW)
+        (void)acceptor_ask_longest(acceptor, &longest);
 }
 
 /* Other workers are asked for a place for this user. */
@@ -200,7 +178,7 @@ static void acceptor_want_place(struct acceptor *acceptor, uid_t uid)
     uint64_t ms = admission_idle_in_ms(acceptor->desk, loop_now(acceptor->host->loop));
 
     if (!admission_ask_for(acceptor->desk, uid) && ms == ADMISSION_NOBODY_IS_IDLE)
-        acceptor_tell_wait(acceptor, ADMISSION_FULL);
+        acceptor_news_wait(&ACCEPTOR_NEWS(acceptor), ADMISSION_FULL);
     acceptor_wait(acceptor, ADMISSION_FULL, ms > 0 ? ms : RETRY_MS);
 }
 
@@ -454,7 +432,7 @@ static enum acceptance acceptor_accept_one(struct acceptor *acceptor)
     if (errno != EAGAIN)
         acceptor_fail(acceptor, errno);
     else if (waiting_room_n_guests(&acceptor->room) == 0)
-        acceptor_tell_calm(acceptor);
+        acceptor_news_calm(&ACCEPTOR_NEWS(acceptor));
     return ACCEPTED_NONE;
 }
 
@@ -464,9 +442,13 @@ static void acceptor_on_ready(struct source *source, uint32_t events)
     int n_left[] = {[ACCEPTED_REFUSED] = REFUSE_MOST, [ACCEPTED_ONE] = ACCEPT_MOST};
     enum acceptance accepted;
 
-    do
+    do {
+        if (!admission_has_memory(acceptor->desk->admission)) {
+            acceptor_want_memory(acceptor);
+            break;
+        }
         accepted = acceptor_accept_one(acceptor);
-    while (accepted != ACCEPTED_NONE && --n_left[accepted] > 0 && acceptor->state == ACCEPTOR_OPEN);
+    } while (accepted != ACCEPTED_NONE && --n_left[accepted] > 0 && acceptor->state == ACCEPTOR_OPEN);
     /* Another worker has shut it, and it is ready for ever: what is left is taken when we are told to empty it, too. */
     if (events & EPOLLHUP)
         loop_remove(source);
@@ -481,9 +463,12 @@ static void acceptor_look_again(struct acceptor *acceptor)
     timer_disarm(&acceptor->retry);
     acceptor_answer_petitioner(acceptor, false);
     acceptor_serve_room(acceptor);
+    if (acceptor->state != ACCEPTOR_WAITING)
+        return;
     /* With nobody in the room one more can be taken in any case, and waits for its descriptor there. */
-    if (acceptor->state == ACCEPTOR_WAITING &&
-        (waiting_room_n_guests(&acceptor->room) == 0 || admission_has_descriptor(acceptor->desk->admission)))
+    if (!admission_has_memory(acceptor->desk->admission))
+        acceptor_wait_for_memory(acceptor);
+    else if (waiting_room_n_guests(&acceptor->room) == 0 || admission_has_descriptor(acceptor->desk->admission))
         acceptor_open(acceptor);
 }
 
@@ -501,13 +486,20 @@ static void acceptor_on_guest_left(struct waiting_room *room)
         acceptor_look_again(acceptor);
 }
 
+/* As many as are idle, up to so many. */
+static void acceptor_yield(struct acceptor *acceptor, int most)
+{
+    while (most-- > 0 && acceptor_yield_one(acceptor, ADMISSION_NOBODY, ADMISSION_NO_DESCRIPTORS))
+        ;
+}
+
 void acceptor_look(struct acceptor *acceptor)
 {
     struct admission_desk *desk = acceptor->desk;
     uid_t uid = atomic_load(&desk->asked_for);
 
     if (atomic_exchange(&desk->asked, false))
-        acceptor_yield_one(acceptor, ADMISSION_NOBODY, ADMISSION_NO_DESCRIPTORS);
+        acceptor_yield(acceptor, brake_state(&desk->admission->house->brake) == BRAKE_FULL ? SHED_MOST : 1);
     if (atomic_exchange(&desk->asked_by_user, false)) {
         enum admission_verdict why = admission_look(desk->admission, uid);
 

@@ -1,6 +1,6 @@
 /* Acceptors: a worker's hold on a listener. One accepts, asks admission, and hands the client on.
  *
- *               change                     no descriptors for clients
+ *               change               no descriptors for clients, or no memory
  *   CLOSED ------------------> OPEN <------------------------------> WAITING
  *     ^                          |    a place was given back, or        |
  *     |                          |    some time has passed              |
@@ -12,7 +12,7 @@
  *
  * Who may come in and finds no place takes that of an idle client (admission), or waits in the waiting room. A user who
  * has limits.connections_per_uid clients lets the longest idle of its own go, never somebody else's, and is turned away
- * when none is. Accepting stops only for want of descriptors.
+ * when none is. Accepting stops only for want of descriptors, and of memory (brake).
  *
  * But what is left in the backlog of a socket that is going away has nobody else to serve it: who empties it takes
  * everybody. */

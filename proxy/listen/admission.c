@@ -17,6 +17,7 @@ void admission_house_init(struct admission_house *house)
 {
     *house = (struct admission_house){.lock = PTHREAD_MUTEX_INITIALIZER, .most_clients = UINT32_MAX};
     list_init(&house->admissions);
+    brake_init(&house->brake);
     episode_init(&house->shortage);
 }
 
@@ -78,7 +79,7 @@ void admission_deinit(struct admission *admission)
 
 void admission_wait(struct admission_desk *desk, enum admission_verdict want)
 {
-    atomic_store(&desk->short_of, want == ADMISSION_NO_DESCRIPTORS);
+    atomic_store(&desk->short_of, want == ADMISSION_NO_DESCRIPTORS || want == ADMISSION_NO_MEMORY);
     if (!atomic_exchange(&desk->waiting, true))
         atomic_fetch_add(&desk->admission->house->n_waiting, 1);
 }
@@ -101,12 +102,10 @@ static void admission_tell_desks(struct admission *other, bool all)
     }
 }
 
-/* A place of this listener, and a descriptor, have become free. All whom it may help are told: any of them may have
- * seen the client that is to have it. */
-static void admission_tell(struct admission *admission)
+/* A place of this listener (or of none), and a descriptor, have become free. All whom it may help are told: any of them
+ * may have seen the client that is to have it. */
+static void admission_tell_house(struct admission_house *house, const struct admission *admission)
 {
-    struct admission_house *house = admission->house;
-
     if (atomic_load(&house->n_waiting) == 0)
         return;
     pthread_mutex_lock(&house->lock);
@@ -116,6 +115,16 @@ static void admission_tell(struct admission *admission)
         admission_tell_desks(other, other == admission);
     }
     pthread_mutex_unlock(&house->lock);
+}
+
+static void admission_tell(struct admission *admission)
+{
+    admission_tell_house(admission->house, admission);
+}
+
+void admission_tell_short(struct admission_house *house)
+{
+    admission_tell_house(house, NULL);
 }
 
 void admission_limit(struct admission *admission, const struct listener_config *config)
@@ -362,6 +371,20 @@ uint64_t admission_ask(struct admission_desk *desk, struct instant now, struct a
         longest->told(longest);
     pthread_mutex_unlock(&house->lock);
     return ms;
+}
+
+void admission_ask_all(struct admission_house *house)
+{
+    pthread_mutex_lock(&house->lock);
+    for (struct list *link = house->admissions.next; link != &house->admissions; link = link->next) {
+        struct admission *admission = CONTAINER_OF(link, struct admission, link);
+
+        for (size_t i = 0; i < admission->n_desks && !admission->is_admin; i++)
+            if (atomic_load_explicit(&admission->desks[i].n_idle, memory_order_relaxed) > 0 &&
+                !atomic_exchange(&admission->desks[i].asked, true))
+                admission->desks[i].told(&admission->desks[i]);
+    }
+    pthread_mutex_unlock(&house->lock);
 }
 
 bool admission_ask_for(struct admission_desk *desk, uid_t uid)

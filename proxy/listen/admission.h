@@ -29,6 +29,7 @@
 #include "proxy/base/clock.h"
 #include "proxy/base/error.h"
 #include "proxy/base/list.h"
+#include "proxy/listen/brake.h"
 #include "proxy/listen/episode.h"
 
 struct admission;
@@ -46,6 +47,7 @@ enum admission_verdict {
     ADMISSION_FULL,           /* the listener has no place for another of this user */
     ADMISSION_USER_FULL,      /* the user has as many as limits.connections_per_uid */
     ADMISSION_NO_DESCRIPTORS, /* the process has as many as its descriptors allow */
+    ADMISSION_NO_MEMORY,      /* as many as its memory allows for now: told of who has not been accepted yet only */
 };
 
 /* The process. Embedded in the server, from before the first admission to after the last. */
@@ -55,6 +57,7 @@ struct admission_house {
     atomic_uint most_clients; /* of all listeners together: the other descriptors are for targets, health and logs */
     atomic_uint n_clients;    /* with those who wait for a place */
     atomic_uint n_waiting;    /* desks */
+    struct brake brake;       /* memory */
     struct episode shortage;
 };
 
@@ -72,9 +75,9 @@ struct admission_desk {
     atomic_uint n_idle, n_tunnels; /* written by the worker only */
     atomic_uint asked_for;         /* one is to make room for this user; if asked_by_user */
     atomic_bool asked_by_user;
-    atomic_bool asked;                         /* the first of them is to make room, for a descriptor */
+    atomic_bool asked;                         /* the first of them is to make room, whoever it is */
     atomic_bool waiting;                       /* to be told of the next place */
-    atomic_bool short_of;                      /* waits for a descriptor: a place on another listener will do */
+    atomic_bool short_of;                      /* waits for a descriptor, or for memory: a place anywhere will do */
     void (*told)(struct admission_desk *desk); /* there may be a place, or it is asked; called by any thread */
     void *closure;                             /* of whoever is told */
 };
@@ -201,12 +204,21 @@ static inline bool admission_has_descriptor(const struct admission *admission)
     return atomic_load(&admission->house->n_clients) < admission->house->most_clients;
 }
 void admission_unlodge(struct admission *admission);
+/* Whether there is memory for another. */
+static inline bool admission_has_memory(const struct admission *admission)
+{
+    return admission->is_admin || brake_lets_in(&admission->house->brake, atomic_load(&admission->house->n_clients));
+}
 
 /* ---- waiting ---- */
 
 /* There was no pass: desk->told will be called, at least once, after the next one is given back. Ask again after this,
  * and wait only then. Harmless twice. */
 void admission_wait(struct admission_desk *desk, enum admission_verdict want);
+/* There may be memory: whoever waits for that, or for descriptors, is told. */
+void admission_tell_short(struct admission_house *house);
+/* All desks that have somebody idle are asked to let them go, but for those of admin listeners. */
+void admission_ask_all(struct admission_house *house);
 /* Does not wait any more; harmless when it did not. */
 void admission_stop_waiting(struct admission_desk *desk);
 

@@ -5,10 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Closes the connection that has been idle for longest, whatever it leads to. */
-static bool endpoints_make_room(void *closure)
+#define GIVE_BACK_MOST 64      /* at once */
+#define GIVE_BACK_IDLE_MS 1000 /* who has been used since is used again */
+
+/* The pool of the connection that has been idle for longest, whatever it leads to. NULL: none is. */
+static struct pool *endpoints_oldest(const struct endpoints *table)
 {
-    struct endpoints *table = closure;
     struct pool *oldest = NULL;
 
     for (struct list *link = table->list.next; link != &table->list; link = link->next) {
@@ -17,9 +19,29 @@ static bool endpoints_make_room(void *closure)
         if (pool->n_idle > 0 && (!oldest || instant_before(pool_idle_since(pool), pool_idle_since(oldest))))
             oldest = pool;
     }
+    return oldest;
+}
+
+/* Closes that connection. */
+static bool endpoints_make_room(void *closure)
+{
+    struct pool *oldest = endpoints_oldest(closure);
+
     if (oldest)
         pool_drop_oldest(oldest);
     return oldest;
+}
+
+void endpoints_give_back(struct endpoints *table)
+{
+    struct pool *oldest = table->connector ? endpoints_oldest(table) : NULL;
+
+    for (int i = 0; i < GIVE_BACK_MOST && oldest; i++) {
+        if (instant_before(loop_now(table->loop), instant_add_ms(pool_idle_since(oldest), GIVE_BACK_IDLE_MS)))
+            break;
+        pool_drop_oldest(oldest);
+        oldest = endpoints_oldest(table);
+    }
 }
 
 void endpoints_init(struct endpoints *table, struct loop *loop, struct connector *connector, struct commons *commons,

@@ -45,6 +45,8 @@ struct endpoint {
 
 void endpoints_init(struct endpoints *table, struct loop *loop, struct connector *connector, struct commons *commons,
                     size_t worker);
+/* Closes some of the connections that nobody has used lately, whatever they lead to. Harmless on one of zeros. */
+void endpoints_give_back(struct endpoints *table);
 /* All references must have been given back. */
 void endpoints_deinit(struct endpoints *table);
 

@@ -27,6 +27,12 @@ void upstream_store_grow(struct upstream_store *store, size_t out_bytes, size_t 
         store->in.wide_size = answer_head_bytes;
 }
 
+void upstream_store_empty(struct upstream_store *store)
+{
+    buffer_store_empty(&store->out);
+    buffer_store_empty(&store->in);
+}
+
 void upstream_store_deinit(struct upstream_store *store)
 {
     buffer_store_deinit(&store->out);

@@ -52,6 +52,8 @@ struct upstream {
 void upstream_store_init(struct upstream_store *store, size_t out_bytes, size_t answer_head_bytes);
 /* From now on `out` and the heads of responses may have at least this size. */
 void upstream_store_grow(struct upstream_store *store, size_t out_bytes, size_t answer_head_bytes);
+/* The spare ones are given back. */
+void upstream_store_empty(struct upstream_store *store);
 void upstream_store_deinit(struct upstream_store *store);
 
 void upstream_init(struct upstream *upstream, struct loop *loop, struct upstream_store *store,

@@ -17,11 +17,8 @@
 #include <cmocka.h>
 
 #include "proxy/listen/acceptor.h"
+#include "tests/unit/acceptor_rig.h"
 #include "tests/unit/state_walk.h"
-
-#define BACKLOG 16
-#define MOST_SERVED 64
-#define PATIENCE_ROUNDS 1000
 
 /* A kernel that watches no more descriptors (max_user_watches). This definition wins over the C library's. */
 static bool kernel_refuses_to_watch;
@@ -35,183 +32,64 @@ int epoll_ctl(int epoll_fd, int operation, int fd, struct epoll_event *event)
     return (int)syscall(SYS_epoll_ctl, epoll_fd, operation, fd, event);
 }
 
-/* An acceptor of an abstract socket, whose host keeps whom it is given. */
-struct rig {
-    struct acceptor_host host;
-    struct acceptor acceptor;
-    struct admission_house house;
-    struct admission admission;
-    struct listener_config listener;
-    struct metrics metrics;
-    struct sockaddr_un address;
-    socklen_t address_bytes;
-    int served[MOST_SERVED];
-    struct admission_pass passes[MOST_SERVED];
-    size_t n_served, n_let_go;
-};
-
-static int rig_serve(struct acceptor_host *host, const struct listener_config *config, int fd, const struct peer *peer,
-                     struct admission_pass pass)
-{
-    struct rig *rig = CONTAINER_OF(host, struct rig, host);
-
-    assert_ptr_equal(config, &rig->listener);
-    assert_int_equal(peer->uid, geteuid());
-    assert_true(rig->n_served < MOST_SERVED);
-    rig->served[rig->n_served] = fd;
-    rig->passes[rig->n_served++] = pass;
-    return 0;
-}
-
-static bool rig_let_go_idle(struct acceptor_host *host, struct admission_pass *pass)
-{
-    (void)pass;
-    CONTAINER_OF(host, struct rig, host)->n_let_go++;
-    return true;
-}
-
-static void rig_on_place(struct admission_desk *desk)
-{
-    struct rig *rig = desk->closure;
-
-    acceptor_look(&rig->acceptor);
-}
-
-/* A new listening socket of the rig's name. */
-static int rig_listen(struct rig *rig)
-{
-    static unsigned n_made;
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    int n;
-
-    rig->address = (struct sockaddr_un){.sun_family = AF_UNIX};
-    n = snprintf(rig->address.sun_path + 1, sizeof(rig->address.sun_path) - 1, "porthole-acceptor-%d-%u", getpid(),
-                 n_made++);
-    rig->address_bytes = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n);
-    assert_int_equal(bind(fd, (struct sockaddr *)&rig->address, rig->address_bytes), 0);
-    assert_int_equal(listen(fd, BACKLOG), 0);
-    return fd;
-}
-
-static int rig_connect(struct rig *rig)
-{
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-
-    assert_int_equal(connect(fd, (struct sockaddr *)&rig->address, rig->address_bytes), 0);
-    return fd;
-}
-
-static void rig_open(struct rig *rig, uint32_t connections)
-{
-    memset(rig, 0, sizeof(*rig));
-    rig->listener = (struct listener_config){.name = "front",
-                                             .backlog = BACKLOG,
-                                             .limit_connections = connections,
-                                             .limit_connections_per_uid = connections};
-    rig->host = (struct acceptor_host){.loop = loop_new(), .metrics = &rig->metrics, .serve = rig_serve};
-    assert_non_null(rig->host.loop);
-    admission_house_init(&rig->house);
-    assert_int_equal(admission_init(&rig->admission, &rig->house, &rig->listener, 1), 0);
-    rig->admission.desks[0].told = rig_on_place;
-    rig->admission.desks[0].closure = rig;
-    acceptor_init(&rig->acceptor, &rig->host, &rig->listener, &rig->admission.desks[0]);
-    acceptor_change(&rig->acceptor, rig_listen(rig));
-}
-
-static void rig_let_go(struct rig *rig, size_t i)
-{
-    close(rig->served[i]);
-    admission_leave(&rig->passes[i]);
-}
-
-static void rig_close(struct rig *rig)
-{
-    for (size_t i = 0; i < rig->n_served; i++)
-        if (rig->passes[i].desk)
-            rig_let_go(rig, i);
-    acceptor_deinit(&rig->acceptor);
-    assert_int_equal(rig->admission.n_clients, 0);
-    admission_deinit(&rig->admission);
-    admission_house_deinit(&rig->house);
-    loop_free(rig->host.loop);
-}
-
-static void rig_turn(struct rig *rig)
-{
-    for (int i = 0; loop_run_once(rig->host.loop, 0) > 0; i++)
-        assert_true(i < PATIENCE_ROUNDS);
-}
-
-static void rig_expect(struct rig *rig, size_t n_served, enum acceptor_state state)
-{
-    rig_turn(rig);
-    assert_int_equal(rig->n_served, n_served);
-    assert_int_equal(rig->acceptor.state, state);
-}
-
-static void rig_expect_waiting(struct rig *rig, size_t n)
-{
-    assert_int_equal(waiting_room_n_guests(&rig->acceptor.room), n);
-}
-
 static void test_acceptor_takes_who_comes(void **state)
 {
-    struct rig rig;
+    struct acceptor_rig rig;
     int fds[3];
 
     (void)state;
-    rig_open(&rig, 16);
+    acceptor_rig_open(&rig, 16);
     for (size_t i = 0; i < 3; i++)
-        fds[i] = rig_connect(&rig);
-    rig_expect(&rig, 3, ACCEPTOR_OPEN);
+        fds[i] = acceptor_rig_connect(&rig);
+    acceptor_rig_expect(&rig, 3, ACCEPTOR_OPEN);
     assert_int_equal(counter_read(&rig.metrics.connections), 3);
     for (size_t i = 0; i < 3; i++)
         close(fds[i]);
-    rig_close(&rig);
+    acceptor_rig_close(&rig);
 }
 
 static void test_acceptor_full_waits_until_a_pass_is_given_back(void **state)
 {
-    struct rig rig;
+    struct acceptor_rig rig;
     int fds[4];
 
     (void)state;
-    rig_open(&rig, 2);
+    acceptor_rig_open(&rig, 2);
     for (size_t i = 0; i < 4; i++)
-        fds[i] = rig_connect(&rig);
-    rig_expect(&rig, 2, ACCEPTOR_OPEN);
-    rig_expect_waiting(&rig, 2);
-    rig_let_go(&rig, 0);
-    rig_expect(&rig, 3, ACCEPTOR_OPEN);
-    rig_let_go(&rig, 1);
-    rig_turn(&rig);
+        fds[i] = acceptor_rig_connect(&rig);
+    acceptor_rig_expect(&rig, 2, ACCEPTOR_OPEN);
+    acceptor_rig_expect_waiting(&rig, 2);
+    acceptor_rig_let_go(&rig, 0);
+    acceptor_rig_expect(&rig, 3, ACCEPTOR_OPEN);
+    acceptor_rig_let_go(&rig, 1);
+    acceptor_rig_turn(&rig);
     assert_int_equal(rig.n_served, 4);
-    rig_expect_waiting(&rig, 0);
+    acceptor_rig_expect_waiting(&rig, 0);
     for (size_t i = 0; i < 4; i++)
         close(fds[i]);
-    rig_close(&rig);
+    acceptor_rig_close(&rig);
 }
 
 /* As many as the backlog holds wait; the next is closed, for all are one user's. */
 static void test_acceptor_full_turns_away_who_is_too_many_to_wait(void **state)
 {
     int fds[BACKLOG + 3];
-    struct rig rig;
+    struct acceptor_rig rig;
     char byte;
 
     (void)state;
-    rig_open(&rig, 1);
+    acceptor_rig_open(&rig, 1);
     for (size_t i = 0; i < ARRAY_LENGTH(fds); i++) {
-        fds[i] = rig_connect(&rig);
-        rig_turn(&rig);
+        fds[i] = acceptor_rig_connect(&rig);
+        acceptor_rig_turn(&rig);
     }
-    rig_expect(&rig, 1, ACCEPTOR_OPEN);
-    rig_expect_waiting(&rig, BACKLOG);
+    acceptor_rig_expect(&rig, 1, ACCEPTOR_OPEN);
+    acceptor_rig_expect_waiting(&rig, BACKLOG);
     for (size_t i = 0; i < ARRAY_LENGTH(fds); i++) {
         assert_int_equal(recv(fds[i], &byte, 1, MSG_DONTWAIT), i <= BACKLOG ? -1 : 0);
         close(fds[i]);
     }
-    rig_close(&rig);
+    acceptor_rig_close(&rig);
 }
 
 /* Rules that came while somebody waited hold when its turn comes. */
@@ -219,138 +97,138 @@ static void test_acceptor_who_waits_is_judged_by_the_newest_rules(void **state)
 {
     struct peer_rule somebody_else = {.has_uid = true, .uid = geteuid() + 1};
     struct listener_config closed;
-    struct rig rig;
+    struct acceptor_rig rig;
     int fds[3];
 
     (void)state;
-    rig_open(&rig, 1);
+    acceptor_rig_open(&rig, 1);
     for (size_t i = 0; i < 3; i++)
-        fds[i] = rig_connect(&rig);
-    rig_expect(&rig, 1, ACCEPTOR_OPEN);
-    rig_expect_waiting(&rig, 2);
+        fds[i] = acceptor_rig_connect(&rig);
+    acceptor_rig_expect(&rig, 1, ACCEPTOR_OPEN);
+    acceptor_rig_expect_waiting(&rig, 2);
     closed = rig.listener;
     closed.peers = &somebody_else;
     closed.n_peers = 1;
     acceptor_configure(&rig.acceptor, &closed);
-    rig_let_go(&rig, 0);
-    rig_expect(&rig, 1, ACCEPTOR_OPEN);
-    rig_expect_waiting(&rig, 0);
+    acceptor_rig_let_go(&rig, 0);
+    acceptor_rig_expect(&rig, 1, ACCEPTOR_OPEN);
+    acceptor_rig_expect_waiting(&rig, 0);
     assert_int_equal(rig.admission.n_clients, 0);
     assert_int_equal(counter_read(&rig.metrics.peers_refused), 2);
     for (size_t i = 0; i < 3; i++)
         close(fds[i]);
-    rig_close(&rig);
+    acceptor_rig_close(&rig);
 }
 
 /* Without descriptors for clients nobody is accepted beyond the one who finds that out. */
 static void test_acceptor_without_descriptors_leaves_who_comes_in_the_backlog(void **state)
 {
-    struct rig rig;
+    struct acceptor_rig rig;
     int fds[5];
 
     (void)state;
-    rig_open(&rig, 16);
+    acceptor_rig_open(&rig, 16);
     rig.house.most_clients = 2;
     for (size_t i = 0; i < 5; i++)
-        fds[i] = rig_connect(&rig);
-    rig_expect(&rig, 2, ACCEPTOR_WAITING);
-    rig_expect_waiting(&rig, 1);
+        fds[i] = acceptor_rig_connect(&rig);
+    acceptor_rig_expect(&rig, 2, ACCEPTOR_WAITING);
+    acceptor_rig_expect_waiting(&rig, 1);
     for (size_t i = 0; i < 3; i++) {
-        rig_let_go(&rig, i);
+        acceptor_rig_let_go(&rig, i);
         for (int n = 0; n < PATIENCE_ROUNDS && rig.n_served < i + 3; n++)
             assert_true(loop_run_once(rig.host.loop, 100) >= 0);
         assert_int_equal(rig.n_served, i + 3);
     }
     for (size_t i = 0; i < 5; i++)
         close(fds[i]);
-    rig_close(&rig);
+    acceptor_rig_close(&rig);
 }
 
 /* The one who found out that there are no descriptors hangs up: the next one in the backlog waits in its place. */
 static void test_acceptor_without_descriptors_forgets_who_hangs_up(void **state)
 {
-    struct rig rig;
+    struct acceptor_rig rig;
     int fds[4];
 
     (void)state;
-    rig_open(&rig, 16);
+    acceptor_rig_open(&rig, 16);
     rig.house.most_clients = 2;
     for (size_t i = 0; i < 3; i++) {
-        fds[i] = rig_connect(&rig);
-        rig_turn(&rig);
+        fds[i] = acceptor_rig_connect(&rig);
+        acceptor_rig_turn(&rig);
     }
-    rig_expect(&rig, 2, ACCEPTOR_WAITING);
-    rig_expect_waiting(&rig, 1);
+    acceptor_rig_expect(&rig, 2, ACCEPTOR_WAITING);
+    acceptor_rig_expect_waiting(&rig, 1);
     close(fds[2]);
-    rig_turn(&rig);
-    rig_expect_waiting(&rig, 0);
-    fds[2] = rig_connect(&rig);
-    fds[3] = rig_connect(&rig);
-    rig_turn(&rig);
-    rig_expect_waiting(&rig, 1);
-    rig_let_go(&rig, 0);
+    acceptor_rig_turn(&rig);
+    acceptor_rig_expect_waiting(&rig, 0);
+    fds[2] = acceptor_rig_connect(&rig);
+    fds[3] = acceptor_rig_connect(&rig);
+    acceptor_rig_turn(&rig);
+    acceptor_rig_expect_waiting(&rig, 1);
+    acceptor_rig_let_go(&rig, 0);
     for (int n = 0; n < PATIENCE_ROUNDS && rig.n_served < 3; n++)
         assert_true(loop_run_once(rig.host.loop, 100) >= 0);
     assert_int_equal(rig.n_served, 3);
     for (size_t i = 0; i < 4; i++)
         close(fds[i]);
-    rig_close(&rig);
+    acceptor_rig_close(&rig);
 }
 
 /* A room that is full of those who are gone turns nobody away. */
 static void test_acceptor_full_keeps_no_place_to_wait_for_who_has_hung_up(void **state)
 {
     int fds[BACKLOG + 1], late;
-    struct rig rig;
+    struct acceptor_rig rig;
     char byte;
 
     (void)state;
-    rig_open(&rig, 1);
+    acceptor_rig_open(&rig, 1);
     for (size_t i = 0; i < ARRAY_LENGTH(fds); i++) {
-        fds[i] = rig_connect(&rig);
-        rig_turn(&rig);
+        fds[i] = acceptor_rig_connect(&rig);
+        acceptor_rig_turn(&rig);
     }
-    rig_expect_waiting(&rig, BACKLOG);
+    acceptor_rig_expect_waiting(&rig, BACKLOG);
     for (size_t i = 1; i < ARRAY_LENGTH(fds); i++)
         close(fds[i]);
-    late = rig_connect(&rig);
-    rig_turn(&rig);
-    rig_expect_waiting(&rig, 1);
+    late = acceptor_rig_connect(&rig);
+    acceptor_rig_turn(&rig);
+    acceptor_rig_expect_waiting(&rig, 1);
     assert_int_equal(recv(late, &byte, 1, MSG_DONTWAIT), -1);
-    rig_let_go(&rig, 0);
-    rig_expect(&rig, 2, ACCEPTOR_OPEN);
+    acceptor_rig_let_go(&rig, 0);
+    acceptor_rig_expect(&rig, 2, ACCEPTOR_OPEN);
     close(late);
     close(fds[0]);
-    rig_close(&rig);
+    acceptor_rig_close(&rig);
 }
 
 /* An idle client makes room for who may come in, and for nobody else. */
 static void test_acceptor_refused_peer_costs_no_idle_client_its_place(void **state)
 {
     struct peer_rule rule = {.has_uid = true, .uid = geteuid() + 1};
-    struct rig rig;
+    struct acceptor_rig rig;
     int fds[3];
 
     (void)state;
-    rig_open(&rig, 1);
-    rig.host.let_go = rig_let_go_idle;
-    fds[0] = rig_connect(&rig);
-    rig_expect(&rig, 1, ACCEPTOR_OPEN);
+    acceptor_rig_open(&rig, 1);
+    rig.host.let_go = acceptor_rig_let_go_idle;
+    fds[0] = acceptor_rig_connect(&rig);
+    acceptor_rig_expect(&rig, 1, ACCEPTOR_OPEN);
     admission_idle(&rig.passes[0], (struct instant){1});
     rig.listener.peers = &rule;
     rig.listener.n_peers = 1;
-    fds[1] = rig_connect(&rig);
-    rig_expect(&rig, 1, ACCEPTOR_OPEN);
+    fds[1] = acceptor_rig_connect(&rig);
+    acceptor_rig_expect(&rig, 1, ACCEPTOR_OPEN);
     assert_int_equal(rig.n_let_go, 0);
     assert_true(rig.passes[0].idle);
     rule.uid = geteuid();
-    fds[2] = rig_connect(&rig);
-    rig_expect(&rig, 2, ACCEPTOR_OPEN);
+    fds[2] = acceptor_rig_connect(&rig);
+    acceptor_rig_expect(&rig, 2, ACCEPTOR_OPEN);
     assert_int_equal(rig.n_let_go, 1);
     assert_true(rig.passes[0].yielded);
     for (size_t i = 0; i < 3; i++)
         close(fds[i]);
-    rig_close(&rig);
+    acceptor_rig_close(&rig);
 }
 
 /* Those who may not come in stand in nobody's way: many of them are taken in one turn. */
@@ -358,87 +236,87 @@ static void test_acceptor_refuses_many_in_a_turn(void **state)
 {
     struct peer_rule nobody = {.has_uid = true, .uid = 4711};
     int fds[BACKLOG + 1];
-    struct rig rig;
+    struct acceptor_rig rig;
 
     (void)state;
-    rig_open(&rig, 1);
+    acceptor_rig_open(&rig, 1);
     rig.listener.peers = &nobody;
     rig.listener.n_peers = 1;
     for (size_t i = 0; i < ARRAY_LENGTH(fds); i++)
-        fds[i] = rig_connect(&rig);
+        fds[i] = acceptor_rig_connect(&rig);
     assert_true(loop_run_once(rig.host.loop, 0) > 0);
     assert_int_equal(counter_read(&rig.metrics.peers_refused), ARRAY_LENGTH(fds));
     for (size_t i = 0; i < ARRAY_LENGTH(fds); i++)
         close(fds[i]);
-    rig_close(&rig);
+    acceptor_rig_close(&rig);
 }
 
 static void test_acceptor_that_cannot_be_watched_tries_again(void **state)
 {
-    struct rig rig;
+    struct acceptor_rig rig;
     int fds[2];
 
     (void)state;
-    rig_open(&rig, 1);
-    fds[0] = rig_connect(&rig);
-    rig_expect(&rig, 1, ACCEPTOR_OPEN);
+    acceptor_rig_open(&rig, 1);
+    fds[0] = acceptor_rig_connect(&rig);
+    acceptor_rig_expect(&rig, 1, ACCEPTOR_OPEN);
     kernel_refuses_to_watch = true;
-    acceptor_change(&rig.acceptor, rig_listen(&rig));
-    fds[1] = rig_connect(&rig);
-    rig_let_go(&rig, 0);
-    rig_expect(&rig, 1, ACCEPTOR_WAITING);
+    acceptor_change(&rig.acceptor, acceptor_rig_listen(&rig));
+    fds[1] = acceptor_rig_connect(&rig);
+    acceptor_rig_let_go(&rig, 0);
+    acceptor_rig_expect(&rig, 1, ACCEPTOR_WAITING);
     kernel_refuses_to_watch = false;
     for (int i = 0; i < PATIENCE_ROUNDS && rig.n_served < 2; i++)
         assert_true(loop_run_once(rig.host.loop, 100) >= 0);
     assert_int_equal(rig.n_served, 2);
     close(fds[0]);
     close(fds[1]);
-    rig_close(&rig);
+    acceptor_rig_close(&rig);
 }
 
 static void test_acceptor_emptied_takes_everybody_in_the_backlog_whatever_the_limit(void **state)
 {
-    struct rig rig;
+    struct acceptor_rig rig;
     int fds[4];
 
     (void)state;
-    rig_open(&rig, 1);
+    acceptor_rig_open(&rig, 1);
     for (size_t i = 0; i < 4; i++)
-        fds[i] = rig_connect(&rig);
-    rig_expect(&rig, 1, ACCEPTOR_OPEN);
-    rig_expect_waiting(&rig, 3);
+        fds[i] = acceptor_rig_connect(&rig);
+    acceptor_rig_expect(&rig, 1, ACCEPTOR_OPEN);
+    acceptor_rig_expect_waiting(&rig, 3);
     acceptor_empty(&rig.acceptor, false);
-    rig_expect(&rig, 4, ACCEPTOR_CLOSED);
+    acceptor_rig_expect(&rig, 4, ACCEPTOR_CLOSED);
     assert_int_equal(rig.acceptor.fd, -1);
     acceptor_empty(&rig.acceptor, false);
     acceptor_look(&rig.acceptor);
-    rig_expect(&rig, 4, ACCEPTOR_CLOSED);
+    acceptor_rig_expect(&rig, 4, ACCEPTOR_CLOSED);
     for (size_t i = 0; i < 4; i++)
         close(fds[i]);
-    rig_close(&rig);
+    acceptor_rig_close(&rig);
 }
 
 /* A socket that somebody else has, too, works on for them. */
 static void test_acceptor_emptied_leaves_a_shared_socket_as_it_is(void **state)
 {
-    struct rig rig;
+    struct acceptor_rig rig;
     int fds[2], kept, taken;
 
     (void)state;
-    rig_open(&rig, 16);
+    acceptor_rig_open(&rig, 16);
     kept = dup(rig.acceptor.fd);
     assert_true(kept >= 0);
-    fds[0] = rig_connect(&rig);
+    fds[0] = acceptor_rig_connect(&rig);
     acceptor_empty(&rig.acceptor, true);
-    rig_expect(&rig, 1, ACCEPTOR_CLOSED);
-    fds[1] = rig_connect(&rig);
+    acceptor_rig_expect(&rig, 1, ACCEPTOR_CLOSED);
+    fds[1] = acceptor_rig_connect(&rig);
     taken = accept(kept, NULL, NULL);
     assert_true(taken >= 0);
     close(taken);
     close(kept);
     close(fds[0]);
     close(fds[1]);
-    rig_close(&rig);
+    acceptor_rig_close(&rig);
 }
 
 /* Another process, which waits at the socket that it shares with us. */
@@ -462,63 +340,63 @@ static void test_acceptor_watches_again_when_another_was_woken_and_has_gone(void
 {
     struct sharer sharer = {.epoll_fd = epoll_create1(EPOLL_CLOEXEC)};
     struct epoll_event event = {.events = EPOLLIN | EPOLLEXCLUSIVE};
-    struct rig rig;
+    struct acceptor_rig rig;
     int fd;
 
     (void)state;
-    rig_open(&rig, 16);
+    acceptor_rig_open(&rig, 16);
     assert_int_equal(epoll_ctl(sharer.epoll_fd, EPOLL_CTL_ADD, rig.acceptor.fd, &event), 0);
     acceptor_watch_again(&rig.acceptor); /* behind the other one */
     assert_int_equal(pthread_create(&sharer.thread, NULL, sharer_main, &sharer), 0);
     usleep(100000);
-    fd = rig_connect(&rig);
+    fd = acceptor_rig_connect(&rig);
     pthread_join(sharer.thread, NULL);
     assert_int_equal(sharer.n_events, 1);
     close(sharer.epoll_fd);
     acceptor_watch_again(&rig.acceptor);
-    rig_expect(&rig, 1, ACCEPTOR_OPEN);
+    acceptor_rig_expect(&rig, 1, ACCEPTOR_OPEN);
     acceptor_empty(&rig.acceptor, true);
     acceptor_watch_again(&rig.acceptor);
-    rig_expect(&rig, 1, ACCEPTOR_CLOSED);
+    acceptor_rig_expect(&rig, 1, ACCEPTOR_CLOSED);
     close(fd);
-    rig_close(&rig);
+    acceptor_rig_close(&rig);
 }
 
 static void test_acceptor_changed_serves_the_old_backlog_and_then_the_new_socket(void **state)
 {
-    struct rig rig;
+    struct acceptor_rig rig;
     int fds[2];
 
     (void)state;
-    rig_open(&rig, 16);
-    fds[0] = rig_connect(&rig);
-    acceptor_change(&rig.acceptor, rig_listen(&rig));
+    acceptor_rig_open(&rig, 16);
+    fds[0] = acceptor_rig_connect(&rig);
+    acceptor_change(&rig.acceptor, acceptor_rig_listen(&rig));
     assert_int_equal(rig.n_served, 1);
-    fds[1] = rig_connect(&rig);
-    rig_expect(&rig, 2, ACCEPTOR_OPEN);
+    fds[1] = acceptor_rig_connect(&rig);
+    acceptor_rig_expect(&rig, 2, ACCEPTOR_OPEN);
     close(fds[0]);
     close(fds[1]);
-    rig_close(&rig);
+    acceptor_rig_close(&rig);
 }
 
 static void test_acceptor_peer_that_is_not_allowed_is_closed_and_not_counted(void **state)
 {
     struct peer_rule nobody = {.has_uid = true, .uid = 4711};
-    struct rig rig;
+    struct acceptor_rig rig;
     char byte;
     int fd;
 
     (void)state;
-    rig_open(&rig, 16);
+    acceptor_rig_open(&rig, 16);
     rig.listener.peers = &nobody;
     rig.listener.n_peers = 1;
-    fd = rig_connect(&rig);
-    rig_expect(&rig, 0, ACCEPTOR_OPEN);
+    fd = acceptor_rig_connect(&rig);
+    acceptor_rig_expect(&rig, 0, ACCEPTOR_OPEN);
     assert_int_equal(recv(fd, &byte, 1, 0), 0);
     assert_int_equal(rig.admission.n_clients, 0);
     assert_int_equal(counter_read(&rig.metrics.peers_refused), 1);
     close(fd);
-    rig_close(&rig);
+    acceptor_rig_close(&rig);
 }
 
 /* ---- the table ---- */

@@ -47,6 +47,11 @@ static const struct {
     {"18446744073709551614B", UNIT_BYTES, VALUE_OK, UINT64_MAX - 1},
     {"18446744073709551615B", UNIT_BYTES, VALUE_HUGE, 0},
     {"16777216TiB", UNIT_BYTES, VALUE_HUGE, 0},
+    {"auto", UNIT_MEMORY, VALUE_OK, LIMIT_MEMORY_AUTO},
+    {"64MiB", UNIT_MEMORY, VALUE_OK, 67108864},
+    {"unlimited", UNIT_MEMORY, VALUE_OK, UINT64_MAX},
+    {"auto", UNIT_BYTES, VALUE_MALFORMED, 0},
+    {"automatic", UNIT_MEMORY, VALUE_MALFORMED, 0},
     {"64KB", UNIT_BYTES, VALUE_MALFORMED, 0},
     {"64", UNIT_BYTES, VALUE_MALFORMED, 0},
     {"0660", UNIT_MODE, VALUE_OK, 0660},
@@ -93,6 +98,9 @@ static void test_value_format_gives_the_shortest_that_parses_back(void **state U
     assert_string_equal(value_format(86400000, UNIT_MS, text), "1d");
     assert_string_equal(value_format(16384, UNIT_BYTES, text), "16KiB");
     assert_string_equal(value_format(UINT64_MAX, UNIT_BYTES, text), "unlimited");
+    assert_string_equal(value_format(LIMIT_MEMORY_AUTO, UNIT_MEMORY, text), "auto");
+    assert_string_equal(value_format(UINT64_MAX, UNIT_MEMORY, text), "unlimited");
+    assert_string_equal(value_format(67108864, UNIT_MEMORY, text), "64MiB");
     assert_string_equal(value_format(UINT64_MAX - 1, UNIT_BYTES, text), "18446744073709551614B");
     assert_string_equal(value_format(0, UNIT_MODE, text), "0000");
     assert_string_equal(value_format(02750, UNIT_MODE, text), "02750");

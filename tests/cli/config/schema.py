@@ -63,6 +63,7 @@ SHAPES = {
     "identity": lambda row: {"$ref": "#/$defs/identity"},
     "address": lambda row: {"$ref": "#/$defs/bind"},
     "size": lambda row: {"$ref": "#/$defs/" + ("sizeOrUnlimited" if row["maximum"] == "unlimited" else "size")},
+    'size or "auto"': lambda row: {"anyOf": [{"$ref": "#/$defs/sizeOrUnlimited"}, {"type": "string", "pattern": f"^(?:auto)$|{VARIABLE}"}]},
     "mode": lambda row: {"$ref": "#/$defs/" + ("directoryMode" if row["maximum"] == "07777" else "mode")},
     "boolean": lambda row: {"anyOf": [{"type": "boolean"}, {"$ref": "#/$defs/variable"}]},
     "integer": lambda row: {"anyOf": [integer(row), {"$ref": "#/$defs/variable"}]},
