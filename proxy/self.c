@@ -89,6 +89,10 @@ static void self_gather(struct admin_desk *desk, struct facts *facts)
                             .n_workers = (*self->snapshot)->n_workers,
                             .series = self->series,
                             .commons = self->commons,
+                            .memory = {.limit_bytes = self->pressure->figures.limit_bytes,
+                                       .used_bytes = self->pressure->figures.used_bytes,
+                                       .brake = brake_state(&self->listeners->house.brake),
+                                       .n_pauses = self->pressure->n_episodes},
                             .process = process_read(&self->process)};
     for (size_t i = 0; i < self->crew->n; i++)
         facts->n_dropped_lines += counter_read(&worker_metrics(self->crew->workers[i])->dropped_lines);

@@ -5,6 +5,7 @@
 #include "proxy/admin/admin.h"
 #include "proxy/crew.h"
 #include "proxy/listeners.h"
+#include "proxy/pressure.h"
 #include "proxy/reload.h"
 #include "proxy/stop.h"
 
@@ -19,6 +20,7 @@ struct self {
     struct series_book *series;
     struct commons *commons;
     const struct crew *crew;
+    const struct pressure *pressure;
     struct process process; /* owned, like the next */
     int backlogs;           /* diagnosis_open */
     struct instant begun;

@@ -407,6 +407,7 @@ int server_new(struct snapshot *snapshot, const struct server_options *options, 
                                                 .series = &server->series,
                                                 .commons = &server->commons,
                                                 .crew = &server->crew,
+                                                .pressure = &server->pressure,
                                                 .begun = server->begun});
     r = r < 0 ? error_set(error, r, "out of memory") : server_make(server, options->takeover, error);
     if (r < 0) {

@@ -29,6 +29,13 @@ struct facts_listener {
 
 enum facts_state { FACTS_SERVING, FACTS_LEAVING, FACTS_DRAINING };
 
+/* Of the last look at it (proxy/pressure.h). */
+struct facts_memory {
+    uint64_t limit_bytes, used_bytes; /* UINT64_MAX: there is no limit, and nobody looks */
+    enum brake_state brake;
+    uint64_t n_pauses; /* times that it has not been off */
+};
+
 struct commons;
 
 struct facts {
@@ -48,6 +55,7 @@ struct facts {
     struct series_book *series; /* borrowed, like the next; both outlive workers */
     struct commons *commons;
     struct process_figures process;
+    struct facts_memory memory;
     uint64_t n_dropped_lines; /* of access logs */
     bool out_of_memory;       /* something of all this is missing */
 };

@@ -46,6 +46,18 @@ static void metrics_put_logs(struct exposition *exposition, const struct facts *
     exposition_put(exposition, FAMILY_LOG_DROPPED, (const char *const[]){"error"}, log_dropped());
 }
 
+static void metrics_put_memory(struct exposition *exposition, const struct facts *facts)
+{
+    const struct facts_memory *memory = &facts->memory;
+
+    if (memory->limit_bytes != UINT64_MAX) {
+        exposition_put(exposition, FAMILY_MEMORY_LIMIT, NULL, memory->limit_bytes);
+        exposition_put(exposition, FAMILY_MEMORY_USED, NULL, memory->used_bytes);
+    }
+    exposition_put(exposition, FAMILY_MEMORY_SHORT, NULL, memory->brake);
+    exposition_put(exposition, FAMILY_MEMORY_PAUSES, NULL, memory->n_pauses);
+}
+
 static void metrics_put_process(struct exposition *exposition, const struct facts *facts)
 {
     const struct process_figures *process = &facts->process;
@@ -184,6 +196,7 @@ void metrics_tell(struct page *page, const struct facts *facts, unsigned format)
     series_write_targets(facts->series, &exposition);
     metrics_put_certificates(&exposition, facts);
     metrics_put_logs(&exposition, facts);
+    metrics_put_memory(&exposition, facts);
     metrics_put_process(&exposition, facts);
     if (exposition_end(&exposition, &text, &length) < 0)
         text = NULL;

@@ -51,12 +51,22 @@ static void ready_look_at_targets(struct ready *ready, const struct facts *facts
     ready->is_ready = ready->is_ready && (n_usable > 0 || snapshot->n_targets == 0);
 }
 
+/* Those who are in are served, and who comes waits for little; elsewhere it would be the same. */
+static void ready_look_at_memory(struct ready *ready, const struct facts *facts)
+{
+    if (facts->memory.brake != BRAKE_OFF)
+        ready_add(ready,
+                  json_string(facts->memory.brake == BRAKE_FULL ? "memory is almost used up: new clients wait"
+                                                                : "memory is short: new clients come in slowly"));
+}
+
 json_t *ready_look(const struct facts *facts, bool *ret_ready)
 {
     struct ready ready = {.reasons = json_array(), .is_ready = true};
 
     ready_look_at_listeners(&ready, facts);
     ready_look_at_targets(&ready, facts);
+    ready_look_at_memory(&ready, facts);
     *ret_ready = ready.is_ready && ready.reasons;
     return ready.reasons;
 }

@@ -2,7 +2,7 @@
  *
  *   not ready   a stop was asked for, a listener is not at its place, or there are targets and none has a usable
  * endpoint ready       whatever else is wrong: some target without one (the others are still served), a file that was
- * refused (what ran before is served, all of it) */
+ * refused (what ran before is served, all of it), memory that is short (who is in is served) */
 #ifndef PORTHOLE_ADMIN_READY_H
 #define PORTHOLE_ADMIN_READY_H
 

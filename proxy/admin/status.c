@@ -267,6 +267,19 @@ static json_t *status_targets(struct status *status)
     return targets;
 }
 
+/* ---- memory ---- */
+
+static json_t *status_memory(struct status *status)
+{
+    const struct facts_memory *memory = &status->facts->memory;
+
+    if (memory->limit_bytes == UINT64_MAX)
+        return json_null();
+    return status_take(status, json_pack("{s:I,s:I,s:i,s:I}", "limit", (json_int_t)memory->limit_bytes, "used",
+                                         (json_int_t)memory->used_bytes, "short", (int)memory->brake, "pauses",
+                                         (json_int_t)memory->n_pauses));
+}
+
 /* ---- the whole ---- */
 
 json_t *status_document(const struct facts *facts)
@@ -277,13 +290,13 @@ json_t *status_document(const struct facts *facts)
     char started[REPLY_TIME_BYTES];
     bool ready = false;
     json_t *reasons = status_take(&status, ready_look(facts, &ready));
-    json_t *document =
-        json_pack("{s:s,s:I,s:s?,s:I,s:s,s:b,s:o,s:I,s:o,s:o,s:o,s:o,s:{s:I}}", "version", PORTHOLE_VERSION, "pid",
-                  (json_int_t)facts->pid, "started", reply_time(facts->started, started), "uptime_s",
-                  (json_int_t)(facts->uptime_ms / 1000), "state", states[facts->state], "ready", ready, "reasons",
-                  reasons, "workers", (json_int_t)facts->n_workers, "config", status_config(&status), "listeners",
-                  status_listeners(&status), "routes", status_routes(&status), "targets", status_targets(&status),
-                  "logs", "dropped", (json_int_t)log_dropped() + (json_int_t)facts->n_dropped_lines);
+    json_t *document = json_pack(
+        "{s:s,s:I,s:s?,s:I,s:s,s:b,s:o,s:I,s:o,s:o,s:o,s:o,s:o,s:{s:I}}", "version", PORTHOLE_VERSION, "pid",
+        (json_int_t)facts->pid, "started", reply_time(facts->started, started), "uptime_s",
+        (json_int_t)(facts->uptime_ms / 1000), "state", states[facts->state], "ready", ready, "reasons", reasons,
+        "workers", (json_int_t)facts->n_workers, "config", status_config(&status), "listeners",
+        status_listeners(&status), "routes", status_routes(&status), "targets", status_targets(&status), "memory",
+        status_memory(&status), "logs", "dropped", (json_int_t)log_dropped() + (json_int_t)facts->n_dropped_lines);
 
     if (status.failed) {
         json_decref(document);

@@ -64,6 +64,14 @@ await_relief() {
         [ "$(own_kib "$server")" -lt 16384 ]
         # Who looks after it is let in.
         curl -sS --fail --max-time 5 --unix-socket "$dir/admin.sock" http://x/readyz >"$dir/ready.json"
+        grep -q '"memory is [a-z ]*: new clients [a-z ]*"' "$dir/ready.json"
+        curl -sS --fail --max-time 5 --unix-socket "$dir/admin.sock" http://x/status >"$dir/status.json"
+        jq -e '.ready and .memory.limit == 16777216 and .memory.used > 10000000 and .memory.short >= 1 and .memory.pauses == 1' "$dir/status.json"
+        curl -sS --fail --max-time 5 --unix-socket "$dir/admin.sock" http://x/metrics >"$dir/metrics"
+        grep -qx 'porthole_memory_limit_bytes 16777216' "$dir/metrics"
+        grep -q '^porthole_memory_used_bytes 1[0-9]*$' "$dir/metrics"
+        grep -qx 'porthole_memory_short [12]' "$dir/metrics"
+        grep -qx 'porthole_memory_pauses_total 1' "$dir/metrics"
         [ "$(grep -c 'warn memory is short' "$dir/run.err")" -eq 1 ]
         grep -q 'used_bytes=[0-9]* limit_bytes=16777216 of="limits.memory" clients=[0-9]* hint=' "$dir/run.err"
         await_relief
