@@ -24,7 +24,7 @@
  * many as are under way at once when their target is fast: few enough that what is touched for them stays in the
  * processor's caches, and that few connections to the target serve many clients; enough to share the cost of a round.
  */
-#define TURN_CLIENTS 32
+#define TURN_CLIENTS 64
 #define TIMEOUT_NEVER_S 1000000000u
 #define FUTILE_RUNS_MOST 1000 /* a head may take some hundred, a KiB at a time */
 
