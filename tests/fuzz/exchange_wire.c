@@ -177,14 +177,15 @@ static bool cursor_ends_line(const struct cursor *cursor, const char *at, size_t
            at[3] == '\n';
 }
 
-/* The next line without its CR LF. False when it is not there whole, or has a CR, LF or NUL of its own. */
-static bool cursor_line(struct cursor *cursor, struct text *ret_line)
+/* The next line without its CR LF. False when it is not there whole, or has a CR, LF or, unless `nuls`, NUL of its own.
+ */
+static bool cursor_line_with(struct cursor *cursor, bool nuls, struct text *ret_line)
 {
     const char *begin = cursor->said.data + cursor->at;
     size_t left = cursor->said.length - cursor->at, n = 0;
     bool empty = cursor_ends_line(cursor, begin, left, true);
 
-    while (!empty && n < left && begin[n] != '\r' && begin[n] != '\n' && begin[n] != '\0')
+    while (!empty && n < left && begin[n] != '\r' && begin[n] != '\n' && (nuls || begin[n] != '\0'))
         n++;
     if (n == left || (begin[n] == '\r' && n + 1 == left))
         return cursor_stop(cursor, WIRE_PARTIAL, NULL);
@@ -193,6 +194,11 @@ static bool cursor_line(struct cursor *cursor, struct text *ret_line)
     *ret_line = (struct text){begin, n};
     cursor->at += n + 2;
     return true;
+}
+
+static bool cursor_line(struct cursor *cursor, struct text *ret_line)
+{
+    return cursor_line_with(cursor, false, ret_line);
 }
 
 /* Field lines to the empty one. */
@@ -324,13 +330,14 @@ static bool cursor_chunk_size(struct cursor *cursor, uint64_t *ret_n)
     uint64_t n = 0;
     size_t i;
 
-    if (!(cursor->reader == WIRE_LAX ? cursor_lax_line : cursor_line)(cursor, &line))
+    if (cursor->reader == WIRE_LAX ? !cursor_lax_line(cursor, &line)
+                                   : !cursor_line_with(cursor, cursor->reader != WIRE_STRICT, &line))
         return false;
     for (i = 0; i < line.length; i++) {
         const char *digits = "0123456789abcdef",
                    *digit = strchr(digits, line.data[i] | ('A' <= line.data[i] && line.data[i] <= 'F' ? 32 : 0));
 
-        if (!digit)
+        if (!digit || *digit == '\0')
             break;
         if (n > (uint64_t)INT64_MAX / 16)
             return cursor_stop(cursor, WIRE_BROKEN, "a chunk size out of range");
