@@ -60,6 +60,7 @@ static void exchange_free(struct exchange *exchange)
 
     if (exchange->target.data != exchange->target_inline)
         free((char *)exchange->target.data);
+    field_room_drop(&exchange->room);
     if (env->n_spare >= MOST_SPARE) {
         free(exchange);
         return;
@@ -89,7 +90,8 @@ struct exchange *exchange_new(struct exchange_env *env, struct exchange_client *
     failure_init(&exchange->failure);
     list_init(&exchange->ready);
     memset(&exchange->request, 0, sizeof(exchange->request));
-    exchange->request.fields = (struct fields){exchange->field_items, 0, UPSTREAM_MOST_FIELDS};
+    exchange->room.many = NULL;
+    exchange->request.fields = field_room_fields(&exchange->room);
     exchange->upstream.started = exchange->upstream.connected = exchange->upstream.answered = (struct instant){0};
     exchange->upstream.tls = TLS_NONE;
     exchange->upstream.ticket.endpoint = exchange->upstream.ticket.held = NULL;

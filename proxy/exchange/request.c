@@ -26,6 +26,11 @@ struct fields *exchange_fields(struct exchange *exchange)
     return &exchange->request.fields;
 }
 
+bool exchange_grow_fields(struct exchange *exchange)
+{
+    return field_room_grow(&exchange->room, &exchange->request.fields);
+}
+
 /* RFC 9110, RFC 9112, our limits. True when the request may be looked at further. */
 static bool exchange_check(struct exchange *exchange, size_t head_bytes)
 {

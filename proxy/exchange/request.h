@@ -5,9 +5,11 @@
 #include "proxy/exchange/exchange.h"
 #include "proxy/exchange/source.h"
 
-/* The array that the head's fields are collected in (UPSTREAM_MOST_FIELDS of them); texts are borrowed until the
- * end of the request. */
+/* The array that the head's fields are collected in; texts are borrowed until the end of the request. */
 struct fields *exchange_fields(struct exchange *exchange);
+/* Makes its capacity the most that a head may have, for those that have more fields than most. False when it is that
+ * already, or when out of memory. */
+bool exchange_grow_fields(struct exchange *exchange);
 /* The head is complete. head_bytes counts the request line and fields. */
 enum exchange_verdict exchange_head(struct exchange *exchange, struct text method, unsigned minor, size_t head_bytes);
 /* Whether a waiting expectation has been settled. */

@@ -67,7 +67,7 @@ struct exchange {
     struct held *held;          /* owned; a body that rules judge, until the target has it; NULL: none */
     struct field *answer_block; /* owned; and of the answer's fields */
     size_t answer_secret_bytes; /* of answer_block, to be wiped; 0: it has nothing that a file holds */
-    char id[ID_BYTES];          /* up to here, all is zero at first */
+    char id[ID_BYTES];          /* up to here, and room.many, all is zero at first */
     char trace[TRACE_BYTES];    /* what forward.trace is, or nothing yet */
     struct failure failure;
     struct request request;
@@ -76,7 +76,7 @@ struct exchange {
     char problem[PROBLEM_BYTES];
     char target_inline[TARGET_INLINE_BYTES];
     struct upstream upstream; /* fetch's; of others only its instants are looked at */
-    struct field field_items[UPSTREAM_MOST_FIELDS];
+    struct field_room room;   /* of request.fields */
 };
 
 /* Goes on to another state. */

@@ -38,6 +38,7 @@ void response_half_drop(struct response_half *half)
     if (half->trailers)
         buffer_give(half->store, half->trailers);
     half->trailers = NULL;
+    field_room_drop(&half->room);
 }
 
 void response_half_leave(struct response_half *half)
@@ -98,14 +99,17 @@ static void response_half_pace(struct response_half *half, size_t bytes, size_t 
         half->receive_bytes *= 2;
 }
 
-/* Whether all trailers will find room when they are parsed: the client gets all of them, or no end. */
-static bool response_half_holds_trailers(const struct response_half *half)
+/* Whether all trailers will find room when they are parsed, which is made here: the client gets all of them, or no
+ * end. */
+static bool response_half_holds_trailers(struct response_half *half)
 {
     struct text section = response_half_trailers(half);
     size_t n_lines = 0;
 
     for (size_t i = 0; i < section.length; i++)
         n_lines += section.data[i] == '\n';
+    if (n_lines > FIELD_ROOM_FEW + 1 && !half->room.many && !field_room_grow(&half->room, &half->response.fields))
+        return false;
     return n_lines <= RESPONSE_HALF_MOST_FIELDS + 1; /* and the empty line */
 }
 
@@ -470,6 +474,22 @@ static enum half_result response_half_make_room(struct response_half *half)
     return HALF_WAIT;
 }
 
+/* One that has more fields than most is looked at again, with room for all. */
+static enum response_result response_half_parse_head(struct response_half *half, size_t *ret_used, const char **ret_why)
+{
+    struct response *response = &half->response;
+    const struct buffer *in = half->in;
+    enum response_result result;
+
+    do {
+        response->fields = field_room_fields(&half->room);
+        result = response_parse(in->data + in->start, buffer_length(in), &half->scanned, half->request->is_head,
+                                response, ret_used, ret_why);
+    } while (result == RESPONSE_BAD && response->fields.n_items == FIELD_ROOM_FEW &&
+             field_room_grow(&half->room, &response->fields));
+    return result;
+}
+
 /* Parses what is there. HALF_WAIT: more bytes are needed. */
 static enum half_result response_half_parse(struct response_half *half, struct channel *channel)
 {
@@ -478,9 +498,7 @@ static enum half_result response_half_parse(struct response_half *half, struct c
     size_t used = 0;
 
     half->unparsed = false;
-    half->response.fields = (struct fields){.items = half->field_items, .capacity = RESPONSE_HALF_MOST_FIELDS};
-    switch (response_parse(in->data + in->start, buffer_length(in), &half->scanned, half->request->is_head,
-                           &half->response, &used, &why)) {
+    switch (response_half_parse_head(half, &used, &why)) {
     case RESPONSE_MORE:
         return response_half_make_room(half);
     case RESPONSE_BAD:

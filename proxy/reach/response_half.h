@@ -21,10 +21,11 @@
 #include "proxy/http/forward.h"
 #include "proxy/http/response.h"
 #include "proxy/reach/channel.h"
+#include "proxy/reach/field_room.h"
 #include "proxy/reach/half.h"
 #include "proxy/report/failure.h"
 
-#define RESPONSE_HALF_MOST_FIELDS 128
+#define RESPONSE_HALF_MOST_FIELDS FIELD_ROOM_MOST
 
 enum response_half_state {
     RESPONSE_HALF_IDLE,
@@ -60,10 +61,10 @@ struct response_half {
     bool continue_seen;       /* a 100 came */
     bool personal;            /* a head has to do with one client alone, an interim one or the final one */
     bool got_bytes;           /* something of a response arrived */
-    struct field field_items[RESPONSE_HALF_MOST_FIELDS]; /* not cleared: response.fields.n_items says how many count */
+    struct field_room room;   /* of response.fields; its `few` are not cleared */
 };
 
-/* The half is all zero but for store, failure and field_items. */
+/* The half is all zero but for store, failure and room.few. */
 static inline void response_half_start(struct response_half *half, const struct request *request,
                                        const struct forward *forward)
 {

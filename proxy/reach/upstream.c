@@ -150,7 +150,7 @@ static void upstream_on_timer(struct timer *timer)
 void upstream_init(struct upstream *upstream, struct loop *loop, struct upstream_store *store,
                    void (*changed)(struct upstream *upstream))
 {
-    memset(upstream, 0, offsetof(struct upstream, response_half.field_items));
+    memset(upstream, 0, offsetof(struct upstream, response_half.room.few));
     upstream->loop = loop;
     upstream->changed = changed;
     upstream->request_half.store = &store->out;
@@ -593,8 +593,6 @@ struct text upstream_trailers(const struct upstream *upstream)
 
 struct fields *upstream_empty_fields(struct upstream *upstream)
 {
-    struct response_half *half = &upstream->response_half;
-
-    half->response.fields = (struct fields){.items = half->field_items, .capacity = RESPONSE_HALF_MOST_FIELDS};
-    return &half->response.fields;
+    upstream->response_half.response.fields = field_room_fields(&upstream->response_half.room);
+    return &upstream->response_half.response.fields;
 }

@@ -38,14 +38,22 @@ static bool client_line_is_whole(const struct client *client, struct text method
            version == client->request.target + client->request.target_bytes + 1;
 }
 
+/* How many there are, but for those behind one that finds no room. */
+static int client_collect_fields(struct client *client, struct fields *fields)
+{
+    fields->n_items = 0;
+    return MHD_get_connection_values_n(client->connection, MHD_HEADER_KIND, frontend_on_field, fields);
+}
+
 static enum exchange_verdict client_collect_head(struct client *client, const char *method, const char *version)
 {
     struct fields *fields = exchange_fields(client->request.exchange);
     struct text method_text = text_of(method);
     size_t head_bytes = method_text.length + client->request.target_bytes + sizeof("  HTTP/1.1\r\n\r\n") - 1;
-    /* Counts the one that found no room, too, and ends there. */
-    int n = MHD_get_connection_values_n(client->connection, MHD_HEADER_KIND, frontend_on_field, fields);
+    int n = client_collect_fields(client, fields);
 
+    if (n > 0 && (size_t)n > fields->capacity && exchange_grow_fields(client->request.exchange))
+        n = client_collect_fields(client, fields);
     for (size_t i = 0; i < fields->n_items; i++)
         head_bytes += fields->items[i].name.length + fields->items[i].value.length + sizeof(": \r\n") - 1;
     if (!client_line_is_whole(client, method_text, version))

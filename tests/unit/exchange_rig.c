@@ -251,7 +251,8 @@ enum exchange_verdict rig_begin(struct rig *rig, const char *head)
     rig->exchange = exchange_new(&rig->env, &rig->client, text.request.target);
     assert_non_null(rig->exchange);
     fields = exchange_fields(rig->exchange);
-    assert_true(fields->capacity >= text.request.fields.n_items);
+    if (text.request.fields.n_items > fields->capacity)
+        assert_true(exchange_grow_fields(rig->exchange));
     for (size_t i = 0; i < text.request.fields.n_items; i++)
         fields->items[i] = text.items[i];
     fields->n_items = text.request.fields.n_items;

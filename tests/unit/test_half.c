@@ -391,7 +391,7 @@ static void test_response_half_fails_on_what_is_no_response(void **state)
 
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         response_half_drop(&bench->receiving);
-        memset(&bench->receiving, 0, offsetof(struct response_half, field_items));
+        memset(&bench->receiving, 0, offsetof(struct response_half, room.few));
         bench->receiving.store = &bench->store;
         bench->receiving.failure = &bench->failure;
         failure_init(&bench->failure);
@@ -404,6 +404,51 @@ static void test_response_half_fails_on_what_is_no_response(void **state)
 }
 
 #define BENCH_TEST(name) cmocka_unit_test_setup_teardown(name, bench_setup, bench_teardown)
+
+static void test_response_half_has_room_for_many_fields(void **state)
+{
+    static const size_t counts[] = {FIELD_ROOM_FEW - 1, FIELD_ROOM_FEW, FIELD_ROOM_MOST - 1};
+    struct bench *bench = *state;
+
+    for (size_t i = 0; i < ARRAY_LENGTH(counts); i++) {
+        const struct fields *fields = &bench->receiving.response.fields;
+        char head[4096];
+        size_t length = (size_t)sprintf(head, "HTTP/1.1 204 No\r\nFirst: 1\r\n");
+
+        for (size_t j = 0; j < counts[i]; j++)
+            length += (size_t)sprintf(head + length, "X-%zu: %zu\r\n", j, j);
+        sprintf(head + length, "\r\n");
+        begin_receiving(bench);
+        tell(bench, head);
+        assert_int_equal(receive(bench), HALF_DONE);
+        assert_int_equal(fields->n_items, counts[i] + 1);
+        assert_memory_equal(fields->items[0].name.data, "First", 5);
+        assert_memory_equal(fields->items[counts[i]].name.data, "X-", 2);
+        response_half_drop(&bench->receiving);
+        assert_null(bench->receiving.room.many);
+        response_half_leave(&bench->receiving);
+    }
+}
+
+static void test_response_half_has_room_for_many_trailers(void **state)
+{
+    struct bench *bench = *state;
+    char text[4096], body[4096];
+    size_t length =
+        (size_t)sprintf(text, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX: y\r\n\r\n3\r\nabc\r\n0\r\n");
+
+    for (size_t i = 0; i < FIELD_ROOM_MOST; i++)
+        length += (size_t)sprintf(text + length, "T-%zu: %zu\r\n", i, i);
+    sprintf(text + length, "\r\n");
+    begin_receiving(bench);
+    tell(bench, text);
+    assert_int_equal(receive(bench), HALF_DONE);
+    assert_int_equal(bench->receiving.response.fields.n_items, 2);
+    assert_memory_equal(bench->receiving.response.fields.items[1].name.data, "X", 1);
+    assert_int_equal(field_room_fields(&bench->receiving.room).capacity, FIELD_ROOM_MOST);
+    assert_int_equal(response_half_read(&bench->receiving, &bench->connection->channel, body, sizeof(body)), 3);
+    assert_true(response_half_trailers(&bench->receiving).length > FIELD_ROOM_MOST);
+}
 
 /* Whoever waits for an answer, and whoever has a short one, holds no buffer that others could use. */
 static void test_response_half_holds_no_more_than_a_short_answer_needs(void **state)
@@ -449,6 +494,8 @@ int main(void)
         BENCH_TEST(test_response_half_with_a_short_body_is_complete_at_once),
         BENCH_TEST(test_response_half_that_was_left_may_be_awaited_again),
         BENCH_TEST(test_response_half_fails_on_what_is_no_response),
+        BENCH_TEST(test_response_half_has_room_for_many_fields),
+        BENCH_TEST(test_response_half_has_room_for_many_trailers),
         BENCH_TEST(test_response_half_holds_no_more_than_a_short_answer_needs),
     };
 
