@@ -31,14 +31,19 @@ void buffer_store_grow(struct buffer_store *store, size_t size)
         return;
     buffer_store_empty(store); /* the spare ones are too small */
     store->size = size;
+    store->n_taken = 0;
 }
 
 static struct buffer *buffer_new(size_t size)
 {
     struct buffer *buffer = malloc(sizeof(*buffer) + size);
 
-    if (buffer)
-        buffer->size = size;
+    if (!buffer)
+        return NULL;
+    buffer->next = NULL;
+    buffer->size = size;
+    buffer->start = 0;
+    buffer->end = 0;
     return buffer;
 }
 
@@ -57,6 +62,23 @@ struct buffer *buffer_take(struct buffer_store *store)
     buffer->next = NULL;
     buffer->start = 0;
     buffer->end = 0;
+    store->n_taken++;
+    return buffer;
+}
+
+struct buffer *buffer_take_sparing(struct buffer_store *store, size_t least_size)
+{
+    return store->n_taken < store->most_spare ? buffer_take(store) : buffer_new(least_size);
+}
+
+struct buffer *buffer_of(const char *data, size_t length)
+{
+    struct buffer *buffer = buffer_new(length);
+
+    if (!buffer)
+        return NULL;
+    memcpy(buffer->data, data, length);
+    buffer->end = length;
     return buffer;
 }
 
@@ -70,8 +92,6 @@ struct buffer *buffer_widen(struct buffer_store *store, struct buffer *buffer)
     if (!wide)
         return NULL;
     memcpy(wide->data, buffer->data + buffer->start, length);
-    wide->next = NULL;
-    wide->start = 0;
     wide->end = length;
     buffer_give(store, buffer);
     return wide;
@@ -79,14 +99,10 @@ struct buffer *buffer_widen(struct buffer_store *store, struct buffer *buffer)
 
 struct buffer *buffer_narrow(const struct buffer *buffer)
 {
-    struct buffer *narrow = buffer_new(buffer->end);
+    struct buffer *narrow = buffer_of(buffer->data, buffer->end);
 
-    if (!narrow)
-        return NULL;
-    memcpy(narrow->data, buffer->data, buffer->end);
-    narrow->next = NULL;
-    narrow->start = buffer->start;
-    narrow->end = buffer->end;
+    if (narrow)
+        narrow->start = buffer->start;
     return narrow;
 }
 
@@ -94,6 +110,8 @@ void buffer_give(struct buffer_store *store, struct buffer *buffer)
 {
     if (!buffer)
         return;
+    if (buffer->size == store->size && store->n_taken > 0)
+        store->n_taken--;
     if (store->n_spare >= store->most_spare || buffer->size != store->size) {
         free(buffer);
         return;

@@ -17,6 +17,7 @@ struct buffer {
 struct buffer_store {
     struct buffer *spare;
     size_t n_spare, most_spare;
+    size_t n_taken; /* of this size, about */
     size_t size;
     size_t wide_size; /* of what buffer_widen makes: the ceiling; 0 when nobody asks for it */
 };
@@ -29,6 +30,10 @@ void buffer_store_empty(struct buffer_store *store);
 void buffer_store_grow(struct buffer_store *store, size_t size);
 /* An empty buffer, or NULL when out of memory. */
 struct buffer *buffer_take(struct buffer_store *store);
+/* The same, or one of this size when as many are in use as are kept, for those who can do with less. */
+struct buffer *buffer_take_sparing(struct buffer_store *store, size_t least_size);
+/* One that holds this, and has room for nothing more. NULL when out of memory. */
+struct buffer *buffer_of(const char *data, size_t length);
 /* What lies in a full buffer, in one of the store's wide size; the first is given back. NULL when out of memory: then
  * nothing has changed. */
 struct buffer *buffer_widen(struct buffer_store *store, struct buffer *buffer);

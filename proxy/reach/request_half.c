@@ -92,6 +92,20 @@ enum half_result request_half_begin(struct request_half *half)
     return request_half_fail(half, OUTCOME_HEADER_TOO_LARGE, 0, "no room for the forwarded head");
 }
 
+void request_half_rest(struct request_half *half)
+{
+    struct buffer *narrow;
+
+    /* The end of the chunks may be added to what a TLS library is writing: that must stay where it is. */
+    if (!half->out || half->request->body == BODY_CHUNKED)
+        return;
+    narrow = buffer_narrow(half->out);
+    if (!narrow)
+        return;
+    request_half_give(half);
+    half->out = narrow;
+}
+
 /* What sending has returned: HALF_MORE when the target took something, or how it did not. */
 static enum half_result request_half_has_sent(struct request_half *half, struct connection *connection, ssize_t n)
 {
@@ -170,17 +184,36 @@ enum half_result request_half_flush(struct request_half *half, struct connection
     return HALF_DONE;
 }
 
-/* Puts bytes into `out`, which request_half_takes_body has promised room for. */
+/* Makes room for so much in `out`, which request_half_takes_body has promised; what has rested moves. */
+static bool request_half_make_room(struct request_half *half, size_t length)
+{
+    struct buffer *out = half->out, *whole;
+
+    if (out && buffer_room(out) >= length)
+        return true;
+    whole = out && out->size >= half->store->size ? NULL : buffer_take(half->store);
+    if (whole && out) {
+        memcpy(whole->data, out->data, out->end);
+        whole->start = out->start;
+        whole->end = out->end;
+        request_half_give(half);
+    }
+    if (whole)
+        half->out = whole;
+    if (whole && buffer_room(whole) >= length)
+        return true;
+    request_half_fail(half, OUTCOME_INTERNAL, ENOMEM, NULL);
+    return false;
+}
+
+/* Puts bytes into `out`. */
 static bool request_half_keep(struct request_half *half, const char *data, size_t length)
 {
-    struct buffer *out = half->out;
+    struct buffer *out;
 
-    if (!out)
-        out = half->out = buffer_take(half->store);
-    if (!out || buffer_room(out) < length) {
-        request_half_fail(half, OUTCOME_INTERNAL, ENOMEM, NULL);
+    if (!request_half_make_room(half, length))
         return false;
-    }
+    out = half->out;
     memcpy(out->data + out->end, data, length);
     out->end += length;
     return true;
@@ -249,6 +282,13 @@ static bool request_half_awaits_company(const struct request_half *half, size_t 
            length + company <= buffer_room(half->out);
 }
 
+/* What the target does not take of a piece, to which nothing will be added. */
+static enum half_result request_half_keep_rest(struct request_half *half, const char *data, size_t length)
+{
+    half->out = buffer_of(data, length);
+    return half->out ? HALF_WAIT : request_half_fail(half, OUTCOME_INTERNAL, ENOMEM, NULL);
+}
+
 enum half_result request_half_send(struct request_half *half, struct connection *connection, const char *data,
                                    size_t length, uint64_t company)
 {
@@ -270,7 +310,7 @@ enum half_result request_half_send(struct request_half *half, struct connection 
 
         half->full = result == HALF_WAIT;
         if (half->full)
-            return request_half_keep(half, data + taken, length - taken) ? HALF_WAIT : HALF_FAILED;
+            return request_half_keep_rest(half, data + taken, length - taken);
         if (result != HALF_MORE)
             return result;
         taken += n;

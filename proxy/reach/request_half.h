@@ -70,6 +70,8 @@ static inline void request_half_start(struct request_half *half, const struct re
 }
 /* Prepares the head for a connection, the first or another one. HALF_MORE or HALF_FAILED. */
 enum half_result request_half_begin(struct request_half *half);
+/* There is no connection yet: the head waits in as little memory as it needs. */
+void request_half_rest(struct request_half *half);
 /* Sends what is waiting. HALF_DONE when that was the end of the request. */
 enum half_result request_half_flush(struct request_half *half, struct connection *connection);
 /* Takes a piece of the body, all of it; only while request_half_takes_body. `company`: so much more is soon to come,

@@ -9,6 +9,7 @@
 #define MOST_INTERIM 64
 #define FRAMING_PER_TURN 2048u  /* bytes of chunks that are not content; about, and not in the first turn */
 #define NARROW_MOST_BYTES 2048u /* of a response that is kept in memory of its own size */
+#define SPARING_BYTES 4096u     /* of a response that is received while many others are */
 #define RECEIVES_PER_TURN 16    /* that bring pieces of a head, or of a body's framing; then others have their turn */
 
 const struct state_machine response_half_machine = {
@@ -547,7 +548,7 @@ static enum half_result response_half_receive_on(struct response_half *half, str
     enum half_result result;
 
     if (!half->in)
-        half->in = buffer_take(half->store);
+        half->in = buffer_take_sparing(half->store, SPARING_BYTES);
     if (!half->in) {
         failure_note(half->failure, OUTCOME_INTERNAL, ENOMEM, NULL);
         return HALF_FAILED;

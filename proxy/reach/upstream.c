@@ -495,6 +495,7 @@ static void upstream_open(struct upstream *upstream, bool fresh)
             upstream_flush(upstream);
         break;
     case CONNECT_WAIT:
+        request_half_rest(&upstream->request_half);
         break;
     case CONNECT_FAILED:
         upstream_give_up(upstream);

@@ -12,6 +12,7 @@
 
 #define PIECES_PER_TURN 16 /* then the next client has its turn, or after so many bytes */
 #define BYTES_PER_TURN (256u * 1024)
+#define SPARING_BYTES (16u * 1024)             /* of a block, while many others are in use */
 #define SMALL_BYTES 1024                       /* a piece of less may be what is left of hundreds of chunks */
 #define SMALL_PIECE_BYTES (BYTES_PER_TURN / 2) /* that could have been moved meanwhile */
 
@@ -95,7 +96,7 @@ bool bulk_prepare(struct client *client, const struct answer *answer, bool close
     if (!bulk)
         return false;
     bulk->copies = !answer->spliceable;
-    bulk->block = buffer_take(&client->clients->env->tunnels.blocks);
+    bulk->block = buffer_take_sparing(&client->clients->env->tunnels.blocks, SPARING_BYTES);
     if (bulk->block) {
         client_spend(client, 1, bulk_gather(bulk));
         bulk_rest(bulk);
@@ -279,7 +280,7 @@ static ssize_t bulk_read(struct bulk *bulk)
     struct buffer *block;
     ssize_t n;
 
-    block = bulk->block = buffer_take(&bulk->client->clients->env->tunnels.blocks);
+    block = bulk->block = buffer_take_sparing(&bulk->client->clients->env->tunnels.blocks, SPARING_BYTES);
     if (!block) {
         exchange_fail(exchange, OUTCOME_INTERNAL);
         return SOURCE_CUT;

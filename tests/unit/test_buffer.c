@@ -187,6 +187,30 @@ static void test_buffer_narrowed_has_what_was_there_and_no_room(void **state)
     buffer_store_deinit(&store);
 }
 
+static void test_buffer_taken_sparingly_is_small_when_many_are_in_use(void **state)
+{
+    struct buffer_store store;
+    struct buffer *buffers[4];
+
+    (void)state;
+    buffer_store_init(&store, 100, 2);
+    for (int i = 0; i < 4; i++)
+        buffers[i] = buffer_take_sparing(&store, 30);
+    assert_int_equal(buffer_room(buffers[1]), 100);
+    assert_int_equal(buffer_room(buffers[2]), 30);
+    assert_int_equal(buffer_room(buffers[3]), 30);
+    buffer_give(&store, buffers[3]);
+    assert_int_equal(store.n_taken, 2);
+    buffer_give(&store, buffers[0]);
+    buffers[0] = buffer_take_sparing(&store, 30);
+    assert_int_equal(buffer_room(buffers[0]), 100);
+    for (int i = 0; i < 3; i++)
+        buffer_give(&store, buffers[i]);
+    assert_int_equal(store.n_taken, 0);
+    assert_int_equal(store.n_spare, 2);
+    buffer_store_deinit(&store);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -197,6 +221,7 @@ int main(void)
         cmocka_unit_test(test_buffer_out_of_memory_is_null),
         cmocka_unit_test(test_buffer_widened_keeps_what_is_there),
         cmocka_unit_test(test_buffer_narrowed_has_what_was_there_and_no_room),
+        cmocka_unit_test(test_buffer_taken_sparingly_is_small_when_many_are_in_use),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

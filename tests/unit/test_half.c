@@ -162,6 +162,28 @@ static void test_request_half_waits_for_a_full_target_and_goes_on(void **state)
     assert_int_equal(request_half_flush(&bench->sending, bench->connection), HALF_DONE);
 }
 
+/* Who waits for a connection holds a head, and not the memory that others could write theirs in. */
+static void test_request_half_rests_in_little_memory(void **state)
+{
+    struct bench *bench = *state;
+    char received[OUT_BYTES];
+
+    bench->request.method = (struct text)TEXT_LITERAL("POST");
+    bench->request.body = BODY_LENGTH;
+    bench->request.content_length = 3;
+    begin_sending(bench);
+    request_half_rest(&bench->sending);
+    assert_int_equal(bench->sending.out->size, bench->sending.head_bytes);
+    assert_int_equal(bench->store.n_spare, 1);
+    /* As long as the head is not sent, the body goes behind it. */
+    assert_int_equal(request_half_send(&bench->sending, bench->connection, "abc", 3, 0), HALF_MORE);
+    assert_int_equal(request_half_end(&bench->sending, NULL), HALF_MORE);
+    assert_int_equal(request_half_flush(&bench->sending, bench->connection), HALF_DONE);
+    assert_int_equal(recv(bench->other, received, sizeof(received), 0), bench->sending.head_bytes + 3);
+    assert_memory_equal(received, "POST / HTTP/1.1\r\n", 17);
+    assert_memory_equal(received + bench->sending.head_bytes, "abc", 3);
+}
+
 /* In place of the connection's socket one that keeps what is sent at once apart, so that it can be counted. */
 static void connect_by_record(struct bench *bench)
 {
@@ -483,6 +505,7 @@ int main(void)
         BENCH_TEST(test_request_half_without_a_body_is_sent_with_its_head),
         BENCH_TEST(test_request_half_begins_again_from_every_state_of_sending),
         BENCH_TEST(test_request_half_waits_for_a_full_target_and_goes_on),
+        BENCH_TEST(test_request_half_rests_in_little_memory),
         BENCH_TEST(test_request_half_makes_one_chunk_and_one_send_of_many_small_pieces),
         BENCH_TEST(test_request_half_sends_at_once_what_is_enough),
         BENCH_TEST(test_request_half_begins_again_with_what_it_has_gathered),
