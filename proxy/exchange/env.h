@@ -32,6 +32,7 @@ struct exchange_env {
     struct recorder recorder;
     struct tunnels tunnels;
     struct list ready; /* of exchange: to be turned, exchanges_turn */
+    size_t n_exchanges; /* under way */
     struct exchange_spare *spare;
     size_t n_spare;
     char id[ID_BYTES];               /* the last one that was made */

@@ -61,6 +61,7 @@ static void exchange_free(struct exchange *exchange)
     if (exchange->target.data != exchange->target_inline)
         free((char *)exchange->target.data);
     field_room_drop(&exchange->room);
+    env->n_exchanges--;
     if (env->n_spare >= MOST_SPARE) {
         free(exchange);
         return;
@@ -84,6 +85,7 @@ struct exchange *exchange_new(struct exchange_env *env, struct exchange_client *
         free(exchange);
         return NULL;
     }
+    env->n_exchanges++;
     exchange->client = client;
     exchange->source = &problem_source;
     exchange->begun = loop_now(env->loop);

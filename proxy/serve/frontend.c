@@ -328,6 +328,7 @@ struct frontend *frontend_new(struct exchange_env *env, struct error *error)
     frontend->daemons = (struct daemons){
         .loop = env->loop, .ready = frontend_on_ready, .start = frontend_start_daemon, .closure = frontend};
     daemons_init(&frontend->daemons);
+    frontend->daemons.interests.n_busy = &env->n_exchanges;
     if (frontend_prepare(frontend, env->generation, error) < 0) {
         free(frontend);
         return NULL;

@@ -127,7 +127,7 @@ bool frontend_memory_suffices(const struct client *client, const struct answer *
 
     if (bytes <= client_free_bytes(client))
         return true;
-    return client->pool &&
+    return client->pool && !client->request.memory.told &&
            client->request.memory.head_bytes + client->request.memory.record_bytes + bytes < client->pool_bytes &&
            client_has_clear(client, bytes);
 }

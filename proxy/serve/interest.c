@@ -162,7 +162,11 @@ static struct interest *interest_of(int fd)
 ssize_t interest_receive(int fd, void *data, size_t size, int flags)
 {
     struct interest *interest = interest_of(fd);
+    bool less = interest && size > INTEREST_FEW_BYTES && interests->n_busy && *interests->n_busy >= INTEREST_MANY_BUSY;
     ssize_t n;
+
+    if (less)
+        size = INTEREST_FEW_BYTES;
 
     if (interest && interest->nothing_there && !interest->ended) {
         errno = EAGAIN;
@@ -171,6 +175,8 @@ ssize_t interest_receive(int fd, void *data, size_t size, int flags)
     n = syscall(SYS_recvfrom, fd, data, size, flags, NULL, NULL);
     if (interest && (n < 0 ? errno == EAGAIN : n > 0 && (size_t)n < size))
         interest->nothing_there = true;
+    else if (less && n > 0)
+        interest_note(interest, EPOLLIN, true); /* a library that got less than it asked for looks no further */
     return n;
 }
 

@@ -19,12 +19,18 @@
 
 #define INTEREST_EVENTS (EPOLLIN | EPOLLPRI | EPOLLRDHUP)
 
+/* With so many requests under way, one receive brings no more than a page: what is still to come of a large body needs
+ * no memory of the library's (upload.h), and few of the others are larger. */
+#define INTEREST_MANY_BUSY 64
+#define INTEREST_FEW_BYTES 4096u
+
 /* All of a worker. Embedded in its daemons. */
 struct interests {
     struct list sets;        /* of interest_set */
     struct interest **by_fd; /* owned */
     size_t n_fds;
     unsigned n_share; /* how many of those that are ready the library is still told of */
+    const size_t *n_busy; /* borrowed; how many requests are under way; NULL: not known */
 };
 
 /* An epoll set of the library's. Embedded in its daemon. */
@@ -117,7 +123,7 @@ static inline uint32_t interest_events(const struct interest *interest)
 }
 
 /* recv(2) for the library: without a system call where our loop has seen nothing come. What comes after it has looked
- * it will see the next time. */
+ * it will see the next time, as what it was not given at once. */
 ssize_t interest_receive(int fd, void *data, size_t size, int flags);
 
 #endif

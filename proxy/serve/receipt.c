@@ -27,7 +27,7 @@ static struct receipt *receipt_find(int fd)
     return NULL;
 }
 
-/* As if something had come, for whoever takes clear memory for free (frontend_memory.c). */
+/* As if all of it had come: a library that looks for what it has used, to clear it, ends where nothing is. */
 static void receipt_mark(char *data, size_t n)
 {
     for (size_t i = 0; i < n; i += MARK_BYTES)
@@ -37,19 +37,22 @@ static void receipt_mark(char *data, size_t n)
 }
 
 /* What has been moved, and behind it what has come since: a library whose epoll is edge-triggered takes a short receive
- * for a sign that nothing more is there. */
+ * for a sign that nothing more is there. What has been moved leaves the library's memory as it is, of which parts that
+ * nobody has touched are not resident. */
 static ssize_t receipt_tell(struct receipt *receipt, char *data, size_t size, int flags)
 {
     size_t n = size < receipt->untold ? size : (size_t)receipt->untold;
     ssize_t more = 0;
 
-    receipt_mark(data, n);
     receipt->untold -= n;
     if (receipt->untold == 0)
         list_remove(&receipt->link);
     if (n < size)
         more = recvfrom(receipt->fd, data + n, size - n, flags | MSG_DONTWAIT, NULL, NULL);
-    return (ssize_t)n + (more > 0 ? more : 0);
+    if (more <= 0)
+        return (ssize_t)n;
+    receipt_mark(data, n);
+    return (ssize_t)n + more;
 }
 
 /* recv(2) as libmicrohttpd is to hear it. This definition stands before libc's; whoever else calls it gets what that

@@ -38,6 +38,7 @@ void upload_end(struct client *client)
 
     if (!upload)
         return;
+    client->request.memory.told = client->request.memory.told || upload->moved_bytes > 0;
     receipt_write(&client->receipt, &client->clients->receipts, client->fd, upload->moved_bytes);
     upload_drop(client);
     if ((client->phase == CLIENT_BODY || client->phase == CLIENT_WAITING) &&

@@ -63,14 +63,26 @@ static void test_receipt_is_told_in_pieces(void **state)
     assert_int_equal(receive(desk, 6), -1);
 }
 
-static void test_receipt_leaves_no_clear_memory(void **state)
+static void test_receipt_touches_no_memory(void **state)
+{
+    struct desk *desk = *state;
+    static char data[1000];
+
+    receipt_write(&desk->receipt, &desk->receipts, desk->ends[0], 777);
+    assert_int_equal(recv(desk->ends[0], data, sizeof(data), 0), 777);
+    for (size_t i = 0; i < sizeof(data); i++)
+        assert_int_equal(data[i], 0);
+}
+
+static void test_receipt_leaves_no_clear_memory_before_what_has_come(void **state)
 {
     struct desk *desk = *state;
     static char data[1000];
     size_t n_clear = 0;
 
     receipt_write(&desk->receipt, &desk->receipts, desk->ends[0], 777);
-    assert_int_equal(recv(desk->ends[0], data, sizeof(data), 0), 777);
+    assert_int_equal(write(desk->ends[1], "GET", 3), 3);
+    assert_int_equal(recv(desk->ends[0], data, sizeof(data), 0), 780);
     for (size_t i = 0; i < 777; i++) {
         n_clear = data[i] ? 0 : n_clear + 1;
         assert_true(n_clear < 256);
@@ -158,7 +170,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         DESK_TEST(test_receipts_are_heard_of_by_the_library_only),
         DESK_TEST(test_receipt_is_told_in_pieces),
-        DESK_TEST(test_receipt_leaves_no_clear_memory),
+        DESK_TEST(test_receipt_touches_no_memory),
+        DESK_TEST(test_receipt_leaves_no_clear_memory_before_what_has_come),
         DESK_TEST(test_receipt_is_followed_by_what_has_come_since),
         DESK_TEST(test_receipt_before_the_end_of_file_is_told_first),
         DESK_TEST(test_receipt_is_no_matter_of_who_peeks_or_of_other_threads),
