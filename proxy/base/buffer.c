@@ -9,15 +9,37 @@ void buffer_store_init(struct buffer_store *store, size_t size, size_t most_spar
     *store = (struct buffer_store){.size = size, .most_spare = most_spare};
 }
 
+static void buffers_free(struct buffer *buffer)
+{
+    while (buffer) {
+        struct buffer *next = buffer->next;
+
+        free(buffer);
+        buffer = next;
+    }
+}
+
 void buffer_store_empty(struct buffer_store *store)
 {
-    while (store->spare) {
-        struct buffer *buffer = store->spare;
+    buffers_free(store->spare);
+    store->spare = NULL;
+    store->n_spare = store->n_unused = 0;
+}
 
-        store->spare = buffer->next;
-        free(buffer);
+/* Those that have been here longest are at the end. */
+void buffer_store_rest(struct buffer_store *store)
+{
+    struct buffer **end = &store->spare;
+
+    if (store->n_unused > 0) {
+        store->n_spare -= store->n_unused;
+        for (size_t i = 0; i < store->n_spare; i++)
+            end = &(*end)->next;
+        buffers_free(*end);
+        *end = NULL;
     }
-    store->n_spare = 0;
+    store->n_unused = store->n_spare;
+    store->n_most = store->n_taken;
 }
 
 void buffer_store_deinit(struct buffer_store *store)
@@ -47,22 +69,13 @@ static struct buffer *buffer_new(size_t size)
     return buffer;
 }
 
-struct buffer *buffer_take(struct buffer_store *store)
+struct buffer *buffer_take_new(struct buffer_store *store)
 {
-    struct buffer *buffer = store->spare;
+    struct buffer *buffer = buffer_new(store->size);
 
-    if (buffer) {
-        store->spare = buffer->next;
-        store->n_spare--;
-    } else {
-        buffer = buffer_new(store->size);
-        if (!buffer)
-            return NULL;
-    }
-    buffer->next = NULL;
-    buffer->start = 0;
-    buffer->end = 0;
-    store->n_taken++;
+    store->n_taken += buffer != NULL;
+    if (store->n_taken > store->n_most)
+        store->n_most = store->n_taken;
     return buffer;
 }
 
@@ -104,21 +117,6 @@ struct buffer *buffer_narrow(const struct buffer *buffer)
     if (narrow)
         narrow->start = buffer->start;
     return narrow;
-}
-
-void buffer_give(struct buffer_store *store, struct buffer *buffer)
-{
-    if (!buffer)
-        return;
-    if (buffer->size == store->size && store->n_taken > 0)
-        store->n_taken--;
-    if (store->n_spare >= store->most_spare || buffer->size != store->size) {
-        free(buffer);
-        return;
-    }
-    buffer->next = store->spare;
-    store->spare = buffer;
-    store->n_spare++;
 }
 
 void buffer_compact(struct buffer *buffer)

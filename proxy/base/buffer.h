@@ -3,6 +3,7 @@
 #define PORTHOLE_BASE_BUFFER_H
 
 #include <stddef.h>
+#include <stdlib.h>
 
 /* Bytes waiting to be used: data[start .. end). Owned by whoever took it. */
 struct buffer {
@@ -17,7 +18,9 @@ struct buffer {
 struct buffer_store {
     struct buffer *spare;
     size_t n_spare, most_spare;
-    size_t n_taken; /* of this size, about */
+    size_t n_unused; /* spare ones that nobody has wanted since the last rest */
+    size_t n_taken;  /* of this size, about */
+    size_t n_most;   /* at once since the last rest, unless that was fewer than were spare then */
     size_t size;
     size_t wide_size; /* of what buffer_widen makes: the ceiling; 0 when nobody asks for it */
 };
@@ -28,8 +31,23 @@ void buffer_store_deinit(struct buffer_store *store);
 void buffer_store_empty(struct buffer_store *store);
 /* From now on buffers have at least this size. */
 void buffer_store_grow(struct buffer_store *store, size_t size);
-/* An empty buffer, or NULL when out of memory. */
-struct buffer *buffer_take(struct buffer_store *store);
+/* For buffer_take, when there is no spare one. */
+struct buffer *buffer_take_new(struct buffer_store *store);
+/* An empty buffer, or NULL when out of memory. (Like the next no call: what it does is less than one.) */
+static inline struct buffer *buffer_take(struct buffer_store *store)
+{
+    struct buffer *buffer = store->spare;
+
+    if (!buffer)
+        return buffer_take_new(store);
+    store->n_taken++;
+    store->spare = buffer->next;
+    store->n_spare--;
+    store->n_unused = store->n_spare < store->n_unused ? store->n_spare : store->n_unused;
+    buffer->start = 0;
+    buffer->end = 0;
+    return buffer;
+}
 /* The same, or one of this size when as many are in use as are kept, for those who can do with less. */
 struct buffer *buffer_take_sparing(struct buffer_store *store, size_t least_size);
 /* One that holds this, and has room for nothing more. NULL when out of memory. */
@@ -40,8 +58,26 @@ struct buffer *buffer_widen(struct buffer_store *store, struct buffer *buffer);
 /* What a buffer has before its end, at the same offsets, in one that has room for nothing more; the first is the
  * caller's still. NULL when out of memory. */
 struct buffer *buffer_narrow(const struct buffer *buffer);
+/* Frees the spare ones that nobody has wanted since the last time: to be called every now and then. */
+void buffer_store_rest(struct buffer_store *store);
 /* Gives one back. Takes NULL. */
-void buffer_give(struct buffer_store *store, struct buffer *buffer);
+static inline void buffer_give(struct buffer_store *store, struct buffer *buffer)
+{
+    if (!buffer)
+        return;
+    if (buffer->size != store->size) {
+        free(buffer);
+        return;
+    }
+    store->n_taken -= store->n_taken > 0;
+    if (store->n_spare >= store->most_spare) {
+        free(buffer);
+        return;
+    }
+    buffer->next = store->spare;
+    store->spare = buffer;
+    store->n_spare++;
+}
 
 static inline size_t buffer_length(const struct buffer *buffer)
 {

@@ -1,5 +1,6 @@
 #include "proxy/base/give_back.h"
 
+#include <malloc.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
@@ -25,4 +26,11 @@ void give_back_zero_pages(void *at, size_t bytes)
             madvise((void *)first, end - first, MADV_DONTNEED);
         first = end + page;
     }
+}
+
+void give_back_free_memory(void)
+{
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
 }

@@ -8,4 +8,7 @@
  * they read as zeros ever after, so nobody can tell. No other thread may write to the block meanwhile. */
 void give_back_zero_pages(void *at, size_t bytes);
 
+/* Lets the kernel have the pages of the whole process that the C library keeps without use. */
+void give_back_free_memory(void);
+
 #endif

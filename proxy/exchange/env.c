@@ -5,6 +5,10 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "proxy/base/give_back.h"
+
+#define MOST_SPARE 64
+#define MANY_EXCHANGES 64            /* at once: what they leave is worth being looked for */
 #define PIECE_BYTES (34 * 1024)      /* of a body, chunk head included */
 #define EARLY_MORE_BYTES (16 * 1024) /* what the library's memory has beyond two heads, or is added to one */
 
@@ -103,6 +107,7 @@ int exchange_env_init(struct exchange_env *env, struct generation *generation)
 {
     upstream_store_init(&env->store, exchange_out_bytes(generation->header_bytes, generation->edit_bytes),
                         exchange_heads_bytes(generation->header_bytes));
+    buffer_store_init(&env->exchanges, 0, MOST_SPARE); /* whoever makes the first knows how large they are */
     env->tunnels.loop = env->loop;
     env->tunnels.recorder = &env->recorder;
     tunnels_init(&env->tunnels);
@@ -121,13 +126,7 @@ int exchange_env_init(struct exchange_env *env, struct generation *generation)
 
 void exchange_env_give_back(struct exchange_env *env)
 {
-    while (env->spare) {
-        struct exchange_spare *spare = env->spare;
-
-        env->spare = spare->next;
-        free(spare);
-    }
-    env->n_spare = 0;
+    buffer_store_empty(&env->exchanges);
     upstream_store_empty(&env->store);
     buffer_store_empty(&env->tunnels.blocks);
 }
@@ -142,6 +141,22 @@ void exchange_env_deinit(struct exchange_env *env)
     pattern_memory_free(env->patterns);
     free(env->judging);
     env->generation = generation_unref(env->generation);
+}
+
+/* A heap keeps what was freed between what is in use. Looking for it takes a millisecond for some ten MiB. */
+void exchange_env_rest(struct exchange_env *env)
+{
+    size_t n_lately = env->exchanges.n_most;
+
+    buffer_store_rest(&env->exchanges);
+    upstream_store_rest(&env->store);
+    buffer_store_rest(&env->tunnels.blocks);
+    if (env->n_most < n_lately)
+        env->n_most = n_lately;
+    if (env->n_most < MANY_EXCHANGES || n_lately > env->n_most / 2)
+        return;
+    give_back_free_memory();
+    env->n_most = n_lately;
 }
 
 /* Half of an id is the worker's, the other half counts: as text, so that the next one costs a digit or two. */

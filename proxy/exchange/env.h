@@ -18,11 +18,6 @@ size_t exchange_heads_bytes(size_t header_bytes);
 /* What a request on its way to a target has: its head, to which routes may add edit_bytes, and what is behind it. */
 size_t exchange_out_bytes(size_t header_bytes, size_t edit_bytes);
 
-/* Memory of an exchange that is over, kept for the next one. */
-struct exchange_spare {
-    struct exchange_spare *next;
-};
-
 struct pages_host;
 
 struct exchange_env {
@@ -31,10 +26,9 @@ struct exchange_env {
     struct upstream_store store;
     struct recorder recorder;
     struct tunnels tunnels;
-    struct list ready; /* of exchange: to be turned, exchanges_turn */
-    size_t n_exchanges; /* under way */
-    struct exchange_spare *spare;
-    size_t n_spare;
+    struct list ready;               /* of exchange: to be turned, exchanges_turn */
+    struct buffer_store exchanges;   /* of which one is taken for each that is under way */
+    size_t n_most;                   /* that were under way at once since memory was given back */
     char id[ID_BYTES];               /* the last one that was made */
     struct lots spans;               /* spans and traces that begin here are drawn from it */
     struct pattern_memory *patterns; /* owned; what is matched with */
@@ -61,6 +55,9 @@ void exchange_env_renew(struct exchange_env *env, struct generation *generation)
 /* What is kept for those who come next, and in nobody's use, is given back. */
 void exchange_env_give_back(struct exchange_env *env);
 void exchange_env_deinit(struct exchange_env *env);
+/* Every second or so, not from within a callback: what is kept for the next exchanges and has not been wanted since the
+ * last time is freed, and when many have ended, their memory goes back to the kernel. */
+void exchange_env_rest(struct exchange_env *env);
 
 /* An id that no other request has, of this porthole or another. */
 void exchange_env_make_id(struct exchange_env *env, char id[ID_BYTES]);

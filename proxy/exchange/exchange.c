@@ -16,8 +16,6 @@
 #include "proxy/exchange/report.h"
 #include "proxy/exchange/state.h"
 
-#define MOST_SPARE 64
-
 /* ---- beginning ---- */
 
 /* How many are under way. */
@@ -44,31 +42,29 @@ static bool exchange_keep_target(struct exchange *exchange, struct text target)
 
 static struct exchange *exchange_allocate(struct exchange_env *env)
 {
-    struct exchange_spare *spare = env->spare;
+    struct buffer *buffer;
 
-    if (!spare)
-        return malloc(sizeof(struct exchange));
-    env->spare = spare->next;
-    env->n_spare--;
-    return (struct exchange *)spare;
+    if (!env->exchanges.spare)
+        buffer_store_grow(&env->exchanges, sizeof(struct exchange));
+    buffer = buffer_take(&env->exchanges);
+    return buffer ? (void *)buffer->data : NULL;
+}
+
+static void exchange_deallocate(struct exchange_env *env, struct exchange *exchange)
+{
+    void *buffer = exchange ? (char *)exchange - offsetof(struct buffer, data) : NULL;
+
+    buffer_give(&env->exchanges, buffer);
 }
 
 static void exchange_free(struct exchange *exchange)
 {
     struct exchange_env *env = exchange->env;
-    struct exchange_spare *spare = (struct exchange_spare *)exchange;
 
     if (exchange->target.data != exchange->target_inline)
         free((char *)exchange->target.data);
     field_room_drop(&exchange->room);
-    env->n_exchanges--;
-    if (env->n_spare >= MOST_SPARE) {
-        free(exchange);
-        return;
-    }
-    spare->next = env->spare;
-    env->spare = spare;
-    env->n_spare++;
+    exchange_deallocate(env, exchange);
 }
 
 struct exchange *exchange_new(struct exchange_env *env, struct exchange_client *client, struct text target)
@@ -82,10 +78,9 @@ struct exchange *exchange_new(struct exchange_env *env, struct exchange_client *
     }
     if (!exchange || !exchange_keep_target(exchange, target)) {
         exchange_report_none(env, client, loop_now(env->loop), OUTCOME_INTERNAL, 0);
-        free(exchange);
+        exchange_deallocate(env, exchange);
         return NULL;
     }
-    env->n_exchanges++;
     exchange->client = client;
     exchange->source = &problem_source;
     exchange->begun = loop_now(env->loop);

@@ -573,9 +573,11 @@ enum half_result response_half_receive(struct response_half *half, struct channe
 {
     enum half_result result = response_half_receive_on(half, channel);
 
-    if (result == HALF_DONE)
+    if (result == HALF_DONE) {
         response_half_narrow(half);
-    else if (result == HALF_WAIT && half->in->end == 0)
-        response_half_drop(half);
+    } else if (result == HALF_WAIT && half->in->end == 0) {
+        buffer_give(half->store, half->in);
+        half->in = NULL;
+    }
     return result;
 }

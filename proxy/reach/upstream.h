@@ -55,6 +55,12 @@ void upstream_store_grow(struct upstream_store *store, size_t out_bytes, size_t 
 /* The spare ones are given back. */
 void upstream_store_empty(struct upstream_store *store);
 void upstream_store_deinit(struct upstream_store *store);
+/* buffer_store_rest for all of it. */
+static inline void upstream_store_rest(struct upstream_store *store)
+{
+    buffer_store_rest(&store->out);
+    buffer_store_rest(&store->in);
+}
 
 void upstream_init(struct upstream *upstream, struct loop *loop, struct upstream_store *store,
                    void (*changed)(struct upstream *upstream));

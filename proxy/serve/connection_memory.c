@@ -81,6 +81,8 @@ void *connection_memory_take(struct connection_memory *memory)
     bit = slab->warm ? slab->warm & -slab->warm : slab->free & -slab->free;
     memory->n_free--;
     memory->n_warm -= slab->warm != 0;
+    if (memory->n_warm < memory->n_unused)
+        memory->n_unused = memory->n_warm;
     slab->free &= ~bit;
     slab->warm &= ~bit;
     if (!slab->free) {
@@ -133,6 +135,21 @@ bool connection_memory_give(struct connection_memory *memory, void *place)
     if (slab->free == UINT64_MAX && memory->n_free >= 2 * (size_t)PLACES)
         slab_free(memory, slab);
     return true;
+}
+
+static void slab_cool(struct connection_memory *memory, struct slab *slab)
+{
+    for (; memory->n_unused > 0 && slab->warm; memory->n_unused--, memory->n_warm--) {
+        madvise(slab->places + (size_t)__builtin_ctzll(slab->warm) * memory->bytes, memory->bytes, MADV_DONTNEED);
+        slab->warm &= slab->warm - 1;
+    }
+}
+
+void connection_memory_rest(struct connection_memory *memory)
+{
+    for (struct list *link = memory->slabs.previous; link != &memory->slabs; link = link->previous)
+        slab_cool(memory, CONTAINER_OF(link, struct slab, link));
+    memory->n_unused = memory->n_warm;
 }
 
 /* ---- the library's calls ---- */

@@ -18,6 +18,7 @@ struct connection_memory {
     struct list slabs; /* of slab, those with free places first */
     size_t n_free;     /* places */
     size_t n_warm;     /* of them: their pages are still here */
+    size_t n_unused;   /* of these: nobody has wanted them since the last rest */
 };
 
 void connection_memory_init(struct connection_memory *memory, size_t bytes);
@@ -28,6 +29,10 @@ void connection_memory_deinit(struct connection_memory *memory);
 void *connection_memory_take(struct connection_memory *memory);
 /* Gives it back. False, and nothing happens, when it is none of these. */
 bool connection_memory_give(struct connection_memory *memory, void *place);
+
+/* Lets the kernel have the pages of free places that nobody has wanted since the last time: to be called every now and
+ * then. */
+void connection_memory_rest(struct connection_memory *memory);
 
 /* From here on what this thread unmaps may be a place of this; NULL: it is not. */
 void connection_memory_show(struct connection_memory *memory);

@@ -241,6 +241,7 @@ void frontend_turn(struct frontend *frontend, int n_called)
 void frontend_beat(struct frontend *frontend)
 {
     frontend_run(frontend);
+    daemons_rest(&frontend->daemons);
 }
 
 struct clients *frontend_clients(struct frontend *frontend)
@@ -328,7 +329,7 @@ struct frontend *frontend_new(struct exchange_env *env, struct error *error)
     frontend->daemons = (struct daemons){
         .loop = env->loop, .ready = frontend_on_ready, .start = frontend_start_daemon, .closure = frontend};
     daemons_init(&frontend->daemons);
-    frontend->daemons.interests.n_busy = &env->n_exchanges;
+    frontend->daemons.interests.n_busy = &env->exchanges.n_taken;
     if (frontend_prepare(frontend, env->generation, error) < 0) {
         free(frontend);
         return NULL;

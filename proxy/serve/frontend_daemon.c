@@ -151,3 +151,9 @@ void daemons_run(struct daemons *daemons)
             frontend_daemon_free(daemon);
     }
 }
+
+void daemons_rest(struct daemons *daemons)
+{
+    for (struct list *link = daemons->list.next; link != &daemons->list; link = link->next)
+        connection_memory_rest(&CONTAINER_OF(link, struct frontend_daemon, link)->memory);
+}

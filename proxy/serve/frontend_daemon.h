@@ -54,5 +54,7 @@ void daemons_turn_to_next(struct daemons *daemons);
 bool frontend_daemon_add(struct frontend_daemon *daemon, int fd);
 /* Lets each of them run once. Those that are of no use any more go. */
 void daemons_run(struct daemons *daemons);
+/* connection_memory_rest for each. */
+void daemons_rest(struct daemons *daemons);
 
 #endif

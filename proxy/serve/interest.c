@@ -22,7 +22,9 @@ static _Thread_local bool interest_is_heard_making; /* epoll_create1 has been ca
 
 void interests_init(struct interests *all)
 {
-    *all = (struct interests){.n_share = UINT_MAX};
+    static const size_t nobody;
+
+    *all = (struct interests){.n_share = UINT_MAX, .n_busy = &nobody};
     list_init(&all->sets);
 }
 
@@ -162,7 +164,7 @@ static struct interest *interest_of(int fd)
 ssize_t interest_receive(int fd, void *data, size_t size, int flags)
 {
     struct interest *interest = interest_of(fd);
-    bool less = interest && size > INTEREST_FEW_BYTES && interests->n_busy && *interests->n_busy >= INTEREST_MANY_BUSY;
+    bool less = interest && size > INTEREST_FEW_BYTES && *interests->n_busy >= INTEREST_MANY_BUSY;
     ssize_t n;
 
     if (less)

@@ -29,8 +29,8 @@ struct interests {
     struct list sets;        /* of interest_set */
     struct interest **by_fd; /* owned */
     size_t n_fds;
-    unsigned n_share; /* how many of those that are ready the library is still told of */
-    const size_t *n_busy; /* borrowed; how many requests are under way; NULL: not known */
+    unsigned n_share;     /* how many of those that are ready the library is still told of */
+    const size_t *n_busy; /* borrowed; how many requests are under way; none at first */
 };
 
 /* An epoll set of the library's. Embedded in its daemon. */

@@ -211,6 +211,32 @@ static void test_buffer_taken_sparingly_is_small_when_many_are_in_use(void **sta
     buffer_store_deinit(&store);
 }
 
+/* What is always wanted stays. */
+static void test_buffer_store_rests_when_nobody_wants_its_spare_ones(void **state)
+{
+    struct buffer_store store;
+    struct buffer *buffers[3];
+
+    (void)state;
+    buffer_store_init(&store, 10, 3);
+    for (int i = 0; i < 3; i++)
+        buffers[i] = buffer_take(&store);
+    for (int i = 0; i < 3; i++)
+        buffer_give(&store, buffers[i]);
+    buffer_store_rest(&store);
+    assert_int_equal(store.n_spare, 3);
+    assert_ptr_equal(buffer_take(&store), buffers[2]);
+    buffer_give(&store, buffers[2]);
+    buffer_store_rest(&store);
+    assert_int_equal(store.n_spare, 1);
+    assert_ptr_equal(store.spare, buffers[2]);
+    buffer_store_rest(&store);
+    assert_int_equal(store.n_spare, 0);
+    assert_null(store.spare);
+    buffer_store_rest(&store);
+    buffer_store_deinit(&store);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -221,6 +247,7 @@ int main(void)
         cmocka_unit_test(test_buffer_out_of_memory_is_null),
         cmocka_unit_test(test_buffer_widened_keeps_what_is_there),
         cmocka_unit_test(test_buffer_narrowed_has_what_was_there_and_no_room),
+        cmocka_unit_test(test_buffer_store_rests_when_nobody_wants_its_spare_ones),
         cmocka_unit_test(test_buffer_taken_sparingly_is_small_when_many_are_in_use),
     };
 

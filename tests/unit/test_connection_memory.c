@@ -152,12 +152,37 @@ static void test_memory_others_map_as_ever(void **state)
     connection_memory_deinit(&memory);
 }
 
+static void test_memory_unused_places_cool_down(void **state)
+{
+    struct connection_memory memory;
+    void *places[3];
+
+    (void)state;
+    connection_memory_init(&memory, place_bytes());
+    for (int i = 0; i < 3; i++)
+        places[i] = connection_memory_take(&memory);
+    for (int i = 0; i < 3; i++) {
+        memset(places[i], 'x', 100);
+        assert_true(connection_memory_give(&memory, places[i]));
+    }
+    connection_memory_rest(&memory);
+    assert_int_equal(memory.n_warm, 3);
+    places[0] = connection_memory_take(&memory);
+    assert_true(connection_memory_give(&memory, places[0]));
+    connection_memory_rest(&memory);
+    assert_int_equal(memory.n_warm, 1);
+    connection_memory_rest(&memory);
+    assert_int_equal(memory.n_warm, 0);
+    connection_memory_deinit(&memory);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_memory_places_lie_apart_and_are_clear),
         cmocka_unit_test(test_memory_place_is_warm_and_clear_again),
         cmocka_unit_test(test_memory_of_a_crowd_goes_back),
+        cmocka_unit_test(test_memory_unused_places_cool_down),
         cmocka_unit_test(test_memory_library_calls_get_places),
         cmocka_unit_test(test_memory_others_map_as_ever),
     };

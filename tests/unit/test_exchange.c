@@ -175,7 +175,7 @@ static void test_exchange_without_a_target_has_not_been_tried_again(void **state
         exchange_body_end(rig->exchange, NULL);
         expect_problem(rig, OUTCOME_NO_ROUTE, 404);
         assert_int_equal(counter_read(&rig->metrics.retries), 0);
-        memset(&((struct exchange *)rig->env.spare)->upstream, 1, sizeof(struct upstream));
+        memset(&((struct exchange *)(void *)rig->env.exchanges.spare->data)->upstream, 1, sizeof(struct upstream));
     }
 }
 
