@@ -32,12 +32,14 @@ most() {
     "$porthole" check --memory "$dir/porthole.json" | grep --quiet 'gaps'
 }
 
-@test "memory: clients and a target at their worst stay below it" {
+@test "memory: clients and a target at their worst stay below it, and leave it" {
     ! grep --quiet --text -E '__(asan|tsan|ubsan)_' "$porthole" || skip "sanitizers have memory of their own"
     configure 224
     start_porthole run
-    used=$(/usr/bin/python3 "$BATS_TEST_DIRNAME/worst.py" "$sock" "$dir/target.sock" "$pid" 256)
-    echo "used $used KiB, at most $(most) KiB"
+    read -r used before after < <(/usr/bin/python3 "$BATS_TEST_DIRNAME/worst.py" "$sock" "$dir/target.sock" "$pid" 256)
+    echo "used $used KiB, at most $(most) KiB, $before before and $after after"
     [ "$used" -gt 0 ]
     [ "$used" -lt "$(most)" ]
+    [ "$used" -gt "$((before + 8192))" ]
+    [ "$after" -le "$((before + 4096))" ]
 }

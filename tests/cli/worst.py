@@ -1,7 +1,8 @@
 """The worst that clients and a target can do to porthole's memory: as many clients as may come in, each with a head as
 large as it may be and an answer with one; then a body each way of which neither side takes anything.
 
-usage: worst.py SOCKET BACKEND PID N   prints the most that porthole had resident, in KiB
+usage: worst.py SOCKET BACKEND PID N   prints the most that porthole had resident, in KiB; before the first of them, and some
+                                       seconds after the last
 
 Serves BACKEND itself."""
 
@@ -13,6 +14,7 @@ import time
 
 HEAD = 15 * 1024
 BODY = 4 << 20
+MORE = 2048  # KiB, that a process needs once it has served something
 PATH, BACKEND, PID, N = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
 
 
@@ -62,7 +64,17 @@ def resident(key):
         return next(int(line.split()[1]) for line in status if line.startswith(key))
 
 
+def shown(least):
+    """What is resident when it is no more than so much, or after some seconds."""
+    for _ in range(150):
+        if resident("VmRSS") <= least:
+            break
+        time.sleep(0.1)
+    return resident("VmRSS")
+
+
 def main():
+    before = resident("VmRSS")
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(BACKEND)
     listener.listen(1024)
@@ -74,7 +86,10 @@ def main():
     for thread in threads:
         thread.join()
     time.sleep(1)
-    print(resident("VmHWM"), flush=True)
+    most = resident("VmHWM")
+    for client in clients:
+        client.close()
+    print(most, before, shown(before + MORE), flush=True)
     os._exit(0)
 
 
