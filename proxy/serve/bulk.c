@@ -96,7 +96,9 @@ bool bulk_prepare(struct client *client, const struct answer *answer, bool close
     if (!bulk)
         return false;
     bulk->copies = !answer->spliceable;
-    bulk->block = buffer_take_sparing(&client->clients->env->tunnels.blocks, SPARING_BYTES);
+    /* Where many are told at once, each of them would wait in a block of its own. */
+    if (bulk->copies || !clients_are_many(client->clients))
+        bulk->block = buffer_take_sparing(&client->clients->env->tunnels.blocks, SPARING_BYTES);
     if (bulk->block) {
         client_spend(client, 1, bulk_gather(bulk));
         bulk_rest(bulk);

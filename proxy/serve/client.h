@@ -159,6 +159,12 @@ struct client {
 
 void clients_init(struct clients *clients, struct exchange_env *env, const struct client_events *events);
 
+/* Whether so many requests are under way that what each of them holds counts for more than a call. */
+static inline bool clients_are_many(const struct clients *clients)
+{
+    return clients->env->exchanges.n_taken >= INTEREST_MANY_BUSY;
+}
+
 /* A client in phase NEW; its deadline is not running yet (client_arm). The listener is of the generation, to which the
  * client takes a reference. NULL when out of memory. The descriptor stays the caller's. */
 struct client *client_new(struct clients *clients, int fd, struct generation *generation,
