@@ -32,6 +32,12 @@ most() {
     "$porthole" check --memory "$dir/porthole.json" | grep --quiet 'gaps'
 }
 
+@test "memory: a client at its worst is what README.md says" {
+    echo '{ "listeners": [ { "bind": "unix:/x/y", "routes": [ { "target": "unix:/x/z" } ] } ] }' >"$dir/porthole.json"
+    each=$("$porthole" check --memory "$dir/porthole.json" | sed -n 's/.*clients of .*, \([0-9]*\) KiB each$/\1/p')
+    grep --quiet " has $each KiB at worst" "$BATS_TEST_DIRNAME/../../README.md"
+}
+
 @test "memory: clients and a target at their worst stay below it, and leave it" {
     ! grep --quiet --text -E '__(asan|tsan|ubsan)_' "$porthole" || skip "sanitizers have memory of their own"
     configure 224
