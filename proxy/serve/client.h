@@ -18,6 +18,7 @@
 #include "proxy/serve/receipt.h"
 
 #define CLIENT_SILENCE_MS 1000u /* of a client that is to send, until it is looked into */
+#define CLIENTS_MANY_BUSY 64
 #define CLIENT_RESPONSE_LOOKS 2 /* at a reader that may be slow, in its deadline */
 
 struct client;
@@ -162,7 +163,7 @@ void clients_init(struct clients *clients, struct exchange_env *env, const struc
 /* Whether so many requests are under way that what each of them holds counts for more than a call. */
 static inline bool clients_are_many(const struct clients *clients)
 {
-    return clients->env->exchanges.n_taken >= INTEREST_MANY_BUSY;
+    return clients->env->exchanges.n_taken >= CLIENTS_MANY_BUSY;
 }
 
 /* A client in phase NEW; its deadline is not running yet (client_arm). The listener is of the generation, to which the

@@ -329,7 +329,7 @@ struct frontend *frontend_new(struct exchange_env *env, struct error *error)
     frontend->daemons = (struct daemons){
         .loop = env->loop, .ready = frontend_on_ready, .start = frontend_start_daemon, .closure = frontend};
     daemons_init(&frontend->daemons);
-    frontend->daemons.interests.n_busy = &env->exchanges.n_taken;
+    frontend->daemons.interests.n_clients = &frontend->clients.n_clients;
     if (frontend_prepare(frontend, env->generation, error) < 0) {
         free(frontend);
         return NULL;

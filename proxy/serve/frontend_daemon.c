@@ -135,7 +135,7 @@ static bool frontend_daemon_run(struct frontend_daemon *daemon)
     connection_memory_show(&daemon->memory);
     MHD_run(daemon->library);
     connection_memory_show(NULL);
-    return !list_empty(&daemon->set.ready) || (MHD_get_timeout64(daemon->library, &ms) == MHD_YES && ms == 0);
+    return MHD_get_timeout64(daemon->library, &ms) == MHD_YES && ms == 0;
 }
 
 void daemons_run(struct daemons *daemons)

@@ -24,7 +24,7 @@ void interests_init(struct interests *all)
 {
     static const size_t nobody;
 
-    *all = (struct interests){.n_share = UINT_MAX, .n_busy = &nobody};
+    *all = (struct interests){.n_share = UINT_MAX, .n_clients = &nobody};
     list_init(&all->sets);
 }
 
@@ -164,12 +164,11 @@ static struct interest *interest_of(int fd)
 ssize_t interest_receive(int fd, void *data, size_t size, int flags)
 {
     struct interest *interest = interest_of(fd);
-    bool less = interest && size > INTEREST_FEW_BYTES && *interests->n_busy >= INTEREST_MANY_BUSY;
+    bool less = interest && size > INTEREST_FEW_BYTES && *interests->n_clients >= INTEREST_MANY_CLIENTS;
     ssize_t n;
 
     if (less)
         size = INTEREST_FEW_BYTES;
-
     if (interest && interest->nothing_there && !interest->ended) {
         errno = EAGAIN;
         return -1;

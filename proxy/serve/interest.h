@@ -19,9 +19,9 @@
 
 #define INTEREST_EVENTS (EPOLLIN | EPOLLPRI | EPOLLRDHUP)
 
-/* With so many requests under way, one receive brings no more than a page: what is still to come of a large body needs
- * no memory of the library's (upload.h), and few of the others are larger. */
-#define INTEREST_MANY_BUSY 64
+/* With so many clients, one receive brings no more than a page: what is still to come of a large body needs no memory
+ * of the library's (upload.h), which each of them keeps as long as it is busy, and few of the others are larger. */
+#define INTEREST_MANY_CLIENTS 128
 #define INTEREST_FEW_BYTES 4096u
 
 /* All of a worker. Embedded in its daemons. */
@@ -29,8 +29,8 @@ struct interests {
     struct list sets;        /* of interest_set */
     struct interest **by_fd; /* owned */
     size_t n_fds;
-    unsigned n_share;     /* how many of those that are ready the library is still told of */
-    const size_t *n_busy; /* borrowed; how many requests are under way; none at first */
+    unsigned n_share;        /* how many of those that are ready the library is still told of */
+    const size_t *n_clients; /* borrowed; how many there are; none at first */
 };
 
 /* An epoll set of the library's. Embedded in its daemon. */

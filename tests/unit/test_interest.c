@@ -184,19 +184,19 @@ static void test_interest_full_receive_may_have_more_behind_it(void **state)
     assert_int_equal(recv(rig->ends[0], rig->data, 4, 0), -1);
 }
 
-/* With many requests under way a receive brings a page, and the library is told that there may be more. */
-static void test_interest_receives_less_when_many_are_busy(void **state)
+/* With many clients a receive brings a page, and the library is told that there may be more. */
+static void test_interest_receives_less_when_there_are_many(void **state)
 {
     static char data[2 * INTEREST_FEW_BYTES];
     struct rig *rig = *state;
     struct epoll_event event;
-    size_t n_busy = INTEREST_MANY_BUSY;
+    size_t n_clients = INTEREST_MANY_CLIENTS;
 
-    rig->all.n_busy = &n_busy;
+    rig->all.n_clients = &n_clients;
     assert_int_equal(write(rig->ends[1], data, sizeof(data)), sizeof(data));
     assert_int_equal(recv(rig->ends[0], data, sizeof(data), 0), INTEREST_FEW_BYTES);
     assert_int_equal(interest_set_take(&rig->set, &event, 1), 1);
-    n_busy--;
+    n_clients--;
     assert_int_equal(recv(rig->ends[0], data, sizeof(data), 0), INTEREST_FEW_BYTES);
     assert_int_equal(interest_set_take(&rig->set, &event, 1), 0);
 }
@@ -282,7 +282,7 @@ int main(void)
         RIG_TEST(test_interest_of_others_is_the_kernels),
         RIG_TEST(test_interest_receives_what_the_loop_has_seen),
         RIG_TEST(test_interest_full_receive_may_have_more_behind_it),
-        RIG_TEST(test_interest_receives_less_when_many_are_busy),
+        RIG_TEST(test_interest_receives_less_when_there_are_many),
         RIG_TEST(test_interest_end_is_always_seen),
         RIG_TEST(test_interest_behind_descriptors_is_found_by_another_look),
         RIG_TEST(test_interest_without_room_wants_some_once),
