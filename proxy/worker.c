@@ -392,7 +392,6 @@ static void worker_on_beat(struct timer *timer)
     struct worker *worker = CONTAINER_OF(timer, struct worker, beat);
 
     frontend_beat(worker->frontend);
-    exchange_env_rest(&worker->env);
     if (brake_state(worker->setup.brake) != BRAKE_OFF) {
         exchange_env_give_back(&worker->env);
         endpoints_give_back(&worker->endpoints);

@@ -242,6 +242,7 @@ void frontend_beat(struct frontend *frontend)
 {
     frontend_run(frontend);
     daemons_rest(&frontend->daemons);
+    exchange_env_rest(frontend->clients.env);
 }
 
 struct clients *frontend_clients(struct frontend *frontend)

@@ -37,7 +37,7 @@ int frontend_add(struct frontend *frontend, int fd, struct generation *generatio
 bool frontend_is_busy(const struct frontend *frontend);
 /* One round after the loop has called so many: none when it would sleep next. */
 void frontend_turn(struct frontend *frontend, int n_called);
-/* Heartbeat: lets the library look at everything once. */
+/* Heartbeat: lets the library look at everything once, and gives back what was kept and is not wanted. */
 void frontend_beat(struct frontend *frontend);
 
 /* Its clients; lives as long as the frontend. */
