@@ -182,7 +182,7 @@ static void test_upstream_short_body_in_two_pieces_travels_with_the_head(void **
 {
     struct rig *rig = *state;
 
-    rig->env.bulk_bytes = 8;
+    rig->env.bulk_bytes = rig->env.bulk_tcp_bytes = 8;
     upstream_begin_post(rig, POST_5);
     rig_accept(rig);
     assert_int_equal(exchange_body(rig->exchange, "hel", 3), EXCHANGE_BODY_MORE);
