@@ -28,6 +28,8 @@ enum parting_result parting_drop(struct parting *parting)
     for (int i = 0; i < BLOCKS_PER_TURN; i++) {
         ssize_t n;
 
+        if (parting_unsent(parting->fd) == 0)
+            return PARTING_OVER;
         if (parting->dropped_bytes >= PARTING_MOST_BYTES)
             return PARTING_WAIT;
         n = recv(parting->fd, data, sizeof(data), MSG_DONTWAIT);
@@ -45,5 +47,5 @@ bool parting_is_taken(struct parting *parting)
     int before = parting->unsent;
 
     parting->unsent = parting_unsent(parting->fd);
-    return parting->unsent < before;
+    return parting->unsent > 0 && parting->unsent < before;
 }

@@ -2,8 +2,10 @@
  *
  * To close one of which something is unread, or to which something still comes, is a reset (RFC 9293 3.10.7.1), and
  * that takes with it what was on its way to the other side. So that is told the end first, and what it still says is
- * dropped until it has ended, too, or has taken nothing of what is on its way for a moment. A Unix socket needs none of
- * this: what it was given is the other side's, whatever happens to this one. */
+ * dropped until nothing is on its way any more, or it has ended, too, or has taken nothing for a moment: who is stuck
+ * in sending is let go at once when there is nothing to lose. (What has been acknowledged stays readable on Linux,
+ * whatever comes behind it.) A Unix socket needs none of this: what it was given is the other side's, whatever happens
+ * to this one. */
 #ifndef PORTHOLE_TUNNEL_PARTING_H
 #define PORTHOLE_TUNNEL_PARTING_H
 
@@ -35,9 +37,10 @@ static inline bool parting_is_on(const struct parting *parting)
     return parting->fd >= 0;
 }
 enum parting_result { PARTING_OVER, PARTING_WAIT, PARTING_MORE };
-/* Drops what has come, a few blocks at most. OVER: the other side has ended or is gone. MORE: there may be more. */
+/* Drops what has come, a few blocks at most. OVER: nothing is on its way to the other side any more, or that has ended.
+ * MORE: there may be more. */
 enum parting_result parting_drop(struct parting *parting);
-/* Whether the other side has taken something since the last look. */
+/* Whether the other side has taken something since the last look, and has not taken all of it. */
 bool parting_is_taken(struct parting *parting);
 
 #endif

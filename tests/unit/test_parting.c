@@ -21,15 +21,13 @@ static int parting_setup(void **state)
     return r;
 }
 
-/* The target has said something and left, which the client has been told; it says more. */
+/* The target has said something and left, which the client has not read yet; it says more. */
 static void begin_to_part(struct rig *rig)
 {
     tunnel_begin_open(rig);
     assert_int_equal(send(rig->target_fd, "goodbye", 7, 0), 7);
     rig_close(rig);
     rig_turn(rig);
-    assert_int_equal(end_receive(rig->client_fd, rig->body, 100), 7);
-    end_expect_end(rig->client_fd);
     end_say(rig, rig->client_fd, "are you still there?");
 }
 
@@ -54,6 +52,31 @@ static void test_parting_waits_for_the_end_of_who_still_speaks(void **state)
     expect_parting(rig);
     close(rig->client_fd);
     rig->client_fd = -1;
+    tunnel_expect_over(rig, OUTCOME_TUNNELED);
+}
+
+static void test_parting_is_over_when_all_has_been_taken(void **state)
+{
+    struct rig *rig = *state;
+
+    begin_to_part(rig);
+    expect_parting(rig);
+    assert_int_equal(end_receive(rig->client_fd, rig->body, 100), 7);
+    end_expect_end(rig->client_fd);
+    end_say(rig, rig->client_fd, "and now?");
+    tunnel_expect_over(rig, OUTCOME_TUNNELED);
+}
+
+/* Who is stuck in sending need not wait for a look. */
+static void test_parting_is_none_where_nothing_is_on_its_way(void **state)
+{
+    struct rig *rig = *state;
+
+    tunnel_begin_open(rig);
+    assert_int_equal(send(rig->target_fd, "goodbye", 7, 0), 7);
+    rig_turn(rig);
+    assert_int_equal(end_receive(rig->client_fd, rig->body, 100), 7);
+    rig_close(rig);
     tunnel_expect_over(rig, OUTCOME_TUNNELED);
 }
 
@@ -119,13 +142,17 @@ static void test_parting_looks_whether_something_is_taken(void **state)
     (void)state;
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), 0);
     assert_int_equal(send(ends[0], "abc", 3, 0), 3);
+    assert_int_equal(send(ends[0], "def", 3, 0), 3);
     parting_begin(&parting, ends[0]);
     assert_true(parting_is_on(&parting));
     assert_false(parting_is_taken(&parting));
-    assert_int_equal(recv(ends[1], data, sizeof(data), 0), 3);
-    assert_int_equal(recv(ends[1], data, sizeof(data), 0), 0);
+    assert_int_equal(recv(ends[1], data, 3, 0), 3);
     assert_true(parting_is_taken(&parting));
     assert_false(parting_is_taken(&parting));
+    assert_int_equal(parting_drop(&parting), PARTING_WAIT);
+    assert_int_equal(recv(ends[1], data, sizeof(data), 0), 3);
+    assert_false(parting_is_taken(&parting));
+    assert_int_equal(parting_drop(&parting), PARTING_OVER);
     close(ends[0]);
     close(ends[1]);
 }
@@ -139,6 +166,7 @@ static void test_parting_drops_so_much_and_no_more(void **state)
 
     (void)state;
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), 0);
+    assert_int_equal(send(ends[0], "abc", 3, 0), 3);
     parting_begin(&parting, ends[0]);
     assert_int_equal(parting_drop(&parting), PARTING_WAIT);
     while (parting.dropped_bytes < PARTING_MOST_BYTES) {
@@ -160,6 +188,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         PARTING_TEST(test_parting_waits_for_the_end_of_who_still_speaks),
+        PARTING_TEST(test_parting_is_over_when_all_has_been_taken),
+        PARTING_TEST(test_parting_is_none_where_nothing_is_on_its_way),
         PARTING_TEST(test_parting_waits_for_one_end_of_file),
         PARTING_TEST(test_parting_is_none_from_who_has_ended),
         PARTING_TEST(test_parting_ends_when_nothing_is_taken),
