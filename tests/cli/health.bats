@@ -403,7 +403,8 @@ health="$checks, \"eject\": false"
 }
 
 @test "health: checks end an ejection that they see the cause of" {
-    configure_target "$(endpoints a b), $checks, \"eject\": { \"failures\": 1, \"for\": \"1h\" }"
+    # The checks themselves are not to find it down before a request does.
+    configure_target "$(endpoints a b), ${checks/\"fall\": 3/\"fall\": 100}, \"eject\": { \"failures\": 1, \"for\": \"1h\" }"
     start_endpoint a
     local a=$pid
     start_endpoint b

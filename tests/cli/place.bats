@@ -19,12 +19,13 @@ place_as_stranger() { # VERB ARGUMENT...
 }
 
 # Listeners on $dir/NAME.sock, each of which answers with its name.
+# Who runs already is not to follow what is written for the next one.
 configure_names() { # [NAME...]
     local name listeners=
     for name; do
         listeners+="{ \"bind\": \"unix:$dir/$name.sock\", \"routes\": [ { \"respond\": { \"status\": 200, \"body\": \"$name\" } } ] },"
     done
-    echo "{ ${top-} \"listeners\": [ ${listeners%,} ] }" >"$dir/porthole.json"
+    echo "{ \"watch\": false, ${top-} \"listeners\": [ ${listeners%,} ] }" >"$dir/porthole.json"
 }
 
 answers() { # NAME
