@@ -5,7 +5,7 @@
 # usage: tests/bench/newest.sh
 # Environment: BENCH_NEWEST   where (default: /var/lib/porthole-bench/testing)
 #              BENCH_RELEASE  which release (default: forky)
-#              BENCH_MIRROR   from where (default: http://deb.debian.org/debian)
+#              BENCH_MIRROR   from where (default: where debootstrap gets it)
 set -eu
 
 root=${BENCH_NEWEST:-/var/lib/porthole-bench/testing}
@@ -25,7 +25,7 @@ cp -r /usr/share/debootstrap/. "$scripts"
 mkdir -p "$(dirname "$root")"
 DEBOOTSTRAP_DIR=$scripts debootstrap --variant=minbase --include=nginx-light,haproxy,caddy \
     --keyring=/usr/share/keyrings/debian-archive-keyring.gpg "$release" "$root" \
-    "${BENCH_MIRROR:-http://deb.debian.org/debian}" >"$root.log" 2>&1 || {
+    ${BENCH_MIRROR:+"$BENCH_MIRROR"} >"$root.log" 2>&1 || {
     tail -n 5 "$root.log" >&2
     echo "NOT HERE: the newest nginx, HAProxy and Caddy; see $root.log" >&2
     exit 1
