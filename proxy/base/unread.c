@@ -28,12 +28,16 @@ int64_t unread_at_peer(int fd)
     return r < 0 ? r : (int64_t)queues.udiag_rqueue;
 }
 
+int unread_unsent(int fd)
+{
+    int unsent = 0;
+
+    return ioctl(fd, SIOCOUTQ, &unsent) == 0 ? unsent : 0;
+}
+
 int64_t unread_look(int fd)
 {
     int64_t exact = unread_at_peer(fd);
-    int unsent = 0;
 
-    if (exact >= 0)
-        return exact;
-    return ioctl(fd, SIOCOUTQ, &unsent) == 0 ? unsent : 0;
+    return exact >= 0 ? exact : unread_unsent(fd);
 }

@@ -9,6 +9,9 @@
 
 /* Bytes that the peer of a connected Unix stream socket has not read, exactly; or a negative errno. */
 int64_t unread_at_peer(int fd);
+/* Bytes on their way that the kernel of the other end has not acknowledged (TCP, the end of file included), or that the
+ * other end has not read, in whole pieces (Unix); 0 when that cannot be told. One system call. */
+int unread_unsent(int fd);
 /* A number that is another one when something has been taken since: the best that is to be had; 0 when none is. A few
  * system calls: for deadlines, not for every round. */
 int64_t unread_look(int fd);

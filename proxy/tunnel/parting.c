@@ -1,23 +1,16 @@
 #include "proxy/tunnel/parting.h"
 
 #include <errno.h>
-#include <linux/sockios.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
+
+#include "proxy/base/unread.h"
 
 #define BLOCK_BYTES (64u * 1024)
 #define BLOCKS_PER_TURN 4 /* then others have theirs */
 
-static int parting_unsent(int fd)
-{
-    int unsent = 0;
-
-    return ioctl(fd, SIOCOUTQ, &unsent) == 0 ? unsent : 0;
-}
-
 void parting_begin(struct parting *parting, int fd)
 {
-    *parting = (struct parting){.fd = fd, .unsent = parting_unsent(fd)};
+    *parting = (struct parting){.fd = fd, .unsent = unread_unsent(fd)};
     shutdown(fd, SHUT_WR);
 }
 
@@ -25,11 +18,11 @@ enum parting_result parting_drop(struct parting *parting)
 {
     char data[BLOCK_BYTES];
 
+    if (unread_unsent(parting->fd) == 0)
+        return PARTING_OVER;
     for (int i = 0; i < BLOCKS_PER_TURN; i++) {
         ssize_t n;
 
-        if (parting_unsent(parting->fd) == 0)
-            return PARTING_OVER;
         if (parting->dropped_bytes >= PARTING_MOST_BYTES)
             return PARTING_WAIT;
         n = recv(parting->fd, data, sizeof(data), MSG_DONTWAIT);
@@ -46,6 +39,6 @@ bool parting_is_taken(struct parting *parting)
 {
     int before = parting->unsent;
 
-    parting->unsent = parting_unsent(parting->fd);
+    parting->unsent = unread_unsent(parting->fd);
     return parting->unsent > 0 && parting->unsent < before;
 }
