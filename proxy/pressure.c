@@ -1,8 +1,7 @@
 #include "proxy/pressure.h"
 
-#include <malloc.h>
-
 #include "config/limit.h"
+#include "proxy/base/give_back.h"
 #include "proxy/base/log.h"
 #include "proxy/memory_need.h"
 
@@ -92,7 +91,7 @@ static void pressure_give_back(struct pressure *pressure, struct instant now)
     if (instant_before(now, instant_add_ms(pressure->given_back, GIVE_BACK_MS)))
         return;
     pressure->given_back = now;
-    malloc_trim(0);
+    give_back_free_memory();
 }
 
 static uint64_t pressure_pause_ms(const struct pressure *pressure)
