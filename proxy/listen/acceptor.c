@@ -9,6 +9,7 @@
 
 #include "proxy/listen/acceptor_news.h"
 #include "proxy/listen/shut.h"
+#include "proxy/listen/socket_option.h"
 
 #define ACCEPT_MOST 16  /* per wake-up, so that accepting never starves those who are in */
 #define REFUSE_MOST 256 /* the same, of those who may not come in: a millisecond of them */
@@ -374,12 +375,27 @@ static void acceptor_on_patience(struct timer *timer)
 
 /* ---- accepting ---- */
 
+/* A place may be free that those who wait have not been told of: it is not for who comes now. */
+static void acceptor_serve_earlier(struct acceptor *acceptor)
+{
+    struct admission *admission = acceptor->desk->admission;
+    const struct acceptor_petitioner *petitioner = &acceptor->petitioner;
+    const struct guest *guest = waiting_room_next(&acceptor->room);
+
+    if (petitioner->fd >= 0 && admission_look(admission, petitioner->peer.uid) == ADMISSION_IN)
+        acceptor_answer_petitioner(acceptor, false);
+    if (guest && admission_look(admission, guest->peer.uid) == ADMISSION_IN)
+        acceptor_serve_room(acceptor);
+}
+
 /* Whoever is welcome: is served, waits, or is refused. */
 static void acceptor_take(struct acceptor *acceptor, int fd, const struct peer *peer)
 {
     struct admission_pass pass;
-    enum admission_verdict why = acceptor_enter(acceptor, peer->uid, &pass);
+    enum admission_verdict why;
 
+    acceptor_serve_earlier(acceptor);
+    why = acceptor_enter(acceptor, peer->uid, &pass);
     if (why == ADMISSION_IN) {
         acceptor_serve(acceptor, fd, peer, &pass);
     } else if (why == ADMISSION_USER_FULL) {
@@ -543,15 +559,6 @@ void acceptor_empty(struct acceptor *acceptor, bool shared)
     acceptor_move(acceptor, ACCEPTOR_CLOSED);
 }
 
-/* The address may not tell: a socket that was passed is of any kind. */
-static bool acceptor_fd_is_unix(int fd)
-{
-    int domain = AF_UNIX;
-    socklen_t length = sizeof(domain);
-
-    return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &length) < 0 || domain == AF_UNIX;
-}
-
 void acceptor_configure(struct acceptor *acceptor, const struct listener_config *config)
 {
     acceptor->config = config;
@@ -570,7 +577,7 @@ void acceptor_change(struct acceptor *acceptor, int fd)
 {
     acceptor_empty(acceptor, false); /* published again: the old one was ours alone */
     acceptor->fd = fd;
-    acceptor->is_unix = acceptor_fd_is_unix(fd);
+    acceptor->is_unix = socket_option(fd, SO_DOMAIN) == AF_UNIX;
     acceptor_open(acceptor);
 }
 

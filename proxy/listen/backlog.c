@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "proxy/base/diagnosis.h"
+#include "proxy/listen/socket_option.h"
 
 static bool backlog_read_unix(int diag_fd, int fd, uint32_t *ret_n)
 {
@@ -25,14 +26,13 @@ static bool backlog_read_unix(int diag_fd, int fd, uint32_t *ret_n)
 bool backlog_read(int diag_fd, int fd, uint32_t *ret_n)
 {
     struct tcp_info info;
-    int domain = AF_UNSPEC;
-    socklen_t length = sizeof(domain);
+    int domain = socket_option(fd, SO_DOMAIN);
+    socklen_t length = sizeof(info);
 
-    if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &length) < 0)
+    if (domain < 0)
         return false;
     if (domain == AF_UNIX)
         return backlog_read_unix(diag_fd, fd, ret_n);
-    length = sizeof(info);
     if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) < 0)
         return false;
     *ret_n = info.tcpi_unacked;

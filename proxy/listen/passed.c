@@ -10,6 +10,7 @@
 
 #include "proxy/base/log.h"
 #include "proxy/base/words.h"
+#include "proxy/listen/socket_option.h"
 
 #define FIRST_FD 3        /* sd_listen_fds(3), SD_LISTEN_FDS_START */
 #define PASSED_MOST 1024  /* more than a process has descriptors by default */
@@ -154,14 +155,6 @@ static int passed_find(const struct listener_config *config, struct error *error
 
 /* ---- checking ---- */
 
-static int passed_option(int fd, int option)
-{
-    int value = -1;
-    socklen_t length = sizeof(value);
-
-    return getsockopt(fd, SOL_SOCKET, option, &value, &length) < 0 ? -errno : value;
-}
-
 static bool passed_is_connected(int fd)
 {
     struct sockaddr_storage peer;
@@ -172,8 +165,8 @@ static bool passed_is_connected(int fd)
 
 static int passed_check_kind(const struct listener_config *config, int fd, struct error *error)
 {
-    int type = passed_option(fd, SO_TYPE);
-    int domain = passed_option(fd, SO_DOMAIN);
+    int type = socket_option(fd, SO_TYPE);
+    int domain = socket_option(fd, SO_DOMAIN);
     const char *wrong = NULL;
 
     if (type == -ENOTSOCK)
@@ -182,9 +175,9 @@ static int passed_check_kind(const struct listener_config *config, int fd, struc
         return error_set(error, type, "%s: %s", config->bind.text, strerror(-type));
     else if (type != SOCK_STREAM || (domain != AF_UNIX && domain != AF_INET && domain != AF_INET6))
         wrong = "is no stream socket of Unix or TCP (ListenStream= in the socket unit)";
-    else if (passed_option(fd, SO_ACCEPTCONN) <= 0 && passed_is_connected(fd))
+    else if (socket_option(fd, SO_ACCEPTCONN) <= 0 && passed_is_connected(fd))
         wrong = "is one connection, and not a socket that listens: Accept=no is needed in the socket unit";
-    else if (passed_option(fd, SO_ACCEPTCONN) <= 0)
+    else if (socket_option(fd, SO_ACCEPTCONN) <= 0)
         wrong = "is a socket that does not listen";
     return wrong ? error_set(error, -EINVAL, "%s %s", config->bind.text, wrong) : 0;
 }
@@ -202,7 +195,7 @@ static bool passed_asks_for_peers(const struct listener_config *config)
 /* What the configuration can say of others by their address is said of these now. */
 static int passed_check_rules(const struct listener_config *config, int fd, struct error *error)
 {
-    bool is_unix = passed_option(fd, SO_DOMAIN) == AF_UNIX;
+    bool is_unix = socket_option(fd, SO_DOMAIN) == AF_UNIX;
     char *address = is_unix ? passed_address(fd) : NULL;
     bool is_abstract = address && strncmp(address, "unix:@", 6) == 0;
 

@@ -11,21 +11,20 @@
 #include <sys/socket.h>
 
 #include "proxy/base/log.h"
+#include "proxy/listen/socket_option.h"
 
 void shut_listening_socket(int fd)
 {
     const int nowhere = INT_MAX;
-    int domain = AF_UNSPEC, bound = 0;
-    socklen_t length = sizeof(domain);
+    int domain = socket_option(fd, SO_DOMAIN);
 
-    if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &length) < 0)
+    if (domain < 0)
         return;
     if (domain == AF_UNIX) {
         shutdown(fd, SHUT_RDWR);
         return;
     }
-    length = sizeof(bound);
-    if (getsockopt(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &bound, &length) == 0 && bound == nowhere)
+    if (socket_option(fd, SO_BINDTOIFINDEX) == nowhere)
         return;
     if (setsockopt(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &nowhere, sizeof(nowhere)) < 0)
         log_debug("whoever connects to a TCP socket at this moment may be reset: %s", strerror(errno));

@@ -360,7 +360,9 @@ def connection_limit(context):
         porthole = Porthole(context, {"/": target.endpoint}, listener={"limits": {"connections": 4}}, workers=workers,
                             name=f"porthole{workers}")
         held = [wire.client(porthole.address) for _ in range(4)]
-        for client in held:
+        for client in held:  # who is answered is in: of those that come at once, another worker's may come first
+            client.send(wire.head())
+            assert wire.Response(client).status == 200
             client.send(b"GET / HTTP/1.1\r\n")  # who has begun a request makes no room
         waiting = [wire.client(porthole.address, timeout=0.3) for _ in range(4)]
         for client in waiting:

@@ -70,6 +70,68 @@ static void test_acceptor_full_waits_until_a_pass_is_given_back(void **state)
     acceptor_rig_close(&rig);
 }
 
+static void test_acceptor_nothing_is_told(struct admission_desk *desk)
+{
+    (void)desk;
+}
+
+/* A place is free, who waits for it has not heard yet, and somebody comes. */
+static void test_acceptor_who_waits_is_served_before_who_comes(void **state)
+{
+    struct acceptor_rig rig;
+    int fds[3];
+    char byte;
+
+    (void)state;
+    acceptor_rig_open(&rig, 1);
+    for (size_t i = 0; i < 2; i++)
+        fds[i] = acceptor_rig_connect(&rig);
+    acceptor_rig_expect(&rig, 1, ACCEPTOR_OPEN);
+    acceptor_rig_expect_waiting(&rig, 1);
+    rig.admission.desks[0].told = test_acceptor_nothing_is_told;
+    acceptor_rig_let_go(&rig, 0);
+    fds[2] = acceptor_rig_connect(&rig);
+    assert_int_equal(send(fds[1], "1", 1, 0), 1);
+    assert_int_equal(send(fds[2], "2", 1, 0), 1);
+    acceptor_rig_expect(&rig, 2, ACCEPTOR_OPEN);
+    acceptor_rig_expect_waiting(&rig, 1);
+    assert_int_equal(recv(rig.served[1], &byte, 1, MSG_DONTWAIT), 1);
+    assert_int_equal(byte, '1');
+    for (size_t i = 0; i < 3; i++)
+        close(fds[i]);
+    acceptor_rig_close(&rig);
+}
+
+/* The same for who waits since its user has as many as it may: idle ones of other workers are asked. */
+static void test_acceptor_who_asks_for_a_place_is_served_before_who_comes(void **state)
+{
+    struct acceptor_rig rig;
+    int fds[2], asking[2];
+    char byte;
+
+    (void)state;
+    acceptor_rig_open(&rig, 16);
+    rig.listener.limit_connections_per_uid = 1;
+    admission_limit(&rig.admission, &rig.listener);
+    fds[0] = acceptor_rig_connect(&rig);
+    acceptor_rig_expect(&rig, 1, ACCEPTOR_OPEN);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, asking), 0);
+    rig.acceptor.petitioner.fd = asking[0];
+    rig.acceptor.petitioner.peer.uid = geteuid();
+    rig.admission.desks[0].told = test_acceptor_nothing_is_told;
+    acceptor_rig_let_go(&rig, 0);
+    fds[1] = acceptor_rig_connect(&rig);
+    assert_int_equal(send(asking[1], "1", 1, 0), 1);
+    acceptor_rig_expect(&rig, 2, ACCEPTOR_OPEN);
+    assert_int_equal(recv(rig.served[1], &byte, 1, MSG_DONTWAIT), 1);
+    assert_int_equal(byte, '1');
+    assert_int_equal(recv(fds[1], &byte, 1, MSG_DONTWAIT), 0);
+    for (size_t i = 0; i < 2; i++)
+        close(fds[i]);
+    close(asking[1]);
+    acceptor_rig_close(&rig);
+}
+
 /* As many as the backlog holds wait; the next is closed, for all are one user's. */
 static void test_acceptor_full_turns_away_who_is_too_many_to_wait(void **state)
 {
@@ -424,6 +486,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_acceptor_takes_who_comes),
         cmocka_unit_test(test_acceptor_full_waits_until_a_pass_is_given_back),
+        cmocka_unit_test(test_acceptor_who_waits_is_served_before_who_comes),
+        cmocka_unit_test(test_acceptor_who_asks_for_a_place_is_served_before_who_comes),
         cmocka_unit_test(test_acceptor_full_turns_away_who_is_too_many_to_wait),
         cmocka_unit_test(test_acceptor_who_waits_is_judged_by_the_newest_rules),
         cmocka_unit_test(test_acceptor_without_descriptors_leaves_who_comes_in_the_backlog),
