@@ -30,7 +30,8 @@ static bool cgroup_begins_with(struct text text, struct text start)
 /* ---- where it is ---- */
 
 /* A line of /proc/PID/cgroup is ID:CONTROLLERS:PATH; version 2 has no controllers there. */
-static bool cgroup_membership(struct text lines, enum cgroup_version version, struct text *ret_path)
+static bool cgroup_membership(struct text lines, enum cgroup_version version, struct text controller,
+                              struct text *ret_path)
 {
     while (lines.length > 0) {
         struct text path = cgroup_part(&lines, '\n'), controllers;
@@ -39,7 +40,7 @@ static bool cgroup_membership(struct text lines, enum cgroup_version version, st
         controllers = cgroup_part(&path, ':');
         if (path.length == 0 || path.data[0] != '/')
             continue;
-        if (version == CGROUP_V2 ? controllers.length == 0 : cgroup_lists(controllers, TEXT_LITERAL("memory"))) {
+        if (version == CGROUP_V2 ? controllers.length == 0 : cgroup_lists(controllers, controller)) {
             *ret_path = path;
             return true;
         }
@@ -52,7 +53,8 @@ struct cgroup_mount {
 };
 
 /* ID PARENT MAJOR:MINOR ROOT POINT OPTIONS OPTIONAL... - TYPE SOURCE OPTIONS */
-static bool cgroup_mount(struct text line, enum cgroup_version version, struct cgroup_mount *ret_mount)
+static bool cgroup_mount(struct text line, enum cgroup_version version, struct text controller,
+                         struct cgroup_mount *ret_mount)
 {
     struct cgroup_mount mount;
     struct text type;
@@ -67,7 +69,7 @@ static bool cgroup_mount(struct text line, enum cgroup_version version, struct c
     (void)cgroup_part(&line, ' ');
     if (mount.point.length == 0 || mount.point.data[0] != '/' ||
         !text_equal(type, version == CGROUP_V2 ? TEXT_LITERAL("cgroup2") : TEXT_LITERAL("cgroup")) ||
-        (version == CGROUP_V1 && !cgroup_lists(line, TEXT_LITERAL("memory"))))
+        (version == CGROUP_V1 && !cgroup_lists(line, controller)))
         return false;
     *ret_mount = mount;
     return true;
@@ -126,26 +128,26 @@ static bool cgroup_put(struct cgroup_place *place, const struct cgroup_mount *mo
     return true;
 }
 
-static bool cgroup_find(struct text membership, struct text mounts, enum cgroup_version version,
-                        struct cgroup_place *place)
+static bool cgroup_find_version(struct text membership, struct text mounts, struct text controller,
+                                enum cgroup_version version, struct cgroup_place *place)
 {
     struct cgroup_mount mount;
     struct text path;
 
-    if (!cgroup_membership(membership, version, &path))
+    if (!cgroup_membership(membership, version, controller, &path))
         return false;
     while (mounts.length > 0)
-        if (cgroup_mount(cgroup_part(&mounts, '\n'), version, &mount))
+        if (cgroup_mount(cgroup_part(&mounts, '\n'), version, controller, &mount))
             return cgroup_put(place, &mount, path);
     return false;
 }
 
-void cgroup_find_memory(struct text membership, struct text mounts, struct cgroup_place *ret_place)
+void cgroup_find(struct text membership, struct text mounts, struct text controller, struct cgroup_place *ret_place)
 {
     ret_place->version = CGROUP_NONE;
-    if (cgroup_find(membership, mounts, CGROUP_V1, ret_place))
+    if (cgroup_find_version(membership, mounts, controller, CGROUP_V1, ret_place))
         ret_place->version = CGROUP_V1;
-    else if (cgroup_find(membership, mounts, CGROUP_V2, ret_place))
+    else if (cgroup_find_version(membership, mounts, controller, CGROUP_V2, ret_place))
         ret_place->version = CGROUP_V2;
 }
 
@@ -206,4 +208,20 @@ uint64_t cgroup_reclaimable(enum cgroup_version version, struct text stat)
                cgroup_stat(stat, TEXT_LITERAL("total_active_file"));
     return cgroup_stat(stat, TEXT_LITERAL("inactive_file")) + cgroup_stat(stat, TEXT_LITERAL("active_file")) +
            cgroup_stat(stat, TEXT_LITERAL("slab_reclaimable"));
+}
+
+uint64_t cgroup_cpu_quota(struct text quota, struct text period)
+{
+    uint64_t quota_us = cgroup_number(cgroup_part(&quota, '\n')), period_us = cgroup_number(cgroup_part(&period, '\n'));
+
+    if (quota_us == 0 || quota_us > UINT64_MAX / 2000 || period_us == 0 || period_us > UINT64_MAX / 2)
+        return UINT64_MAX;
+    return (quota_us * 1000 + period_us - 1) / period_us;
+}
+
+uint64_t cgroup_cpu_max(struct text max)
+{
+    struct text quota = cgroup_part(&max, ' ');
+
+    return cgroup_cpu_quota(quota, max);
 }

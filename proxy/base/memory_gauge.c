@@ -2,25 +2,14 @@
 
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <unistd.h>
 
-#include "proxy/base/file_read.h"
+#include "proxy/base/cgroup_read.h"
 
 #define NO_LEVEL ((struct memory_level){-1, -1, -1, -1})
-#define FILE_BYTES 65536 /* of mounts: those of control groups are among the first; of the others less */
-#define STAT_BYTES 8192  /* of memory.stat, which has 2 KiB or 3 */
+#define STAT_BYTES 8192 /* of memory.stat, which has 2 KiB or 3 */
 
 /* ---- opening ---- */
-
-static int memory_level_file(const char *directory, const char *name)
-{
-    char path[PATH_MAX];
-
-    if (snprintf(path, sizeof(path), "%s/%s", directory, name) >= (int)sizeof(path))
-        return -1;
-    return open(path, O_RDONLY | O_CLOEXEC);
-}
 
 static void memory_level_close(struct memory_level *level)
 {
@@ -34,34 +23,24 @@ static void memory_level_close(struct memory_level *level)
 
 static struct memory_level memory_level_open(const struct cgroup_place *place)
 {
-    const char *at = place->directory;
-
     if (place->version == CGROUP_V1)
-        return (struct memory_level){.max = memory_level_file(at, "memory.limit_in_bytes"),
+        return (struct memory_level){.max = cgroup_open_file(place, "memory.limit_in_bytes"),
                                      .high = -1,
-                                     .used = memory_level_file(at, "memory.usage_in_bytes"),
-                                     .stat = memory_level_file(at, "memory.stat")};
-    return (struct memory_level){.max = memory_level_file(at, "memory.max"),
-                                 .high = memory_level_file(at, "memory.high"),
-                                 .used = memory_level_file(at, "memory.current"),
-                                 .stat = memory_level_file(at, "memory.stat")};
+                                     .used = cgroup_open_file(place, "memory.usage_in_bytes"),
+                                     .stat = cgroup_open_file(place, "memory.stat")};
+    return (struct memory_level){.max = cgroup_open_file(place, "memory.max"),
+                                 .high = cgroup_open_file(place, "memory.high"),
+                                 .used = cgroup_open_file(place, "memory.current"),
+                                 .stat = cgroup_open_file(place, "memory.stat")};
 }
 
 /* ---- looking ---- */
-
-/* Of a file that stays open, from its beginning. */
-static struct text memory_read(int fd, char *data, size_t size)
-{
-    ssize_t n = fd < 0 ? -1 : pread(fd, data, size, 0);
-
-    return (struct text){data, n > 0 ? (size_t)n : 0};
-}
 
 static uint64_t memory_read_bytes(int fd)
 {
     char content[64];
 
-    return cgroup_bytes(memory_read(fd, content, sizeof(content)));
+    return cgroup_bytes(cgroup_read_file(fd, content, sizeof(content)));
 }
 
 /* Above memory.high the kernel makes whoever allocates wait: as good as a limit. */
@@ -81,7 +60,7 @@ static struct memory_figures memory_level_look(const struct memory_level *level,
 
     if (figures.limit_bytes == UINT64_MAX || figures.used_bytes == UINT64_MAX)
         return (struct memory_figures){.limit_bytes = UINT64_MAX};
-    files = cgroup_reclaimable(version, memory_read(level->stat, content, sizeof(content)));
+    files = cgroup_reclaimable(version, cgroup_read_file(level->stat, content, sizeof(content)));
     figures.used_bytes -= files < figures.used_bytes ? files : figures.used_bytes;
     return figures;
 }
@@ -109,7 +88,7 @@ uint64_t memory_gauge_own_bytes(const struct memory_gauge *gauge)
 {
     unsigned long long resident = 0, in_files = 0;
     char content[128];
-    struct text text = memory_read(gauge->statm, content, sizeof(content) - 1);
+    struct text text = cgroup_read_file(gauge->statm, content, sizeof(content) - 1);
 
     content[text.length] = '\0';
     if (sscanf(content, "%*u %llu %llu", &resident, &in_files) != 2 || in_files > resident)
@@ -118,16 +97,6 @@ uint64_t memory_gauge_own_bytes(const struct memory_gauge *gauge)
 }
 
 /* ---- life ---- */
-
-static struct text memory_read_file(const char *path, char *data)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : file_read_all(fd, data, FILE_BYTES);
-
-    if (fd >= 0)
-        close(fd);
-    return (struct text){data, n > 0 ? (size_t)n : 0};
-}
 
 /* The group's own, and those of its parents that have a limit. */
 static void memory_gauge_climb(struct memory_gauge *gauge, struct cgroup_place *place)
@@ -145,13 +114,10 @@ static void memory_gauge_climb(struct memory_gauge *gauge, struct cgroup_place *
 
 void memory_gauge_open(struct memory_gauge *gauge, const char *membership, const char *mounts)
 {
-    char *data = malloc(2 * (size_t)FILE_BYTES);
-    struct cgroup_place place = {.version = CGROUP_NONE};
+    struct cgroup_place place;
 
     *gauge = (struct memory_gauge){.statm = open("/proc/self/statm", O_RDONLY | O_CLOEXEC)};
-    if (data)
-        cgroup_find_memory(memory_read_file(membership, data), memory_read_file(mounts, data + FILE_BYTES), &place);
-    free(data);
+    cgroup_read(membership, mounts, TEXT_LITERAL("memory"), &place);
     if (place.version != CGROUP_NONE)
         memory_gauge_climb(gauge, &place);
 }

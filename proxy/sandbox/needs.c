@@ -191,6 +191,7 @@ static void needs_add_configuration(struct needs_list *list, const struct snapsh
     }
     if (snapshot->has_auto_workers) {
         needs_add_path(list, NEEDS_ONE_FILE, "/proc/self/cgroup", "the quota of processors");
+        needs_add_path(list, NEEDS_ONE_FILE, "/proc/self/mountinfo", "the quota of processors");
         needs_add_path(list, NEEDS_TREE, "/sys/fs/cgroup", "the quota of processors");
     }
 }

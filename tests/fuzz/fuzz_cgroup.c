@@ -1,5 +1,5 @@
 /* Whatever the files of control groups and mounts hold, what is found is a path that ends, with the mount in front of
- * it and nothing that leads out of it, and numbers are numbers of bytes.
+ * it and nothing that leads out of it, and numbers are numbers of bytes, or of processors.
  *
  * Input: /proc/PID/cgroup, /proc/PID/mountinfo and memory.stat, each but the last ended by a byte of 0. */
 #include <assert.h>
@@ -31,7 +31,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     assert(number == UINT64_MAX || number < (uint64_t)1 << 60);
     assert(cgroup_reclaimable(CGROUP_V1, stat) < (uint64_t)1 << 62);
     assert(cgroup_reclaimable(CGROUP_V2, stat) < (uint64_t)1 << 62);
-    cgroup_find_memory(membership, mounts, &place);
+    assert(cgroup_cpu_max(stat) > 0 && cgroup_cpu_quota(stat, membership) > 0);
+    cgroup_find(membership, mounts, TEXT_LITERAL("memory"), &place);
     if (place.version == CGROUP_NONE)
         return 0;
     assert(place.mount_length > 0 && place.directory[0] == '/');

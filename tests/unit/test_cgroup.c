@@ -24,7 +24,7 @@ static struct cgroup_place find(const char *membership, const char *mounts)
 {
     struct cgroup_place place;
 
-    cgroup_find_memory(text_of(membership), text_of(mounts), &place);
+    cgroup_find(text_of(membership), text_of(mounts), TEXT_LITERAL("memory"), &place);
     return place;
 }
 

@@ -253,10 +253,11 @@ static void test_owner_find_knows_numbers_and_names(void **state UNUSED)
     assert_int_equal(rmdir(directory), 0);
 }
 
-/* The quota that results from a membership file and one control file below a mount. */
+/* The quota that results from a membership file and one control file below a mount (of version 2; of version 1 in
+ * cpu/). */
 static uint64_t quota_of(const char *membership, const char *where, const char *file, const char *text)
 {
-    char command[512], directory[] = "/tmp/test-config-XXXXXX", path[128];
+    char command[512], directory[] = "/tmp/test-config-XXXXXX", path[128], member[128], mounts[512];
     uint64_t quota;
 
     assert_non_null(mkdtemp(directory));
@@ -268,9 +269,15 @@ static uint64_t quota_of(const char *membership, const char *where, const char *
         snprintf(path, sizeof(path), "%s/%s/cpu.cfs_period_us", directory, where);
         write_file(path, "100000\n");
     }
-    snprintf(path, sizeof(path), "%s/membership", directory);
-    write_file(path, membership);
-    quota = workers_quota(path, directory);
+    snprintf(path, sizeof(path), "%s/mounts", directory);
+    snprintf(mounts, sizeof(mounts),
+             "30 23 0:26 / %s rw - cgroup2 none rw\n31 23 0:27 / %s/memory rw - cgroup none rw,memory\n"
+             "32 23 0:28 / %s/cpu rw - cgroup none rw,cpu,cpuacct\n",
+             directory, directory, directory);
+    write_file(path, mounts);
+    snprintf(member, sizeof(member), "%s/membership", directory);
+    write_file(member, membership);
+    quota = workers_quota(member, path);
     snprintf(command, sizeof(command), "rm -r %s", directory);
     assert_int_equal(system(command), 0);
     return quota;
@@ -286,6 +293,9 @@ static void test_workers_quota_reads_both_cgroup_versions(void **state UNUSED)
     assert_true(quota_of("5:cpuacct,cpu:/x\n", "cpu/x", "cpu.cfs_quota_us", "250000\n") == 2500);
     assert_true(quota_of("5:cpu:/host\n", "cpu", "cpu.cfs_quota_us", "-1\n") == UINT64_MAX);
     assert_true(quota_of("5:cpuset:/\n", "cpu", "cpu.cfs_quota_us", "250000\n") == UINT64_MAX);
+    assert_true(quota_of("5:cpu:/x\n0::/y\n", "y", "cpu.max", "150000 100000\n") == UINT64_MAX);
+    assert_true(quota_of("0::/\n", "", "cpu.max", "1 100000\n") == 1);
+    assert_true(quota_of("0::/\n", "", "cpu.max", "100000 0\n") == UINT64_MAX);
     assert_true(workers_quota("/nonexistent", "/nonexistent") == UINT64_MAX);
 }
 

@@ -106,6 +106,7 @@ static void test_needs_names_and_tls_open_what_they_read(void **state)
     assert_int_equal(find(&needs, "porthole.json")->kind, NEEDS_FILE);
     assert_non_null(find(&needs, "/etc/group"));
     assert_non_null(find(&needs, "/proc/self/cgroup"));
+    assert_non_null(find(&needs, "/proc/self/mountinfo"));
     assert_int_equal(needs.n_connect, 3);
     assert_int_equal(needs.connect[0], 443);
     assert_int_equal(needs.connect[1], 8443);
