@@ -1,25 +1,49 @@
 #include "proxy/admin/reply.h"
 
-#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+
+#define FIRST_BYTES 4096u
+
+/* What has been written; grows. */
+struct reply_body {
+    char *data; /* owned */
+    size_t length, capacity;
+};
+
+/* Of jansson's json_dump_callback, which comes with every brace and blank. */
+static int reply_add(const char *data, size_t length, void *closure)
+{
+    struct reply_body *body = closure;
+    size_t capacity = body->capacity > 0 ? body->capacity : FIRST_BYTES;
+    char *grown;
+
+    if (body->capacity - body->length < length) {
+        while (capacity - body->length < length)
+            capacity *= 2;
+        grown = realloc(body->data, capacity);
+        if (!grown)
+            return -1;
+        body->data = grown;
+        body->capacity = capacity;
+    }
+    memcpy(body->data + body->length, data, length);
+    body->length += length;
+    return 0;
+}
 
 void reply_json(struct page *page, unsigned status, json_t *document)
 {
-    char *text = NULL;
-    size_t length = 0;
+    struct reply_body body = {0};
     /* It may be shown by a terminal, which obeys some of what peers can send beyond ASCII. */
-    FILE *out = document ? open_memstream(&text, &length) : NULL;
-    bool good = out && json_dumpf(document, out, JSON_INDENT(1) | JSON_REAL_PRECISION(9) | JSON_ENSURE_ASCII) == 0 &&
-                fputc('\n', out) != EOF;
+    const size_t how = JSON_INDENT(1) | JSON_REAL_PRECISION(9) | JSON_ENSURE_ASCII;
 
-    json_decref(document);
-    if (out && fclose(out) != 0)
-        good = false;
-    if (!good) {
-        free(text);
-        text = NULL;
+    if (!document || json_dump_callback(document, reply_add, &body, how) < 0 || reply_add("\n", 1, &body) < 0) {
+        free(body.data);
+        body = (struct reply_body){0};
     }
-    page_answer(page, status, "application/json", text, text ? length : 0);
+    json_decref(document);
+    page_answer(page, status, "application/json", body.data, body.length);
 }
 
 static json_t *reply_text_of_bytes(struct text text)
