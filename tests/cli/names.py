@@ -13,6 +13,7 @@ import multiprocessing
 import os
 import signal
 import socket
+import statistics
 import struct
 import subprocess
 import sys
@@ -314,9 +315,9 @@ def first_dead():
         assert status == 200, status
         times.append(ms)
         time.sleep(0.02)
-    slow = [ms for ms in times if ms > 1000]
+    slow = [ms for ms in times if ms > 1800]
     print(f"{len(times)} answers, the first in {times[0]:.0f} ms, of the others the slowest in {max(times[1:]):.0f} ms")
-    assert len(slow) == 1 and times[0] > 1000
+    assert len(slow) == 1 and times[0] > 1800
     porthole.end()
 
 
@@ -383,7 +384,7 @@ def black_hole():
     assert len(failed) <= 2 and {status for status, _, _ in failed} <= {504} and took < 5
     answers = [ask("/app") for _ in range(50)]
     assert {answer[:2] for answer in answers} == {(200, "127.0.0.11")}
-    assert max(ms for _, _, ms in answers) < 500, answers
+    assert sum(ms >= 500 for _, _, ms in answers) <= 2, answers  # a busy machine may be slow once
     porthole.end()
 
 
@@ -405,25 +406,33 @@ def server_changes():
     porthole.end()
 
 
-def outage():
-    """A name server that dies breaks no target that works, however long."""
-    names = {"app.test": ["127.0.0.10"]}
-    write("resolv.conf", "nameserver 127.0.0.3\noptions timeout:1 attempts:1\n")
-    server = NameServer("127.0.0.3", names)
-    Web("127.0.0.10")
-    porthole = Porthole({"app": http_target("app.test", connections=ANEW, resolve={"every": "1s"})})
-    assert ask("/app")[0] == 200
-    server.names = None
-    time.sleep(1.5)
+def ask_for_a_while(length_s):
+    """Status and milliseconds, every now and then."""
     answers = []
-    until = time.monotonic() + max(seconds, 4)
+    until = time.monotonic() + length_s
     while time.monotonic() < until:
         status, _, ms = ask("/app")
         answers.append((status, ms))
         time.sleep(0.05)
-    slow = [ms for _, ms in answers if ms > 100]
-    print(f"{len(answers)} answers {statuses(answers)}, {len(slow)} of them in more than 100 ms: {[round(ms) for ms in slow]}")
-    assert statuses(answers) == [200] and len(slow) <= len(answers) / 5 and max(slow, default=0) < 1000
+    return answers
+
+
+def outage():
+    """A name server that dies breaks no target that works, however long, and nobody waits for it."""
+    names = {"app.test": ["127.0.0.10"]}
+    write("resolv.conf", "nameserver 127.0.0.3\noptions timeout:5 attempts:1\n")
+    server = NameServer("127.0.0.3", names)
+    Web("127.0.0.10")
+    porthole = Porthole({"app": http_target("app.test", connections=ANEW, resolve={"every": "1s"})})
+    before = ask_for_a_while(1)
+    server.names = None
+    time.sleep(1.5)
+    answers = ask_for_a_while(max(seconds, 4))
+    usual, median, longest = (f(ms for _, ms in some) for f, some in
+                              ((statistics.median, before), (statistics.median, answers), (max, answers)))
+    print(f"{len(answers)} answers {statuses(answers)} in {median:.1f} ms, before that {usual:.1f}, at most {longest:.0f}")
+    # A machine that is busy with other things is slow, too, but not for half of the server's time.
+    assert statuses(before) == statuses(answers) == [200] and median < 50 + 3 * usual and longest < 2500
     porthole.end()
 
 

@@ -198,7 +198,7 @@ end_load() {
         kill -9 "$new"
         eventually ask /again
         eventually ask_tcp /again
-        [ $(($(ms_now) - from)) -le 300 ] || late=$((late + 1))
+        [ $(($(ms_now) - from)) -le 900 ] || late=$((late + 1)) # the next look would come after 1200 to 1800
     done
     [ "$late" -le 1 ] # a busy machine
     kill -0 "$old"
