@@ -385,6 +385,7 @@ lint-cppcheck:
 lint-shell:
 	@shellcheck --external-sources --severity=warning $(SCRIPTS)
 	@shellcheck --shell=bats --severity=error tests/cli/*.bats
+	@! grep -nE 'eventually (\[|test) [^|]*"\$$\(' tests/cli/*.bats # which is looked at once
 
 format: ## Format the C sources
 	clang-format -i $(FORMATTED)

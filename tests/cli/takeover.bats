@@ -192,7 +192,7 @@ end_load() {
         run_porthole "new$round" some --takeover
         new=$pid
         eventually took_over "new$round" 1
-        eventually [ "$(grep -c 'another process has taken over a socket' "$dir/old.err")" -gt 0 ]
+        eventually grep -q 'another process has taken over a socket' "$dir/old.err"
         sleep "0.$((round * 2))" # anywhere between two looks of every other second
         from=$(ms_now)
         kill -9 "$new"
@@ -234,7 +234,7 @@ end_load() {
         [ "$status" -eq 1 ]
         [[ $output == *"$dir/place is a directory"* ]]
     done
-    eventually [ "$(grep -c 'which stays ours' "$dir/old.err")" -eq 10 ]
+    eventually eval '[ "$(grep -c "which stays ours" "$dir/old.err")" -eq 10 ]'
     run_porthole new both --takeover # as it should be
     await_end "$old"
     [ "$status" -eq 0 ]

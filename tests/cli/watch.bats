@@ -158,7 +158,7 @@ PY
     [ "$(n_lines 'reload refused.*workers')" -eq 1 ]
     # Who asks again is told again.
     kill -HUP "$pid"
-    eventually [ "$(n_lines 'reload refused.*workers')" -eq 2 ]
+    eventually eval '[ "$(n_lines "reload refused.*workers")" -eq 2 ]'
     answering new >"$dir/porthole.json"
     live_soon new
 }
