@@ -12,13 +12,14 @@
 #include "cmd/demo_echo.h"
 #include "cmd/fetch.h"
 #include "config/load.h"
+#include "proxy/base/log.h"
 #include "proxy/server.h"
 
 #define DEMO_DIRECTORY_BYTES 64 /* so that a socket in it fits into sockaddr_un */
 #define DEMO_PATH_BYTES (DEMO_DIRECTORY_BYTES + 16)
 #define DEMO_TIMEOUT_MS 5000
 #define DEMO_CONFIG                                                                         \
-    "{ \"log\": { \"level\": \"warn\" },\n"                                                 \
+    "{ \"log\": { \"level\": \"warn\" }, \"watch\": false,\n"                               \
     "  \"listeners\": [ { \"name\": \"demo\", \"bind\": \"unix:%s\", \"mode\": \"0600\",\n" \
     "    \"routes\": [ { \"target\": \"echo\" } ] } ],\n"                                   \
     "  \"targets\": { \"echo\": { \"endpoints\": [\"unix:%s\"], \"connections\": { \"max\": %d } } } }\n"
@@ -67,8 +68,10 @@ static int demo_make_server(struct demo *demo, struct error *error)
         problems_print(&problems, "demo", "", stderr);
         return error_set(error, -EINVAL, "the built-in configuration is wrong");
     }
-    if (r == 0)
+    if (r == 0) {
+        log_configure(snapshot->log.level, snapshot->log.format);
         r = server_new(snapshot, &options, &demo->server, error);
+    }
     if (r == 0)
         r = server_start(demo->server, error);
     snapshot_unref(snapshot);

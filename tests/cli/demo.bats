@@ -42,6 +42,18 @@ demo_start() {
     done
 }
 
+@test "demo: its configuration is no file that is looked for" {
+    cd "$dir"
+    demo_start
+    sleep 2
+    echo '{}' >demo
+    sleep 1
+    [ ! -s "$dir/demo.err" ]
+    kill "$pid"
+    await_end "$pid"
+    [ "$status" -eq 0 ]
+}
+
 @test "demo: a directory that JSON could misread gives way to /tmp" {
     mkdir "$dir/a\"b"
     run env XDG_RUNTIME_DIR="$dir/a\"b" timeout 20 "$porthole" demo --once
