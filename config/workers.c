@@ -1,7 +1,6 @@
 #include "config/workers.h"
 
 #include <sched.h>
-#include <stdbool.h>
 #include <unistd.h>
 
 #include "config/limit.h"
@@ -10,20 +9,24 @@
 /* CPUs an affinity mask is asked about; the kernel refuses a mask smaller than its own. */
 #define WORKERS_CPUS_MAX 8192
 
-static uint64_t workers_quota_at(const struct cgroup_place *place)
+static struct text workers_read(const struct cgroup_place *place, const char *name, char *data, size_t size)
 {
-    bool is_v1 = place->version == CGROUP_V1;
-    int fd = cgroup_open_file(place, is_v1 ? "cpu.cfs_quota_us" : "cpu.max");
-    int period_fd = is_v1 ? cgroup_open_file(place, "cpu.cfs_period_us") : -1;
-    char content[64], period_content[64];
-    struct text quota = cgroup_read_file(fd, content, sizeof(content));
-    struct text period = cgroup_read_file(period_fd, period_content, sizeof(period_content));
+    int fd = cgroup_open_file(place, name);
+    struct text text = cgroup_read_file(fd, data, size);
 
     if (fd >= 0)
         close(fd);
-    if (period_fd >= 0)
-        close(period_fd);
-    return is_v1 ? cgroup_cpu_quota(quota, period) : cgroup_cpu_max(quota);
+    return text;
+}
+
+static uint64_t workers_quota_at(const struct cgroup_place *place)
+{
+    char quota[64], period[64];
+
+    if (place->version == CGROUP_V2)
+        return cgroup_cpu_max(workers_read(place, "cpu.max", quota, sizeof(quota)));
+    return cgroup_cpu_quota(workers_read(place, "cpu.cfs_quota_us", quota, sizeof(quota)),
+                            workers_read(place, "cpu.cfs_period_us", period, sizeof(period)));
 }
 
 uint64_t workers_quota(const char *membership, const char *mounts)

@@ -191,7 +191,7 @@ class Porthole(Background):
         return set(states) == {"S"}
 
     def remember_fds(self):
-        """Call it while nobody is connected. The watch on the sockets' directories is the last thing that a start opens."""
+        """Call it while nobody is connected. What a start opens after the first watch is there when all threads rest."""
         peers.until(lambda: "anon_inode:inotify" in self.fd_names(), 20, "the watch on the sockets")
         for _ in range(3):
             peers.until(self._is_at_rest, 20, "rest")
