@@ -15,6 +15,7 @@
 #include "cmd/har.h"
 #include "cmd/tap_view.h"
 #include "cmd/terminal.h"
+#include "proxy/base/builder.h"
 
 #define TAP_WIDTH 160            /* where there is no terminal */
 #define TAP_LINE_MOST (4u << 20) /* longer than any that a porthole writes */
@@ -33,8 +34,7 @@ struct tap_run {
     uint64_t most;        /* records, then it ends; 0: it does not */
     struct har *har;      /* owned */
     struct tap_view_style style;
-    char *line; /* owned; what there is of the next */
-    size_t length, size;
+    struct builder line; /* what there is of the next */
     uint64_t n_records;
     unsigned n_streams; /* that have begun: more than one when another porthole has taken over */
     bool is_enough;
@@ -66,10 +66,10 @@ static void tap_show_json(const struct tap_run *run, const json_t *record)
 {
     bool is_ascii = true;
 
-    for (size_t i = 0; i < run->length; i++)
-        is_ascii = is_ascii && (unsigned char)run->line[i] < 0x80;
+    for (size_t i = 0; i < run->line.length; i++)
+        is_ascii = is_ascii && (unsigned char)run->line.data[i] < 0x80;
     if (is_ascii)
-        fwrite(run->line, 1, run->length, stdout);
+        fwrite(run->line.data, 1, run->line.length, stdout);
     else
         json_dumpf(record, stdout, JSON_COMPACT | JSON_ENSURE_ASCII);
     putchar('\n');
@@ -80,9 +80,9 @@ static bool tap_take_line(struct tap_run *run)
 {
     json_t *record;
 
-    if (run->length == 0)
+    if (run->line.length == 0)
         return true;
-    record = json_loadb(run->line, run->length, JSON_ALLOW_NUL, NULL);
+    record = json_loadb(run->line.data, run->line.length, JSON_ALLOW_NUL, NULL);
     if (!json_is_object(record)) {
         json_decref(record);
         run->code = error_set(&run->error, -EPROTO, "what came is no record of a tap");
@@ -112,30 +112,22 @@ static bool tap_has_reader(struct tap_run *run)
 
 static bool tap_keep(struct tap_run *run, const char *data, size_t n)
 {
-    if (run->length + n > TAP_LINE_MOST) {
+    if (run->line.length + n > TAP_LINE_MOST) {
         run->code = error_set(&run->error, -EPROTO, "a line is longer than any record of a tap");
         return false;
     }
-    if (run->length + n > run->size) {
-        size_t size = 2 * (run->length + n);
-        char *grown = realloc(run->line, size);
-
-        if (!grown) {
-            run->code = error_set(&run->error, -ENOMEM, "out of memory");
-            return false;
-        }
-        run->line = grown;
-        run->size = size;
+    builder_add(&run->line, data, n);
+    if (run->line.failed) {
+        run->code = error_set(&run->error, -ENOMEM, "out of memory");
+        return false;
     }
-    memcpy(run->line + run->length, data, n);
-    run->length += n;
     return true;
 }
 
 /* It listens. */
 static void tap_begin(struct tap_run *run)
 {
-    run->length = 0;
+    run->line.length = 0;
     if (run->n_streams++ > 0) {
         fprintf(stderr, "porthole tap: %s: another porthole has taken over, and is listened to\n", run->address);
     } else if (!run->json) {
@@ -158,7 +150,7 @@ static bool tap_take(struct tap_run *run, const char *data, size_t n)
             tap_has_reader(run);
             return false;
         }
-        run->length = 0;
+        run->line.length = 0;
         data += piece + 1;
         n -= piece + 1;
     }
@@ -255,7 +247,7 @@ static int tap_run(struct tap_run *run)
     }
     status = tap_ask(run);
     har_close(run->har);
-    free(run->line);
+    builder_deinit(&run->line);
     return status;
 }
 

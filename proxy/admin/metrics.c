@@ -138,9 +138,9 @@ static void metrics_put_connections(struct exposition *exposition, const struct 
         struct target_view view;
 
         if (!target_view_init(&view, facts, target))
-            exposition->failed = true;
+            exposition->text.failed = true;
         target_view_connections(&view, facts);
-        exposition->failed = exposition->failed || view.out_of_memory;
+        exposition->text.failed = exposition->text.failed || view.out_of_memory;
         for (size_t k = 0; k < view.n_endpoints; k++)
             metrics_put_endpoint(exposition, facts, target->name, &view.endpoints[k]);
         target_view_deinit(&view);
@@ -183,8 +183,8 @@ static void metrics_put_targets(struct exposition *exposition, const struct fact
 void metrics_tell(struct page *page, const struct facts *facts, unsigned format)
 {
     struct exposition exposition;
-    size_t length = 0;
-    char *text = NULL;
+    size_t length;
+    char *text;
 
     exposition_init(&exposition, (enum exposition_format)format);
     metrics_put_versions(&exposition);
@@ -198,10 +198,8 @@ void metrics_tell(struct page *page, const struct facts *facts, unsigned format)
     metrics_put_logs(&exposition, facts);
     metrics_put_memory(&exposition, facts);
     metrics_put_process(&exposition, facts);
-    if (exposition_end(&exposition, &text, &length) < 0)
-        text = NULL;
-    page_answer(page, text ? 200 : 500, text ? exposition_content_type((enum exposition_format)format) : "", text,
-                length);
+    text = exposition_end(&exposition, &length);
+    page_answer(page, 200, exposition_content_type((enum exposition_format)format), text, length);
 }
 
 void metrics_ask(struct admin *admin, struct page *page, const struct page_question *question)

@@ -1,49 +1,32 @@
 #include "proxy/admin/reply.h"
 
 #include <stdlib.h>
-#include <string.h>
 
-#define FIRST_BYTES 4096u
-
-/* What has been written; grows. */
-struct reply_body {
-    char *data; /* owned */
-    size_t length, capacity;
-};
+#include "proxy/base/builder.h"
 
 /* Of jansson's json_dump_callback, which comes with every brace and blank. */
 static int reply_add(const char *data, size_t length, void *closure)
 {
-    struct reply_body *body = closure;
-    size_t capacity = body->capacity > 0 ? body->capacity : FIRST_BYTES;
-    char *grown;
+    struct builder *body = closure;
 
-    if (body->capacity - body->length < length) {
-        while (capacity - body->length < length)
-            capacity *= 2;
-        grown = realloc(body->data, capacity);
-        if (!grown)
-            return -1;
-        body->data = grown;
-        body->capacity = capacity;
-    }
-    memcpy(body->data + body->length, data, length);
-    body->length += length;
-    return 0;
+    builder_add(body, data, length);
+    return body->failed ? -1 : 0;
 }
 
 void reply_json(struct page *page, unsigned status, json_t *document)
 {
-    struct reply_body body = {0};
+    struct builder body = {0};
     /* It may be shown by a terminal, which obeys some of what peers can send beyond ASCII. */
     const size_t how = JSON_INDENT(1) | JSON_REAL_PRECISION(9) | JSON_ENSURE_ASCII;
+    size_t length;
+    char *data;
 
-    if (!document || json_dump_callback(document, reply_add, &body, how) < 0 || reply_add("\n", 1, &body) < 0) {
-        free(body.data);
-        body = (struct reply_body){0};
-    }
+    if (!document || json_dump_callback(document, reply_add, &body, how) < 0)
+        body.failed = true;
     json_decref(document);
-    page_answer(page, status, "application/json", body.data, body.length);
+    builder_add(&body, "\n", 1);
+    data = builder_end(&body, &length);
+    page_answer(page, status, "application/json", data, length);
 }
 
 static json_t *reply_text_of_bytes(struct text text)

@@ -1,15 +1,12 @@
 #include "proxy/report/exposition.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "proxy/base/utf8.h"
 
-#define FIRST_BYTES 16384u
 #define REPLACEMENT "\xEF\xBF\xBD" /* U+FFFD */
 
 const struct family_info family_infos[N_FAMILIES] = {
@@ -92,41 +89,9 @@ const char *exposition_content_type(enum exposition_format format)
 
 /* ---- text ---- */
 
-/* For n bytes more and a NUL. False when there is none. */
-static bool exposition_make_room(struct exposition *exposition, size_t n)
-{
-    if (exposition->failed)
-        return false;
-    if (exposition->size - exposition->length <= n) {
-        size_t size = exposition->size + FIRST_BYTES;
-        char *grown;
-
-        while (size - exposition->length <= n || size < 2 * exposition->length)
-            size += FIRST_BYTES;
-        grown = realloc(exposition->data, size);
-        exposition->failed = !grown;
-        if (!grown)
-            return false;
-        exposition->data = grown;
-        exposition->size = size;
-    }
-    return true;
-}
-
 static void exposition_add(struct exposition *exposition, const char *data, size_t n)
 {
-    if (!exposition_make_room(exposition, n))
-        return;
-    memcpy(exposition->data + exposition->length, data, n);
-    exposition->length += n;
-    exposition->data[exposition->length] = '\0';
-}
-
-/* What has been said from `at` on, once more. */
-static void exposition_repeat(struct exposition *exposition, size_t at, size_t n)
-{
-    if (exposition_make_room(exposition, n))
-        exposition_add(exposition, exposition->data + at, n);
+    builder_add(&exposition->text, data, n);
 }
 
 static void exposition_say(struct exposition *exposition, const char *text)
@@ -281,13 +246,13 @@ void exposition_put_histogram(struct exposition *exposition, enum family family,
     uint64_t n = 0;
 
     exposition_begin(exposition, family);
-    at = exposition->length;
+    at = exposition->text.length;
     exposition_open_sample(exposition, family, "_bucket", values);
-    n_alike = exposition->length - at;
+    n_alike = exposition->text.length - at;
     for (size_t i = 0; i < bounds->n; i++) {
         n += sum->buckets[i];
         exposition_say_bucket(exposition, family, bounds->seconds[i], n);
-        exposition_repeat(exposition, at, n_alike);
+        builder_repeat(&exposition->text, at, n_alike);
     }
     exposition_say_bucket(exposition, family, "+Inf", sum->n);
     exposition_begin_sample(exposition, family, "_sum", values);
@@ -303,14 +268,8 @@ void exposition_init(struct exposition *exposition, enum exposition_format forma
     *exposition = (struct exposition){.format = format, .family = N_FAMILIES};
 }
 
-int exposition_end(struct exposition *exposition, char **ret_data, size_t *ret_length)
+char *exposition_end(struct exposition *exposition, size_t *ret_length)
 {
     exposition_say(exposition, exposition->format == EXPOSITION_OPENMETRICS ? "# EOF\n" : "");
-    if (exposition->failed || !exposition->data) {
-        free(exposition->data);
-        return -ENOMEM;
-    }
-    *ret_data = exposition->data;
-    *ret_length = exposition->length;
-    return 0;
+    return builder_end(&exposition->text, ret_length);
 }

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "proxy/base/builder.h"
 #include "proxy/base/error.h"
 #include "proxy/base/text.h"
 #include "proxy/report/histogram.h"
@@ -41,16 +42,14 @@ const char *exposition_content_type(enum exposition_format format);
 
 struct exposition {
     enum exposition_format format;
-    char *data; /* owned; NULL when out of memory */
-    size_t length, size;
-    bool failed;
+    struct builder text;
     enum family family; /* that is being written */
     bool begun[N_FAMILIES];
 };
 
 void exposition_init(struct exposition *exposition, enum exposition_format format);
-/* Ends it; the caller owns *ret_data, which ends with NUL. 0 or -ENOMEM. */
-int exposition_end(struct exposition *exposition, char **ret_data, size_t *ret_length) WARN_UNUSED;
+/* Ends it; the caller owns what is returned, which ends with NUL. NULL when out of memory. */
+char *exposition_end(struct exposition *exposition, size_t *ret_length) WARN_UNUSED;
 
 /* One sample; `values` of the family's labels, as many as it has. */
 void exposition_put(struct exposition *exposition, enum family family, const char *const *values, uint64_t n);

@@ -75,7 +75,7 @@ static void series_write_cells(struct exposition *exposition, const struct serie
                    &sum);
     for (size_t i = 0; i < sum.n; i++)
         fn(exposition, series, sum.items[i].key, sum.items[i].n);
-    exposition->failed = exposition->failed || sum.failed;
+    exposition->text.failed = exposition->text.failed || sum.failed;
     free(sum.items);
 }
 

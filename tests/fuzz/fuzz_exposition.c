@@ -57,11 +57,11 @@ static void check_text(const char *text, size_t length)
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
-    char *value = calloc(1, size + 1), *text = NULL;
+    char *value = calloc(1, size + 1), *text;
     struct histogram_sum sum = {.buckets = {size}, .n = size};
     struct exposition exposition;
     enum exposition_format format;
-    size_t length = 0;
+    size_t length;
 
     assert(value);
     if (size > 0)
@@ -72,7 +72,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     exposition_put(&exposition, FAMILY_REQUESTS, (const char *const[]){value, "b", value, "200", value}, size);
     exposition_put_histogram(&exposition, FAMILY_REQUEST_DURATION, (const char *const[]){value, value},
                              &histogram_requests, &sum);
-    assert(exposition_end(&exposition, &text, &length) == 0);
+    text = exposition_end(&exposition, &length);
+    assert(text);
     check_text(text, length);
     free(text);
     free(value);

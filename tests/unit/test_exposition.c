@@ -19,8 +19,8 @@ static const char *ended(struct exposition *exposition)
     size_t length = 0;
 
     free(text);
-    text = NULL;
-    assert_int_equal(exposition_end(exposition, &text, &length), 0);
+    text = exposition_end(exposition, &length);
+    assert_non_null(text);
     assert_int_equal(length, strlen(text));
     return text;
 }
