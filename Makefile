@@ -81,7 +81,7 @@ ALL_CFLAGS := -std=c11 $(WARNINGS) -fPIE -pthread $(VARIANT_FLAGS) $(CFLAGS)
 ALL_LDFLAGS := -pie -pthread -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed $(VARIANT_FLAGS) $(if $(LTO_FLAGS),-fno-lto) $(LDFLAGS)
 ALL_LIBS := $(shell $(PACKAGE) --libs $(PACKAGES) 2>/dev/null) $(LIBS)
 
-NEEDS_PACKAGES := $(filter all objects tests unit install asan ubsan tsan,$(or $(MAKECMDGOALS),all))
+NEEDS_PACKAGES := $(filter all objects tests unit helpers fuzzers install asan ubsan tsan,$(or $(MAKECMDGOALS),all))
 ifneq ($(NEEDS_PACKAGES),)
 ifneq ($(shell $(PACKAGE) --exists $(PACKAGES) $(BUILD_PACKAGES) 2>/dev/null && echo found),found)
 $(error not all of $(PACKAGES) $(BUILD_PACKAGES) are here: `make deps` installs them)
