@@ -1,13 +1,11 @@
 #include "proxy/listen/acceptor.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "proxy/listen/acceptor_news.h"
+#include "proxy/listen/accept.h"
 #include "proxy/listen/shut.h"
 #include "proxy/listen/socket_option.h"
 
@@ -15,8 +13,9 @@
 #define REFUSE_MOST 256 /* the same, of those who may not come in: a millisecond of them */
 #define PATIENCE_MS 100 /* for other workers to let somebody go */
 #define RETRY_MS 50     /* while nobody is idle; who leaves is told at once */
-#define ACCEPTOR_NEWS(acceptor) \
-    ((struct acceptor_news){(acceptor)->desk->admission, (acceptor)->config, loop_now((acceptor)->host->loop)})
+#define ACCEPTOR_NEWS(acceptor)                                                                  \
+    ((struct acceptor_news){(acceptor)->desk->admission, (acceptor)->config, &(acceptor)->lines, \
+                            loop_now((acceptor)->host->loop)})
 #define SHED_MOST 64 /* idle clients that go at once for want of memory */
 
 const struct state_machine acceptor_machine = {
@@ -44,27 +43,17 @@ static bool acceptor_is_emptying(const struct acceptor *acceptor)
 
 static void acceptor_on_ready(struct source *source, uint32_t events);
 
-/* The kernel watches no more descriptors for now (epoll's max_user_watches, memory): later it may. */
-static void acceptor_stay_shut(struct acceptor *acceptor, int error_number)
-{
-    struct instant now = loop_now(acceptor->host->loop);
-
-    acceptor_move(acceptor, ACCEPTOR_WAITING);
-    timer_arm(acceptor->host->loop, &acceptor->retry, RETRY_MS);
-    if (instant_before(now, acceptor->next_unwatched_line))
-        return;
-    LOG_EVENT(LOG_LEVEL_ERROR, "cannot watch a listener", LOG_STRING("listener", acceptor->config->name),
-              LOG_STRING("error", strerror(error_number)));
-    acceptor->next_unwatched_line = instant_add_ms(now, EPISODE_LINE_MS);
-}
-
 static void acceptor_watch(struct acceptor *acceptor)
 {
     int r =
         loop_add(acceptor->host->loop, &acceptor->source, acceptor->fd, EPOLLIN | EPOLLEXCLUSIVE, acceptor_on_ready);
 
-    if (r < 0)
-        acceptor_stay_shut(acceptor, -r);
+    if (r == 0)
+        return;
+    /* No more descriptors are watched for now (epoll's max_user_watches, memory). */
+    acceptor_move(acceptor, ACCEPTOR_WAITING);
+    timer_arm(acceptor->host->loop, &acceptor->retry, RETRY_MS);
+    acceptor_news_error(&ACCEPTOR_NEWS(acceptor), "cannot watch a listener", -r);
 }
 
 static void acceptor_open(struct acceptor *acceptor)
@@ -183,6 +172,13 @@ static void acceptor_want_place(struct acceptor *acceptor, uid_t uid)
     acceptor_wait(acceptor, ADMISSION_FULL, ms > 0 ? ms : RETRY_MS);
 }
 
+/* Nobody is in the backlog; and when nobody is in the room, nobody waits. */
+static void acceptor_tell_calm(struct acceptor *acceptor)
+{
+    if (waiting_room_n_guests(&acceptor->room) == 0)
+        acceptor_news_calm(&ACCEPTOR_NEWS(acceptor));
+}
+
 /* ---- one client ---- */
 
 /* NULL: it is counted nowhere. */
@@ -202,21 +198,6 @@ static void acceptor_count_refused(const struct acceptor *acceptor, enum series_
         cells_add(&slot->refused, why, why, 1);
 }
 
-/* At most a line a second: a peer without rights must not fill the log. */
-static void acceptor_log_refused(struct acceptor *acceptor, const struct peer *peer, const char *message)
-{
-    struct instant now = loop_now(acceptor->host->loop);
-    char text[80];
-
-    acceptor->n_refused++;
-    if (instant_before(now, acceptor->next_refused_line))
-        return;
-    peer_format(peer, text, sizeof(text));
-    LOG_EVENT(LOG_LEVEL_INFO, message, LOG_STRING("listener", acceptor->config->name), LOG_STRING("peer", text),
-              LOG_NUMBER("refused", acceptor->n_refused));
-    acceptor->next_refused_line = instant_add_ms(now, 1000);
-}
-
 /* Whether a peer is allowed; says so when it is not. */
 static bool acceptor_allows(struct acceptor *acceptor, int fd, const struct peer *peer)
 {
@@ -226,7 +207,7 @@ static bool acceptor_allows(struct acceptor *acceptor, int fd, const struct peer
         peer_is_allowed(peer, fd, config->peers, config->n_peers))
         return true;
     acceptor_count_refused(acceptor, REFUSED_PEER);
-    acceptor_log_refused(acceptor, peer, "a peer is not allowed");
+    acceptor_news_refused(&ACCEPTOR_NEWS(acceptor), peer, "a peer is not allowed");
     return false;
 }
 
@@ -267,7 +248,7 @@ static void acceptor_serve_guest(struct acceptor *acceptor, int fd, const struct
 static void acceptor_refuse(struct acceptor *acceptor, int fd, const struct peer *peer)
 {
     acceptor_count_refused(acceptor, REFUSED_USER_FULL);
-    acceptor_log_refused(acceptor, peer, "a peer's user has limits.connections_per_uid connections");
+    acceptor_news_refused(&ACCEPTOR_NEWS(acceptor), peer, "a peer's user has limits.connections_per_uid connections");
     close(fd);
 }
 
@@ -284,7 +265,7 @@ static void acceptor_lodge(struct acceptor *acceptor, int fd, const struct peer 
     }
     if (leaver) {
         acceptor_count_refused(acceptor, REFUSED_USER_FULL);
-        acceptor_log_refused(acceptor, &leaver->peer, "too many of a peer's user wait for a place");
+        acceptor_news_refused(&ACCEPTOR_NEWS(acceptor), &leaver->peer, "too many of a peer's user wait for a place");
         close(leaver->fd);
         free(leaver);
     }
@@ -409,22 +390,35 @@ static void acceptor_take(struct acceptor *acceptor, int fd, const struct peer *
     }
 }
 
-/* Out of memory, or of descriptors although they were counted: what others have opened, or the whole system. */
+/* What the system as a whole has no more of. Others may take what an idle client of ours gives back, so that only one
+ * goes for each try; and its going does not hasten the next. */
+static void acceptor_outwait_system(struct acceptor *acceptor, int error_number)
+{
+    struct admission_desk *longest = NULL;
+
+    acceptor_news_error(&ACCEPTOR_NEWS(acceptor), "cannot accept", error_number);
+    if (error_number == ENFILE)
+        (void)acceptor_ask_longest(acceptor, &longest);
+    timer_arm(acceptor->host->loop, &acceptor->retry, RETRY_MS);
+}
+
+/* Out of descriptors although they were counted, for others have opened some here; or the system is out of them, or of
+ * memory. */
 static void acceptor_fail(struct acceptor *acceptor, int error_number)
 {
-    bool emptying = acceptor_is_emptying(acceptor);
     struct listener_slot *slot = acceptor_slot(acceptor);
 
     if (slot)
         cells_add(&slot->accept_errors, (uint32_t)error_number, 0, 1);
-    if (emptying || (error_number != EMFILE && error_number != ENFILE &&
-                     !atomic_load(&acceptor->desk->admission->house->shortage.waiting)))
-        LOG_EVENT(LOG_LEVEL_ERROR, "cannot accept", LOG_STRING("listener", acceptor->config->name),
-                  LOG_STRING("error", strerror(error_number)));
-    if (emptying)
+    if (acceptor_is_emptying(acceptor)) {
+        acceptor_news_error(&ACCEPTOR_NEWS(acceptor), "cannot accept", error_number);
         return;
+    }
     acceptor_pause(acceptor);
-    acceptor_want_descriptor(acceptor);
+    if (error_number == EMFILE)
+        acceptor_want_descriptor(acceptor);
+    else
+        acceptor_outwait_system(acceptor, error_number);
 }
 
 enum acceptance { ACCEPTED_NONE, ACCEPTED_REFUSED, ACCEPTED_ONE };
@@ -432,7 +426,7 @@ enum acceptance { ACCEPTED_NONE, ACCEPTED_REFUSED, ACCEPTED_ONE };
 /* Takes one connection. NONE when there is none, or none can be taken now. */
 static enum acceptance acceptor_accept_one(struct acceptor *acceptor)
 {
-    int fd = accept4(acceptor->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int fd = accept_connection(acceptor->fd);
     struct peer peer;
 
     if (fd >= 0) {
@@ -443,12 +437,12 @@ static enum acceptance acceptor_accept_one(struct acceptor *acceptor)
         close(fd);
         return ACCEPTED_REFUSED;
     }
-    if (errno == ECONNABORTED || errno == EINTR)
+    if (fd == -ECONNABORTED)
         return ACCEPTED_REFUSED;
-    if (errno != EAGAIN)
-        acceptor_fail(acceptor, errno);
-    else if (waiting_room_n_guests(&acceptor->room) == 0)
-        acceptor_news_calm(&ACCEPTOR_NEWS(acceptor));
+    if (fd != -EAGAIN)
+        acceptor_fail(acceptor, -fd);
+    else
+        acceptor_tell_calm(acceptor);
     return ACCEPTED_NONE;
 }
 
@@ -479,8 +473,10 @@ static void acceptor_look_again(struct acceptor *acceptor)
     timer_disarm(&acceptor->retry);
     acceptor_answer_petitioner(acceptor, false);
     acceptor_serve_room(acceptor);
-    if (acceptor->state != ACCEPTOR_WAITING)
+    if (acceptor->state != ACCEPTOR_WAITING) {
+        acceptor_tell_calm(acceptor);
         return;
+    }
     /* With nobody in the room one more can be taken in any case, and waits for its descriptor there. */
     if (!admission_has_memory(acceptor->desk->admission))
         acceptor_wait_for_memory(acceptor);
@@ -500,6 +496,8 @@ static void acceptor_on_guest_left(struct waiting_room *room)
 
     if (acceptor->state == ACCEPTOR_WAITING)
         acceptor_look_again(acceptor);
+    else
+        acceptor_tell_calm(acceptor);
 }
 
 /* As many as are idle, up to so many. */

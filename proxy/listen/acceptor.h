@@ -22,6 +22,7 @@
 #include "config/snapshot.h"
 #include "proxy/base/loop.h"
 #include "proxy/base/state.h"
+#include "proxy/listen/acceptor_news.h"
 #include "proxy/listen/admission.h"
 #include "proxy/listen/peer.h"
 #include "proxy/listen/waiting_room.h"
@@ -63,8 +64,7 @@ struct acceptor {
     struct timer retry; /* while WAITING, and while somebody waits */
     struct waiting_room room;
     struct acceptor_petitioner petitioner;
-    uint64_t n_refused; /* peers */
-    struct instant next_refused_line, next_unwatched_line;
+    struct acceptor_lines lines;
 };
 
 void acceptor_init(struct acceptor *acceptor, struct acceptor_host *host, const struct listener_config *config,

@@ -1,5 +1,7 @@
 #include "proxy/listen/acceptor_news.h"
 
+#include <string.h>
+
 #include "proxy/base/log.h"
 
 static struct episode *acceptor_news_episode(const struct acceptor_news *news, enum admission_verdict want)
@@ -14,6 +16,29 @@ static struct log_field acceptor_news_limit(const struct acceptor_news *news, en
 {
     return want == ADMISSION_FULL ? LOG_NUMBER("limit", news->config->limit_connections)
                                   : LOG_NUMBER("limit", news->admission->house->most_clients);
+}
+
+void acceptor_news_refused(const struct acceptor_news *news, const struct peer *peer, const char *message)
+{
+    struct acceptor_lines *lines = news->lines;
+    char text[80];
+
+    lines->n_refused++;
+    if (instant_before(news->now, lines->next_refused))
+        return;
+    peer_format(peer, text, sizeof(text));
+    LOG_EVENT(LOG_LEVEL_INFO, message, LOG_STRING("listener", news->config->name), LOG_STRING("peer", text),
+              LOG_NUMBER("refused", lines->n_refused));
+    lines->next_refused = instant_add_ms(news->now, 1000);
+}
+
+void acceptor_news_error(const struct acceptor_news *news, const char *message, int error_number)
+{
+    if (instant_before(news->now, news->lines->next_error))
+        return;
+    LOG_EVENT(LOG_LEVEL_ERROR, message, LOG_STRING("listener", news->config->name),
+              LOG_STRING("error", strerror(error_number)));
+    news->lines->next_error = instant_add_ms(news->now, EPISODE_LINE_MS);
 }
 
 void acceptor_news_room(const struct acceptor_news *news, enum admission_verdict want)
