@@ -139,7 +139,8 @@ static bool bind_take_any(const struct addrinfo *found, struct binding *ret_bind
     return false;
 }
 
-/* A name with several addresses is served on the first that can be bound: one listener is one descriptor. */
+/* A name with several addresses is served on the first that this machine has: one listener is one descriptor. One that
+ * somebody serves already is not left alone for another, or two processes would share what the name leads to. */
 static int bind_first(const struct addrinfo *found, const struct listener_config *config, bool takeover,
                       struct binding *ret_binding, struct error *error)
 {
@@ -150,8 +151,7 @@ static int bind_first(const struct addrinfo *found, const struct listener_config
     for (const struct addrinfo *ai = found; ai && r < 0; ai = ai->ai_next) {
         *error = (struct error)ERROR_INIT;
         r = bind_address(ai->ai_addr, ai->ai_addrlen, config->backlog, takeover, ret_binding, error);
-        /* Who serves the one is not to be left alone for the other. */
-        if (error->code != 0 && r != -EADDRINUSE)
+        if (error->code != 0 || r == -EADDRINUSE)
             break;
     }
     return r;

@@ -18,6 +18,7 @@
 
 #include <cmocka.h>
 
+#include "proxy/reach/addresses.h"
 #include "tests/unit/publish_fixture.h"
 
 #define N_TAKEOVERS 1000
@@ -327,6 +328,30 @@ static void test_listener_tcp_literal_and_name_serve_and_are_exclusive(void **st
     }
 }
 
+/* localhost, say, which is 127.0.0.1 and ::1: two processes do not get one each. */
+static void test_listener_tcp_name_whose_first_address_is_taken_gets_no_other(void **state)
+{
+    struct listener_config config = tcp_config("127.0.0.1", 0);
+    struct listener *first = fixture_publish(&config, false), *second = NULL;
+    struct addresses *known = calloc(1, sizeof(*known) + 2 * sizeof(known->list[0]));
+
+    (void)state;
+    assert_non_null(known);
+    known->n = 2;
+    for (size_t i = 0; i < 2; i++)
+        known->list[i].four =
+            (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK + (in_addr_t)i)};
+    config.bind.port = port_of(first);
+    for (int takeover = 0; takeover < 2; takeover++) {
+        struct error error = ERROR_INIT;
+
+        assert_int_equal(listener_prepare(&config, takeover, known, &second, &error), -EADDRINUSE);
+        assert_non_null(strstr(error.message, "another process serves"));
+    }
+    listener_free(first);
+    free(known);
+}
+
 static void test_listener_tcp_port_with_connections_in_time_wait_is_bound_again(void **state)
 {
     struct listener_config config = tcp_config("127.0.0.1", 0);
@@ -394,6 +419,7 @@ int main(void)
         cmocka_unit_test(test_listener_abstract_name_serves_and_is_exclusive),
         cmocka_unit_test(test_listener_abstract_name_of_107_bytes_fits_and_108_do_not),
         cmocka_unit_test(test_listener_tcp_literal_and_name_serve_and_are_exclusive),
+        cmocka_unit_test(test_listener_tcp_name_whose_first_address_is_taken_gets_no_other),
         cmocka_unit_test(test_listener_tcp_port_with_connections_in_time_wait_is_bound_again),
         cmocka_unit_test(test_listener_tcp_ipv6_wildcard_is_ipv6_only),
         cmocka_unit_test(test_listener_tcp_host_that_is_none_fails_naming_it),
