@@ -49,7 +49,7 @@ logged() { # PATTERN
     run curl --silent --verbose --unix-socket "$sock" --data body http://localhost/no http://localhost/no http://localhost/yes
     [ "$(grep -c 'HTTP/1.1 403' <<<"$output")" -eq 2 ]
     [ "$(grep -c 'HTTP/1.1 200' <<<"$output")" -eq 1 ]
-    [ "$(grep -c 'Re-using existing connection' <<<"$output")" -eq 2 ]
+    [ "$(grep -cE 'Re-using existing (http: )?connection' <<<"$output")" -eq 2 ]
 }
 
 @test "rules: a flood of refusals is told in a few lines, which say how many there were" {
@@ -149,7 +149,7 @@ logged() { # PATTERN
         http://localhost/create http://localhost/create http://localhost/else
     [ "$(grep -c 'HTTP/1.1 403' <<<"$output")" -eq 2 ]
     [ "$(grep -c 'HTTP/1.1 200' <<<"$output")" -eq 1 ]
-    [ "$(grep -c 'Re-using existing connection' <<<"$output")" -eq 2 ]
+    [ "$(grep -cE 'Re-using existing (http: )?connection' <<<"$output")" -eq 2 ]
 }
 
 @test "rules: what a rule on a body refuses has the status and the words of the route, told like any refusal" {
@@ -174,7 +174,7 @@ logged() { # PATTERN
     jq -e '.outcome == "denied" and .status == 418' "$dir/body"
     run curl --silent --verbose --unix-socket "$sock" --header 'Content-Type: application/json' --data '{"Image":"c"}' \
         http://localhost/create http://localhost/else
-    [ "$(grep -c 'Re-using existing connection' <<<"$output")" -eq 1 ]
+    [ "$(grep -cE 'Re-using existing (http: )?connection' <<<"$output")" -eq 1 ]
     "$porthole" check "$dir/porthole.json" --print | jq -e '.listeners[0].routes[0].body.deny.status == 422'
     echo '{}' >"$dir/request"
     run "$porthole" check "$dir/porthole.json" --explain 'POST /create' --body "$dir/request"

@@ -261,7 +261,7 @@ PYTHON
     run "$porthole" tap "unix:@porthole-nobody-$$"
     [[ $output == *"nobody has this name in our network namespace" ]]
     start_tap table
-    [ "$(lines_of table)" -eq 1 ]
+    eventually eval '[ "$(lines_of table)" -eq 1 ]'
     kill -9 "$run_pid"
     await_end "$tap"
     [ "$status" -eq 1 ]
