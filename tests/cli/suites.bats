@@ -131,6 +131,23 @@ END
     [ "${lines[-1]}" = "0 passed, 2 failed" ]
 }
 
+@test "suites: where other users may not run the program, the tests that want them to are refused with a way out" {
+    [ "$(id -u)" -eq 0 ] || skip "needs root, who becomes others"
+    mkdir "$TESTS/cli"
+    script fine <<<'echo 1..1; echo ok 1 - it'
+    cp "$TESTS/sample/test_fine.sh" "$TESTS/cli"
+    mkdir -m 0700 "$BATS_TEST_TMPDIR/home"
+    PORTHOLE=$BATS_TEST_TMPDIR/home/porthole
+    cp /bin/true "$PORTHOLE"
+    run "$BATS_TEST_DIRNAME/../run-suites.sh" sample,cli
+    [ "$status" -eq 2 ]
+    [[ $output == *"have the tree elsewhere"* ]]
+    sums_to 1 0
+    chmod o+x "$BATS_TEST_TMPDIR/home" "$BATS_TEST_TMPDIR" "${BATS_TEST_TMPDIR%/*}" "${BATS_TEST_TMPDIR%/*/*}"
+    run "$BATS_TEST_DIRNAME/../run-suites.sh" sample,cli
+    [ "$status" -eq 0 ]
+}
+
 @test "suites: a run that is interrupted ends its tests" {
     script endless <<<'echo $$ >"$LOG_DIR/pid"; exec sleep 1000'
     "$BATS_TEST_DIRNAME/../run-suites.sh" sample 3>&- >"$BATS_TEST_TMPDIR/out" &
