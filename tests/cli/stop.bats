@@ -187,6 +187,7 @@ stop_of() { # WORKERS WAY [TOP-MEMBERS [LISTENER-MEMBERS]]
     eventually test ! -e "$sock"
     sleep 1.1
     kill -0 "$proxy"
+    eventually grep -Eq 'still stopping for_ms=[1-9][0-9]{3,} left_ms=[1-9][0-9]*$' "$dir/run.err"
     kill -INT "$proxy"
     await_end "$proxy"
     cat "$dir/run.err"
