@@ -12,6 +12,13 @@ static void hold_arm(struct hold *hold, uint64_t ms)
     timer_arm(hold->config.loop, &hold->timer, ms);
 }
 
+/* At once; but after a stop guests may be overdue, whose timers come before one that is armed now. */
+static void hold_call(struct hold *hold)
+{
+    hold->is_called = true;
+    hold_arm(hold, 0);
+}
+
 /* ---- posts ---- */
 
 static void hold_on_change(struct lookout_post *post)
@@ -19,7 +26,7 @@ static void hold_on_change(struct lookout_post *post)
     struct hold *hold = post->closure;
 
     hold->pause_ms = PAUSE_FIRST_MS;
-    hold_arm(hold, 0);
+    hold_call(hold);
 }
 
 static void hold_watch(struct hold *hold)
@@ -34,7 +41,7 @@ static void hold_rest(struct hold *hold)
 {
     for (size_t i = 0; i < hold->n_posts && hold->is_watching; i++)
         lookout_leave_post(hold->config.lookout, &hold->posts[i]);
-    hold->is_watching = hold->is_open = false;
+    hold->is_watching = hold->is_open = hold->is_called = false;
     timer_disarm(&hold->timer);
 }
 
@@ -59,22 +66,29 @@ void hold_dismiss(struct hold_guest *guest)
         hold_let_go(guest);
 }
 
+static void hold_send(struct hold_guest *guest)
+{
+    struct hold *hold = guest->hold;
+
+    hold_let_go(guest);
+    hold->config.again(guest);
+}
+
+/* When something has changed and nobody has been to see yet, its last answer is out of date. It goes to see, and will
+ * not come back: its time is over. */
 static void hold_on_end(struct timer *timer)
 {
     struct hold_guest *guest = CONTAINER_OF(timer, struct hold_guest, timer);
     struct hold *hold = guest->hold;
-    struct failure why = *guest->why;
+    struct failure why;
 
+    if (hold->is_called) {
+        hold_send(guest);
+        return;
+    }
+    why = *guest->why;
     hold_let_go(guest);
     hold->config.over(guest, &why);
-}
-
-static void hold_send(struct hold *hold)
-{
-    struct hold_guest *guest = CONTAINER_OF(hold->guests.next, struct hold_guest, link);
-
-    hold_let_go(guest);
-    hold->config.again(guest);
 }
 
 /* The next time that somebody goes to see, unless it is known already. */
@@ -92,10 +106,10 @@ static void hold_on_timer(struct timer *timer)
     struct hold *hold = CONTAINER_OF(timer, struct hold, timer);
     uint32_t n = hold->is_open ? hold->n_guests : 1;
 
-    hold->is_open = false;
+    hold->is_open = hold->is_called = false;
     hold->is_sending = true;
     while (n-- > 0 && hold_has_guests(hold))
-        hold_send(hold);
+        hold_send(CONTAINER_OF(hold->guests.next, struct hold_guest, link));
     hold->is_sending = false;
     if (hold_has_guests(hold))
         hold_plan(hold);
@@ -134,7 +148,7 @@ void hold_open(struct hold *hold)
     if (!hold_has_guests(hold) || hold->is_open)
         return;
     hold->is_open = true;
-    hold_arm(hold, 0);
+    hold_call(hold);
 }
 
 /* ---- life ---- */

@@ -34,6 +34,7 @@ struct hold {
     struct list guests; /* of hold_guest, first come first */
     uint32_t n_guests;
     bool is_open;       /* the target has been found: all are to go */
+    bool is_called;     /* something has changed that nobody has been to see yet */
     bool is_sending;    /* who goes may come back at once */
     bool is_watching;   /* the posts are taken */
     struct timer timer; /* when the next is to see */

@@ -162,3 +162,17 @@ def handshake(context):
         assert got.status == 200, f"{got.status} {got.body} {porthole.entries()}"
     porthole.check_outcomes("/asked", 1, "forwarded")
     porthole.stop()
+
+
+@test("a stop longer than hold: a request that waits for a target that came meanwhile is served", 60)
+def held(context):
+    path = f"{context.dir}/late"
+    porthole = Porthole(context, {"/": {"endpoints": [f"unix:{path}"], "hold": EACH}})
+    with ask(porthole) as client:
+        peers.until(lambda: any("inotify" in name for name in porthole.fd_names()), 10)
+        with frozen(porthole):
+            peers.Target(context, f"unix:{path}", peers.echo)
+        got = wire.Response(client)
+        assert got.status == 200, f"{got.status} {got.body} {porthole.entries()}"
+    porthole.check_outcomes("/asked", 1, "forwarded")
+    porthole.stop()

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -197,14 +198,66 @@ static void test_hold_is_told_of_what_appears(void **state)
     hold_dismiss(&waiter.guest);
 }
 
+/* The process was stopped for longer than the guests wait: what had appeared by then is seen first. */
+static void test_hold_sends_who_was_told_before_its_time_is_seen_to_be_over(void **state)
+{
+    struct waiter waiters[2];
+    char directory[96];
+
+    (void)state;
+    bench->hold_ms = 100;
+    begin(&waiters[0]);
+    begin(&waiters[1]);
+    snprintf(directory, sizeof(directory), "%s/run", bench->directory);
+    assert_int_equal(mkdir(directory, 0755), 0);
+    usleep(300000);
+    look();
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(waiters[i].n_again, 1);
+        assert_int_equal(waiters[i].outcome, OUTCOME_PENDING); /* what it has found this time is its answer */
+    }
+}
+
+static void on_found(struct source *source, uint32_t events)
+{
+    (void)events;
+    loop_remove(source);
+    hold_open(&bench->hold);
+}
+
+/* As much when what is seen first is that one has got there. */
+static void test_hold_lets_go_before_their_time_is_seen_to_be_over(void **state)
+{
+    struct waiter waiters[2];
+    struct source found = {0};
+    int fd = eventfd(1, EFD_CLOEXEC);
+
+    (void)state;
+    bench->hold_ms = 100;
+    begin(&waiters[0]);
+    begin(&waiters[1]);
+    assert_int_equal(loop_add(bench->loop, &found, fd, EPOLLIN, on_found), 0);
+    usleep(300000);
+    look();
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(waiters[i].n_again, 1);
+        assert_int_equal(waiters[i].outcome, OUTCOME_PENDING);
+    }
+    close(fd);
+}
+
 #define BENCH_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        BENCH_TEST(test_hold_goes_to_see_less_and_less_often),   BENCH_TEST(test_hold_sends_one_of_many),
-        BENCH_TEST(test_hold_lets_all_go_when_one_has_found_it), BENCH_TEST(test_hold_ends_with_what_was_found_last),
+        BENCH_TEST(test_hold_goes_to_see_less_and_less_often),
+        BENCH_TEST(test_hold_sends_one_of_many),
+        BENCH_TEST(test_hold_lets_all_go_when_one_has_found_it),
+        BENCH_TEST(test_hold_ends_with_what_was_found_last),
         BENCH_TEST(test_hold_is_told_of_what_appears),
+        BENCH_TEST(test_hold_sends_who_was_told_before_its_time_is_seen_to_be_over),
+        BENCH_TEST(test_hold_lets_go_before_their_time_is_seen_to_be_over),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
