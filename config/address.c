@@ -140,17 +140,30 @@ bool address_is_host_name(const char *host)
            strspn(host, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_") == length;
 }
 
-static int address_check_host(const char *host, bool bracketed, enum address_use use, struct error *error)
+/* What binds to an IPv6 address takes IPv6 only, and the kernel refuses to do that on one that stands for IPv4. */
+static int address_check_ip6(const char *host, enum address_use use, struct error *error)
 {
-    struct in6_addr ignored;
-    size_t length = strlen(host);
+    char four[INET_ADDRSTRLEN];
+    struct in6_addr ip;
 
-    if (bracketed) {
-        if (inet_pton(AF_INET6, host, &ignored) == 1)
-            return 0;
+    if (inet_pton(AF_INET6, host, &ip) != 1) {
         error_set(error, -EINVAL, "\"[%s]\" is not an IPv6 address", WORDS_SHOW(host));
         return 1;
     }
+    if (use == ADDRESS_TO_REACH || !IN6_IS_ADDR_V4MAPPED(&ip))
+        return 0;
+    inet_ntop(AF_INET, &ip.s6_addr[12], four, sizeof(four));
+    error_set(error, -EINVAL, "\"[%s]\" is an IPv4 address within IPv6; write %s", WORDS_SHOW(host), four);
+    return 1;
+}
+
+static int address_check_host(const char *host, bool bracketed, enum address_use use, struct error *error)
+{
+    struct in_addr ignored;
+    size_t length = strlen(host);
+
+    if (bracketed)
+        return address_check_ip6(host, use, error);
     if (length == 0)
         return address_refuse(error, use == ADDRESS_TO_BIND
                                          ? "the host is empty (to listen everywhere write 0.0.0.0 or [::])"

@@ -90,6 +90,22 @@ static void test_address_parse_empty_host_advises_only_who_binds(void **state UN
     assert_string_equal(error.message, "the host is empty");
 }
 
+/* A socket on an IPv6 address takes IPv6 only, so this one could not be bound; to reach it is another matter. */
+static void test_address_parse_ipv4_inside_ipv6_is_not_bound(void **state UNUSED)
+{
+    static const char *const texts[] = {"tcp:[::ffff:127.0.0.1]:80", "tcp:[0:0:0:0:0:FFFF:7f00:1]:80"};
+    struct address address = {0};
+
+    for (size_t i = 0; i < ARRAY_LENGTH(texts); i++) {
+        struct error error = ERROR_INIT;
+
+        assert_int_equal(address_parse(texts[i], ADDRESS_TO_BIND, &address, &error), 1);
+        assert_non_null(strstr(error.message, "is an IPv4 address within IPv6; write 127.0.0.1"));
+        assert_int_equal(address_parse(texts[i], ADDRESS_TO_REACH, &address, &error), 0);
+        address_deinit(&address);
+    }
+}
+
 static void test_address_parse_names_of_descriptors_are_those_of_the_service_manager(void **state UNUSED)
 {
     static const char *const refused[] = {"fd:", "fd:a:b", "fd:a\nb", "fd:\xc3\xa9"};
@@ -311,6 +327,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_address_parse_takes_apart_every_kind),
         cmocka_unit_test(test_address_parse_refusal_leaves_output_alone),
+        cmocka_unit_test(test_address_parse_ipv4_inside_ipv6_is_not_bound),
         cmocka_unit_test(test_address_parse_names_of_descriptors_are_those_of_the_service_manager),
         cmocka_unit_test(test_address_parse_empty_host_advises_only_who_binds),
         cmocka_unit_test(test_address_takers_finds_loops),
