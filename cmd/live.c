@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <netdb.h>
-#include <netinet/in.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,9 +16,9 @@
 #include "cmd/cmd.h"
 #include "cmd/permission.h"
 #include "proxy/base/words.h"
+#include "proxy/listen/bind.h"
 
 #define LIVE_WHY_BYTES 512
-#define LIVE_PORT_BYTES 8
 
 /* One look, on live's stack. */
 struct live_report {
@@ -121,42 +120,14 @@ static void live_path(struct live_report *report, const struct listener_config *
         live_say("listener", listener->name, strerror(-r));
 }
 
-static void live_abstract(struct live_report *report, const struct listener_config *listener)
+static void live_pathless(struct live_report *report, const struct listener_config *listener)
 {
-    struct sockaddr_un address;
-    socklen_t length;
+    struct error error = ERROR_INIT;
 
-    if (!live_unix_address(&listener->bind, &address, &length))
-        return;
-    if (live_connect((struct sockaddr *)&address, length) == -ECONNREFUSED)
-        live_say("listener", listener->name, "free");
-    else
-        live_fail(report, "listener", listener->name, "another process serves it");
-}
-
-/* Bound for a moment, without listening, so that nobody can connect. */
-static void live_tcp(struct live_report *report, const struct listener_config *listener)
-{
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV}, *found = NULL;
-    char port[LIVE_PORT_BYTES];
-    int on = 1, fd, r;
-
-    snprintf(port, sizeof(port), "%u", (unsigned)listener->bind.port);
-    r = getaddrinfo(listener->bind.name, port, &hints, &found);
-    if (r != 0) {
-        live_fail(report, "listener", listener->name, gai_strerror(r));
-        return;
-    }
-    fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd >= 0)
-        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-    if (fd < 0 || bind(fd, found->ai_addr, found->ai_addrlen) < 0)
-        live_fail(report, "listener", listener->name, strerror(errno));
+    if (bind_look(listener, &error) < 0)
+        live_fail(report, "listener", listener->name, error.message);
     else
         live_say("listener", listener->name, "free");
-    if (fd >= 0)
-        close(fd);
-    freeaddrinfo(found);
 }
 
 static void live_listener(struct live_report *report, const struct listener_config *listener)
@@ -165,11 +136,11 @@ static void live_listener(struct live_report *report, const struct listener_conf
     case ADDRESS_UNIX:
         live_path(report, listener);
         break;
-    case ADDRESS_ABSTRACT:
-        live_abstract(report, listener);
+    case ADDRESS_FD:
+        live_say("listener", listener->name, "whoever starts it has to pass its socket");
         break;
     default:
-        live_tcp(report, listener);
+        live_pathless(report, listener);
         break;
     }
 }

@@ -19,10 +19,16 @@
 #define NOBODY_MS 1000   /* for an offer to appear: between two processes there may be none for a moment */
 #define STEP_MS 10
 
+enum bind_how {
+    BIND_ALONE,
+    BIND_TAKEOVER, /* or it is got from the process that serves it */
+    BIND_LOOK,     /* for a moment: it never listens */
+};
+
 /* ---- binding ---- */
 
-/* Binds and listens. Returns the descriptor or a negative errno. */
-static int bind_socket(const struct sockaddr *address, socklen_t length, uint32_t backlog)
+/* Returns the descriptor, which does not listen yet, or a negative errno. */
+static int bind_only(const struct sockaddr *address, socklen_t length)
 {
     const int on = 1;
     int fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -35,10 +41,22 @@ static int bind_socket(const struct sockaddr *address, socklen_t length, uint32_
     /* [::] means IPv6, whatever net.ipv6.bindv6only says. */
     if (r == 0 && address->sa_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) < 0)
         r = -errno;
-    if (r == 0 && (bind(fd, address, length) < 0 || listen(fd, (int)backlog) < 0))
+    if (r == 0 && bind(fd, address, length) < 0)
         r = -errno;
     if (r == 0)
         return fd;
+    close(fd);
+    return r;
+}
+
+/* Binds and listens. Returns the descriptor or a negative errno. */
+static int bind_socket(const struct sockaddr *address, socklen_t length, uint32_t backlog)
+{
+    int fd = bind_only(address, length), r;
+
+    if (fd < 0 || listen(fd, (int)backlog) == 0)
+        return fd;
+    r = -errno;
     close(fd);
     return r;
 }
@@ -93,14 +111,14 @@ static int bind_or_take(const struct sockaddr *address, socklen_t length, uint32
     return 0;
 }
 
-static int bind_address(const struct sockaddr *address, socklen_t length, uint32_t backlog, bool takeover,
+static int bind_address(const struct sockaddr *address, socklen_t length, uint32_t backlog, enum bind_how how,
                         struct binding *ret_binding, struct error *error)
 {
     int fd;
 
-    if (takeover)
+    if (how == BIND_TAKEOVER)
         return bind_or_take(address, length, backlog, ret_binding, error);
-    fd = bind_socket(address, length, backlog);
+    fd = how == BIND_LOOK ? bind_only(address, length) : bind_socket(address, length, backlog);
     if (fd < 0)
         return fd;
     *ret_binding = (struct binding){.fd = fd};
@@ -109,7 +127,7 @@ static int bind_address(const struct sockaddr *address, socklen_t length, uint32
 
 /* ---- kinds ---- */
 
-static int bind_abstract(const struct listener_config *config, bool takeover, struct binding *ret_binding,
+static int bind_abstract(const struct listener_config *config, enum bind_how how, struct binding *ret_binding,
                          struct error *error)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -120,7 +138,7 @@ static int bind_abstract(const struct listener_config *config, bool takeover, st
                          config->bind.text, sizeof(address.sun_path) - 1);
     memcpy(address.sun_path + 1, config->bind.name, length);
     return bind_address((struct sockaddr *)&address, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + length),
-                        config->backlog, takeover, ret_binding, error);
+                        config->backlog, how, ret_binding, error);
 }
 
 /* Of several addresses of a name the one that is served now comes first: another one may have become free. */
@@ -141,23 +159,23 @@ static bool bind_take_any(const struct addrinfo *found, struct binding *ret_bind
 
 /* A name with several addresses is served on the first that this machine has: one listener is one descriptor. One that
  * somebody serves already is not left alone for another, or two processes would share what the name leads to. */
-static int bind_first(const struct addrinfo *found, const struct listener_config *config, bool takeover,
+static int bind_first(const struct addrinfo *found, const struct listener_config *config, enum bind_how how,
                       struct binding *ret_binding, struct error *error)
 {
     int r = -EADDRNOTAVAIL;
 
-    if (takeover && bind_take_any(found, ret_binding))
+    if (how == BIND_TAKEOVER && bind_take_any(found, ret_binding))
         return 0;
     for (const struct addrinfo *ai = found; ai && r < 0; ai = ai->ai_next) {
         *error = (struct error)ERROR_INIT;
-        r = bind_address(ai->ai_addr, ai->ai_addrlen, config->backlog, takeover, ret_binding, error);
+        r = bind_address(ai->ai_addr, ai->ai_addrlen, config->backlog, how, ret_binding, error);
         if (error->code != 0 || r == -EADDRINUSE)
             break;
     }
     return r;
 }
 
-static int bind_found(const struct listener_config *config, bool takeover, struct binding *ret_binding,
+static int bind_found(const struct listener_config *config, enum bind_how how, struct binding *ret_binding,
                       struct error *error)
 {
     const char *host = config->bind.name && *config->bind.name ? config->bind.name : NULL;
@@ -171,13 +189,13 @@ static int bind_found(const struct listener_config *config, bool takeover, struc
     if (r != 0)
         return error_set(error, r == EAI_SYSTEM ? -errno : -EADDRNOTAVAIL, "cannot resolve the host of %s: %s",
                          config->bind.text, r == EAI_SYSTEM ? strerror(errno) : gai_strerror(r));
-    r = bind_first(found, config, takeover, ret_binding, error);
+    r = bind_first(found, config, how, ret_binding, error);
     freeaddrinfo(found);
     return r;
 }
 
 /* The same, of addresses that somebody has found out already. */
-static int bind_known(const struct listener_config *config, bool takeover, const struct addresses *known,
+static int bind_known(const struct listener_config *config, enum bind_how how, const struct addresses *known,
                       struct binding *ret_binding, struct error *error)
 {
     union address_of addresses[ADDRESSES_MOST];
@@ -196,30 +214,48 @@ static int bind_known(const struct listener_config *config, bool takeover, const
                                     .ai_addrlen = four ? sizeof(addresses[i].four) : sizeof(addresses[i].six),
                                     .ai_next = i + 1 < known->n ? &list[i + 1] : NULL};
     }
-    return bind_first(list, config, takeover, ret_binding, error);
+    return bind_first(list, config, how, ret_binding, error);
 }
 
-static int bind_tcp(const struct listener_config *config, bool takeover, const struct addresses *known,
+static int bind_tcp(const struct listener_config *config, enum bind_how how, const struct addresses *known,
                     struct binding *ret_binding, struct error *error)
 {
-    return known ? bind_known(config, takeover, known, ret_binding, error)
-                 : bind_found(config, takeover, ret_binding, error);
+    return known ? bind_known(config, how, known, ret_binding, error) : bind_found(config, how, ret_binding, error);
+}
+
+static int bind_any(const struct listener_config *config, enum bind_how how, const struct addresses *known,
+                    struct binding *ret_binding, struct error *error)
+{
+    struct error why = ERROR_INIT;
+    int r = config->bind.kind == ADDRESS_ABSTRACT ? bind_abstract(config, how, ret_binding, &why)
+                                                  : bind_tcp(config, how, known, ret_binding, &why);
+
+    if (r == 0)
+        return 0;
+    r = bind_fail(config, r, &why);
+    return error_set(error, r, "%s", why.message);
 }
 
 int bind_listener(const struct listener_config *config, bool takeover, const struct addresses *known,
                   struct binding *ret_binding, struct error *error)
 {
-    struct error why = ERROR_INIT;
-    int r = config->bind.kind == ADDRESS_ABSTRACT ? bind_abstract(config, takeover, ret_binding, &why)
-                                                  : bind_tcp(config, takeover, known, ret_binding, &why);
+    int r = bind_any(config, takeover ? BIND_TAKEOVER : BIND_ALONE, known, ret_binding, error);
 
-    if (r == 0) {
-        ret_binding->bound = (struct bound){.length = sizeof(ret_binding->bound.address)};
-        (void)!getsockname(ret_binding->fd, (struct sockaddr *)&ret_binding->bound.address, &ret_binding->bound.length);
-        return 0;
-    }
-    r = bind_fail(config, r, &why);
-    return error_set(error, r, "%s", why.message);
+    if (r < 0)
+        return r;
+    ret_binding->bound = (struct bound){.length = sizeof(ret_binding->bound.address)};
+    (void)!getsockname(ret_binding->fd, (struct sockaddr *)&ret_binding->bound.address, &ret_binding->bound.length);
+    return 0;
+}
+
+int bind_look(const struct listener_config *config, struct error *error)
+{
+    struct binding binding = {.fd = -1};
+    int r = bind_any(config, BIND_LOOK, NULL, &binding, error);
+
+    if (r == 0)
+        close(binding.fd);
+    return r;
 }
 
 int bind_again(const struct bound *bound, uint32_t backlog)

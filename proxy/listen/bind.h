@@ -29,6 +29,9 @@ struct binding {
  * its socket; waits some seconds at most. 0 or a negative errno, with the error set to what to do. */
 int bind_listener(const struct listener_config *config, bool takeover, const struct addresses *known,
                   struct binding *ret_binding, struct error *error) WARN_UNUSED;
+/* Whether the first of these would succeed, without takeover: binds for a moment, and does not listen, so that nobody
+ * can connect. 0 or a negative errno, with the error set. */
+int bind_look(const struct listener_config *config, struct error *error) WARN_UNUSED;
 /* Binds the same again, once it is nobody's: never waits for a name service. A descriptor or a negative errno. */
 int bind_again(const struct bound *bound, uint32_t backlog) WARN_UNUSED;
 

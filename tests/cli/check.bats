@@ -385,7 +385,8 @@ live() { # STATUS LINE-PATTERN...
     { "name": "abstract", "bind": "unix:@porthole-live-$$", "peers": { "allow": [ { "uid": 0 } ] }, "routes": [ { "target": "http://nowhere.invalid:1" } ] },
     { "name": "port", "bind": "tcp:127.0.0.1:$port", "routes": [ { "target": "unix:/t" } ] } ] }
 JSON
-    live 1 'listener deep: free, and its directory will be made' 'listener abstract: free' 'listener port: Address already in use' \
+    live 1 'listener deep: free, and its directory will be made' 'listener abstract: free' \
+        "listener port: another process serves tcp:127.0.0.1:$port; stop it or use --takeover" \
         'target http://localhost:1: its host has an address' 'target http://nowhere.invalid:1: .+'
     [ ! -e "$dir/a" ]
     [ "$(id -u)" -eq 0 ] || return 0
@@ -393,6 +394,29 @@ JSON
     run setpriv --reuid 4001 --regid 4002 --clear-groups "$porthole" check --live "$dir/porthole.json"
     [ "$status" -eq 1 ]
     [[ $output == *"listener app: $dir cannot be written as uid 4001, gid 4002: Permission denied"* ]]
+}
+
+@test "check --live: a port of IPv4 is free for IPv6, a name that is bound is not, and a socket that is passed is nobody's" {
+    [ -e /proc/net/if_inet6 ] || skip "no IPv6 here"
+    background busy socat -d -d TCP4-LISTEN:0,bind=0.0.0.0,fork /dev/null
+    eventually grep -q 'listening on' "$dir/busy.err"
+    port=$(sed -n 's/.*listening on .*0.0.0.0:\([0-9]*\).*/\1/p' "$dir/busy.err")
+    # shellcheck disable=SC2016
+    background bound /usr/bin/python3 -uc 'import socket, sys, time
+s = socket.socket(socket.AF_UNIX)
+s.bind("\0" + sys.argv[1])
+print("bound")
+time.sleep(60)' "porthole-bound-$$"
+    eventually grep -q bound "$dir/bound.out"
+    cat >"$dir/porthole.json" <<JSON
+{ "listeners": [ { "name": "six", "bind": "tcp:[::]:$port", "routes": [ { "target": "unix:/t" } ] },
+    { "name": "four", "bind": "tcp:127.0.0.1:$port", "routes": [ { "target": "unix:/t" } ] },
+    { "name": "bound", "bind": "unix:@porthole-bound-$$", "peers": { "allow": [ { "uid": 0 } ] }, "routes": [ { "target": "unix:/t" } ] },
+    { "name": "passed", "bind": "fd:web", "routes": [ { "target": "unix:/t" } ] } ] }
+JSON
+    live 1 'listener six: free' "listener four: another process serves tcp:127.0.0.1:$port; stop it or use --takeover" \
+        "listener bound: another process serves unix:@porthole-bound-$$; stop it or use --takeover" \
+        'listener passed: whoever starts it has to pass its socket'
 }
 
 @test "check: a route that any web page on this machine could use is warned of" {
