@@ -4,19 +4,17 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <netdb.h>
-#include <stddef.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "cmd/cmd.h"
 #include "cmd/permission.h"
 #include "proxy/base/words.h"
 #include "proxy/listen/bind.h"
+#include "proxy/listen/publish.h"
 
 #define LIVE_WHY_BYTES 512
 
@@ -38,86 +36,20 @@ static void live_fail(struct live_report *report, const char *kind, const char *
 
 /* ---- sockets ---- */
 
-static bool live_unix_address(const struct address *address, struct sockaddr_un *ret, socklen_t *ret_length)
-{
-    size_t length = strlen(address->name), lead = address->kind == ADDRESS_ABSTRACT;
-
-    *ret = (struct sockaddr_un){.sun_family = AF_UNIX};
-    if (lead + length >= sizeof(ret->sun_path))
-        return false;
-    memcpy(ret->sun_path + lead, address->name, length);
-    *ret_length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + lead + length + !lead);
-    return true;
-}
-
-/* 0 when somebody listens there, else a negative errno. Not waited for. */
-static int live_connect(const struct sockaddr *address, socklen_t length)
-{
-    int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), r;
-
-    if (fd < 0)
-        return -errno;
-    r = connect(fd, address, length) < 0 ? -errno : 0;
-    close(fd);
-    return r;
-}
-
-/* The directory that is there already, of those above the path, into `out`. */
-static void live_parent(const char *path, char out[PATH_MAX])
-{
-    struct stat st;
-    char *slash;
-
-    snprintf(out, PATH_MAX, "%s", path);
-    do {
-        slash = strrchr(out, '/');
-        if (slash == out)
-            slash[1] = '\0';
-        else
-            *slash = '\0';
-    } while (slash != out && lstat(out, &st) < 0 && errno == ENOENT);
-}
-
-static void live_directory(struct live_report *report, const struct listener_config *listener)
-{
-    char parent[PATH_MAX], what[LIVE_WHY_BYTES];
-    size_t length = (size_t)(strrchr(listener->bind.name, '/') - listener->bind.name);
-
-    live_parent(listener->bind.name, parent);
-    if (faccessat(AT_FDCWD, parent, W_OK | X_OK, AT_EACCESS) < 0) {
-        snprintf(what, sizeof(what), "%s cannot be written as uid %u, gid %u: %s", WORDS_SHOW(parent),
-                 (unsigned)geteuid(), (unsigned)getegid(), strerror(errno));
-        live_fail(report, "listener", listener->name, what);
-        return;
-    }
-    live_say("listener", listener->name, strlen(parent) >= length ? "free" : "free, and its directory will be made");
-}
-
-/* What lies at the path: nothing, somebody's socket, a leftover, or what is none. */
 static void live_path(struct live_report *report, const struct listener_config *listener)
 {
-    struct sockaddr_un address;
-    socklen_t length;
-    struct stat st;
-    int r;
+    static const char *const found[] = {
+        [PUBLISH_FOUND_NOTHING] = "free",
+        [PUBLISH_FOUND_LEFTOVER] = "a socket that nobody serves lies there, and will be replaced",
+        [PUBLISH_FOUND_NO_DIRECTORY] = "free, and its directory will be made",
+    };
+    struct error error = ERROR_INIT;
+    int r = publish_look(listener, &error);
 
-    if (lstat(listener->bind.name, &st) < 0) {
-        live_directory(report, listener);
-        return;
-    }
-    if (!S_ISSOCK(st.st_mode)) {
-        live_fail(report, "listener", listener->name, "something that is no socket lies at the path; move it away");
-        return;
-    }
-    r = live_unix_address(&listener->bind, &address, &length) ? live_connect((struct sockaddr *)&address, length)
-                                                              : -ENAMETOOLONG;
-    if (r == 0 || r == -EAGAIN)
-        live_fail(report, "listener", listener->name,
-                  "another process serves it: stop that, or start with --takeover if it is a porthole");
-    else if (r == -ECONNREFUSED)
-        live_say("listener", listener->name, "a socket that nobody serves lies there, and will be replaced");
+    if (r < 0)
+        live_fail(report, "listener", listener->name, error.message);
     else
-        live_say("listener", listener->name, strerror(-r));
+        live_say("listener", listener->name, found[r]);
 }
 
 static void live_pathless(struct live_report *report, const struct listener_config *listener)
@@ -185,6 +117,22 @@ static void live_target(const struct target_config *target)
 }
 
 /* ---- logs ---- */
+
+/* The directory that is there already, of those above the path, into `out`. */
+static void live_parent(const char *path, char out[PATH_MAX])
+{
+    struct stat st;
+    char *slash;
+
+    snprintf(out, PATH_MAX, "%s", path);
+    do {
+        slash = strrchr(out, '/');
+        if (slash == out)
+            slash[1] = '\0';
+        else
+            *slash = '\0';
+    } while (slash != out && lstat(out, &st) < 0 && errno == ENOENT);
+}
 
 static void live_log(struct live_report *report, const struct log_config *log)
 {

@@ -33,6 +33,12 @@ char *directory_real_path(int fd)
     return n > 0 && (size_t)n < sizeof(path) ? strndup(path, (size_t)n) : NULL;
 }
 
+int directory_explain_write(const struct directory *directory, int r, struct error *error)
+{
+    return error_set(error, r, "cannot write to directory %s: %s (this process has uid %u, gid %u)", directory->path,
+                     strerror(-r), geteuid(), getegid());
+}
+
 /* ---- making ---- */
 
 /* Where a path stops to exist: its first missing component is the last of *ret_path. */
@@ -123,24 +129,29 @@ static int directory_make(int parent_fd, const char *name)
     return r;
 }
 
-static int directory_create(struct directory *directory, const struct listener_config *config, struct error *error)
+static int directory_explain_missing(const struct directory *directory, int r, struct error *error)
 {
     char missing[PATH_MAX];
-    const char *name;
-    _cleanup_(directory_close) int parent_fd = directory_open_parent(directory->path, &name);
-    int fd;
 
-    if (parent_fd == -ENOENT) {
+    if (r == -ENOENT) {
         directory_find_missing(directory->path, missing);
         return error_set(error, -ENOENT, "directory %s does not exist (only the last directory of a path is made)",
                          missing);
     }
-    fd = parent_fd < 0 ? parent_fd : directory_make(parent_fd, name);
+    return error_set(error, r, "cannot make directory %s: %s", directory->path,
+                     r == -ESTALE ? "somebody else moves what is made beside it" : strerror(-r));
+}
+
+static int directory_create(struct directory *directory, const struct listener_config *config, struct error *error)
+{
+    const char *name;
+    _cleanup_(directory_close) int parent_fd = directory_open_parent(directory->path, &name);
+    int fd = parent_fd < 0 ? parent_fd : directory_make(parent_fd, name);
+
     if (fd == -EEXIST)
         return 0; /* somebody was quicker */
     if (fd < 0)
-        return error_set(error, fd, "cannot make directory %s: %s", directory->path,
-                         fd == -ESTALE ? "somebody else moves what is made beside it" : strerror(-fd));
+        return directory_explain_missing(directory, fd, error);
     directory->created = true;
     directory->fd = fd;
     return directory_set_access(directory, config, error);
@@ -171,6 +182,17 @@ static int directory_open_held(struct directory *directory)
     return 0;
 }
 
+static int directory_hold(struct directory *directory, int fd, struct error *error)
+{
+    int r = fd;
+
+    if (fd >= 0) {
+        directory->fd = fd;
+        r = directory_open_held(directory);
+    }
+    return r < 0 ? directory_explain(directory, r, error) : 0;
+}
+
 /* Finds or makes it. */
 static int directory_find(struct directory *directory, const struct listener_config *config, struct error *error)
 {
@@ -183,11 +205,7 @@ static int directory_find(struct directory *directory, const struct listener_con
             return r;
         fd = directory->created ? directory->fd : way_open(directory->path, NULL);
     }
-    if (fd < 0)
-        return directory_explain(directory, fd, error);
-    directory->fd = fd;
-    r = directory_open_held(directory);
-    return r < 0 ? directory_explain(directory, r, error) : 0;
+    return directory_hold(directory, fd, error);
 }
 
 /* One that was there before. Only its owner knows why it has its mode. */
@@ -228,6 +246,38 @@ int directory_open(struct directory *directory, const struct listener_config *co
     if (r == 0 && !directory->created && config->has_directory_mode)
         r = directory_check_mode(directory, config->directory_mode, error);
     return r;
+}
+
+/* ---- looking ---- */
+
+/* Whether names can be made in one. */
+static int directory_try_write(int fd)
+{
+    return faccessat(fd, ".", W_OK | X_OK, AT_EACCESS) < 0 ? -errno : 0;
+}
+
+static int directory_look_above(const struct directory *directory, struct error *error)
+{
+    const char *name;
+    _cleanup_(directory_close) int parent_fd = directory_open_parent(directory->path, &name);
+    int r = parent_fd < 0 ? parent_fd : directory_try_write(parent_fd);
+
+    return r < 0 ? directory_explain_missing(directory, r, error) : 0;
+}
+
+int directory_look(struct directory *directory, const struct listener_config *config, struct error *error)
+{
+    int fd = way_open(directory->path, NULL), r;
+
+    if (fd == -ENOENT)
+        return directory_look_above(directory, error);
+    r = directory_hold(directory, fd, error);
+    if (r == 0 && config->has_directory_mode)
+        r = directory_check_mode(directory, config->directory_mode, error);
+    if (r < 0)
+        return r;
+    r = directory_try_write(directory->fd);
+    return r < 0 ? directory_explain_write(directory, r, error) : 0;
 }
 
 void directory_undo(const struct directory *directory)

@@ -21,6 +21,13 @@ struct directory {
 int directory_open(struct directory *directory, const struct listener_config *config, const char *real_path,
                    struct error *error) WARN_UNUSED;
 
+/* What that would meet, with nothing made or changed. 0 with the directory open, or without (-1) where it would be
+ * made; or a negative errno, also when we cannot write to it. */
+int directory_look(struct directory *directory, const struct listener_config *config, struct error *error) WARN_UNUSED;
+
+/* Sets the error to why nothing can be made in it. Returns r. */
+int directory_explain_write(const struct directory *directory, int r, struct error *error);
+
 /* Where an open directory really is, by descriptor. The caller owns it; NULL when that can't be told. */
 char *directory_real_path(int fd) WARN_UNUSED;
 

@@ -175,8 +175,7 @@ static int publish_make_nursery(struct publish *p, struct error *error)
     if (r == -ESTALE)
         return publish_moved(p, error);
     if (r < 0)
-        return error_set(error, r, "cannot write to directory %s: %s (this process has uid %u, gid %u)",
-                         p->directory.path, strerror(-r), geteuid(), getegid());
+        return directory_explain_write(&p->directory, r, error);
     return 0;
 }
 
@@ -529,4 +528,32 @@ int publish_unix(const struct listener_config *config, enum publish_over over, u
     publish_hand_out(p, ret_publication);
     publish_free(p);
     return 0;
+}
+
+/* ---- looking ---- */
+
+static int publish_look_there(struct publish *p, struct error *error)
+{
+    struct stat st;
+    int r = publish_split(p, error);
+
+    if (r == 0)
+        r = directory_look(&p->directory, p->config, error);
+    if (r == 0 && p->directory.fd < 0)
+        return PUBLISH_FOUND_NO_DIRECTORY;
+    if (r == 0)
+        r = publish_check_place(p, error);
+    if (r < 0)
+        return r;
+    return fstatat(p->directory.fd, p->name, &st, AT_SYMLINK_NOFOLLOW) == 0 ? PUBLISH_FOUND_LEFTOVER
+                                                                            : PUBLISH_FOUND_NOTHING;
+}
+
+int publish_look(const struct listener_config *config, struct error *error)
+{
+    struct publish *p = publish_new(config, PUBLISH_OVER_NOBODY, 0, NULL);
+    int r = p ? publish_look_there(p, error) : error_set(error, -ENOMEM, "out of memory");
+
+    publish_free(p);
+    return r;
 }

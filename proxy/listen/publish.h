@@ -27,6 +27,13 @@ enum publish_over {
     PUBLISH_OVER_ANYBODY,  /* the path is ours already: everybody but a successor */
 };
 
+/* What is where one is to be made. */
+enum publish_found {
+    PUBLISH_FOUND_NOTHING,
+    PUBLISH_FOUND_LEFTOVER, /* a socket that nobody serves */
+    PUBLISH_FOUND_NO_DIRECTORY,
+};
+
 /* One publication under way. Heap; the main thread's. */
 struct publish;
 
@@ -52,5 +59,9 @@ void publish_free(struct publish *publish);
  * leads nowhere. On failure *ret_publication and what was at the path are untouched, and nothing is left behind. */
 int publish_unix(const struct listener_config *config, enum publish_over over, uint64_t since,
                  const char *real_directory, struct publication *ret_publication, struct error *error) WARN_UNUSED;
+
+/* What publishing over nobody would meet, with nothing made. A publish_found, or a negative errno with the error that
+ * it would end with. */
+int publish_look(const struct listener_config *config, struct error *error) WARN_UNUSED;
 
 #endif

@@ -364,11 +364,11 @@ live() { # STATUS LINE-PATTERN...
     live 0 'listener app: free' "target unix:$dir/target.sock: its socket is there"
     [ ! -e "$sock" ]
     touch "$sock"
-    live 1 'listener app: something that is no socket lies at the path; move it away'
+    live 1 "listener app: $sock is a regular file, not a socket; remove it or choose another path"
     rm "$sock"
     start_porthole run
     before=$(inode "$sock")
-    live 1 'listener app: another process serves it: stop that, or start with --takeover if it is a porthole'
+    live 1 "listener app: another process serves $sock; stop it or use --takeover"
     kill -9 "$pid"
     await_end "$pid"
     live 0 'listener app: a socket that nobody serves lies there, and will be replaced'
@@ -381,11 +381,13 @@ live() { # STATUS LINE-PATTERN...
     port=$(sed -n 's/.*listening on .*127.0.0.1:\([0-9]*\).*/\1/p' "$dir/busy.err")
     cat >"$dir/porthole.json" <<JSON
 { "log": { "access": { "to": "$dir/none/access.log" } },
-  "listeners": [ { "name": "deep", "bind": "unix:$dir/a/b/app.sock", "routes": [ { "target": "http://localhost:1" } ] },
+  "listeners": [ { "name": "new", "bind": "unix:$dir/a/app.sock", "routes": [ { "target": "http://localhost:1" } ] },
+    { "name": "deep", "bind": "unix:$dir/b/c/app.sock", "routes": [ { "target": "unix:/t" } ] },
     { "name": "abstract", "bind": "unix:@porthole-live-$$", "peers": { "allow": [ { "uid": 0 } ] }, "routes": [ { "target": "http://nowhere.invalid:1" } ] },
     { "name": "port", "bind": "tcp:127.0.0.1:$port", "routes": [ { "target": "unix:/t" } ] } ] }
 JSON
-    live 1 'listener deep: free, and its directory will be made' 'listener abstract: free' \
+    live 1 'listener new: free, and its directory will be made' 'listener abstract: free' \
+        "listener deep: directory $dir/b does not exist \(only the last directory of a path is made\)" \
         "listener port: another process serves tcp:127.0.0.1:$port; stop it or use --takeover" \
         'target http://localhost:1: its host has an address' 'target http://nowhere.invalid:1: .+'
     [ ! -e "$dir/a" ]
@@ -393,7 +395,7 @@ JSON
     configure '"name": "app",'
     run setpriv --reuid 4001 --regid 4002 --clear-groups "$porthole" check --live "$dir/porthole.json"
     [ "$status" -eq 1 ]
-    [[ $output == *"listener app: $dir cannot be written as uid 4001, gid 4002: Permission denied"* ]]
+    [[ $output == *"listener app: cannot write to directory $dir: Permission denied (this process has uid 4001, gid 4002)"* ]]
 }
 
 @test "check --live: a port of IPv4 is free for IPv6, a name that is bound is not, and a socket that is passed is nobody's" {
@@ -417,6 +419,26 @@ JSON
     live 1 'listener six: free' "listener four: another process serves tcp:127.0.0.1:$port; stop it or use --takeover" \
         "listener bound: another process serves unix:@porthole-bound-$$; stop it or use --takeover" \
         'listener passed: whoever starts it has to pass its socket'
+}
+
+@test "check --live: a leftover of our own whose mode keeps us out is replaced, and not one of another user" {
+    [ "$(id -u)" -eq 0 ] || skip "needs root"
+    as_user=(setpriv --reuid 4001 --regid 4002 --clear-groups)
+    configure '"name": "app",'
+    chmod 777 "$dir"
+    "${as_user[@]}" /usr/bin/python3 -c 'import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])' "$sock"
+    for mode in 0000 0060 0066; do
+        chmod "$mode" "$sock"
+        run "${as_user[@]}" "$porthole" check --live "$dir/porthole.json"
+        [ "$status" -eq 0 ]
+        [[ $output == *'listener app: a socket that nobody serves lies there, and will be replaced'* ]]
+        [ "$(stat -c %a "$sock")" = "$(printf %o "$((mode))")" ]
+    done
+    chown 4003 "$sock"
+    chmod 0600 "$sock"
+    run "${as_user[@]}" "$porthole" check --live "$dir/porthole.json"
+    [ "$status" -eq 1 ]
+    [[ $output == *"listener app: cannot tell whether another process serves $sock, "*': Permission denied; remove it if nobody does'* ]]
 }
 
 @test "check: a route that any web page on this machine could use is warned of" {
