@@ -1,75 +1,105 @@
 #include "proxy/base/real_path.h"
 
-#include <errno.h>
+#include <limits.h>
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-/* Appends what does not exist to what does: `real` has room for both. */
-static void real_path_append(char *real, const char *rest)
+/* After as many the kernel says ELOOP: path_resolution(7). */
+#define REAL_PATH_MOST_LINKS 40
+
+/* A walk from the root. realpath(3) would give up where a path ends that is not there yet, and not say where its last
+ * link led. On the stack of real_path. */
+struct real_path_walk {
+    char *real;     /* owned: how far it is, without a final slash; "" is the root */
+    char *path;     /* owned: what it goes along */
+    const char *at; /* borrowed: what of that is still to come */
+    unsigned links; /* that it has followed */
+};
+
+static char *real_path_from_here(const char *path)
 {
-    char *end = real + strlen(real);
+    char *here = getcwd(NULL, 0), *whole = NULL;
 
-    while (*rest) {
-        size_t length = strcspn(++rest, "/");
-
-        /* "/" alone ends in the slash that the next component would bring. */
-        if (end > real && end[-1] == '/')
-            *--end = '\0';
-        if (length == 2 && memcmp(rest, "..", 2) == 0) {
-            while (end > real && *--end != '/')
-                ;
-        } else if (length > 0 && !(length == 1 && rest[0] == '.')) {
-            *end++ = '/';
-            memcpy(end, rest, length);
-            end += length;
-        }
-        *end = '\0';
-        rest += length;
-    }
-    if (end == real)
-        memcpy(real, "/", 2);
+    if (asprintf(&whole, "%s/%s", here ? here : "", path) < 0)
+        whole = NULL;
+    free(here);
+    return whole;
 }
 
-/* How much of the path comes before its last component. */
-static size_t real_path_parent(const char *path, size_t length)
+static void real_path_leave(struct real_path_walk *walk)
 {
-    while (length > 0 && path[length - 1] == '/')
-        length--;
-    while (length > 0 && path[length - 1] != '/')
-        length--;
-    while (length > 0 && path[length - 1] == '/')
-        length--;
-    return length;
+    char *last = strrchr(walk->real, '/');
+
+    if (last)
+        *last = '\0';
 }
 
-/* The longest beginning that exists, resolved; *ret_length is how much of the path it is of. */
-static char *real_path_existing(const char *path, size_t *ret_length)
+static bool real_path_enter(struct real_path_walk *walk, const char *name, size_t length)
 {
-    size_t length = strlen(path);
-    char *head = strdup(path);
-    char *real = head ? realpath(head, NULL) : NULL;
+    char *real;
 
-    while (head && !real && errno != ENOMEM && length > 0) {
-        length = real_path_parent(head, length);
-        head[length] = '\0';
-        real = realpath(length > 0 ? head : "/", NULL);
+    if (asprintf(&real, "%s/%.*s", walk->real, (int)length, name) < 0)
+        return false;
+    free(walk->real);
+    walk->real = real;
+    return true;
+}
+
+/* Where it stands on a link, it goes along that first. */
+static bool real_path_follow(struct real_path_walk *walk)
+{
+    char target[PATH_MAX], *path;
+    ssize_t length = walk->links < REAL_PATH_MOST_LINKS ? readlink(walk->real, target, sizeof(target)) : -1;
+
+    if (length <= 0)
+        return true;
+    if (asprintf(&path, "%.*s/%s", (int)length, target, walk->at) < 0)
+        return false;
+    free(walk->path);
+    walk->path = path;
+    walk->at = path;
+    walk->links++;
+    if (path[0] == '/')
+        walk->real[0] = '\0';
+    else
+        real_path_leave(walk);
+    return true;
+}
+
+/* Along one component. False: out of memory. */
+static bool real_path_step(struct real_path_walk *walk)
+{
+    const char *name = walk->at + strspn(walk->at, "/");
+    size_t length = strcspn(name, "/");
+
+    walk->at = name + length;
+    if (length == 0 || (length == 1 && name[0] == '.'))
+        return true;
+    if (length == 2 && memcmp(name, "..", 2) == 0) {
+        real_path_leave(walk);
+        return true;
     }
-    free(head);
-    *ret_length = length;
-    return real;
+    return real_path_enter(walk, name, length) && real_path_follow(walk);
 }
 
 char *real_path(const char *path)
 {
-    size_t length;
-    char *existing = real_path_existing(path, &length);
-    char *real = existing ? realloc(existing, strlen(existing) + strlen(path + length) + 2) : NULL;
+    struct real_path_walk walk = {.real = strdup(""),
+                                  .path = path[0] == '/' ? strdup(path) : real_path_from_here(path)};
+    bool fine = walk.real && walk.path;
 
-    if (!real) {
-        free(existing);
-        return NULL;
-    }
-    real_path_append(real, path + length);
-    return real;
+    walk.at = walk.path;
+    while (fine && *walk.at)
+        fine = real_path_step(&walk);
+    if (fine && walk.real[0] == '\0')
+        fine = real_path_enter(&walk, "", 0);
+    free(walk.path);
+    if (fine)
+        return walk.real;
+    free(walk.real);
+    return NULL;
 }

@@ -4,8 +4,9 @@
 
 #include "proxy/base/error.h"
 
-/* The absolute path with every symbolic link, "." and ".." resolved as far as it exists and may be searched; what comes
- * after is taken as it is written, without empty components, "." and "..". The caller owns it; NULL: out of memory. */
+/* The absolute path without empty components, "." and "..", and with every symbolic link followed that may be looked
+ * at: also one that leads to what is not there yet, and as many in all as the kernel follows. The caller owns it; NULL:
+ * out of memory. */
 char *real_path(const char *path) WARN_UNUSED;
 
 #endif

@@ -218,6 +218,26 @@ many() { # LISTENER_TARGET ENDPOINT [TARGET_NAME]
     done
 }
 
+@test "a link that leads to nothing yet is the socket that will be there" {
+    here=$PWD
+    mkdir real
+    ln -s real/s relative
+    ln -s "$here/real/s" absolute
+    ln -s new/sub directory
+    while read -r bind target; do
+        echo "{ \"listeners\": [ { \"bind\": \"unix:$here/$bind\", \"routes\": [ { \"target\": \"unix:$here/$target\" } ] } ] }" >loop.json
+        run "$porthole" check -c loop.json
+        echo "$bind $target: $output"
+        [ "$status" -eq 78 ]
+        [[ "$output" == *"/listeners/0/routes/0/target: "*" is a listener of this file: requests would go in circles" ]]
+    done <<'END'
+real/s relative
+real/s absolute
+new/sub/s directory/s
+directory/s new/sub/s
+END
+}
+
 @test "ten thousand routes are accepted" {
     {
         echo '{ "listeners": [ { "bind": "unix:/run/a.sock", "routes": ['

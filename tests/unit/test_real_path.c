@@ -12,8 +12,7 @@
 
 #include "proxy/base/real_path.h"
 
-/* Below a directory that has real/, real/deep/, and the links to-real, relative, file -> real/there, away -> nowhere.
- */
+/* Below a directory that has real/, real/deep/, and the links of make_tree, some of which lead to nothing yet. */
 static const struct {
     const char *path, *real;
 } rows[] = {
@@ -30,8 +29,14 @@ static const struct {
     {"to-real/none/../c", "real/c"},
     {"none//./b", "none/b"},
     {"none/../../%", NULL}, /* leaves the directory */
-    {"away/a", "away/a"},
-    {"away", "away"},
+    {"away/a", "nowhere/at/all/a"},
+    {"away", "nowhere/at/all"},
+    {"away/..", "nowhere/at"},
+    {"real/away", "nowhere/at/all"},
+    {"far/a", "real/none/b/a"},
+    {"none/../away", "nowhere/at/all"},
+    {"none/../to-real/a", "real/a"},
+    {"30", "nowhere/at/all"},
     {"loop/a", "loop/a"},
     {"real/there/below", "real/there/below"},
     {"real/a/", "real/a"},
@@ -39,6 +44,8 @@ static const struct {
 
 static void make_tree(const char *directory)
 {
+    char name[16], target[64];
+
     assert_int_equal(chdir(directory), 0);
     assert_int_equal(mkdir("real", 0700), 0);
     assert_int_equal(mkdir("real/deep", 0700), 0);
@@ -47,7 +54,16 @@ static void make_tree(const char *directory)
     assert_int_equal(fclose(fopen("real/there", "we")), 0);
     assert_int_equal(symlink("real/there", "file"), 0);
     assert_int_equal(symlink("nowhere/at/all", "away"), 0);
+    assert_int_equal(symlink("../away", "real/away"), 0);
+    snprintf(target, sizeof(target), "%s//to-real/./none/b", directory);
+    assert_int_equal(symlink(target, "far"), 0);
     assert_int_equal(symlink("loop", "loop"), 0);
+    /* A row of them. */
+    for (int i = 1; i <= 30; i++) {
+        snprintf(name, sizeof(name), "%d", i);
+        snprintf(target, sizeof(target), i == 1 ? "away" : "%d", i - 1);
+        assert_int_equal(symlink(target, name), 0);
+    }
 }
 
 static void test_real_path_resolves_as_far_as_the_path_exists(void **state UNUSED)
