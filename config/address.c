@@ -140,6 +140,20 @@ bool address_is_host_name(const char *host)
            strspn(host, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_") == length;
 }
 
+/* Whether each label is a number. inet_aton(3), and so whoever connects, takes hexadecimal, octal and short forms for
+ * an address, too. */
+static bool address_is_of_numbers(const char *host)
+{
+    for (;; host++) {
+        bool hexadecimal = host[0] == '0' && (host[1] == 'x' || host[1] == 'X');
+
+        host += hexadecimal ? 2 : 0;
+        host += strspn(host, hexadecimal ? "0123456789ABCDEFabcdef" : "0123456789");
+        if (*host != '.')
+            return *host == '\0';
+    }
+}
+
 /* What binds to an IPv6 address takes IPv6 only, and the kernel refuses to do that on one that stands for IPv4. */
 static int address_check_ip6(const char *host, enum address_use use, struct error *error)
 {
@@ -170,8 +184,7 @@ static int address_check_host(const char *host, bool bracketed, enum address_use
                                          : "the host is empty");
     if (strchr(host, ':'))
         return address_refuse(error, "an IPv6 address is written in brackets: [::1]");
-    if (!address_is_host_name(host) ||
-        (strspn(host, "0123456789.") == length && inet_pton(AF_INET, host, &ignored) != 1)) {
+    if (!address_is_host_name(host) || (address_is_of_numbers(host) && inet_pton(AF_INET, host, &ignored) != 1)) {
         error_set(error, -EINVAL, "\"%s\" is not a host name or an IPv4 address", WORDS_SHOW(host));
         return 1;
     }

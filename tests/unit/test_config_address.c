@@ -41,6 +41,8 @@ static const struct {
     {"fd:3", ADDRESS_TO_BIND, ADDRESS_FD, "3", 0},
     {"fd:a b.socket", ADDRESS_TO_BIND, ADDRESS_FD, "a b.socket", 0},
     {"http://example.org", ADDRESS_TO_REACH, ADDRESS_HTTP, "example.org", 80},
+    {"http://0x7g", ADDRESS_TO_REACH, ADDRESS_HTTP, "0x7g", 80},
+    {"http://0x7f.1.a", ADDRESS_TO_REACH, ADDRESS_HTTP, "0x7f.1.a", 80},
     {"https://127.0.0.1", ADDRESS_TO_REACH, ADDRESS_HTTPS, "127.0.0.1", 443},
     {"https://[2001:db8::1]:8443", ADDRESS_TO_REACH, ADDRESS_HTTPS, "2001:db8::1", 8443},
 };
@@ -61,12 +63,38 @@ static void test_address_parse_takes_apart_every_kind(void **state UNUSED)
 
 static void test_address_parse_refusal_leaves_output_alone(void **state UNUSED)
 {
-    static const char *const refused[] = {"",           "unix:",        "unix:a",       "unix:/a/.",  "unix:/a/..",
-                                          "unix:/",     "tcp:a",        "http://",      "http://:80", "http://[::1",
-                                          "http://a:",  "http://a:080", "http://a:80/", "http://::1", "http://1.2.3",
-                                          "ftp://a:80", "HTTP://a",     "tcp:",         "tcp::1",     "tcp:a:",
-                                          "tcp:a:0",    "tcp:a:65536",  "tcp:[::1]",    "tcp:::1:1",  "tcp://a:1",
-                                          "tcp:a:1/",   "fd:web"};
+    static const char *const refused[] = {"",
+                                          "unix:",
+                                          "unix:a",
+                                          "unix:/a/.",
+                                          "unix:/a/..",
+                                          "unix:/",
+                                          "tcp:a",
+                                          "http://",
+                                          "http://:80",
+                                          "http://[::1",
+                                          "http://a:",
+                                          "http://a:080",
+                                          "http://a:80/",
+                                          "http://::1",
+                                          "http://1.2.3",
+                                          "ftp://a:80",
+                                          "HTTP://a",
+                                          "tcp:",
+                                          "tcp::1",
+                                          "tcp:a:",
+                                          "tcp:a:0",
+                                          "tcp:a:65536",
+                                          "tcp:[::1]",
+                                          "tcp:::1:1",
+                                          "tcp://a:1",
+                                          "tcp:a:1/",
+                                          "fd:web",
+                                          "http://0x7f000001",
+                                          "http://0x7F.1",
+                                          "tcp:0X7f.0.0.0x1:1",
+                                          "http://0177.1",
+                                          "http://127.0x1."};
 
     for (size_t i = 0; i < ARRAY_LENGTH(refused); i++) {
         struct error error = ERROR_INIT;
