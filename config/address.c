@@ -337,38 +337,52 @@ static bool address_is_ipv4_loopback(const char *host)
     return strncmp(host, "127.", 4) == 0 && inet_pton(AF_INET, host, &(struct in_addr){0}) == 1;
 }
 
+/* The name of the loopback device that all with the same addresses share; NULL: `host`, in one spelling, is no name of
+ * it. Everything below localhost is (RFC 6761 6.3), and Debian has two names for ::1. */
+static const char *address_loopback_name(const char *host)
+{
+    static const char here[] = "localhost", six[] = "ip6-localhost", other_six[] = "ip6-loopback";
+    size_t length = strlen(host), n = sizeof(here) - 1;
+
+    if (length > 0 && host[length - 1] == '.')
+        length--;
+    if ((length == sizeof(six) - 1 && memcmp(host, six, length) == 0) ||
+        (length == sizeof(other_six) - 1 && memcmp(host, other_six, length) == 0))
+        return six;
+    if (length < n || memcmp(host + length - n, here, n) != 0 || (length > n && host[length - n - 1] != '.'))
+        return NULL;
+    return here;
+}
+
 bool address_is_loopback(const struct address *address)
 {
-    static const char *const names[] = {"::1", "localhost", "ip6-localhost", "ip6-loopback"};
-    static const char below[] = ".localhost";
-    char host[ADDRESS_HOST_MAX + 1];
-    size_t length;
+    char host[ADDRESS_HOST_MAX + 1] = "";
 
     if (address->kind != ADDRESS_TCP)
         return false;
     address_simplify_host(address->name, host);
-    length = strlen(host);
-    if (length > 0 && host[length - 1] == '.')
-        host[--length] = '\0';
-    for (size_t i = 0; i < ARRAY_LENGTH(names); i++)
-        if (strcmp(host, names[i]) == 0)
-            return true;
-    return address_is_ipv4_loopback(host) ||
-           (length >= sizeof(below) && strcmp(host + length - (sizeof(below) - 1), below) == 0);
+    return strcmp(host, "::1") == 0 || address_is_ipv4_loopback(host) || address_loopback_name(host);
 }
 
-/* Whose connections to `host` arrive at a socket bound to another host. A socket on :: takes IPv6 only. */
+/* Whose connections to `host` arrive at a socket bound to another host, and which one a listener on `host` may be bound
+ * to. A socket on :: takes IPv6 only. */
 static const struct {
+    enum address_use use;
     const char *host, *taker;
 } address_takings[] = {
-    {"localhost", "127.0.0.1"},
-    {"localhost", "::1"},
-    {"localhost", "0.0.0.0"},
-    {"localhost", "::"},
-    {"0.0.0.0", "127.0.0.1"},
-    {"127.0.0.1", "0.0.0.0"},
-    {"::", "::1"},
-    {"::1", "::"},
+    {ADDRESS_TO_BIND, "localhost", "127.0.0.1"},
+    {ADDRESS_TO_BIND, "localhost", "::1"},
+    {ADDRESS_TO_BIND, "ip6-localhost", "::1"},
+    {ADDRESS_TO_REACH, "localhost", "127.0.0.1"},
+    {ADDRESS_TO_REACH, "localhost", "::1"},
+    {ADDRESS_TO_REACH, "localhost", "0.0.0.0"},
+    {ADDRESS_TO_REACH, "localhost", "::"},
+    {ADDRESS_TO_REACH, "ip6-localhost", "::1"},
+    {ADDRESS_TO_REACH, "ip6-localhost", "::"},
+    {ADDRESS_TO_REACH, "0.0.0.0", "127.0.0.1"},
+    {ADDRESS_TO_REACH, "127.0.0.1", "0.0.0.0"},
+    {ADDRESS_TO_REACH, "::", "::1"},
+    {ADDRESS_TO_REACH, "::1", "::"},
 };
 
 /* Adds one unless memory has run out. */
@@ -379,22 +393,32 @@ static bool address_add_taker(char *taker, char *takers[ADDRESS_TAKERS_MAX], siz
     return taker;
 }
 
-int address_takers(const struct address *endpoint, char *takers[ADDRESS_TAKERS_MAX], size_t *ret_n)
+/* Those that the table has, and what it cannot list: all of 127.0.0.0/8 is this machine. False: out of memory. */
+static bool address_add_takers(const char *host, uint16_t port, enum address_use use, char *takers[ADDRESS_TAKERS_MAX],
+                               size_t *n)
 {
-    char host[ADDRESS_HOST_MAX + 1];
+    bool fine = true;
+
+    for (size_t i = 0; fine && i < ARRAY_LENGTH(address_takings); i++)
+        if (address_takings[i].use == use && strcmp(host, address_takings[i].host) == 0)
+            fine = address_add_taker(address_format_tcp(address_takings[i].taker, port), takers, n);
+    if (fine && use == ADDRESS_TO_REACH && address_is_ipv4_loopback(host) && *n == 1)
+        fine = address_add_taker(address_format_tcp("0.0.0.0", port), takers, n);
+    return fine;
+}
+
+int address_takers(const struct address *address, enum address_use use, char *takers[ADDRESS_TAKERS_MAX], size_t *ret_n)
+{
+    char host[ADDRESS_HOST_MAX + 1] = "";
+    const char *name;
     bool fine;
     size_t n = 0;
 
-    fine = address_add_taker(address_canonical(endpoint), takers, &n);
-    if (fine && !address_is_unix(endpoint->kind)) {
-        address_simplify_host(endpoint->name, host);
-        for (size_t i = 0; fine && i < ARRAY_LENGTH(address_takings); i++) {
-            if (strcmp(host, address_takings[i].host) == 0)
-                fine = address_add_taker(address_format_tcp(address_takings[i].taker, endpoint->port), takers, &n);
-        }
-        /* All of 127.0.0.0/8 is this machine. */
-        if (fine && address_is_ipv4_loopback(host) && n == 1)
-            fine = address_add_taker(address_format_tcp("0.0.0.0", endpoint->port), takers, &n);
+    fine = address_add_taker(address_canonical(address), takers, &n);
+    if (fine && !address_is_unix(address->kind) && address->kind != ADDRESS_FD) {
+        address_simplify_host(address->name, host);
+        name = address_loopback_name(host);
+        fine = address_add_takers(name ? name : host, address->port, use, takers, &n);
     }
     if (fine) {
         *ret_n = n;

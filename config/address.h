@@ -51,10 +51,12 @@ void address_deinit(struct address *address);
  * system, so it holds for as long as nobody moves a link. The caller owns it; NULL: out of memory. */
 char *address_canonical(const struct address *address) WARN_UNUSED;
 
-/* The sockets at which a connection to `endpoint` may arrive, as address_canonical spells them: its own, and for a host
- * of this machine those that are bound to more. The caller frees them. 0 or -ENOMEM. */
+/* As address_canonical spells them, its own first: to reach, the sockets at which a connection may arrive, which for a
+ * host of this machine are also those that are bound to more; to bind, those that it may become, for a name of the
+ * loopback device is served on one of its addresses. The caller frees them. 0 or -ENOMEM. */
 #define ADDRESS_TAKERS_MAX 5
-int address_takers(const struct address *endpoint, char *takers[ADDRESS_TAKERS_MAX], size_t *ret_n) WARN_UNUSED;
+int address_takers(const struct address *address, enum address_use use, char *takers[ADDRESS_TAKERS_MAX],
+                   size_t *ret_n) WARN_UNUSED;
 void address_free_takers(char *takers[ADDRESS_TAKERS_MAX], size_t n);
 
 #endif

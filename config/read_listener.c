@@ -203,7 +203,7 @@ static bool read_is_bound(struct reader *reader, const json_t *binds, const stru
     size_t n = 0;
     bool bound = false;
 
-    if (address_takers(endpoint, takers, &n) < 0)
+    if (address_takers(endpoint, ADDRESS_TO_REACH, takers, &n) < 0)
         reader->failure = -ENOMEM;
     for (size_t i = 0; i < n; i++)
         bound = bound || json_object_get(binds, takers[i]);
@@ -211,10 +211,30 @@ static bool read_is_bound(struct reader *reader, const json_t *binds, const stru
     return bound;
 }
 
-static void read_check_loops(struct reader *reader, const json_t *binds)
+/* Adds the sockets that a listener may become: one on localhost is on one of its addresses, and which one shows when it
+ * is bound. */
+static void read_add_places(struct reader *reader, json_t *binds, const struct listener_config *listener)
+{
+    char *places[ADDRESS_TAKERS_MAX];
+    size_t n = 0;
+
+    if (!listener->bind.text)
+        return;
+    if (address_takers(&listener->bind, ADDRESS_TO_BIND, places, &n) < 0)
+        reader->failure = -ENOMEM;
+    for (size_t i = 0; i < n; i++)
+        if (json_object_set_new_nocheck(binds, places[i], json_integer((json_int_t)listener->index)) != 0)
+            reader->failure = -ENOMEM;
+    address_free_takers(places, n);
+}
+
+/* The last that asks for `binds`: of two listeners on one place each may still get a socket of its own. */
+static void read_check_loops(struct reader *reader, json_t *binds)
 {
     const struct snapshot *snapshot = reader->snapshot;
 
+    for (size_t i = 0; i < snapshot->n_listeners + snapshot->n_admin; i++)
+        read_add_places(reader, binds, snapshot_socket(snapshot, i));
     for (size_t t = 0; t < snapshot->n_targets; t++) {
         for (size_t i = 0; i < snapshot->targets[t].n_endpoints; i++) {
             const struct address *endpoint = &snapshot->targets[t].endpoints[i].address;

@@ -67,7 +67,7 @@ static int passed_check_endpoint(const char *address, const struct address *endp
 {
     char *takers[ADDRESS_TAKERS_MAX];
     size_t n = 0;
-    int r = address_takers(endpoint, takers, &n);
+    int r = address_takers(endpoint, ADDRESS_TO_REACH, takers, &n);
 
     for (size_t i = 0; i < n && r == 0; i++)
         if (passed_takes(address, takers[i]))

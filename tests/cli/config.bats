@@ -200,6 +200,12 @@ many() { # LISTENER_TARGET ENDPOINT [TARGET_NAME]
     [ "${#lines[@]}" -eq 101 ]
 }
 
+@test "a listener on a name of the loopback device may stand beside one on an address of it" {
+    echo '{ "listeners": [ { "bind": "tcp:localhost:80", "routes": [ { "target": "unix:/t" } ] },
+        { "bind": "tcp:127.0.0.1:80", "routes": [ { "target": "http://[::1]:81" } ] } ] }' >beside.json
+    "$porthole" check -c beside.json
+}
+
 @test "one socket in two spellings is one, for listeners and for targets" {
     mkdir real
     ln -s real link
@@ -235,6 +241,31 @@ real/s relative
 real/s absolute
 new/sub/s directory/s
 directory/s new/sub/s
+END
+}
+
+@test "a listener on the loopback device is a target by every name and address of that" {
+    while read -r bind target; do
+        if [[ $target == tcp:* ]]; then
+            action="\"stream\": { \"target\": \"$target:80\" }"
+        else
+            action="\"routes\": [ { \"target\": \"$target:80\" } ]"
+        fi
+        echo "{ \"listeners\": [ { \"bind\": \"tcp:$bind:80\", $action } ] }" >loop.json
+        run "$porthole" check -c loop.json
+        echo "$bind $target: $output"
+        [ "$status" -eq 78 ]
+        [[ "$output" == *" is a listener of this file: requests would go in circles" ]]
+    done <<'END'
+localhost http://127.0.0.1
+localhost http://0.0.0.0
+localhost http://[::ffff:127.0.0.1]
+localhost http://[::1]
+localhost tcp:127.0.0.1
+127.0.0.1 http://app.localhost
+127.0.0.1 http://localhost.
+[::1] http://ip6-localhost
+[::1] http://ip6-loopback
 END
 }
 

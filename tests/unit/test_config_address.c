@@ -186,22 +186,45 @@ static const struct {
     {"tcp:127.0.0.1:8080", "tcp:127.0.0.1:8081", false},
     {"tcp:localhost:8080", "unix:/run/a", false},
     {"unix:/run/web", "fd:web", false},
+    {"http://127.0.0.1:8080", "tcp:localhost:8080", true},
+    {"http://0.0.0.0:8080", "tcp:localhost:8080", true},
+    {"http://[::ffff:127.0.0.1]:8080", "tcp:localhost:8080", true},
+    {"http://[::1]:8080", "tcp:LOCALHOST.:8080", true},
+    {"tcp:[::]:8080", "tcp:localhost:8080", true},
+    {"http://127.0.0.1:8081", "tcp:localhost:8080", false},
+    {"http://127.9.9.9:8080", "tcp:localhost:8080", false},
+    {"http://10.0.0.1:8080", "tcp:localhost:8080", false},
+    {"http://app.localhost:8080", "tcp:127.0.0.1:8080", true},
+    {"http://a.App.localhost.:8080", "tcp:[::]:8080", true},
+    {"http://localhost.:8080", "tcp:0.0.0.0:8080", true},
+    {"http://app.localhost:8080", "tcp:other.localhost:8080", true},
+    {"http://mylocalhost:8080", "tcp:127.0.0.1:8080", false},
+    {"http://localhost.example.org:8080", "tcp:127.0.0.1:8080", false},
+    {"http://ip6-localhost:8080", "tcp:[::1]:8080", true},
+    {"http://IP6-loopback:8080", "tcp:[::]:8080", true},
+    {"http://ip6-loopback:8080", "tcp:localhost:8080", true},
+    {"http://localhost:8080", "tcp:ip6-localhost.:8080", true},
+    {"http://[::1]:8080", "tcp:ip6-localhost:8080", true},
+    {"http://ip6-localhost:8080", "tcp:127.0.0.1:8080", false},
+    {"http://127.0.0.1:8080", "tcp:ip6-loopback:8080", false},
 };
 
-/* Whether a connection to the endpoint would arrive at the bound socket. */
+/* Whether a connection to the endpoint may arrive at what is bound. */
 static bool reaches(const struct address *endpoint, const struct address *bind)
 {
-    char *takers[ADDRESS_TAKERS_MAX], *bound = address_canonical(bind);
-    size_t n = 0;
+    char *takers[ADDRESS_TAKERS_MAX], *places[ADDRESS_TAKERS_MAX];
+    size_t n = 0, n_places = 0;
     bool found = false;
 
-    assert_non_null(bound);
-    assert_int_equal(address_takers(endpoint, takers, &n), 0);
+    assert_int_equal(address_takers(endpoint, ADDRESS_TO_REACH, takers, &n), 0);
+    assert_int_equal(address_takers(bind, ADDRESS_TO_BIND, places, &n_places), 0);
     assert_in_range(n, 1, ADDRESS_TAKERS_MAX);
+    assert_in_range(n_places, 1, ADDRESS_TAKERS_MAX);
     for (size_t i = 0; i < n; i++)
-        found = found || strcmp(takers[i], bound) == 0;
+        for (size_t j = 0; j < n_places; j++)
+            found = found || strcmp(takers[i], places[j]) == 0;
     address_free_takers(takers, n);
-    free(bound);
+    address_free_takers(places, n_places);
     return found;
 }
 
