@@ -105,8 +105,7 @@ static void read_of_type(struct reader *reader, const struct place *at, const js
         reader_note_written(reader, value, *(void **)key_field(key, section));
 }
 
-static void read_member(struct reader *reader, const struct place *at, json_t *value, const struct key *key,
-                        void *section)
+void read_member(struct reader *reader, const struct place *at, json_t *value, const struct key *key, void *section)
 {
     json_t *typed;
 

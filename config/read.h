@@ -22,6 +22,9 @@ typedef void read_fn(struct reader *reader, const struct place *at, const json_t
 void read_section(struct reader *reader, const struct place *at, const json_t *value, const struct key *keys,
                   void *section);
 
+/* Reads what stands behind a key into its field, once variables in it are of the key's type. */
+void read_member(struct reader *reader, const struct place *at, json_t *value, const struct key *key, void *section);
+
 /* Room for the elements of an array, each with its defaults, which the section owns from now on; false, with a problem,
  * when there are none. `expected` describes the array. */
 bool read_elements(struct reader *reader, const struct place *at, const json_t *value, const struct key *key,

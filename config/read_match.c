@@ -54,12 +54,14 @@ static void read_condition_regex(struct reader *reader, const struct place *at, 
     reader_note_written(reader, value, condition->pattern);
 }
 
-static void read_condition_present(struct reader *reader, const struct place *at, const json_t *value,
+static void read_condition_present(struct reader *reader, const struct place *at, json_t *value,
                                    struct condition *condition)
 {
-    if (!json_is_boolean(value))
-        reader_problem_type(reader, at, value, "true or false");
-    condition->kind = json_is_false(value) ? CONDITION_ABSENT : CONDITION_PRESENT;
+    static const struct key key = {.name = "present", .type = KEY_BOOL};
+    bool present = true;
+
+    read_member(reader, at, value, &key, &present);
+    condition->kind = present ? CONDITION_PRESENT : CONDITION_ABSENT;
 }
 
 static void read_condition_object(struct reader *reader, const struct place *at, const json_t *value,

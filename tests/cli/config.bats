@@ -100,6 +100,8 @@ as_nobody() {
     jq -e '.listeners[0] | .bind == "unix:/run/c.sock" and .backlog == 64 and .limits.connections == 7' printed.json
     jq -e '.listeners[0].peers.allow == [{"uid": 64}]' printed.json
     jq -e '.listeners[0].routes | .[0].respond.status == 204' printed.json
+    jq -e '.listeners[0].routes[1].match.headers | .["x-there"].present == true and .["x-not"].present == false' printed.json
+    jq -e '.listeners[0].routes[1].match.query.not.present == false' printed.json
     [ "$(jq .listeners[0].routes[1].respond.body printed.json)" = "$(jq .listeners[0].routes[1].respond.body "$here/good/variables-as-values.json")" ]
     jq -e '.targets.t | .endpoints[0].address == "https://set" and .connections.max == 64 and .tls.verify == false' printed.json
 }
