@@ -106,7 +106,7 @@ begin_asking() { # NAME PATH [CURL-OPTION...]
     is_refused() { [ "$(status_of /x --max-time 1)" = 503 ]; }
     eventually is_refused
     kill "$pid"
-    begin_asking second /second
+    begin_asking second /second --retry 10 --retry-delay 1 # it may come before the first is seen to have left
     start_target
     eventually grep -qx 'GET /second' "$dir/second.out"
     ! grep -q first "$dir/target.out"
