@@ -1,8 +1,6 @@
 #include "cmd/live.h"
 
-#include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,6 +10,7 @@
 
 #include "cmd/cmd.h"
 #include "cmd/permission.h"
+#include "proxy/base/output.h"
 #include "proxy/base/words.h"
 #include "proxy/listen/bind.h"
 #include "proxy/listen/publish.h"
@@ -118,34 +117,14 @@ static void live_target(const struct target_config *target)
 
 /* ---- logs ---- */
 
-/* The directory that is there already, of those above the path, into `out`. */
-static void live_parent(const char *path, char out[PATH_MAX])
-{
-    struct stat st;
-    char *slash;
-
-    snprintf(out, PATH_MAX, "%s", path);
-    do {
-        slash = strrchr(out, '/');
-        if (slash == out)
-            slash[1] = '\0';
-        else
-            *slash = '\0';
-    } while (slash != out && lstat(out, &st) < 0 && errno == ENOENT);
-}
-
 static void live_log(struct live_report *report, const struct log_config *log)
 {
-    char parent[PATH_MAX];
-    struct stat st;
     const char *path = log->access && log->access_to[0] == '/' ? log->access_to : NULL;
+    int r = path ? output_look(path) : 0;
 
-    if (!path)
-        return;
-    live_parent(path, parent);
-    if (faccessat(AT_FDCWD, stat(path, &st) == 0 ? path : parent, W_OK, AT_EACCESS) < 0)
-        live_fail(report, "access log", path, strerror(errno));
-    else
+    if (r < 0)
+        live_fail(report, "access log", path, output_explain(r));
+    else if (path)
         live_say("access log", path, "can be written");
 }
 

@@ -181,6 +181,31 @@ static int output_open_file(const char *path)
     return r;
 }
 
+/* The same without making anything. 0 or a negative errno. */
+static int output_look_file(const char *path)
+{
+    const char *name;
+    bool shared = true;
+    int directory_fd = output_open_directory(path, &name, &shared);
+    int fd, r;
+
+    if (directory_fd < 0)
+        return directory_fd;
+    fd = openat(directory_fd, name, OUTPUT_FILE_FLAGS & ~O_CREAT);
+    r = fd < 0 ? -errno : output_check_file(fd, shared);
+    if (r == -ENOENT)
+        r = faccessat(directory_fd, ".", W_OK | X_OK, AT_EACCESS) < 0 ? -errno : 0;
+    close(directory_fd);
+    if (fd >= 0)
+        close(fd);
+    return r;
+}
+
+int output_look(const char *name)
+{
+    return output_find_descriptor(name) >= 0 ? 0 : output_look_file(name);
+}
+
 const char *output_explain(int code)
 {
     switch (code) {

@@ -20,6 +20,8 @@ struct output;
  * (/dev/stdout, /dev/fd/7, /proc/self/fd/7, a symbolic link to one) means that descriptor. Any other symbolic link, and
  * what others could have put at the path, is refused. 0 or a negative errno. */
 int output_open(const char *name, struct output **ret_output) WARN_UNUSED;
+/* Whether that would succeed, with nothing made. 0 or a negative errno. */
+int output_look(const char *name) WARN_UNUSED;
 /* Why a file was not opened, for people. */
 const char *output_explain(int code);
 /* Takes NULL. */

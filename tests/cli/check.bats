@@ -389,8 +389,14 @@ JSON
     live 1 'listener new: free, and its directory will be made' 'listener abstract: free' \
         "listener deep: directory $dir/b does not exist \(only the last directory of a path is made\)" \
         "listener port: another process serves tcp:127.0.0.1:$port; stop it or use --takeover" \
-        'target http://localhost:1: its host has an address' 'target http://nowhere.invalid:1: .+'
+        'target http://localhost:1: its host has an address' 'target http://nowhere.invalid:1: .+' \
+        "access log $dir/none/access.log: No such file or directory"
     [ ! -e "$dir/a" ]
+    mkdir "$dir/none"
+    live 1 "access log $dir/none/access.log: can be written"
+    [ ! -e "$dir/none/access.log" ]
+    ln -s /nowhere "$dir/none/access.log"
+    live 1 "access log $dir/none/access.log: it is a symbolic link, or behind one .*"
     [ "$(id -u)" -eq 0 ] || return 0
     configure '"name": "app",'
     run setpriv --reuid 4001 --regid 4002 --clear-groups "$porthole" check --live "$dir/porthole.json"
