@@ -64,48 +64,48 @@ struct server {
 
 /* ---- stopping ---- */
 
+/* In each step those who have clients are told first. What watches files comes last: the kernel may take a quarter of a
+ * second to close an inotify descriptor on a busy machine. */
+
 static void server_on_tell(const struct stop *stop)
 {
     listeners_tell_clients(&CONTAINER_OF(stop, const struct server, stop)->listeners);
-}
-
-/* From its first step on. */
-static void server_stop_reloads(struct server *server)
-{
-    reload_stop(&server->reload);
-    watcher_stop(&server->watcher);
 }
 
 static void server_on_leave(struct stop *stop)
 {
     struct server *server = CONTAINER_OF(stop, struct server, stop);
 
-    server_stop_reloads(server);
+    crew_leave(&server->crew);
+    reload_stop(&server->reload);
     pulse_end(&server->pulse);
     notify_stopping(&server->notify, "serving on while others learn of the stop");
-    crew_leave(&server->crew);
+    watcher_stop(&server->watcher);
 }
 
 static uint64_t server_on_refuse(struct stop *stop)
 {
     struct server *server = CONTAINER_OF(stop, struct server, stop);
+    bool late;
 
-    server_stop_reloads(server);
+    reload_stop(&server->reload);
     listeners_drain(&server->listeners);
     listeners_settle(&server->listeners);
-    return listeners_refuse(&server->listeners) ? LISTENERS_LATE_MS : 0;
+    late = listeners_refuse(&server->listeners);
+    watcher_stop(&server->watcher);
+    return late ? LISTENERS_LATE_MS : 0;
 }
 
 static void server_on_drain(struct stop *stop, uint64_t deadline_ms)
 {
     struct server *server = CONTAINER_OF(stop, struct server, stop);
 
+    /* They take what is in the backlogs and let nobody else in: a directory that somebody else may write, or whose
+     * volume does not answer, must not keep us accepting. */
+    crew_stop(&server->crew, deadline_ms);
     pulse_end(&server->pulse);
     notify_stopping(&server->notify, "stopping: what is under way may finish");
     keeper_stop(&server->keeper);
-    /* The workers first, who take what is in the backlogs and let nobody else in: a directory that somebody else may
-     * write, or whose volume does not answer, must not keep us accepting. */
-    crew_stop(&server->crew, deadline_ms);
     listeners_withdraw(&server->listeners);
     reload_withdraw_removed(&server->reload);
 }

@@ -146,14 +146,14 @@ stop_of() { # WORKERS WAY [TOP-MEMBERS [LISTENER-MEMBERS]]
 
 @test "stop: with shutdown.delay everything is served on, and each answer closes its connection" {
     clients=() client_pids=()
-    configure_kinds '"workers": 2, "shutdown": { "delay": "2s" },'
+    configure_kinds '"workers": 2, "shutdown": { "delay": "4s" },'
     start_porthole run
     local proxy=$pid before
     start_clients keep 30
     start_idle_client # does not leave before its time
     before=$(ms_now)
     kill -TERM "$proxy"
-    eventually grep -q 'about to stop: everything is served for a while still why="Terminated" delay_ms=2000' "$dir/run.err"
+    eventually grep -q 'about to stop: everything is served for a while still why="Terminated" delay_ms=4000' "$dir/run.err"
     sleep 0.3
     kill -USR1 "${client_pids[@]}"
     [ -S "$sock" ]
@@ -162,7 +162,7 @@ stop_of() { # WORKERS WAY [TOP-MEMBERS [LISTENER-MEMBERS]]
     await_end "$proxy"
     cat "$dir/run.err"
     [ "$status" -eq 0 ]
-    [ $(($(ms_now) - before)) -ge 2000 ]
+    [ $(($(ms_now) - before)) -ge 4000 ]
     grep -q 'stopping: what is under way may finish why="the delay is over"' "$dir/run.err"
     nobody_was_lost
     for name in "${clients[@]}"; do
