@@ -2,6 +2,7 @@
 one after the other, or each in a process of its own, several at once; they are told in their order either way."""
 
 import contextlib
+import glob
 import os
 import resource
 import shutil
@@ -12,6 +13,7 @@ import time
 import traceback
 
 TESTS = []
+LOG_LINES = 20  # of each program, beside a failure
 
 
 class Skip(Exception):
@@ -40,6 +42,13 @@ class Context(contextlib.ExitStack):
         """A line for the log, beside the verdict."""
         self.notes += str(text).splitlines()
 
+    def note_logs(self):
+        """The end of what the programs of a test have said, before its directory goes."""
+        for path in sorted(glob.glob(self.path("*.log")) + glob.glob(self.path("*.access"))):
+            with open(path, encoding="utf-8", errors="replace") as f:
+                lines = f.read().splitlines()
+            self.notes += [f"{os.path.basename(path)}: {line[:400]}" for line in lines[-LOG_LINES:]]
+
 
 def test(name, seconds=30):
     def register(function):
@@ -59,8 +68,13 @@ def _run_one(number, name, seconds, function):
     signal.alarm(seconds)
     try:
         with context:
-            function(context)
-            signal.alarm(seconds)  # cleaning up has its own time
+            try:
+                function(context)
+            except (AssertionError, OSError, ValueError, TooLong):
+                context.note_logs()
+                raise
+            finally:
+                signal.alarm(seconds)  # cleaning up has its own time
     except Skip as skip:
         directive = f" # SKIP {skip}"
     except TooLong:
