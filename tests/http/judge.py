@@ -53,6 +53,13 @@ HARMLESS_MODES = ("", "private", "none", "shareable")
 LOGS = ("", "json-file", "local")
 
 
+def is_plain_volume(mount):
+    """By name or without one, and of no driver, whose options could make a bind of it."""
+    options = mount["VolumeOptions"] or {}
+    return (mount["Type"] == "volume" and re.fullmatch(r"([\w][\w.-]*)?", mount["Source"], re.ASCII) and re.fullmatch(r"/[^:,]*", mount["Target"])
+            and options.get("DriverConfig") is None and mount["BindOptions"] is None)
+
+
 def harm(host):
     """What of the host a container gets that is created with this configuration, as the engine has it; None: nothing."""
     if host is None:
@@ -60,6 +67,9 @@ def harm(host):
     for bind in host.pop("Binds") or []:
         if not re.fullmatch(r"[\w][\w.-]*:/[^:]*(:(ro|rw|nocopy))?", bind, re.ASCII):
             return f"a bind of {bind}"
+    for mount in host.pop("Mounts") or []:
+        if not is_plain_volume(mount):
+            return f"a mount of {mount}"
     network = host.pop("NetworkMode")
     if network == "host" or ":" in network or "/" in network:
         return f"the network {network}"
