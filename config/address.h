@@ -47,8 +47,8 @@ bool address_is_loopback(const struct address *address);
 void address_deinit(struct address *address);
 
 /* The socket that an address names, in the one spelling that all addresses of it share: "unix:/real/path" with the
- * links on its way followed, "unix:@name", "tcp:[host]:port", "fd:name". Looks at the file
- * system, so it holds for as long as nobody moves a link. The caller owns it; NULL: out of memory. */
+ * links on its way followed, "unix:@name", "tcp:[host]:port", "fd:name". Looks at the file system, so it holds for as
+ * long as nobody moves a link. The caller owns it; NULL: out of memory. */
 char *address_canonical(const struct address *address) WARN_UNUSED;
 
 /* As address_canonical spells them, its own first: to reach, the sockets at which a connection may arrive, which for a

@@ -161,19 +161,19 @@ static int output_check_file(int fd, bool shared)
     return 0;
 }
 
-/* Returns the descriptor or a negative errno. */
-static int output_open_file(const char *path)
+/* Returns the descriptor or a negative errno; *ret_directory_fd, the caller's too, is that of the directory, or -1. */
+static int output_open_in(const char *path, int flags, int *ret_directory_fd)
 {
     const char *name;
     bool shared = true;
     int directory_fd = output_open_directory(path, &name, &shared);
     int fd, r;
 
+    *ret_directory_fd = directory_fd < 0 ? -1 : directory_fd;
     if (directory_fd < 0)
         return directory_fd;
-    fd = openat(directory_fd, name, OUTPUT_FILE_FLAGS, OUTPUT_FILE_MODE);
+    fd = openat(directory_fd, name, flags, OUTPUT_FILE_MODE);
     r = fd < 0 ? -errno : output_check_file(fd, shared);
-    close(directory_fd);
     if (r == 0)
         return fd;
     if (fd >= 0)
@@ -181,23 +181,27 @@ static int output_open_file(const char *path)
     return r;
 }
 
+static int output_open_file(const char *path)
+{
+    int directory_fd, fd = output_open_in(path, OUTPUT_FILE_FLAGS, &directory_fd);
+
+    if (directory_fd >= 0)
+        close(directory_fd);
+    return fd;
+}
+
 /* The same without making anything. 0 or a negative errno. */
 static int output_look_file(const char *path)
 {
-    const char *name;
-    bool shared = true;
-    int directory_fd = output_open_directory(path, &name, &shared);
-    int fd, r;
+    int directory_fd, fd = output_open_in(path, OUTPUT_FILE_FLAGS & ~O_CREAT, &directory_fd);
+    int r = fd < 0 ? fd : 0;
 
-    if (directory_fd < 0)
-        return directory_fd;
-    fd = openat(directory_fd, name, OUTPUT_FILE_FLAGS & ~O_CREAT);
-    r = fd < 0 ? -errno : output_check_file(fd, shared);
-    if (r == -ENOENT)
+    if (r == -ENOENT && directory_fd >= 0)
         r = faccessat(directory_fd, ".", W_OK | X_OK, AT_EACCESS) < 0 ? -errno : 0;
-    close(directory_fd);
     if (fd >= 0)
         close(fd);
+    if (directory_fd >= 0)
+        close(directory_fd);
     return r;
 }
 

@@ -176,6 +176,17 @@ static void expect_lines_of_waiting(size_t n_begun, size_t n_ended)
     assert_int_equal(log_count("new clients do not wait for a place any more"), n_ended);
 }
 
+/* One has the only place. */
+static void open_with_two_who_wait(struct acceptor_rig *rig, int fds[3])
+{
+    acceptor_rig_open(rig, 1);
+    log_catch();
+    for (size_t i = 0; i < 3; i++)
+        fds[i] = acceptor_rig_connect(rig);
+    acceptor_rig_expect(rig, 1, ACCEPTOR_OPEN);
+    expect_lines_of_waiting(1, 0);
+}
+
 /* Told when it ends, and not when the next one comes. */
 static void test_acceptor_tells_when_those_who_waited_have_left(void **state)
 {
@@ -183,12 +194,7 @@ static void test_acceptor_tells_when_those_who_waited_have_left(void **state)
     int fds[3];
 
     (void)state;
-    acceptor_rig_open(&rig, 1);
-    log_catch();
-    for (size_t i = 0; i < 3; i++)
-        fds[i] = acceptor_rig_connect(&rig);
-    acceptor_rig_expect(&rig, 1, ACCEPTOR_OPEN);
-    expect_lines_of_waiting(1, 0);
+    open_with_two_who_wait(&rig, fds);
     close(fds[1]);
     acceptor_rig_turn(&rig);
     expect_lines_of_waiting(1, 0);
@@ -206,11 +212,7 @@ static void test_acceptor_tells_when_those_who_waited_are_served(void **state)
     int fds[3];
 
     (void)state;
-    acceptor_rig_open(&rig, 1);
-    log_catch();
-    for (size_t i = 0; i < 3; i++)
-        fds[i] = acceptor_rig_connect(&rig);
-    acceptor_rig_expect(&rig, 1, ACCEPTOR_OPEN);
+    open_with_two_who_wait(&rig, fds);
     acceptor_rig_let_go(&rig, 0);
     acceptor_rig_expect(&rig, 2, ACCEPTOR_OPEN);
     expect_lines_of_waiting(1, 0);
