@@ -36,7 +36,7 @@ struct client_memory {
     size_t head_bytes;
     size_t record_bytes; /* for the fields, trailers included */
     size_t body_bytes;   /* that have passed through */
-    size_t trailer_bytes;
+    bool has_trailers;
     bool told; /* it may count bytes in it that it was told of (receipt.h), and that are not there to be seen */
 };
 

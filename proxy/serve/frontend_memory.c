@@ -82,19 +82,19 @@ void frontend_memory_body(struct client *client, size_t bytes)
 void frontend_memory_trailers(struct client *client, const struct fields *trailers)
 {
     client->request.memory.record_bytes += trailers->n_items * RECORD_BYTES;
-    for (size_t i = 0; i < trailers->n_items; i++)
-        client->request.memory.trailer_bytes += trailers->items[i].name.length + trailers->items[i].value.length;
+    client->request.memory.has_trailers = true;
 }
 
 /* ---- what is free ---- */
 
-/* What is free for sure, whatever has come behind the request. */
+/* What is free for sure, whatever has come behind the request. Trailers stay where they were read, with blanks around
+ * them that nobody is told of: beside them nothing is sure. */
 static size_t client_free_bytes(const struct client *client)
 {
     const struct client_memory *memory = &client->request.memory;
     size_t half = client->pool_bytes / 2, read = memory->head_bytes + READ_MORE_BYTES + half / 8, free;
 
-    if (memory->trailer_bytes > half / 2)
+    if (memory->has_trailers)
         return 0;
     if (read < half)
         read = half;

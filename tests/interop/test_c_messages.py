@@ -39,6 +39,11 @@ class Conversation:
         self.client, self.target = wire.client(self.porthole.address), None
         context.callback(lambda: self.client.close())
 
+    def again(self):
+        """The same with a new connection of the client's."""
+        self.client.close()
+        self.client = wire.client(self.porthole.address)
+
     def send(self, *lines, method="POST", body=b""):
         self.client.send(wire.head(method, "/tunnel", *lines) + body)
         if self.target is None:
@@ -66,6 +71,25 @@ def trailers_up(context):
         assert got.status == 200 and talk.client.exactly(4) == b"kept"
     assert talk.board.n_accepted == 1, "the target's connection was not used again"
     talk.porthole.check_outcomes("/tunnel", 2, "forwarded")
+
+
+@test("an answer's head is delivered whole beside large heads and trailers of its request")
+def trailers_and_heads(context):
+    talk, n = Conversation(context), 0
+    for head_bytes in (15900, 13900, 9500, 2000):
+        for trailer_bytes, blank in ((8900, ""), (8000, ""), (8900, " "), (5000, ""), (500, "")):
+            for answer_bytes in (12000, 13500, 15900):
+                n += 1
+                talk.send("Transfer-Encoding: chunked", f"X-Head: {'h' * (head_bytes - 200)}",
+                          body=chunked(b"xy", trailers=[f"X-End-{i}: {(blank or 't') * (trailer_bytes // 4 - 12)}" for i in range(4)]))
+                body, trailers = read_chunks(talk.target)
+                assert body == b"xy" and len(trailers) == 4, (head_bytes, trailer_bytes, body, list(trailers))
+                talk.target.send(wire.answer(b"whole", f"X-Long: {'a' * (answer_bytes - 200)}"))
+                got = wire.Response(talk.client)
+                assert got.status == 200 and len(got.fields["x-long"]) == answer_bytes - 200 and got.body == b"whole", got.status
+                if got.fields.get("connection", "").lower() == "close":
+                    talk.again()
+    talk.porthole.check_outcomes("/tunnel", n, "forwarded")
 
 
 @test("trailers of a response reach a client with TE: trailers, forbidden ones don't; both connections serve on")
