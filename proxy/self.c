@@ -110,8 +110,7 @@ static void self_heed(struct admin_desk *desk, enum admin_wish wish, unsigned ar
         reload_begin(self->reload);
         break;
     case ADMIN_DRAIN:
-        if (!stop_has_begun(self->stop))
-            stop_ask(self->stop, "POST /drain", snapshot->shutdown_delay_ms, snapshot->drain_ms);
+        stop_ask_to_leave(self->stop, "POST /drain", snapshot->shutdown_delay_ms, snapshot->drain_ms);
         break;
     case ADMIN_QUIT:
         stop_ask_to_drain(self->stop, "POST /quit", snapshot->drain_ms);

@@ -109,20 +109,27 @@ static void stop_begin(struct stop *stop, uint64_t drain_ms)
     stop->drain_ms = drain_ms;
 }
 
+void stop_ask_to_leave(struct stop *stop, const char *why, uint64_t delay_ms, uint64_t drain_ms)
+{
+    if (stop->step != STOP_SERVING)
+        return;
+    stop_begin(stop, drain_ms);
+    if (delay_ms > 0)
+        stop_leave(stop, why, delay_ms);
+    else
+        stop_refuse(stop, why);
+}
+
 void stop_ask(struct stop *stop, const char *why, uint64_t delay_ms, uint64_t drain_ms)
 {
     bool again = stop->asked;
 
     stop->asked = true;
-    if (!again && stop->step >= STOP_REFUSING)
+    if (!again && stop->step != STOP_SERVING)
         return; /* whoever wants it to stop has not yet said so twice */
     switch (stop->step) {
     case STOP_SERVING:
-        stop_begin(stop, drain_ms);
-        if (delay_ms > 0)
-            stop_leave(stop, why, delay_ms);
-        else
-            stop_refuse(stop, why);
+        stop_ask_to_leave(stop, why, delay_ms, drain_ms);
         break;
     case STOP_LEAVING:
         stop_refuse(stop, why);

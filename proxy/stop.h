@@ -40,7 +40,7 @@ struct stop {
     struct loop *loop;            /* borrowed */
     enum stop_step step;
     uint64_t drain_ms;    /* from the beginning of DRAINING */
-    bool asked;           /* by stop_ask: it may have begun without that */
+    bool asked;           /* by stop_ask: it may have begun without that, and then the first wish is nothing new */
     struct instant begun; /* 0: not yet */
     struct instant drain_begun;
     struct timer step_over; /* LEAVING, REFUSING */
@@ -50,8 +50,11 @@ struct stop {
 void stop_init(struct stop *stop, struct loop *loop, const struct stop_host *host);
 /* Begins, with a delay in which everything is served still (0: none), and then so much time for what is under way.
  * `why` is for the log. When that was asked for already, it is hastened: the delay ends, or the time for what is under
- * way. One who is to stop what drains by itself, because a successor serves (stop_ask_to_drain), does not mean that. */
+ * way. One who is to stop what stops by itself, because a successor serves or a page was asked, does not mean that. */
 void stop_ask(struct stop *stop, const char *why, uint64_t delay_ms, uint64_t drain_ms);
+/* The same for those who say so before a supervisor does, and who do not mean to hasten anything: does nothing when it
+ * has begun. */
+void stop_ask_to_leave(struct stop *stop, const char *why, uint64_t delay_ms, uint64_t drain_ms);
 /* The same without a delay, for those who do not mean to hasten what is under way: does nothing while it drains. */
 void stop_ask_to_drain(struct stop *stop, const char *why, uint64_t drain_ms);
 /* Harmless on one of zeros. */

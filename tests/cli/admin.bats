@@ -188,6 +188,26 @@ reloaded_times() { # N
     [ "$status" -eq 0 ]
 }
 
+@test "admin: after POST /drain a supervisor's signal is the same wish, and cuts nobody" {
+    start_target
+    start_admin
+    local proxy=$pid
+    background held curl --silent --unix-socket "$sock" http://localhost/held/done
+    local held=$pid
+    await_request /held/done
+    page /drain -X POST
+    code_is 202
+    eventually grep -q 'stopping: what is under way may finish why="POST /drain"' "$dir/run.err"
+    kill -TERM "$proxy"
+    sleep 0.5
+    touch "$dir/done"
+    await_end "$held"
+    [ "$(cat "$dir/held.out")" = 'GET /held/done' ]
+    await_end "$proxy"
+    [ "$status" -eq 0 ]
+    grep -q 'how="drained"' "$dir/run.err"
+}
+
 @test "admin: a reload cannot make another kind of a listener" {
     start_target
     start_admin

@@ -174,6 +174,29 @@ static void test_stop_first_wish_hastens_nothing_that_drains_by_itself(void **st
     rig_close(&rig);
 }
 
+/* A page is asked before a supervisor stops the process. */
+static void test_stop_first_wish_hastens_nothing_that_leaves_already(void **state)
+{
+    static const uint64_t delays_ms[] = {0, DELAY_MS};
+    static const char *const steps[][3] = {{"trd", "trd", "trdc"}, {"l", "l", "ltrd"}};
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        struct rig rig;
+
+        rig_open(&rig);
+        stop_ask_to_leave(&rig.stop, "test", delays_ms[i], DRAIN_MS);
+        stop_ask_to_leave(&rig.stop, "test", delays_ms[i], DRAIN_MS);
+        assert_string_equal(rig.steps, steps[i][0]);
+        stop_ask(&rig.stop, "test", delays_ms[i], DRAIN_MS);
+        stop_ask_to_leave(&rig.stop, "test", delays_ms[i], DRAIN_MS);
+        assert_string_equal(rig.steps, steps[i][1]);
+        stop_ask(&rig.stop, "test", delays_ms[i], DRAIN_MS);
+        assert_string_equal(rig.steps, steps[i][2]);
+        rig_close(&rig);
+    }
+}
+
 /* Who does not want the delay does not want to cut anything either, however often it asks. */
 static void test_stop_asked_to_drain_does_so_and_no_more(void **state)
 {
@@ -233,6 +256,7 @@ int main(void)
         cmocka_unit_test(test_stop_with_a_delay_drains_when_it_is_over),
         cmocka_unit_test(test_stop_each_further_wish_hastens_it_by_a_step),
         cmocka_unit_test(test_stop_first_wish_hastens_nothing_that_drains_by_itself),
+        cmocka_unit_test(test_stop_first_wish_hastens_nothing_that_leaves_already),
         cmocka_unit_test(test_stop_asked_to_drain_does_so_and_no_more),
         cmocka_unit_test(test_stop_that_took_all_its_time_says_so),
         cmocka_unit_test(test_stop_makes_every_move_of_its_table_and_no_other),
