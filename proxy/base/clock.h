@@ -46,4 +46,12 @@ static inline uint64_t instant_elapsed_us(struct instant from, struct instant to
     return to.ns > from.ns ? (to.ns - from.ns) / 1000u : 0;
 }
 
+/* Whether so much has passed since a deadline that a process that runs would have noticed it: this one was stopped or
+ * frozen, and what it waits for may have come in time. */
+#define INSTANT_OVERSLEPT_MS 250
+static inline bool instant_is_overslept(struct instant deadline, struct instant now)
+{
+    return instant_before(instant_add_ms(deadline, INSTANT_OVERSLEPT_MS), now);
+}
+
 #endif

@@ -20,8 +20,7 @@
 
 #define BACKOFF_FIRST_MS 2
 #define BACKOFF_MOST_MS 100
-#define MOST_UNREAD 5    /* 62 ms */
-#define OVERSLEPT_MS 250 /* later than this a deadline is not noticed by a process that runs */
+#define MOST_UNREAD 5 /* 62 ms */
 
 const struct state_machine attempt_machine = {
     .name = "attempt",
@@ -263,7 +262,7 @@ static bool attempt_puts_off(struct attempt *attempt, CURLcode code)
     if (code != CURLE_OPERATION_TIMEDOUT || attempt->overslept)
         return false;
     now = instant_now(); /* as libcurl does: the stop may have come in the middle of a round */
-    if (!instant_before(instant_add_ms(attempt->deadline, OVERSLEPT_MS), now))
+    if (!instant_is_overslept(attempt->deadline, now))
         return false;
     attempt->overslept = true;
     attempt->deadline = instant_add_ms(now, attempt->timeout_ms);

@@ -172,12 +172,32 @@ static void ticket_on_connected(void *closure, struct channel *channel, const st
         target_pass_on(target);
 }
 
+static void ticket_queue(struct ticket *ticket)
+{
+    timer_arm(ticket->target->loop, &ticket->guest.timer, ticket->target->config->connect_timeout_ms);
+}
+
+/* A process that was stopped or frozen finds the deadline of everybody who waits passed, although the answers may be
+ * there that those before them wait for: they have their turns first. */
+static bool ticket_puts_off(struct ticket *ticket)
+{
+    struct instant due = instant_add_ms(ticket->since, ticket->target->config->connect_timeout_ms);
+
+    if (ticket->overslept || !instant_is_overslept(due, instant_now()))
+        return false;
+    ticket->overslept = true;
+    ticket_queue(ticket);
+    return true;
+}
+
 static void ticket_on_timer(struct timer *timer)
 {
     struct ticket *ticket = CONTAINER_OF(timer, struct ticket, guest.timer);
     struct target *target = ticket->target;
     struct failure failure;
 
+    if (ticket_puts_off(ticket))
+        return;
     places_withdraw(&target->commons->places, &ticket->place);
     ticket_settle(ticket);
     failure_set(&failure, OUTCOME_TARGET_BUSY, 0, NULL);
@@ -439,7 +459,8 @@ enum connect_result target_ask(struct target *target, struct ticket *ticket, boo
     ticket_move(ticket, TICKET_QUEUED);
     ticket->target = target;
     timer_init(&ticket->guest.timer, ticket_on_timer);
-    timer_arm(target->loop, &ticket->guest.timer, target->config->connect_timeout_ms);
+    ticket->overslept = false;
+    ticket_queue(ticket);
     return CONNECT_WAIT;
 }
 

@@ -42,6 +42,7 @@ extern const struct state_machine ticket_machine;
 struct ticket {
     enum ticket_state state;
     bool fresh;                 /* no idle connection will do */
+    bool overslept;             /* the queue's deadline was put off, which happens once */
     uint8_t index;              /* of the endpoint that was chosen last, below TARGET_MOST_ENDPOINTS */
     uint8_t n_passed;           /* endpoints that could not be connected to, beside the last; the same */
     uint32_t queue_us, held_us; /* so long it was QUEUED and HELD, all times together */

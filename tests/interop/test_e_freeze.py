@@ -164,6 +164,25 @@ def handshake(context):
     porthole.stop()
 
 
+@test("a stop longer than timeouts.connect: whoever waits for one of connections.max has it in turn", 60)
+def queued(context):
+    n = 8
+    porthole, board = house(context, connections={"max": 1}, timeouts={"connect": EACH, "response": "1m"})
+    clients = [ask(porthole) for _ in range(n)]
+    target = board.take_request()
+    with frozen(porthole):
+        target.send(wire.answer(b"taken"))
+    for _ in range(n - 1):
+        time.sleep(0.05)
+        wire.Request(target)
+        target.send(wire.answer(b"taken"))
+    for client in clients:
+        took(client)
+        client.close()
+    porthole.check_outcomes("/asked", n, "forwarded")
+    porthole.stop()
+
+
 @test("a stop longer than hold: a request that waits for a target that came meanwhile is served", 60)
 def held(context):
     path = f"{context.dir}/late"
