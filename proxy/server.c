@@ -213,7 +213,8 @@ static int server_make_listeners(struct server *server, struct error *error)
 static void server_count_places(struct server *server)
 {
     uint64_t n_used = server->n_descriptors + 2 * (uint64_t)snapshot_n_sockets(server->snapshot) + SPARE_DESCRIPTORS +
-                      checks_n_descriptors(server->checks);
+                      checks_n_descriptors(server->checks) +
+                      (server->snapshot->n_admin > 0 ? ADMISSION_ADMIN_DESCRIPTORS : 0);
     uint32_t most = descriptors_places(server->snapshot, n_used);
 
     if (most == atomic_exchange(&server->listeners.house.most_clients, most) || most == UINT32_MAX)

@@ -15,7 +15,7 @@ static struct episode *acceptor_news_episode(const struct acceptor_news *news, e
 static struct log_field acceptor_news_limit(const struct acceptor_news *news, enum admission_verdict want)
 {
     return want == ADMISSION_FULL ? LOG_NUMBER("limit", news->config->limit_connections)
-                                  : LOG_NUMBER("limit", news->admission->house->most_clients);
+                                  : LOG_NUMBER("limit", admission_most_clients(news->admission));
 }
 
 void acceptor_news_refused(const struct acceptor_news *news, const struct peer *peer, const char *message)

@@ -408,11 +408,13 @@ bool admission_ask_for(struct admission_desk *desk, uid_t uid)
 /* ---- passes ---- */
 
 /* A descriptor for another, of those that clients may have. */
-static bool admission_take_descriptor(struct admission_house *house, bool anyway)
+static bool admission_take_descriptor(struct admission *admission, bool anyway)
 {
-    if (atomic_fetch_add(&house->n_clients, 1) < house->most_clients || anyway)
+    atomic_uint *n_clients = &admission->house->n_clients;
+
+    if (atomic_fetch_add(n_clients, 1) < admission_most_clients(admission) || anyway)
         return true;
-    atomic_fetch_sub(&house->n_clients, 1);
+    atomic_fetch_sub(n_clients, 1);
     return false;
 }
 
@@ -425,7 +427,7 @@ enum admission_verdict admission_enter(struct admission_desk *desk, uid_t uid, b
 
     pthread_mutex_lock(&admission->lock);
     verdict = anyway ? ADMISSION_IN : admission_judge(admission, uid);
-    if (verdict == ADMISSION_IN && !admission_take_descriptor(admission->house, anyway))
+    if (verdict == ADMISSION_IN && !admission_take_descriptor(admission, anyway))
         verdict = ADMISSION_NO_DESCRIPTORS;
     if (verdict == ADMISSION_IN) {
         counted = admission_count_user(admission, uid);
@@ -453,7 +455,7 @@ enum admission_verdict admission_replace(struct admission_pass *old, uid_t uid, 
 {
     struct admission *admission = old->desk->admission;
 
-    if (!admission_take_descriptor(admission->house, false)) {
+    if (!admission_take_descriptor(admission, false)) {
         admission_yield(old);
         return ADMISSION_NO_DESCRIPTORS;
     }
@@ -502,7 +504,7 @@ void admission_leave(struct admission_pass *pass)
 bool admission_lodge(struct admission *admission)
 {
     atomic_fetch_add_explicit(&admission->n_lodged, 1, memory_order_relaxed);
-    return atomic_fetch_add(&admission->house->n_clients, 1) < admission->house->most_clients;
+    return atomic_fetch_add(&admission->house->n_clients, 1) < admission_most_clients(admission);
 }
 
 void admission_unlodge(struct admission *admission)

@@ -50,14 +50,19 @@ enum admission_verdict {
     ADMISSION_NO_MEMORY,      /* as many as its memory allows for now: told of who has not been accepted yet only */
 };
 
+/* For whoever looks after the process, probes first of all: nobody else's clients get these. */
+#define ADMISSION_ADMIN_DESCRIPTORS 8
+
 /* The process. Embedded in the server, from before the first admission to after the last. */
 struct admission_house {
-    pthread_mutex_t lock;     /* of the next; held while desks of it are told */
-    struct list admissions;   /* of admission */
-    atomic_uint most_clients; /* of all listeners together: the other descriptors are for targets, health and logs */
-    atomic_uint n_clients;    /* with those who wait for a place */
-    atomic_uint n_waiting;    /* desks */
-    struct brake brake;       /* memory */
+    pthread_mutex_t lock;   /* of the next; held while desks of it are told */
+    struct list admissions; /* of admission */
+    /* Of all listeners together, but for those of admin listeners: the other descriptors are for these, targets, health
+     * and logs. */
+    atomic_uint most_clients;
+    atomic_uint n_clients; /* with those who wait for a place */
+    atomic_uint n_waiting; /* desks */
+    struct brake brake;    /* memory */
     struct episode shortage;
 };
 
@@ -198,10 +203,18 @@ uint32_t admission_n_of(struct admission *admission, uid_t uid);
 
 /* Whether there was one for it. It counts in any case. */
 bool admission_lodge(struct admission *admission);
+/* How many the process may have when one of this listener is to be among them. */
+static inline uint32_t admission_most_clients(const struct admission *admission)
+{
+    uint32_t most = atomic_load(&admission->house->most_clients);
+
+    return admission->is_admin && most < UINT32_MAX - ADMISSION_ADMIN_DESCRIPTORS ? most + ADMISSION_ADMIN_DESCRIPTORS
+                                                                                  : most;
+}
 /* Whether there is one for another. */
 static inline bool admission_has_descriptor(const struct admission *admission)
 {
-    return atomic_load(&admission->house->n_clients) < admission->house->most_clients;
+    return atomic_load(&admission->house->n_clients) < admission_most_clients(admission);
 }
 void admission_unlodge(struct admission *admission);
 /* Whether there is memory for another. */

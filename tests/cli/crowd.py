@@ -1,5 +1,5 @@
-"""Clients that stay at the beginning of a request, more than there are descriptors for, and one that asks for the metrics
-meanwhile: it has been there before them, and has begun its request before, so that nobody takes its place.
+"""Clients that stay at the beginning of a request, more than there are descriptors for, and one that comes then and asks for
+the metrics.
 
 usage: crowd.py SOCKET N PORT     prints what GET /metrics of 127.0.0.1:PORT says"""
 import socket
@@ -12,7 +12,7 @@ BEGUN = b"GET /crowd HTTP/1.1\r\n"
 def ask(scraper, expected):
     """The metrics, as soon as they add up to so many connections, and somebody was accepted: before, all are in the backlog."""
     for _ in range(300):
-        scraper.sendall(b"Host: localhost\r\n\r\nGET /metrics HTTP/1.1\r\n")
+        scraper.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
         answer = read(scraper)
         total = waiting = 0
         for line in answer.split("\n"):
@@ -37,9 +37,6 @@ def read(scraper):
     return body.decode()
 
 
-scraper = socket.create_connection(("127.0.0.1", int(sys.argv[3])), 20)
-scraper.sendall(b"GET /metrics HTTP/1.1\r\n")
-time.sleep(0.2)
 clients = []
 for _ in range(int(sys.argv[2])):
     client = socket.socket(socket.AF_UNIX)
@@ -47,4 +44,4 @@ for _ in range(int(sys.argv[2])):
     client.connect(sys.argv[1])
     client.sendall(BEGUN)
     clients.append(client)
-print(ask(scraper, len(clients)))
+print(ask(socket.create_connection(("127.0.0.1", int(sys.argv[3])), 20), len(clients)))
