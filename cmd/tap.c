@@ -100,12 +100,13 @@ static bool tap_take_line(struct tap_run *run)
     return run->code == 0 && (++run->n_records < run->most || run->most == 0);
 }
 
-/* Whoever reads us has gone, or we write to a full disk: then there is nobody to show anything to. */
+/* Whoever reads us has gone, or we write to a full disk: then there is nobody to show anything to. A signal that ends
+ * us while a reader takes nothing is no failure. */
 static bool tap_has_reader(struct tap_run *run)
 {
     if (fflush(stdout) == 0)
         return true;
-    if (run->code == 0 && errno != EPIPE)
+    if (run->code == 0 && errno != EPIPE && !tap_interrupted)
         run->code = error_set(&run->error, -errno, "standard output: %s", strerror(errno));
     return false;
 }

@@ -54,9 +54,8 @@ struct worker {
     pthread_t thread;
     bool started;
     struct mailbox mailbox;
-    struct worker_message attend;
-    struct worker_message leave, stop, deadline_change; /* a stop must not fail for want of memory */
-    bool stop_posted, deadline_posted;                  /* the main thread's: each goes once */
+    struct worker_message attend, leave, stop, deadline_change; /* a stop must not fail for want of memory */
+    bool stop_posted, deadline_posted;                          /* the main thread's: each goes once */
     /* What has been prepared: */
     struct generation *next; /* a reference; NULL: nothing is */
     struct access_log *next_access_log;
@@ -392,6 +391,7 @@ static void worker_on_beat(struct timer *timer)
     struct worker *worker = CONTAINER_OF(timer, struct worker, beat);
 
     frontend_beat(worker->frontend);
+    access_log_flush(worker->env.recorder.access_log); /* somebody may keep it busy for long */
     if (brake_state(worker->setup.brake) != BRAKE_OFF) {
         exchange_env_give_back(&worker->env);
         endpoints_give_back(&worker->endpoints);
@@ -435,7 +435,7 @@ static void *worker_main(void *closure)
                     exchanges_are_ready(&worker->env);
         int n;
 
-        if (!busy && worker->env.recorder.access_log)
+        if (!busy)
             access_log_flush(worker->env.recorder.access_log);
         n = loop_run_once(worker->loop, busy ? 0 : -1);
         if (n < 0) {

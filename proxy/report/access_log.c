@@ -242,6 +242,8 @@ void access_log_flush(struct access_log *log)
 {
     size_t done = 0;
 
+    if (!log)
+        return;
     while (done < log->length) {
         size_t n = access_log_whole_lines(log->data + done, log->length - done);
         ssize_t taken = output_write(log->output, log->data + done, n);

@@ -46,6 +46,7 @@ void access_log_choose(struct access_log *log, const struct log_choice *choice);
 void access_log_free(struct access_log *log);
 /* Its line there, if it has one, and none in the error log. Takes NULL. */
 void access_log_add(struct access_log *log, const struct record *record);
+/* Takes NULL. */
 void access_log_flush(struct access_log *log);
 
 /* Whether an end is worth a line, to be asked once of each: the access log (NULL: there is none) has one for those that

@@ -15,7 +15,7 @@
 struct recorder {
     struct metrics *metrics;
     size_t worker;                 /* its slot of series */
-    struct access_log *access_log; /* NULL: none; then failures go to the error log */
+    struct access_log *access_log; /* NULL: none */
     struct tap *tap;               /* NULL: nobody can listen */
     struct instant rules_second;   /* since when rules_lines counts */
     unsigned rules_lines;

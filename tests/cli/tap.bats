@@ -20,10 +20,15 @@ start_tap() { # NAME OPTION...
     eventually eval '[ "$(n_taps)" -gt "$before" ]'
 }
 
-# Exchanges at the admin listener that are under way, this question among them.
-n_taps() {
+# Exchanges at an admin listener that are under way; at the first one this question is among them.
+n_taps() { # [SOCKET]
     curl --silent --unix-socket "$dir/admin.sock" http://admin/metrics |
-        sed -n "s|^porthole_requests_in_flight{listener=\"unix:$dir/admin.sock\"} ||p"
+        sed -n "s|^porthole_requests_in_flight{listener=\"unix:$dir/${1-admin.sock}\"} ||p"
+}
+
+# In the background: asks for PATH when somebody listens.
+ask_once_listened() { # PATH
+    (eventually eval '[ "$(n_taps)" -ge 2 ]' && ask "$1" >/dev/null) 3>&- &
 }
 
 lines_of() { # NAME
@@ -101,6 +106,21 @@ lines_of() { # NAME
     jq -e '.log.entries[0].request.url == "http://localhost/one"' "$dir/all.har"
 }
 
+@test "tap: a signal ends it while its reader takes nothing" {
+    start_target
+    start_admin
+    mkfifo "$dir/stuck.out"
+    exec 9<>"$dir/stuck.out"
+    start_tap stuck --json
+    curl --silent --output /dev/null --unix-socket "$sock" 'http://app/[1-500]'
+    eventually grep --extended-regexp --quiet '^[0-9]+ 0x1 ' "/proc/$tap/syscall" # it writes to standard output
+    kill -TERM "$tap"
+    await_end "$tap"
+    exec 9>&-
+    [ "$status" -eq 0 ]
+    [ ! -s "$dir/stuck.err" ]
+}
+
 @test "tap: no secret is shown, unless the configuration allows it to who asks" {
     start_target
     echo planted-file >"$dir/secret"
@@ -127,7 +147,7 @@ JSON
     [ "$status" -eq 1 ]
     [[ $output == *"status is 403"*unredacted* ]]
     background open "$porthole" tap "unix:$dir/open.sock" --no-redact --json --bodies 10
-    sleep 0.5
+    eventually eval '[ "$(n_taps open.sock)" -eq 1 ]'
     ask / --header "X-Key: planted-file" >/dev/null
     eventually eval '[ "$(lines_of open)" -eq 1 ]'
     jq -e '.request_headers | contains([["X-Key", "planted-file"]])' "$dir/open.out"
@@ -220,7 +240,7 @@ PYTHON
 @test "tap: a terminal of 60 columns has rows of 60 columns, in colours" {
     start_target
     start_admin
-    (sleep 1; ask /a/path/that/is/much/longer/than/any/terminal/of/sixty/columns >/dev/null) &
+    ask_once_listened /a/path/that/is/much/longer/than/any/terminal/of/sixty/columns
     run script --quiet --return --command "stty cols 60 rows 30; TERM=xterm '$porthole' tap unix:$dir/admin.sock --count 1" /dev/null
     echo "$output"
     [ "$status" -eq 0 ]
@@ -234,7 +254,7 @@ PYTHON
     shown() { # COLUMNS COMMAND...
         local columns=$1
         shift
-        (sleep 1; ask /a/path >/dev/null) 3>&- &
+        ask_once_listened /a/path
         script --quiet --return --command "stty cols $columns rows 30; $* '$porthole' tap unix:$dir/admin.sock --count 1" /dev/null | tr -d '\r'
     }
     shown 60 env -u TERM >"$dir/plain"
