@@ -70,7 +70,7 @@ PY
 }
 
 @test "deploy: the health check of the image is answered by the example of compose, as is status" {
-    cp "$root/docker/porthole.json" "$dir/porthole.json"
+    cp "$root/docker/porthole/porthole.json" "$dir/porthole.json"
     start_example upstream.sock
     run sed -n 's|^ *CMD \[\("/porthole".*health.sock"\)\]$|\1|p' "$root/docker/Dockerfile"
     [ "$output" = '"/porthole", "probe", "unix:/run/porthole/health.sock"' ]
@@ -87,4 +87,23 @@ PY
     [ -n "$most" ]
     [[ $limit == *Mi ]]
     [ "$most" -lt "${limit%Mi}" ]
+}
+
+@test "deploy: the example of compose asks its upstream under that one's name, whatever the application calls it" {
+    cp "$root/docker/porthole/porthole.json" "$dir/porthole.json"
+    start_target
+    export UPSTREAM=unix:$dir/target.sock UPSTREAM_HOST=api.test
+    start_example upstream.sock
+    curl --silent --fail --max-time 10 --unix-socket "$sock" http://upstream/fields | grep --quiet --line-regexp host=api.test
+}
+
+@test "deploy: the examples give a stop longer than it may take" {
+    need_yaml
+    local most=30 # with the defaults
+    for file in "$root/docker/porthole/porthole.json" <(pod data); do
+        cp "$file" "$dir/porthole.json"
+        "$porthole" check --print "$dir/porthole.json" | jq -e '.drain == "30s" and .shutdown.delay == "0ms"'
+    done
+    [ "$(pod 'documents["Pod"]["spec"]["terminationGracePeriodSeconds"]')" -gt "$most" ]
+    [ "$(sed -n 's/^ *stop_grace_period: \([0-9]*\)s$/\1/p' "$root/docker/compose.yaml")" -gt "$most" ]
 }
