@@ -13,25 +13,30 @@
 
 /* What the command line asks for. */
 struct check {
-    const char *file; /* borrowed from argv */
-    bool print, live, memory;
-    bool strict;            /* warnings are errors */
-    struct explain_ask ask; /* its line is NULL: nothing is to be explained */
+    const char *file;  /* borrowed from argv */
+    int what;          /* CMD_OPTION_PRINT, _LIVE, _MEMORY or _EXPLAIN; 0: just whether something is wrong */
+    bool strict;       /* warnings are errors */
+    bool is_described; /* there is an option that describes a request to explain */
+    struct explain_ask ask;
 };
 
 /* Of a file in which nothing is wrong. */
 static int check_tell(const struct check *check, const struct snapshot *snapshot, int *ret_error)
 {
-    if (check->ask.line)
+    switch (check->what) {
+    case CMD_OPTION_EXPLAIN:
         return explain(snapshot, &check->ask);
-    if (check->live)
+    case CMD_OPTION_LIVE:
         return live(snapshot);
-    if (check->memory)
+    case CMD_OPTION_MEMORY:
         memory_print(snapshot, check->file);
-    else if (check->print)
+        break;
+    case CMD_OPTION_PRINT:
         *ret_error = config_print(snapshot, stdout);
-    else
+        break;
+    default:
         printf("%s: ok\n", check->file);
+    }
     return CMD_OK;
 }
 
@@ -70,12 +75,16 @@ static bool check_read_id(const char *text, enum owner_kind kind, uint32_t *ret_
     return false;
 }
 
+static bool check_refuse_more(const char *text, size_t most)
+{
+    cmd_usage_error("check", "'%s' is one too many; at most %zu are", text, most);
+    return false;
+}
+
 static bool check_add(const char **list, size_t *n, size_t most, const char *text)
 {
-    if (*n == most) {
-        cmd_usage_error("check", "'%s' is one too many; at most %zu are", text, most);
-        return false;
-    }
+    if (*n == most)
+        return check_refuse_more(text, most);
     list[(*n)++] = text;
     return true;
 }
@@ -84,40 +93,35 @@ static bool check_read_gid(struct explain_ask *ask, const char *text)
 {
     uint32_t gid = 0;
 
-    if (ask->n_gids == EXPLAIN_MOST_GROUPS || !check_read_id(text, OWNER_GROUP, &gid))
+    if (ask->n_gids == EXPLAIN_MOST_GROUPS)
+        return check_refuse_more(text, EXPLAIN_MOST_GROUPS);
+    if (!check_read_id(text, OWNER_GROUP, &gid))
         return false;
     ask->gids[ask->n_gids++] = gid;
     return true;
 }
 
-/* False after a line was written. */
-static bool check_read_option(struct check *check, int option, const char *value)
+static bool check_choose(struct check *check, int what)
+{
+    if (check->what != 0 && check->what != what) {
+        cmd_usage_error("check", "--print, --live, --memory and --explain are questions of their own: ask one");
+        return false;
+    }
+    check->what = what;
+    return true;
+}
+
+/* Of the request that is to be explained. */
+static bool check_describe(struct check *check, int option, const char *value)
 {
     struct explain_ask *ask = &check->ask;
 
+    check->is_described = true;
     switch (option) {
-    case 'c':
-        check->file = value;
-        return true;
     case CMD_OPTION_HEADER:
         return check_add(ask->fields, &ask->n_fields, EXPLAIN_MOST_FIELDS, value);
     case CMD_OPTION_BODY:
         ask->body = value;
-        return true;
-    case CMD_OPTION_PRINT:
-        check->print = true;
-        return true;
-    case CMD_OPTION_LIVE:
-        check->live = true;
-        return true;
-    case CMD_OPTION_MEMORY:
-        check->memory = true;
-        return true;
-    case CMD_OPTION_STRICT:
-        check->strict = true;
-        return true;
-    case CMD_OPTION_EXPLAIN:
-        ask->line = value;
         return true;
     case CMD_OPTION_LISTENER:
         ask->listener = value;
@@ -131,6 +135,28 @@ static bool check_read_option(struct check *check, int option, const char *value
     }
 }
 
+/* False after a line was written. */
+static bool check_read_option(struct check *check, int option, const char *value)
+{
+    switch (option) {
+    case 'c':
+        check->file = value;
+        return true;
+    case CMD_OPTION_STRICT:
+        check->strict = true;
+        return true;
+    case CMD_OPTION_EXPLAIN:
+        check->ask.line = value;
+        return check_choose(check, option);
+    case CMD_OPTION_PRINT:
+    case CMD_OPTION_LIVE:
+    case CMD_OPTION_MEMORY:
+        return check_choose(check, option);
+    default:
+        return check_describe(check, option, value);
+    }
+}
+
 int cmd_check(int argc, char **argv)
 {
     struct check check = {.ask = {.uid = geteuid()}};
@@ -141,6 +167,8 @@ int cmd_check(int argc, char **argv)
     while ((option = cmd_args_next(&args)) != 0)
         if (option < 0 || !check_read_option(&check, option, args.value))
             return CMD_USAGE;
+    if (check.is_described && !check.ask.line)
+        return cmd_usage_error("check", "there is a description of a request, but no --explain 'GET /path'");
     if (check.ask.n_gids == 0)
         check.ask.gids[check.ask.n_gids++] = getegid();
     check.file = cmd_args_file(&args, check.file);

@@ -212,6 +212,23 @@ BODIES
     [ "$n" -eq 7 ]
 }
 
+@test "check: two questions at once, and what describes a request that is not asked for, are wrong usage" {
+    body_rules
+    for options in "--print --live" "--live --memory" "--memory --explain GET" "--explain GET --print"; do
+        # shellcheck disable=SC2086
+        run "$porthole" check "$dir/porthole.json" $options
+        [[ $status -eq 2 && $output == *"ask one"* ]]
+    done
+    for options in "--uid 5" "--gid 5" "--header A:b" "--body /dev/null" "--listener a" "--print --uid 5"; do
+        # shellcheck disable=SC2086
+        run "$porthole" check "$dir/porthole.json" $options
+        [[ $status -eq 2 && $output == *"no --explain"* ]]
+    done
+    mapfile -t groups < <(seq --format '--gid=%.0f' 65)
+    run "$porthole" check "$dir/porthole.json" --explain 'GET /' "${groups[@]}"
+    [[ $status -eq 2 && $output == *"'65' is one too many; at most 64 are"* ]]
+}
+
 @test "check --explain: a body that cannot be had is wrong usage" {
     body_rules
     explain 'POST /create' --body "$dir/none"
