@@ -4,8 +4,9 @@
 
 #include "proxy/http/json_tape.h"
 
-/* A line that is longer is none of porthole's: its logs cut lines at 4 KiB, tap's with heads and bodies are longer. */
-#define SEEN_MOST_BYTES ((size_t)256 << 10)
+/* A line that is longer is none of porthole's: its logs cut lines at 4 KiB, tap's with heads and bodies have up to
+ * TAP_LINE_BYTES (proxy/report/tap.h). */
+#define SEEN_MOST_BYTES ((size_t)1 << 20)
 #define SEEN_TEXT_BYTES 4096
 
 /* What is not told is empty, or 0. */

@@ -13,6 +13,11 @@ suggest() { # FILTER-OF-JQ
     jq -e ".listeners[0].routes | $1" "$dir/suggested.json"
 }
 
+@test "suggest: a line may be as long as tap makes one" {
+    seen GET /long ",\"request_body\":\"$(head -c 900000 /dev/zero | tr '\0' x)\"" >"$dir/log"
+    suggest 'map(.match.path) == ["/long", null]'
+}
+
 @test "suggest: ids, names, numbers, UUIDs and versions are generalised, words are not" {
     {
         seen GET /v1.44/containers/json
