@@ -4,7 +4,7 @@
 
 #include "config/snapshot.h"
 
-/* Prints a line for each listener, target and log. CMD_OK, or CMD_FAILED when something would end a start; a target
+/* Prints a line for each listener, endpoint and log. CMD_OK, or CMD_FAILED when something would end a start; a target
  * that is not there does not. */
 int live(const struct snapshot *snapshot);
 

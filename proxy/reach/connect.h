@@ -1,4 +1,5 @@
-/* Connecting: libcurl opens every connection to a target; nothing else on the data path knows libcurl.
+/* Connecting: libcurl opens every connection to a target; nothing else on the data path knows libcurl, but for
+ * channel, which goes on with a TLS connection.
  *
  * An attempt names one endpoint; a Unix connection is there (or has failed) when connect_start returns, TCP and TLS
  * take their time in the worker's connector, host names in the resolver. A plain connection's descriptor is taken over

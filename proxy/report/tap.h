@@ -45,7 +45,7 @@ struct tap_fields {
 /* What is known of one field in there. */
 struct tap_field {
     struct text name, value;
-    bool secret; /* the configuration has it from a file: not to be shown */
+    bool secret; /* the configuration has it from a file or a variable, or compares with it: not to be shown */
 };
 
 /* Heads and the beginnings of bodies, for a record. All is borrowed. */

@@ -23,6 +23,18 @@ json_block() { # FILE WORD
     [ "$table" = "$expected" ]
 }
 
+@test "the reference has every message about porthole itself, but those for its developers" {
+    messages=$(grep --recursive --no-filename --only-matching --perl-regexp --include='*.c' \
+        'LOG_EVENT\((?!LOG_LEVEL_DEBUG)[^"]*"\K[^"\\]*("\s*:\s*"[^"\\]*)?' "$root/proxy" "$root/cmd" | sed 's/" *: *"/\n/')
+    [ "$(wc --lines <<<"$messages")" -gt 60 ]
+    table=$(sed --quiet '/^| message | fields |/,/^$/p' "$reference" | sed 's/[][]//g; s/([^)]*\.md[^)]*)//g; s/(#[^)]*)//g')
+    while read -r message; do
+        # Long ones are told there by how they begin, and what several have in common only once.
+        [[ $table == *"${message:0:20}"* ]] || { echo "not there: $message"; missing=1; }
+    done <<<"$messages"
+    [ -z "${missing-}" ]
+}
+
 @test "the smallest configuration is accepted, and the same in both" {
     json_block "$readme" /run/app/http.sock >"$BATS_TEST_TMPDIR/c.json"
     run "$porthole" check -c "$BATS_TEST_TMPDIR/c.json"
@@ -51,7 +63,7 @@ json_block() { # FILE WORD
     [ -n "$shown" ]
     grep -qxF "    $shown" "$readme"
     cd "$BATS_TEST_TMPDIR"
-    echo '{"listeners":[{"mode":660,"bind":"unix:/a","routes":[{"target":"unix:/b"}]}]}' >porthole.json
+    json_block "$readme" /run/app/http.sock | sed 's/"0660"/660/' >porthole.json
     run "$porthole" check -c porthole.json
     [ "$status" -eq 78 ]
     [ "$output" = "$shown" ]
