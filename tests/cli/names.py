@@ -287,7 +287,7 @@ def silent():
     for name in ("near", "known"):
         alone, beside = porthole.times(name, begun, loaded), porthole.times(name, loaded, "9")
         print(f"{name}: {len(alone)} answers, p99 {p99(alone):.2f} ms; beside the load {len(beside)}, {p99(beside):.2f} ms")
-        assert p99(beside) < max(100, 3 * p99(alone))  # a machine may be slow by itself
+        assert p99(beside) < max(250, 3 * p99(alone))  # a machine may be slow by itself
     sanitized = porthole.status("VmSize") > 1 << 30
     took_ms = porthole.end()
     print(f"stop: {took_ms:.0f} ms")
@@ -480,11 +480,16 @@ def reconfigure(porthole, change):
     porthole.process.send_signal(signal.SIGHUP)
 
 
-def appears(path, seconds=2):
+def comes_true(condition, seconds=8):
+    """Before the name server is given up, which takes ten."""
     begun = time.monotonic()
-    while not os.path.exists(path):
-        assert time.monotonic() < begun + seconds, f"{path} is not made"
+    while not condition():
+        assert time.monotonic() < begun + seconds, f"not after {seconds} s"
         time.sleep(0.01)
+
+
+def appears(path):
+    comes_true(lambda: os.path.exists(path))
 
 
 def listening():
@@ -501,13 +506,11 @@ def listening():
 
     begun = time.monotonic()
     bring("here.test:8081")
-    time.sleep(0.5)
-    assert server.n_asked > 0
+    comes_true(lambda: server.n_asked > 0)
     os.unlink(listener)
     appears(listener)  # the main thread makes it again
     n_checks = len(web.connections)
-    time.sleep(0.5)
-    assert len(web.connections) >= n_checks + 3, "nobody is checked"
+    comes_true(lambda: len(web.connections) >= n_checks + 3)
     assert ask("/readyz", Client(f"{directory}/admin.sock"))[0] == 200
     assert ask("/near")[0] == 200
     second = f"{directory}/second.sock"

@@ -225,7 +225,7 @@ JSON
     await_socket "$sock"
     init=$(pgrep -P "$pid")
     # A child of a shell that has ended already: it becomes the first process's.
-    nsenter --target "$init" --pid sh -c 'sleep 0.5 &'
+    nsenter --target "$init" --pid sh -c 'sleep 3 &'
     [ -n "$(cat "/proc/$init/task/$init/children")" ]
     for ((i = 0; i < 500; i++)); do
         [ -n "$(cat "/proc/$init/task/$init/children")" ] || break

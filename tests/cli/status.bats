@@ -103,9 +103,10 @@ JSON
     [[ ${lines[0]} == "porthole "*"serving, ready"*"pid $pid "* ]]
     [[ $output == *LISTENER*REQUESTS*ADDRESS*ROUTE*REQUESTS* ]]
     "$porthole" status "unix:$dir/admin.sock" --json | jq -e '.ready'
-    run timeout 2 "$porthole" status "unix:$dir/admin.sock" --watch 100ms
-    [ "$(grep -c '^porthole ' <<<"$output")" -gt 2 ]
-    grep 'REQ/S' <<<"$output"
+    background watch "$porthole" status "unix:$dir/admin.sock" --watch 100ms
+    eventually eval '[ "$(grep -c "^porthole " "$dir/watch.out")" -gt 2 ]'
+    kill "$pid"
+    grep 'REQ/S' "$dir/watch.out"
     # A terminal of 40 columns.
     run script --quiet --return --command "stty cols 40 rows 30; '$porthole' status unix:$dir/admin.sock" /dev/null
     echo "$output"
@@ -146,7 +147,7 @@ JSON
 @test "status: a terminal that obeys no sequences is not cleared, and who has no admin listener learns of it" {
     start_target
     start_admin
-    script --quiet --command "TERM=dumb timeout 1 '$porthole' status unix:$dir/admin.sock --watch 300ms" /dev/null >"$dir/plain" || true
+    script --quiet --command "TERM=dumb timeout 5 '$porthole' status unix:$dir/admin.sock --watch 300ms" /dev/null >"$dir/plain" || true
     [ "$(grep -c '^porthole' "$dir/plain")" -ge 2 ]
     lacks $'\033' "$dir/plain"
     [ -e /run/porthole/admin.sock ] && skip "there is an admin listener at the default address"

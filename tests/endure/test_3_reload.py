@@ -175,10 +175,8 @@ def broken(context):
         with open(path, "w", encoding="utf-8") as f:
             f.write(text)
         reloads.running.process.send_signal(signal.SIGHUP)
-        time.sleep(0.5)
+        peers.until(lambda: any(" error " in line for line in reloads.running.output().splitlines()[n_lines:]), 20, f"what is told of {text!r}")
         reloads.await_live()
-        told = reloads.running.output().splitlines()[n_lines:]
-        assert any(" error " in line for line in told), f"nothing is told of {text!r}: {told}"
     reloads.swap()
     reloads.await_live()
     reloads.end()

@@ -160,12 +160,12 @@ make_test("path.limits.header", "64KiB", "1KiB", half_a_head, (60_000, 900), (43
 make_test("path.limits.body", "1MiB", "64KiB", half_a_body, (1 << 20, 65_536), (413,), n=4)
 make_test("path.limits.connections", 64, 4, half_a_body, (500_000, 500_000), None, n=N_AT_ONCE)
 make_test("path.limits.connections_per_uid", 64, 4, half_a_body, (500_000, 500_000), None, n=N_AT_ONCE)
-make_test("path.timeouts.head", "20s", "1s", half_a_head, (10_000, 10_000), (408, 0), n=4, pause=1.6)
-make_test("path.timeouts.body", "20s", "1s", half_a_body, (500_000, 500_000), (408, 0), n=4, pause=1.6)
-make_test("app.timeouts.response", "20s", "1s", slow_answer, (2000, 50), (504,), n=4)
-make_test("app.timeouts.tunnel", "1m", "1s", idle_tunnel, (0, 0), (0,), n=4, pause=1.6)
+make_test("path.timeouts.head", "20s", "3s", half_a_head, (10_000, 10_000), (408, 0), n=4, pause=4)
+make_test("path.timeouts.body", "20s", "3s", half_a_body, (500_000, 500_000), (408, 0), n=4, pause=4)
+make_test("app.timeouts.response", "20s", "3s", slow_answer, (5000, 50), (504,), n=4)
+make_test("app.timeouts.tunnel", "1m", "3s", idle_tunnel, (0, 0), (0,), n=4, pause=4)
 make_test("app.connections.max", 64, 2, slow_answer, (800, 300), None, n=N_AT_ONCE)
-make_test("app.connections.queue", 64, 1, slow_answer, (300, 300), None, n=N_AT_ONCE, more={"app.connections.max": 2})
+make_test("app.connections.queue", 64, 1, slow_answer, (300, 300), None, n=N_AT_ONCE, more={"app.connections.max": 2, "app.timeouts.connect": "20s"})
 
 
 @tap.test("connections.max is never passed by what begins after it was lowered", 120)

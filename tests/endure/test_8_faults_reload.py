@@ -52,8 +52,9 @@ class Reloads:
     def is_old(self):
         return self._is(self.n - 1)
 
-    def await_quiet(self):
-        """Until no more such calls are made, which is when the reload is over; at most two seconds."""
+    def await_quiet(self, n_lines):
+        """Until it was told of, and no more such calls are made, which is when the reload is over; at most some seconds."""
+        await_that(lambda: any("reload" in line for line in self.running.output().splitlines()[n_lines:]), 3)
         end, last, since = time.monotonic() + 2, -1, time.monotonic()
         while time.monotonic() < end and time.monotonic() - since < 0.12:
             if self.fault.n_calls != last:
@@ -90,7 +91,7 @@ class Reloads:
         n_lines = len(self.running.output().splitlines())
         self.fault.arm(self.kind, nth, who=self.who)
         self.change()
-        self.await_quiet()
+        self.await_quiet(n_lines)
         self.fault.disarm()
         why = self.what_is_wrong(n_lines) or self.what_is_wrong_afterwards()
         if why:
@@ -100,9 +101,10 @@ class Reloads:
             self.start()
 
     def count_calls(self):
+        n_lines = len(self.running.output().splitlines())
         self.fault.arm(self.kind, 0, who=self.who)
         self.change()
-        self.await_quiet()
+        self.await_quiet(n_lines)
         n = self.fault.n_calls
         self.fault.disarm()
         assert await_that(self.is_new, 3)

@@ -11,7 +11,7 @@ import time
 from matrix_message import Garbled, read_requests, read_responses
 
 PATIENCE_S = 20  # for what must come; nothing here takes a second on a machine that is not busy
-TAKEN_S = 0.3  # for a peer that may have stopped reading
+TAKEN_S = 2  # for a peer that may have stopped reading
 ORDINARY = b"GET %s HTTP/1.1\r\nHost: ordinary\r\nConnection: %s\r\n\r\n"
 ORDINARY_TARGETS = (b"/again", b"/after")
 

@@ -136,6 +136,7 @@ def signals(context):
         cut.send(wire.head("GET", "/slow/cut"))
         target.await_count("request", 2)
         os.kill(porthole.pid, 15)
+        peers.until(lambda: "stopping: " in porthole.output(), 10)
         time.sleep(1.2)  # sooner it would be the same wish
         watch = peers.Watch()
         os.kill(porthole.pid, 15)

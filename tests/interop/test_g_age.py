@@ -37,27 +37,27 @@ def in_front_of(context, target, **connections):
 @test("connections.max_age: an older one is not used again, and does not stay open for long")
 def max_age(context):
     target = Numbered(context)
-    porthole = in_front_of(context, target, max_age="600ms")
-    assert [number(porthole) for _ in range(3)] == [1, 1, 1]
+    porthole = in_front_of(context, target, max_age="3s")
     begun = time.monotonic()
+    assert [number(porthole) for _ in range(3)] == [1, 1, 1]
     while (last := number(porthole)) == 1:
         time.sleep(0.05)
     passed = time.monotonic() - begun
-    assert last == 2 and passed < 5, (last, passed)
-    if passed < 0.5:
+    assert last == 2 and passed < 15, (last, passed)
+    if passed < 2.7:
         raise AssertionError(f"left after {passed:.2f} s, before nine tenths of its age")
-    time.sleep(0.7)
+    time.sleep(3)
     peers.until(lambda: len(target.open) == 0, 8, "the end of a connection that is not used any more")
 
 
-@test("Keep-Alive: timeout=2 of a target: a connection that was idle for longer than a second is left to it")
+@test("Keep-Alive: timeout=5 of a target: a connection that was idle for longer than four seconds is left to it")
 def timeout(context):
-    target = Numbered(context, "Keep-Alive: timeout=2, max=100")
+    target = Numbered(context, "Keep-Alive: timeout=5, max=100")
     porthole = in_front_of(context, target)
     assert [number(porthole) for _ in range(5)] == [1] * 5
     time.sleep(0.5)
     assert number(porthole) == 1
-    time.sleep(1.2)
+    time.sleep(4.2)
     assert number(porthole, "POST") == 2
 
 

@@ -230,10 +230,10 @@ static void test_connect_name_of_a_process_that_slept_is_waited_for_anew(void **
     int port = 0, fd = connect_scene_listen(AF_INET, &port);
 
     name_service_set("127.0.0.1", 0, true);
-    rig->target_config.connect_timeout_ms = 100;
+    rig->target_config.connect_timeout_ms = 1000;
     connect_scene_begin(rig, &result, ADDRESS_HTTP, "silent.test", port);
     assert_int_equal(result.start, CONNECT_WAIT);
-    usleep(500000); /* the loop does not run */
+    usleep(1500000); /* the loop does not run */
     rig_pass_ms(rig, 20);
     assert_int_equal(result.outcome, OUTCOME_PENDING);
     name_service_set("127.0.0.1", 0, false);
