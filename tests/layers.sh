@@ -36,7 +36,7 @@ function floor_of(path) {
 # Who may include a header of a library.
 function fence_of(header) {
     if (header == "microhttpd.h") return "^proxy/serve/frontend(_[a-z]+)?\\.[ch]$"
-    if (header ~ /^curl\//)       return "^(proxy/reach/(connector|connect(_[a-z]+)?|channel)\\.[ch]|cmd/(fetch|run|version)\\.c)$"
+    if (header ~ /^curl\//)       return "^(proxy/reach/(connector|connect(_[a-z]+)?|channel|health)\\.[ch]|cmd/(fetch|run|version)\\.c)$"
     if (header == "jansson.h")    return "^(config|proxy/admin)/|^cmd/(status|status_view|tap|tap_view|har)\\.[ch]$"
     if (header == "seccomp.h")    return "^proxy/sandbox/generate/filter\\.c$"
     if (header == "pcre2.h")      return "^proxy/http/pattern\\.c$"

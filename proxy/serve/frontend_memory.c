@@ -87,15 +87,12 @@ void frontend_memory_trailers(struct client *client, const struct fields *traile
 
 /* ---- what is free ---- */
 
-/* What is free for sure, whatever has come behind the request. Trailers stay where they were read, with blanks around
- * them that nobody is told of: beside them nothing is sure. */
+/* What is free for sure, whatever has come behind the request. */
 static size_t client_free_bytes(const struct client *client)
 {
     const struct client_memory *memory = &client->request.memory;
     size_t half = client->pool_bytes / 2, read = memory->head_bytes + READ_MORE_BYTES + half / 8, free;
 
-    if (memory->has_trailers)
-        return 0;
     if (read < half)
         read = half;
     read += memory->record_bytes;
@@ -125,6 +122,10 @@ bool frontend_memory_suffices(const struct client *client, const struct answer *
 {
     size_t bytes = answer_head_bytes(answer);
 
+    /* Trailers stay where they were read, with blanks around them that nobody is told of: beside them nothing is sure,
+     * and an answer's own trailers need room, too. */
+    if (client->request.memory.has_trailers)
+        return false;
     if (bytes <= client_free_bytes(client))
         return true;
     return client->pool && !client->request.memory.told &&

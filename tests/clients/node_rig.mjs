@@ -66,12 +66,19 @@ async function listen(server, ...where) {
     return server.address().port;
 }
 
+// Below those that the kernel gives away, so that nobody else's connection gets it meanwhile.
 async function freePort() {
-    const server = net.createServer();
-    const port = await listen(server, 0, '127.0.0.1');
-    server.close();
-    await once(server, 'close');
-    return port;
+    for (;;) {
+        const server = net.createServer();
+        try {
+            const port = await listen(server, 10000 + Math.floor(Math.random() * 22000), '127.0.0.1');
+            server.close();
+            await once(server, 'close');
+            return port;
+        } catch (error) {
+            if (error.code !== 'EADDRINUSE') throw error;
+        }
+    }
 }
 
 // Makes a server listen for the test's duration; returns where.

@@ -37,32 +37,32 @@ def trickle(end, seconds, piece=PIECE, pause=PAUSE):
         time.sleep(pause)
 
 
-@test("a client that takes 100 bytes every 0.1 s is not stalled, with timeouts.body 800ms")
+@test("a client that takes 100 bytes every 0.1 s is not stalled, with timeouts.body 3s")
 def slow_client(context):
     need_diag()
-    porthole, board = house(context, listener={"timeouts": {"body": "800ms"}})
+    porthole, board = house(context, listener={"timeouts": {"body": "3s"}})
     body = os.urandom(600_000)
     with wire.client(porthole.address, 30) as client:
         client.send(wire.head("GET", "/slow"))
         target = board.take_request()
         sender = threading.Thread(target=lambda: target.send(wire.answer(body)), daemon=True)
         sender.start()
-        trickle(client, 4)
+        trickle(client, 7)
         assert wire.Response(client).body == body
     target.close()
     porthole.check_outcomes("/slow", 1, "forwarded")
 
 
-@test("a target that takes 100 bytes of a body every 0.1 s is not stalled, with timeouts.idle 800ms")
+@test("a target that takes 100 bytes of a body every 0.1 s is not stalled, with timeouts.idle 3s")
 def slow_target(context):
     need_diag()
-    porthole, board = house(context, timeouts={"idle": "800ms"})
+    porthole, board = house(context, timeouts={"idle": "3s"})
     body = os.urandom(1_500_000)
     with wire.client(porthole.address, 30) as client:
         sender = threading.Thread(target=lambda: client.send(wire.head("POST", "/slow", f"Content-Length: {len(body)}") + body), daemon=True)
         sender.start()
         target = board.take()
-        trickle(target, 4)
+        trickle(target, 7)
         assert wire.Request(target).body == body
         target.send(wire.answer(b"taken"))
         assert wire.Response(client).body == b"taken"
@@ -72,7 +72,7 @@ def slow_target(context):
 
 @test("a target that takes nothing of a body is given up soon after timeouts.idle")
 def stalled_target(context):
-    porthole, board = house(context, timeouts={"idle": "800ms"})
+    porthole, board = house(context, timeouts={"idle": "3s"})
     begin = time.monotonic()
     with wire.client(porthole.address, 30) as client:
         def send():

@@ -7,13 +7,20 @@ import http from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { clients, exchange, status } from './fixture.mjs';
 
+// Below those that the kernel gives away, so that nobody else's connection gets it meanwhile.
 export async function freePort() {
-    const server = http.createServer().listen(0, '127.0.0.1');
-    await once(server, 'listening');
-    const { port } = server.address();
-    server.close();
-    await once(server, 'close');
-    return port;
+    for (;;) {
+        const port = 10000 + Math.floor(Math.random() * 22000), server = http.createServer().listen(port, '127.0.0.1');
+        try {
+            await once(server, 'listening');
+        } catch (error) {
+            if (error.code === 'EADDRINUSE') continue;
+            throw error;
+        }
+        server.close();
+        await once(server, 'close');
+        return port;
+    }
 }
 
 const PAGES = ['healthz', 'readyz', 'status', 'clients', 'tap', 'config', 'ui', 'reload'];
