@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 
 #include "proxy/http/status.h"
+#include "proxy/serve/answer_date.h"
 
 /* ---- heads ---- */
 
@@ -42,10 +43,13 @@ size_t early_answer_write_head(const struct answer *answer, bool chunked, bool c
 {
     struct head_writer writer = {.out = out, .size = size};
     const uint64_t *length = answer->has_length && answer->status != 204 && !chunked ? &answer->length : NULL;
+    const char *date = answer_date(answer);
 
     early_answer_put_status(&writer, answer->status, answer->reason);
     if (close)
         HEAD_PUT(&writer, "Connection: close\r\n");
+    if (date)
+        head_put_field(&writer, TEXT_LITERAL("Date"), (struct text){date, DATE_BYTES - 1});
     if (chunked)
         HEAD_PUT(&writer, "Transfer-Encoding: chunked\r\n");
     if (length && !answer->names_length) {

@@ -8,6 +8,7 @@
 
 #include "proxy/exchange/answer.h"
 #include "proxy/exchange/hand_over.h"
+#include "proxy/serve/answer_date.h"
 #include "proxy/serve/bulk.h"
 #include "proxy/serve/frontend_call.h"
 #include "proxy/serve/frontend_head.h"
@@ -171,7 +172,7 @@ static bool answer_names_protocol(const struct answer *answer)
 /* One by one. */
 static bool response_add_fields(struct MHD_Response *response, const struct answer *answer, bool length)
 {
-    const char *date = frontend_head_date(answer);
+    const char *date = answer_date(answer);
 
     if (date && MHD_add_response_header(response, "Date", date) != MHD_YES)
         return false;

@@ -10,10 +10,10 @@
 #include "proxy/serve/frontend_head.h"
 
 #include <microhttpd.h>
-#include <time.h>
 
 #include "proxy/http/head_writer.h"
 #include "proxy/http/status.h"
+#include "proxy/serve/answer_date.h"
 #include "proxy/serve/early_answer.h"
 
 #define HEAD_BYTES 4096 /* more is told one by one */
@@ -21,31 +21,14 @@
 static _Thread_local struct {
     struct text phrase; /* borrowed, or of `lines`; empty: that of the status */
     bool heard;         /* the library asks us */
-    int64_t date_s;
-    char date[DATE_BYTES];
     char lines[HEAD_BYTES];
 } frontend_head;
-
-const char *frontend_head_date(const struct answer *answer)
-{
-    struct timespec now;
-
-    for (size_t i = 0; i < answer->n_fields; i++)
-        if (answer->fields[i].id == FIELD_DATE && !answer->fields[i].drop)
-            return NULL;
-    clock_gettime(CLOCK_REALTIME_COARSE, &now);
-    if (now.tv_sec != frontend_head.date_s) {
-        date_write(now.tv_sec, frontend_head.date);
-        frontend_head.date_s = now.tv_sec;
-    }
-    return frontend_head.date;
-}
 
 /* The phrase and the lines behind it, less the last line end, which is the library's. */
 static bool frontend_head_write(const struct answer *answer, struct text phrase, bool length)
 {
     struct head_writer writer = {.out = frontend_head.lines, .size = HEAD_BYTES};
-    const char *date = frontend_head_date(answer);
+    const char *date = answer_date(answer);
 
     head_put(&writer, phrase);
     HEAD_PUT(&writer, "\r\n");

@@ -3,7 +3,6 @@
 #define PORTHOLE_SERVE_FRONTEND_HEAD_H
 
 #include "proxy/exchange/source.h"
-#include "proxy/http/date.h"
 
 /* From within the library, before an answer is queued: the next head that the library makes in this thread, which is
  * this answer's, has its reason phrase and its fields in their order; with `length` the length, too, where the target
@@ -12,7 +11,5 @@
 bool frontend_head_tell(const struct answer *answer, bool length);
 /* A request is over: should its head not have been made, nothing of it is left. */
 void frontend_head_forget(void);
-/* The time of an answer whose fields have none; valid until the next call. NULL when they have. */
-const char *frontend_head_date(const struct answer *answer);
 
 #endif

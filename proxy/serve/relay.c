@@ -66,7 +66,8 @@ void relay_begin(struct client *client, const struct answer *answer)
          * not fit, but with a length it could be taken for content. */
         relay->streams = answer->body == ANSWER_STREAM;
         relay->chunked = relay->streams && answer->chunkable &&
-                         (!answer->has_length || exchange_is_chunked(client->request.exchange));
+                         (!answer->has_length || (exchange_is_chunked(client->request.exchange) &&
+                                                  !exchange_has_request(client->request.exchange)));
         if (early_answer_has_body(answer))
             relay->rest = (struct text){answer->data, (size_t)answer->length};
         relay->keeps = relay_may_keep(client, answer);

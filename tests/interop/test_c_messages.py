@@ -87,6 +87,7 @@ def trailers_and_heads(context):
                 talk.target.send(wire.answer(b"whole", f"X-Long: {'a' * (answer_bytes - 200)}"))
                 got = wire.Response(talk.client)
                 assert got.status == 200 and len(got.fields["x-long"]) == answer_bytes - 200 and got.body == b"whole", got.status
+                assert "date" in got.fields and got.fields["content-length"] == "5", sorted(got.fields)
                 if got.fields.get("connection", "").lower() == "close":
                     talk.again()
     talk.porthole.check_outcomes("/tunnel", n, "forwarded")
