@@ -202,6 +202,13 @@ static void test_tunnel_copied_bytes_are_the_same(void **state)
     tunnel_expect_moved(rig, BULK_BYTES, BULK_BYTES);
 }
 
+/* What has just moved may have an event still; after that a round calls nobody. */
+static void rig_rest(struct rig *rig)
+{
+    for (int n = 0; loop_run_once(rig->loop, 0) > 0; n++)
+        assert_true(n < 10);
+}
+
 /* An end that takes nothing holds the other one back, and costs the tunnel one block. The other direction moves. */
 static void test_tunnel_full_end_holds_the_other_back_in_one_direction(void **state)
 {
@@ -220,7 +227,7 @@ static void test_tunnel_full_end_holds_the_other_back_in_one_direction(void **st
     assert_false(tunnels_are_ready(&rig->env.tunnels));
     end_say(rig, rig->client_fd, "hello?");
     end_expect(rig->target_fd, "hello?");
-    assert_int_equal(loop_run_once(rig->loop, 0), 0);
+    rig_rest(rig);
     while (end_receive(rig->client_fd, data, BULK_BYTES) > 0)
         rig_turn(rig);
     tunnel_expect_moved(rig, 6, n);
