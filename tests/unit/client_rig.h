@@ -3,6 +3,9 @@
 #ifndef PORTHOLE_TESTS_CLIENT_RIG_H
 #define PORTHOLE_TESTS_CLIENT_RIG_H
 
+/* Of a target: an answer that has none is given one. */
+#define DATE "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
+
 #include "proxy/serve/frontend.h"
 #include "tests/unit/exchange_rig.h"
 

@@ -539,9 +539,9 @@ static void test_relay_early_answer_in_memory_is_told_whole(void **state)
 
     front_open(front);
     front_reach_target(front, SIZED "abc");
-    front_target_say(front, "HTTP/1.1 403 Forbidden\r\nContent-Length: 3\r\nX: y\r\n\r\nno\n");
+    front_target_say(front, "HTTP/1.1 403 Forbidden\r\n" DATE "Content-Length: 3\r\nX: y\r\n\r\nno\n");
     front_await(front, OUTCOME_FORWARDED);
-    front_expect(front, "HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Length: 3\r\n", "\r\n\r\nno\n");
+    front_expect(front, "HTTP/1.1 403 Forbidden\r\nConnection: close\r\n" DATE "Content-Length: 3\r\n", "\r\n\r\nno\n");
     assert_non_null(strstr(front->data, "\r\nX: y\r\n"));
 }
 

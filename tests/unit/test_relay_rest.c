@@ -34,7 +34,7 @@ static void close_and_await(struct front *front)
     assert_int_equal(rig_count(front->rig, OUTCOME_FORWARDED), 1);
 }
 
-#define REFUSED "HTTP/1.1 403 Not you\r\nContent-Length: 3\r\n\r\nno\n"
+#define REFUSED "HTTP/1.1 403 Not you\r\n" DATE "Content-Length: 3\r\n\r\nno\n"
 
 /* The target has answered, and left; the rest of the request is still to come. */
 static void begin_rest(struct front *front, const char *request)
