@@ -34,7 +34,7 @@ struct client_events {
 /* What the library's memory holds of a request (frontend_memory). */
 struct client_memory {
     size_t head_bytes;
-    size_t record_bytes; /* for the fields, trailers included */
+    size_t record_bytes; /* for the fields */
     size_t body_bytes;   /* that have passed through */
     bool has_trailers;
     bool told; /* it may count bytes in it that it was told of (receipt.h), and that are not there to be seen */

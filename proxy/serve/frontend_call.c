@@ -175,7 +175,7 @@ static void client_on_end(struct client *client)
     if (n > MOST_TRAILERS)
         exchange_refuse(client->request.exchange, OUTCOME_HEADER_TOO_LARGE, "too many trailers");
     if (n > 0) {
-        frontend_memory_trailers(client, &trailers);
+        frontend_memory_trailers(client);
         client_spend(client, (unsigned)n * TRAILER_PIECES, 0);
     }
     exchange_body_end(client->request.exchange, n > 0 ? &trailers : NULL);

@@ -79,9 +79,8 @@ void frontend_memory_body(struct client *client, size_t bytes)
     client->request.memory.body_bytes += bytes;
 }
 
-void frontend_memory_trailers(struct client *client, const struct fields *trailers)
+void frontend_memory_trailers(struct client *client)
 {
-    client->request.memory.record_bytes += trailers->n_items * RECORD_BYTES;
     client->request.memory.has_trailers = true;
 }
 
@@ -120,12 +119,13 @@ static size_t answer_head_bytes(const struct answer *answer)
 
 bool frontend_memory_suffices(const struct client *client, const struct answer *answer)
 {
-    size_t bytes = answer_head_bytes(answer);
+    size_t bytes;
 
     /* Trailers stay where they were read, with blanks around them that nobody is told of: beside them nothing is sure,
      * and an answer's own trailers need room, too. */
     if (client->request.memory.has_trailers)
         return false;
+    bytes = answer_head_bytes(answer);
     if (bytes <= client_free_bytes(client))
         return true;
     return client->pool && !client->request.memory.told &&

@@ -17,7 +17,8 @@ void frontend_memory_head(struct client *client, const char *method, const struc
                           size_t head_bytes);
 /* A piece of its body. */
 void frontend_memory_body(struct client *client, size_t bytes);
-void frontend_memory_trailers(struct client *client, const struct fields *trailers);
+/* It has trailers. */
+void frontend_memory_trailers(struct client *client);
 
 /* Whether the library can build the head of this answer, for sure. It closes the connection without a word where it
  * cannot. */
