@@ -366,6 +366,8 @@ health="$checks, \"eject\": false"
     be https 200
     background tcp /usr/bin/python3 "$BATS_TEST_DIRNAME/unwell.py" "$tcp" "$dir/tcp.mode"
     background https /usr/bin/python3 "$BATS_TEST_DIRNAME/unwell.py" "$https" "$dir/https.mode" "$dir/both"
+    eventually accepts "$tcp"
+    eventually accepts "$https"
     configure_target "\"endpoints\": [ \"http://localhost:$tcp\", \"https://127.0.0.1:$https\" ], \"health\": { \"path\": \"/_ping?full\", \"host\": \"said.test\", \"interval\": \"100ms\", \"timeout\": \"10s\" }, \"eject\": false,
         \"tls\": { \"ca\": \"$dir/ca\", \"server_name\": \"good.test\" }"
     start_porthole run

@@ -11,12 +11,19 @@ setup() {
 }
 
 teardown() {
-    local pid
+    end_background
+    rm -rf "$dir"
+}
+
+# Only what is ours still: the number of a process that has ended may be another's by now.
+end_background() {
+    local pid ours
+    ours=$(jobs -pr && jobs -ps)
     for pid in "${pids[@]}"; do
+        [[ " ${ours//$'\n'/ } " == *" $pid "* ]] || continue
         kill -9 "$pid" 2>/dev/null || true
         wait "$pid" 2>/dev/null || true
     done
-    rm -rf "$dir"
 }
 
 # Runs a command in the background: its process id goes to $pid, its output to $dir/NAME.out and .err. What an earlier
@@ -141,6 +148,11 @@ while True:
     print(port)
     break
 PY
+}
+
+# Whether somebody listens on a TCP port.
+accepts() { # PORT
+    { : <>"/dev/tcp/127.0.0.1/$1"; } 2>/dev/null
 }
 
 inode() { # PATH

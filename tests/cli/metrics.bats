@@ -314,6 +314,7 @@ ends() { # NAME
     tls=$(free_port)
     echo 200 >"$dir/mode"
     background https /usr/bin/python3 "$BATS_TEST_DIRNAME/unwell.py" "$tls" "$dir/mode" "$dir/both"
+    eventually accepts "$tls"
     cat >"$dir/porthole.json" <<JSON
 { "admin": [ { "bind": "tcp:127.0.0.1:$port" }, { "bind": "unix:$dir/admin.sock" } ],
   "log": { "access": { "to": "$dir/access", "format": "json", "fields": [ "request", "status", "tls" ] } },

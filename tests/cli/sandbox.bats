@@ -17,11 +17,7 @@ prepare_outside() {
 }
 
 teardown() {
-    local pid
-    for pid in "${pids[@]}"; do
-        kill -9 "$pid" 2>/dev/null || true
-        wait "$pid" 2>/dev/null || true
-    done
+    end_background
     rm -rf "$dir" "${outside:-$dir}"
 }
 
