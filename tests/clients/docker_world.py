@@ -20,11 +20,14 @@ from porthole import Background, Porthole
 
 IMAGE = "box:1"
 REFUSAL = "not through this socket"
+# Podman keeps a detached exec that has ended for five minutes, and ends what has its number by then when the container
+# goes. The numbers of a busy machine come round sooner.
 CONTAINERS_CONF = """
 [containers]
 default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
 log_driver = "k8s-file"
 [engine]
+exit_command_delay = 20
 runtime = "runc"
 cgroup_manager = "cgroupfs"
 events_logger = "file"
@@ -82,7 +85,7 @@ class World:
 
     def _end_containers(self):
         self._podman("rm", "--all", "--force", "--time", "0", "--volumes")
-        # A monitor of an exec stays for five minutes to tell how that ended, and would make the directory anew.
+        # A monitor of an exec stays for a while to tell how that ended, and would make the directory anew.
         for pid in self._processes():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
