@@ -43,14 +43,17 @@ class Takeovers:
             return f"the old one has ended with {self.old.process.returncode}"
         return None if await_that(lambda: self.is_served_by(new), 5) else "the new one does not serve"
 
+    def is_decided(self, new):
+        """The new one is over, or the old one goes: who answers already may yet see that it cannot go on."""
+        return any(each.process.poll() is not None for each in (new, self.old)) or self.old.log_of("stopping")
+
     def try_one(self, nth):
         fault = self.old_fault
         if not self.in_new:
             fault.arm(self.kind, nth)
         new_fault, new = self.start("--takeover") if not self.in_new else self.start_armed(nth)
         fault = new_fault if self.in_new else fault
-        # It may have answered already when it sees that it cannot go on.
-        await_that(lambda: new.process.poll() is not None or (new.says() == f"g{new.number}" and not new.log_of("stopping")), 10)
+        await_that(lambda: self.is_decided(new), 10)
         time.sleep(0.05)
         if new.log_of("stopping"):
             new.process.wait(DRAIN_S + 10)
