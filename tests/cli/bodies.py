@@ -28,6 +28,7 @@ UP, DOWN = ("sized", "chunked"), ("sized", "chunked", "close")
 uploads = {}  # of their id: a queue of what the target made of it
 begun = {}  # of their id: the target has the head
 gates = {}  # of an id: who sends the second half of a body waits for it
+halves = threading.Semaphore(0)  # of bodies that wait at a gate
 ids = itertools.count()
 failures = []
 
@@ -123,6 +124,7 @@ def send(sock, head, wire, cut, gate):
         if gate:
             middle = len(head) + len(wire) // 2
             sock.sendall(data[:middle])
+            halves.release()
             gate.wait(60)
             data = data[middle:]
         elif cut % 2:
@@ -303,7 +305,7 @@ def cut(addresses):
 
 
 def during(addresses):
-    """Half of each body has left its sender; that much of it may be on its way."""
+    """Half of each body has left its sender."""
     size, gate = 4_000_000, threading.Event()
 
     def one(address, move, kind):
@@ -316,7 +318,8 @@ def during(addresses):
         expect(all_of_it and body == PATTERN[:size], address, move.__name__, kind, "came as", len(body))
 
     threads = together(addresses, one)
-    time.sleep(0.5)
+    for _ in threads:
+        halves.acquire(timeout=25)
     print("begun", flush=True)
     sys.stdin.readline()
     gate.set()

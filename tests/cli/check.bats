@@ -356,9 +356,7 @@ JSON
     cat >"$dir/porthole.json" <<JSON
 { "listeners": [ { "bind": "unix:$sock", "routes": [ $routes { "match": { "path": "/r7/x", "methods": ["GET"] }, "respond": { "status": 200 } } ] } ] }
 JSON
-    before=$(ms_now)
-    run "$porthole" check "$dir/porthole.json"
-    [ "$(($(ms_now) - before))" -lt 5000 ]
+    run prlimit --cpu=5 "$porthole" check "$dir/porthole.json"
     warned '/listeners/0/routes/3000: is never taken: route ".*#7" above takes all that it could'
 }
 

@@ -47,7 +47,7 @@ code() { # PATH
     [ "$(code "$(pod 'metadata["annotations"]["prometheus.io/path"]')")" = 200 ]
     grep --quiet '^porthole_ready 1$' "$dir/page"
     [ "$(code /status)" = 404 ]
-    "$porthole" probe --path /readyz "unix:$dir/admin.sock"
+    patient_probe --path /readyz "unix:$dir/admin.sock"
     "$porthole" status "unix:$dir/admin.sock" | grep --quiet web
     # Its socket has gone: nobody is sent there, and nothing is restarted.
     # As soon as it is gone it is made again, unless something else is there.
@@ -74,7 +74,7 @@ PY
     start_example upstream.sock
     run sed -n 's|^ *CMD \[\("/porthole".*health.sock"\)\]$|\1|p' "$root/docker/Dockerfile"
     [ "$output" = '"/porthole", "probe", "unix:/run/porthole/health.sock"' ]
-    "$porthole" probe "unix:$dir/health.sock"
+    patient_probe "unix:$dir/health.sock"
     "$porthole" status "unix:$dir/admin.sock" --json | jq -e '.ready and (.listeners | map(.name) | contains(["upstream", "health"]))'
 }
 

@@ -4,7 +4,7 @@ load helper
 
 two_targets() { # MEMBERS-OF-TARGETS
     cat >"$dir/porthole.json" <<JSON
-{ "listeners": [ { "bind": "unix:$sock", "routes": [ { "match": { "path_prefix": "/a" }, "target": "a" }, { "target": "b" } ] } ],
+{ "watch": false, "listeners": [ { "bind": "unix:$sock", "routes": [ { "match": { "path_prefix": "/a" }, "target": "a" }, { "target": "b" } ] } ],
   "targets": { "a": { ${1-} "endpoints": [ "unix:$dir/target.sock" ] }, "b": { ${1-} "endpoints": [ "unix:$dir/other.sock" ] } } }
 JSON
     start_target

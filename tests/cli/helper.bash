@@ -117,19 +117,28 @@ configure() { # [LISTENER-MEMBERS [TOP-MEMBERS]]
 JSON
 }
 
-# `porthole run` on that configuration, ready: another file than before lies at the path. Its process id is in $pid.
+# `porthole run` on that configuration, ready: another file than before lies at the path, and there is one at each other
+# path that the configuration has. Its process id is in $pid.
 start_porthole() { # NAME [OPTION...]
     local name=$1 before i
     shift
     before=$(inode "$sock")
     background "$name" "$porthole" run -c "$dir/porthole.json" "$@"
     for ((i = 0; i < 1500; i++)); do
-        [ "$(inode "$sock")" = "$before" ] || return 0
+        [ "$(inode "$sock")" = "$before" ] || { await_shown; return; }
         kill -0 "$pid" 2>/dev/null || break
         sleep 0.02
     done
     cat "$dir/$name.err"
     return 1
+}
+
+# Sockets are shown one after the other.
+await_shown() {
+    local path
+    for path in $(grep -oP '"bind": "unix:\K/[^"$]*(?=")' "$dir/porthole.json"); do
+        eventually test -S "$path" || return 1
+    done
 }
 
 # A TCP port to listen on: below those that the kernel gives away, so that nobody else's connection gets it meanwhile.
@@ -150,9 +159,13 @@ while True:
 PY
 }
 
-# Whether somebody listens on a TCP port.
+# Whether somebody listens on a TCP port, at a path.
 accepts() { # PORT
     { : <>"/dev/tcp/127.0.0.1/$1"; } 2>/dev/null
+}
+
+accepts_at() { # PATH
+    socat -u OPEN:/dev/null "UNIX-CONNECT:$1" 2>/dev/null
 }
 
 inode() { # PATH

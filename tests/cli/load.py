@@ -7,7 +7,7 @@ import sys
 import threading
 
 path, n_threads = sys.argv[1], 4
-stop = threading.Event()
+stop, begun = threading.Event(), threading.Event()
 answered = [0] * n_threads
 failures = []
 
@@ -29,6 +29,7 @@ def work(i):
         try:
             ask()
             answered[i] += 1
+            begun.set()
         except (OSError, ValueError) as error:
             failures.append(f"{type(error).__name__}: {error}")
 
@@ -37,6 +38,8 @@ signal.signal(signal.SIGTERM, lambda *_: stop.set())
 threads = [threading.Thread(target=work, args=(i,)) for i in range(n_threads)]
 for thread in threads:
     thread.start()
+begun.wait(20)
+print("answering", file=sys.stderr, flush=True)
 while not stop.wait(0.1):
     pass
 for thread in threads:

@@ -69,9 +69,9 @@ ask_all() { # PATH...
         printf 'url = "http://localhost/%s"\noutput = /dev/null\n' "$([ $((i % 8)) -eq 0 ] && echo gone || echo ok)"
     done >"$dir/urls"
     sed -i 's|/gone|/ill|' "$dir/urls"
-    timeout 30 curl --silent --show-error --unix-socket "$sock" --config "$dir/urls"
+    timeout 120 curl --silent --show-error --unix-socket "$sock" --config "$dir/urls"
     [ "$(ask /ok)" = ok ]
-    timeout 20 cat <&8 >"$dir/read" &
+    timeout 120 cat <&8 >"$dir/read" &
     reader=$!
     eventually eval 'ask /ok >/dev/null; grep -q dropped_lines "$dir/read"'
     kill "$pid"

@@ -20,7 +20,12 @@ count() { # NAME [LABEL=VALUE...]
     scrape | /usr/bin/python3 "$metrics" value "$@"
 }
 
+# An exchange is counted a moment after its answer was sent.
 counts() { # NUMBER NAME [LABEL=VALUE...]
+    eventually count_is "$@"
+}
+
+count_is() {
     local n=$1
     shift
     [ "$(count "$@")" = "$n" ]
@@ -54,7 +59,7 @@ counts() { # NUMBER NAME [LABEL=VALUE...]
     done
     wait "${clients[@]}"
     ask /head --head >/dev/null
-    eventually counts 0 porthole_requests_in_flight listener=app
+    counts 0 porthole_requests_in_flight listener=app
     counts 400 porthole_requests_total listener=app route=app#1 method=GET code=200 outcome=forwarded
     counts 1 porthole_requests_total listener=app method=HEAD
     counts 401 porthole_request_duration_seconds_count listener=app route=app#1
@@ -80,8 +85,8 @@ JSON
         counts 1 porthole_target_connections "target=$target" state=idle
         counts 0 porthole_target_connections "target=$target" state=in_use
     done
-    background slow curl --silent --unix-socket "$sock" http://app/slow/3000
-    eventually counts 1 porthole_target_connections target=other state=in_use
+    background slow curl --silent --unix-socket "$sock" http://app/held/never
+    counts 1 porthole_target_connections target=other state=in_use
     counts 0 porthole_target_connections target=other state=idle
     counts 1 porthole_target_connections_in_use target=app
     counts 0 porthole_target_connections_in_use target=other
@@ -93,29 +98,31 @@ JSON
     start_target
     start_counting '"watch": false,'
     ask /still >/dev/null
+    counts 0 porthole_requests_in_flight listener=app
     before=$(count porthole_requests_total listener=app)
     counts 1 porthole_config_last_reload_successful
     sed -i "s|\"name\": \"app\",|& \"backlog\": 7,|" "$dir/porthole.json"
     kill -HUP "$pid"
-    eventually counts 1 porthole_config_reloads_total result=ok
+    counts 1 porthole_config_reloads_total result=ok
     ask /still >/dev/null
+    counts 0 porthole_requests_in_flight listener=app
     after=$(count porthole_requests_total listener=app route=app#1)
     [ "$before" = 1 ] && [ "$after" = 2 ]
     counts 1 porthole_target_connects_total result=connected
     echo '{' >"$dir/porthole.json"
     kill -HUP "$pid"
-    eventually counts 1 porthole_config_reloads_total result=failed
+    counts 1 porthole_config_reloads_total result=failed
     counts 0 porthole_config_last_reload_successful
     counts 1 porthole_ready
     # What is not served any more stays counted, and is not said to be down.
     printf '{ "watch": false, "admin": [ { "bind": "tcp:127.0.0.1:%s" } ], "listeners": [ { "name": "app", "bind": "unix:%s", "routes": [ { "name": "ping", "respond": { "status": 204 } } ] } ] }' \
         "$port" "$sock" >"$dir/porthole.json"
     kill -HUP "$pid"
-    eventually counts 2 porthole_config_reloads_total result=ok
+    counts 2 porthole_config_reloads_total result=ok
     ask /ping
     counts 2 porthole_requests_total listener=app route=app#1
     counts 1 porthole_requests_total listener=app route=ping code=204
-    eventually counts none porthole_target_up
+    counts none porthole_target_up
 }
 
 @test "metrics: a target that is away is not up, by its connects or by its checks" {
@@ -129,7 +136,7 @@ JSON
     rm "$dir/target.sock"
     await_end "$target"
     ask /still >/dev/null
-    eventually counts 0 porthole_target_up
+    counts 0 porthole_target_up
     [ "$(count porthole_target_connects_total result=target_absent)" -ge 1 ]
 }
 
@@ -139,11 +146,11 @@ JSON
     counts none porthole_listener_connections_refused_total
     sed -i 's/"deny": \[ { "uid": 4294967294 }/"deny": [ { "uid": '"$(id -u)"' }/' "$dir/porthole.json"
     kill -HUP "$pid"
-    eventually counts 1 porthole_config_reloads_total result=ok
+    counts 1 porthole_config_reloads_total result=ok
     fails ask /still
     counts 1 porthole_listener_connections_refused_total listener=app reason=peer
     rm "$sock"
-    eventually counts 1 porthole_listener_published_again_total listener=app
+    counts 1 porthole_listener_published_again_total listener=app
 }
 
 @test "metrics: more routes than there are series for are counted together" {
@@ -215,9 +222,9 @@ YAML
         "$port" "$sock" "$dir/echo.sock" >"$dir/porthole.json"
     start_porthole run
     start_idle_client
-    eventually counts 1 porthole_tunnels listener=raw protocol=stream
+    counts 1 porthole_tunnels listener=raw protocol=stream
     [ "$(printf abcde | socat -t 10 - "UNIX-CONNECT:$sock")" = abcde ]
-    eventually counts 1 porthole_tunnels_total listener=raw route= protocol=stream outcome=tunneled
+    counts 1 porthole_tunnels_total listener=raw route= protocol=stream outcome=tunneled
     counts 1 porthole_tunnel_duration_seconds_count listener=raw
     counts 5 porthole_tunnel_bytes_total listener=raw direction=sent
     counts 5 porthole_tunnel_bytes_total listener=raw direction=received
@@ -248,14 +255,14 @@ is_between() { # LEAST NUMBER MOST
     await_request /held/first
     began=$(ms_now)
     background second curl --silent --max-time 20 --unix-socket "$sock" http://app/second
-    eventually counts 1 porthole_listener_waiting_connections listener=app
+    counts 1 porthole_listener_waiting_connections listener=app
     least=$(ms_now)
     sleep 1
     least=$(($(ms_now) - least))
     touch "$dir/first"
     eventually grep -qx 'GET /second' "$dir/second.out"
     most=$(($(ms_now) - began))
-    eventually counts 0 porthole_listener_waiting_connections listener=app
+    counts 0 porthole_listener_waiting_connections listener=app
     saturated=$(count porthole_listener_saturated_seconds_total listener=app)
     is_between "$least" "$(awk -v s="$saturated" 'BEGIN { print s * 1000 }')" "$most"
     sleep 0.2
@@ -283,6 +290,7 @@ is_between() { # LEAST NUMBER MOST
     start_answering_and_counting '' '"log": { "access": { "to": "stdout", "format": "json" } },'
     counts 0 porthole_log_lines_dropped_total log=access
     curl --silent --output /dev/null --unix-socket "$sock" 'http://app/[1-2000]'
+    counts 0 porthole_requests_in_flight listener=app
     dropped=$(count porthole_log_lines_dropped_total log=access)
     [ "$dropped" -gt 0 ]
     background reader cat "$dir/run.out"

@@ -38,15 +38,19 @@ is_held() { # N
     [ "$(cat "$dir/held" 2>/dev/null || echo 0)" -ge "$1" ]
 }
 
+is_slow() {
+    local held
+    held=$(cat "$dir/held")
+    sleep 1
+    [ "$(cat "$dir/held")" -lt "$((held + 16))" ]
+}
+
 # The crowd has filled the memory, and now comes in a few at a time.
 await_pressure() {
     eventually grep -q 'warn memory is short: new clients come in slowly' "$dir/run.err"
-    sleep 0.5
-    held=$(cat "$dir/held")
-    sleep 1
-    echo "held $held, then $(cat "$dir/held") of $N, own memory $(own_kib "$server") KiB"
-    [ "$held" -ge 16 ]
-    [ "$(cat "$dir/held")" -lt "$((held + 16))" ]
+    eventually is_held 16
+    eventually is_slow
+    echo "held $(cat "$dir/held") of $N, own memory $(own_kib "$server") KiB"
     [ "$(cat "$dir/held")" -lt "$N" ]
 }
 

@@ -55,13 +55,15 @@ logged() { # PATTERN
 @test "rules: a flood of refusals is told in a few lines, which say how many there were" {
     configure_routes '{ "name": "no", "deny": {} }'
     start_porthole run
+    local began=$SECONDS
     curl --silent --unix-socket "$sock" --output /dev/null 'http://localhost/[1-300]'
     sleep 1.1
     [ "$(status_of /last)" = 403 ]
-    logged 'request="/last".* untold='
+    logged 'request="/last"'
     told=$(grep -c 'outcome="denied"' "$dir/run.err")
     untold=$(sed -n 's/.* untold=\([0-9]*\).*/\1/p' "$dir/run.err" | awk '{ n += $1 } END { print n + 0 }')
-    [ "$told" -le 200 ]
+    [ "$untold" -gt 0 ]
+    [ "$told" -le "$((20 * (SECONDS - began + 3)))" ] # 20 in a second
     [ "$((told + untold))" -eq 301 ]
     eventually eval '[ "$(grep -c "outcome=\"denied\"" "$dir/access.log")" -eq 301 ]'
 }
@@ -245,7 +247,7 @@ logged() { # PATTERN
     done >"$dir/codes"
     [ "$(grep -c 200 "$dir/codes")" -eq 5 ]
     [ "$(grep -c 429 "$dir/codes")" -eq 15 ]
-    ask /x --include | grep -qx $'Retry-After: 7[12][0-9]\r'
+    ask /x --include | grep -qxE $'Retry-After: (6[0-9][0-9]|7[0-2][0-9])\r'
     logged ' warn .*outcome="rate_limited" route="some"'
     [ "$(grep -c /x "$dir/target.out")" -eq 5 ]
 }

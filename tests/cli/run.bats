@@ -192,9 +192,10 @@ JSON
     background slow curl --silent --show-error --unix-socket "$sock" http://localhost/slow/2500
     client=$pid
     await_request /slow/2500
+    kill -STOP "$proxy" # so that it hears both at once
     kill -TERM "$proxy"
     kill -INT "$proxy"
-    kill -TERM "$proxy"
+    kill -CONT "$proxy"
     await_end "$client"
     [ "$status" -eq 0 ]
     [ "$(cat "$dir/slow.out")" = 'GET /slow/2500' ]
@@ -225,8 +226,10 @@ JSON
     await_socket "$sock"
     init=$(pgrep -P "$pid")
     # A child of a shell that has ended already: it becomes the first process's.
-    nsenter --target "$init" --pid sh -c 'sleep 3 &'
+    mkfifo "$dir/orphans"
+    nsenter --target "$init" --pid sh -c 'cat "$0" &' "$dir/orphans"
     [ -n "$(cat "/proc/$init/task/$init/children")" ]
+    : >"$dir/orphans"
     for ((i = 0; i < 500; i++)); do
         [ -n "$(cat "/proc/$init/task/$init/children")" ] || break
         sleep 0.02
@@ -246,7 +249,7 @@ JSON
     head -n 2 "$dir/run.err" | grep -q 'starting porthole="[0-9.]*" libmicrohttpd="[0-9.]*" libcurl="[0-9.]*" tls=".*" jansson="[0-9.]*" pcre2="[0-9. -]*"'
     sum=$(sha256sum "$dir/porthole.json" | cut -d ' ' -f 1)
     head -n 3 "$dir/run.err" | grep -q "configuration file=\"$dir/porthole.json\" sha256=\"$sum\" listeners=1 targets=1 workers="
-    grep -q "listening listener=\"unix:$sock\" address=\"unix:$sock\" mode=\"0606\" uid=0 gid=0 peers=\"uid 0 or gid 4321\" connections=1024\$" "$dir/run.err"
+    eventually grep -q "listening listener=\"unix:$sock\" address=\"unix:$sock\" mode=\"0606\" uid=0 gid=0 peers=\"uid 0 or gid 4321\" connections=1024\$" "$dir/run.err"
     start_idle_client
     background slow curl --silent --unix-socket "$sock" http://localhost/slow/60000
     await_request /slow/60000
@@ -285,7 +288,7 @@ JSON
     { "bind": "unix:$sock", "routes": [ { "respond": { "status": 204 } } ] } ] }
 JSON
     start_porthole run
-    grep -Eq 'listening .* address="tcp:localhost:[0-9]+" at=("127.0.0.1:[0-9]+" family="IPv4 only"|"\[::1\]:[0-9]+" family="IPv6 only")' "$dir/run.err"
+    eventually grep -Eq 'listening .* address="tcp:localhost:[0-9]+" at=("127.0.0.1:[0-9]+" family="IPv4 only"|"\[::1\]:[0-9]+" family="IPv6 only")' "$dir/run.err"
 }
 
 @test "run: SIGUSR1 opens a log file again that was renamed, and loses no line" {

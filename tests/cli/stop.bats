@@ -111,6 +111,7 @@ stop_of() { # WORKERS WAY [TOP-MEMBERS [LISTENER-MEMBERS]]
     clients=() client_pids=()
     configure_kinds '"workers": 2,'
     background echo socat "TCP-LISTEN:$echo_port,fork,reuseaddr,bind=127.0.0.1,backlog=128" PIPE
+    eventually accepts "$echo_port"
     start_porthole run
     local proxy=$pid
     start_client stream_path unix "$dir/stream.sock" echo 20
@@ -146,14 +147,14 @@ stop_of() { # WORKERS WAY [TOP-MEMBERS [LISTENER-MEMBERS]]
 
 @test "stop: with shutdown.delay everything is served on, and each answer closes its connection" {
     clients=() client_pids=()
-    configure_kinds '"workers": 2, "shutdown": { "delay": "4s" },'
+    configure_kinds '"workers": 2, "shutdown": { "delay": "12s" },'
     start_porthole run
     local proxy=$pid before
     start_clients keep 30
     start_idle_client # does not leave before its time
     before=$(ms_now)
     kill -TERM "$proxy"
-    eventually grep -q 'about to stop: everything is served for a while still why="Terminated" delay_ms=4000' "$dir/run.err"
+    eventually grep -q 'about to stop: everything is served for a while still why="Terminated" delay_ms=12000' "$dir/run.err"
     sleep 0.3
     kill -USR1 "${client_pids[@]}"
     [ -S "$sock" ]
@@ -162,7 +163,7 @@ stop_of() { # WORKERS WAY [TOP-MEMBERS [LISTENER-MEMBERS]]
     await_end "$proxy"
     cat "$dir/run.err"
     [ "$status" -eq 0 ]
-    [ $(($(ms_now) - before)) -ge 4000 ]
+    [ $(($(ms_now) - before)) -ge 12000 ]
     grep -q 'stopping: what is under way may finish why="the delay is over"' "$dir/run.err"
     nobody_was_lost
     for name in "${clients[@]}"; do
@@ -177,9 +178,12 @@ stop_of() { # WORKERS WAY [TOP-MEMBERS [LISTENER-MEMBERS]]
     local proxy=$pid
     background slow curl --silent --unix-socket "$sock" http://localhost/slow/60000
     await_request /slow/60000
+    # The same wish, told twice: it hears both at once.
+    kill -STOP "$proxy"
     kill -TERM "$proxy"
+    kill -INT "$proxy"
+    kill -CONT "$proxy"
     eventually grep -q 'about to stop' "$dir/run.err"
-    kill -TERM "$proxy" # the same wish
     sleep 1.1
     [ -S "$sock" ]
     kill -TERM "$proxy"

@@ -67,14 +67,14 @@ refused_with() { # REGEX SOCKET...
 @test "systemd: a watchdog gets signs of life, and none of a process that is stopped" {
     configure_fd "unix:$sock" '' '"workers": 3,'
     activate -w 200000 -- $(run_porthole)
-    eventually heard '^WATCHDOG=1'
-    sleep 1
-    [ "$(grep -c WATCHDOG=1 "$dir/manager.out")" -ge 4 ]
+    eventually eval "[ \$(grep -c WATCHDOG=1 '$dir/manager.out') -ge 4 ]"
     kill -STOP "$(program)"
-    sleep 0.3
-    n=$(grep -c WATCHDOG=1 "$dir/manager.out")
-    sleep 0.7
-    [ "$(grep -c WATCHDOG=1 "$dir/manager.out")" -eq "$n" ]
+    is_silent() {
+        n=$(grep -c WATCHDOG=1 "$dir/manager.out")
+        sleep 0.7
+        [ "$(grep -c WATCHDOG=1 "$dir/manager.out")" -eq "$n" ]
+    }
+    eventually is_silent
     kill -CONT "$(program)"
     eventually eval "[ \$(grep -c WATCHDOG=1 '$dir/manager.out') -gt $n ]"
     kill "$manager"

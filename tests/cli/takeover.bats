@@ -79,7 +79,7 @@ end_load() {
         new=$pid
         await_end "$old" # by itself: nothing is left for it to serve
         [ "$status" -eq 0 ]
-        took_over "generation$generation" 2
+        eventually took_over "generation$generation" 2
         old=$new
     done
     end_load
@@ -125,6 +125,7 @@ end_load() {
 @test "takeover: a stream's connection lives on in the old process" {
     addresses
     background echo socat "UNIX-LISTEN:$dir/echo.sock,fork" EXEC:cat
+    eventually accepts_at "$dir/echo.sock"
     write stream "{ \"bind\": \"tcp:$tcp\", \"stream\": { \"target\": \"unix:$dir/echo.sock\" } }"
     begin stream
     coproc tunnel { exec socat - "TCP:$tcp"; }
@@ -160,7 +161,7 @@ end_load() {
     [ "$status" -eq 0 ]
     await_end "$new"
     [ "$status" -eq 0 ]
-    took_over newest 2
+    eventually took_over newest 2
     [ "$(ask_abstract /abstract)" = 'GET /abstract' ]
     [ "$(ask_tcp /tcp)" = 'GET /tcp' ]
 }
@@ -179,7 +180,7 @@ end_load() {
     run_porthole newest both --takeover # and is offered again
     await_end "$old"
     [ "$status" -eq 0 ]
-    took_over newest 2
+    eventually took_over newest 2
 }
 
 @test "takeover: what a killed successor had is served again at once" {
@@ -187,8 +188,8 @@ end_load() {
     write all "$(bind "unix:$sock")" "$(bind_tcp)" "$(bind "unix:@$name")"
     write some "$(bind "unix:$sock")" "$(bind_tcp)"
     begin all
-    late=0
-    for round in 1 2 3 4; do
+    soon=0
+    for round in 1 2 3 4 1 2 3 4; do
         run_porthole "new$round" some --takeover
         new=$pid
         eventually took_over "new$round" 1
@@ -198,9 +199,11 @@ end_load() {
         kill -9 "$new"
         eventually ask /again
         eventually ask_tcp /again
-        [ $(($(ms_now) - from)) -le 900 ] || late=$((late + 1)) # the next look would come after 1200 to 1800
+        # The next look would come after 1200 to 1800. Not each time: a machine may be busy.
+        [ $(($(ms_now) - from)) -gt 900 ] || soon=$((soon + 1))
+        [ "$soon" -lt 3 ] || break
     done
-    [ "$late" -le 1 ] # a busy machine
+    [ "$soon" -eq 3 ]
     kill -0 "$old"
 }
 

@@ -70,7 +70,8 @@ ask_often() { # N
         eventually grep -q 'GET /held/release' "$dir/held.out"
         kill -TERM "$running"
         await_end "$running"
-        kill -9 "${pids[@]}"
+        end_background
+        pids=()
         rm -f "$dir/release" "$dir"/[ab].sock
     done
 }

@@ -60,7 +60,7 @@ start_mounted() {
     live_soon renamed
     answering written >"$dir/porthole.json"
     live_soon written
-    [ "$(n_lines reloaded)" -eq 2 ]
+    eventually eval '[ "$(n_lines reloaded)" -eq 2 ]'
 }
 
 @test "watch: a volume that is swapped is live within a second, each time" {
@@ -145,14 +145,18 @@ PY
 
 @test "watch: a file that is wrong is told of once when SIGHUP asks for it, too" {
     start_watched
+    kill -STOP "$pid" # so that it has both at once
     echo '{ "listeners": [ { "colour": 1 } ] }' >"$dir/porthole.json"
     kill -HUP "$pid"
+    kill -CONT "$pid"
     eventually grep -q 'reload refused.*colour' "$dir/run.err"
     sleep 1
     [ "$(n_lines 'reload refused.*colour')" -eq 1 ]
     # The same of one that is right and cannot be had.
+    kill -STOP "$pid"
     answering new '"workers": 7,' >"$dir/porthole.json"
     kill -HUP "$pid"
+    kill -CONT "$pid"
     eventually grep -q 'reload refused.*workers' "$dir/run.err"
     sleep 1
     [ "$(n_lines 'reload refused.*workers')" -eq 1 ]
