@@ -8,7 +8,7 @@ import peers
 import tap
 import wire
 from porthole import need_plain_build
-from world import World, n_times, resident_kib
+from world import World, await_that, n_times, resident_kib
 
 
 def descriptors(pid):
@@ -69,6 +69,8 @@ def make_test(workers, n_few, n_many, most_percent):
             peers.until(lambda wanted=f"r{i}": running.says() == wanted, 20, f"reload {i}")
             if i in (n_few, n_many):
                 world.settle(running)
+                if seen:  # closing may take its time; what is lost is never given back
+                    await_that(lambda: descriptors(running.pid) == seen[n_few][1], 20)
                 seen[i] = (resident_kib(running.pid), descriptors(running.pid), breakdown(running.pid))
                 context.note(f"after {i}: {seen[i][0]} KiB, {seen[i][2]}, {len(seen[i][1])} descriptors")
         few, many = seen[n_few], seen[n_many]

@@ -32,7 +32,7 @@ class Takeovers:
         why = what_is_wrong_with_an_end(new) if new.process.returncode else "ended with 0"
         if why and "a path is still there" not in why:
             return why
-        if not await_that(lambda: self.is_served_by(self.old), 5):
+        if not await_that(lambda: self.is_served_by(self.old), 20):
             return f"the old one does not serve (stopping: {bool(self.old.log_of('stopping'))}): {self.old.output()[-800:]}"
         return None
 
@@ -41,7 +41,7 @@ class Takeovers:
             return f"the old one does not end: {self.old.output()[-800:]}"
         if self.old.process.returncode != 0:
             return f"the old one has ended with {self.old.process.returncode}"
-        return None if await_that(lambda: self.is_served_by(new), 5) else "the new one does not serve"
+        return None if await_that(lambda: self.is_served_by(new), 20) else "the new one does not serve"
 
     def is_decided(self, new):
         """The new one is over, or the old one goes: who answers already may yet see that it cannot go on."""
@@ -83,7 +83,7 @@ class Takeovers:
             self.old.await_ready()
         elif outcome == "succeeds":
             self.old_fault, self.old = new_fault, new
-        self.world.check_directory(seconds=3)
+        self.world.check_directory(seconds=20)
 
     def count_calls(self):
         """Of the one in which they will fail."""

@@ -25,7 +25,7 @@ class Reloads:
         self.running = self.world.start(environment=self.fault.environment())
         peers.until(lambda: self.running.says() not in (None, ""), 20, "the first answer")
         self.change()
-        assert await_that(self.is_new, 5), self.running.output()[-2000:]
+        assert await_that(self.is_new, 20), self.running.output()[-2000:]
         self.n_fds = self.count_fds()
 
     def count_fds(self):
@@ -54,7 +54,7 @@ class Reloads:
 
     def await_quiet(self, n_lines):
         """Until it was told of, and no more such calls are made, which is when the reload is over; at most some seconds."""
-        await_that(lambda: any("reload" in line for line in self.running.output().splitlines()[n_lines:]), 3)
+        await_that(lambda: any("reload" in line for line in self.running.output().splitlines()[n_lines:]), 20)
         end, last, since = time.monotonic() + 2, -1, time.monotonic()
         while time.monotonic() < end and time.monotonic() - since < 0.12:
             if self.fault.n_calls != last:
@@ -64,11 +64,12 @@ class Reloads:
     def what_is_wrong(self, n_lines):
         if self.running.process.poll() is not None:
             return f"it has ended with {self.running.process.returncode}:\n{self.running.output()[-1500:]}"
-        await_that(lambda: self.is_new() or self.is_old(), 3)
+        await_that(lambda: self.is_new() or self.is_old(), 20)
         time.sleep(0.05)
-        if self.is_new():
+        state = await_that(lambda: "new" if self.is_new() else "old" if self.is_old() else None, 20)
+        if state == "new":
             self.verdicts.count("new" if self.fault.n_failed else "not reached")
-        elif self.is_old():
+        elif state == "old":
             self.verdicts.count("old")
             told = self.running.output().splitlines()[n_lines:]
             if not any(" error " in line or " warn " in line for line in told):
@@ -79,12 +80,15 @@ class Reloads:
 
     def what_is_wrong_afterwards(self):
         self.change()
-        if not await_that(self.is_new, 5):
+        if not await_that(self.is_new, 20):
             return f"the next reload does not come through: {self.running.output()[-1500:]}"
         self.n_tries += 1
         if self.n_tries % 10:
             return None
         n_fds = self.count_fds()
+        if n_fds != self.n_fds:  # closing may take its time; what is lost is never given back
+            await_that(lambda: self.running.n_fds() == self.n_fds, 20)
+            n_fds = self.running.n_fds()
         return f"{n_fds} descriptors, not {self.n_fds}" if n_fds != self.n_fds else None
 
     def try_one(self, nth):
@@ -107,7 +111,7 @@ class Reloads:
         self.await_quiet(n_lines)
         n = self.fault.n_calls
         self.fault.disarm()
-        assert await_that(self.is_new, 3)
+        assert await_that(self.is_new, 20)
         return n
 
 

@@ -1,6 +1,7 @@
 """What the stories happen in: a directory with listeners and with things that are none of porthole's business, an application
 behind them, clients that never rest, somebody who looks at the paths, and portholes that come and go."""
 
+import hashlib
 import json
 import os
 import random
@@ -171,6 +172,11 @@ class World:
         with open(path + ".new", "w", encoding="utf-8") as f:
             json.dump(document, f, indent=1)
         os.rename(path + ".new", path)
+
+    def digest(self):
+        """Of the configuration, as the log tells it."""
+        with open(self.configuration, "rb") as f:
+            return hashlib.sha256(f.read()).hexdigest()
 
     def clear(self):
         """What a porthole that went wrong has left."""

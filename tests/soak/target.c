@@ -74,7 +74,7 @@ static void peer_leave(const struct peer *peer)
     if (!peer->is_tcp)
         return;
     shutdown(peer->fd, SHUT_WR);
-    poll(&end, 1, 5000);
+    poll(&end, 1, SAID_STALL_S * 1000);
 }
 
 /* Reads the request line; false when it is not ours. */
