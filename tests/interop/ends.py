@@ -12,6 +12,7 @@ import wire
 from porthole import Porthole
 
 QUICK = {"idle_timeout": "100ms", "max": 3000}  # so that descriptors can be counted
+KEPT = {"idle_timeout": "60s"}  # for who must be on the same connection again, however long that takes
 
 
 class End(wire.Wire):

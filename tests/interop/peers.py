@@ -250,9 +250,10 @@ def together(n, function):
 
 def until(condition, seconds=5, what="it"):
     """Waits for a condition; returns what it returned."""
-    end = time.monotonic() + seconds
+    end, is_late = time.monotonic() + seconds, False
     while not (value := condition()):
-        if time.monotonic() > end:
+        if is_late:
             raise AssertionError(f"{what} did not come true in {seconds} s")
         time.sleep(0.01)
+        is_late = time.monotonic() > end  # it is looked at once more
     return value

@@ -7,6 +7,7 @@ import os
 import resource
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -70,7 +71,7 @@ def _run_one(number, name, seconds, function):
         with context:
             try:
                 function(context)
-            except (AssertionError, OSError, ValueError, TooLong):
+            except (AssertionError, EOFError, OSError, ValueError, subprocess.SubprocessError, TooLong):
                 context.note_logs()
                 raise
             finally:

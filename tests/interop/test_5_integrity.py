@@ -70,6 +70,7 @@ def make_integrity_test(workers):
         porthole.remember_fds()
         peers.together(CLIENTS, lambda i: Client(porthole.address, i).run())
         assert not target.errors, target.errors
+        porthole.await_entries(None, CLIENTS * REQUESTS, 20)
         porthole.check_all_forwarded()
         assert len(porthole.entries()) == CLIENTS * REQUESTS
         porthole.check_fds()

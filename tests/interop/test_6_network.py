@@ -58,7 +58,7 @@ def behind_tls(context, server, script=peers.echo, tls=None, **options):
     endpoint = target.endpoint.replace("http:", "https:")
     if options.pop("by_name", False):
         endpoint = endpoint.replace("127.0.0.1", "localhost")
-    quick = {"connections": {"idle_timeout": "300ms"}, "timeouts": {"connect": "5s"}}
+    quick = {"connections": {"idle_timeout": options.pop("idle_timeout", "300ms")}, "timeouts": {"connect": "5s"}}
     porthole = Porthole(context, {"/": {"endpoints": [endpoint], "tls": tls or {}, **quick}})
     porthole.remember_fds()
     return porthole, target
@@ -67,13 +67,13 @@ def behind_tls(context, server, script=peers.echo, tls=None, **options):
 @test("https target: certificate of a given ca, keep-alive reused")
 def tls_ca(context):
     authority = Authority(context)
-    porthole, target = behind_tls(context, authority.server(LOCAL), tls={"ca": authority.ca})
+    porthole, target = behind_tls(context, authority.server(LOCAL), tls={"ca": authority.ca}, idle_timeout="5s")
     for i in range(30):
         got = wire.exchange(porthole.address, "POST", f"/{i}", body=b"secret")
         assert got.status == 200 and got.body == b"secret", (got.status, got.body)
     assert target.n_accepted == 1, f"{target.n_accepted} handshakes for 30 requests"
     assert not target.errors, target.errors
-    porthole.check_fds()
+    porthole.check_fds(20)
 
 
 @test("https target by host name, and an IPv6 or IPv4 address behind it")

@@ -70,12 +70,23 @@ def stop_idle(context):
 
 @test("SIGTERM: answers after it say Connection: close")
 def stop_says_close(context):
-    target = peers.Target(context, f"unix:{context.path('target.sock')}", patient)
+    may_answer = threading.Event()
+
+    def script(connection, target):
+        wire.Request(connection)
+        target.mark("request")
+        assert may_answer.wait(20)
+        connection.send(wire.answer(b"ok"))
+
+    target = peers.Target(context, f"unix:{context.path('target.sock')}", script)
     porthole = Porthole(context, {"/": target.endpoint})
     with wire.client(porthole.address) as client:
         client.send(wire.head("GET", "/slow"))
         target.await_count("request", 1)
         os.kill(porthole.pid, 15)
+        # The workers know of it before the path goes.
+        peers.until(lambda: not os.path.exists(context.path("app.sock")), 10, "the end of the path")
+        may_answer.set()
         got = wire.Response(client)
         assert got.status == 200 and got.fields.get("connection") == "close", got.fields
     assert porthole.process.wait(5) == 0
@@ -298,7 +309,7 @@ def removed(context):
     with wire.client(porthole.address) as kept:
         for _ in range(5):
             os.unlink(context.path("app.sock"))
-            peers.until(lambda: os.path.exists(context.path("app.sock")), 5, "the socket's return")
+            peers.until(lambda: os.path.exists(context.path("app.sock")), 20, "the socket's return")
             assert wire.exchange(porthole.address).status == 200
             kept.send(wire.head())
             got = wire.Response(kept)

@@ -138,7 +138,7 @@ def not_asked_for(context):
 
 @test("upgrade answered otherwise: an ordinary response, and the connection serves on, to a tunnel in the end")
 def other_answers(context):
-    porthole, board = house(context)
+    porthole, board = house(context, connections=ends.KEPT)
     with wire.client(porthole.address) as client:
         for status, lines in (("200 OK", []), ("426 Upgrade Required", ["Upgrade: tcp", "Connection: Upgrade"]), ("400 Bad Request", []),
                               ("404 Not Found", []), ("503 Service Unavailable", ["Retry-After: 1"])):

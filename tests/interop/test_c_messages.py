@@ -404,7 +404,7 @@ EXACT = ("/", "/a", "/a/", "//", "//a//b", "/a/../b", "/a/./b", "/..", "/%41", "
 
 @test("the request-target reaches the target byte for byte")
 def exact_targets(context):
-    porthole, board = house(context)
+    porthole, board = house(context, connections=ends.KEPT)
     target = None
     with wire.client(porthole.address) as client:
         for exact in EXACT:
@@ -419,7 +419,7 @@ def exact_targets(context):
 
 @test("absolute-form, asterisk-form, and CONNECT, which is refused")
 def forms(context):
-    porthole, board = house(context)
+    porthole, board = house(context, connections=ends.KEPT)
     with wire.client(porthole.address) as client:
         client.send(b"GET http://other.example:8080/a%20b?c HTTP/1.1\r\nHost: ignored\r\n\r\n")
         target = board.take_request()
@@ -447,7 +447,7 @@ def forms(context):
 
 @test("Connection lists: what they name stays behind, what must not be named goes on")
 def connection_lists(context):
-    porthole, board = house(context)
+    porthole, board = house(context, connections=ends.KEPT)
     target = None
     with wire.client(porthole.address) as client:
         for lines, gone, kept in (

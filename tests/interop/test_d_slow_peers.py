@@ -239,6 +239,7 @@ def connection_limit(context):
     watcher.join(5)
     context.note(f"{highest[0]} connections to the target at most")
     assert highest[0] <= 10 + 1, highest[0]  # ten clients, and one that the target has not seen end
+    porthole.await_entries(None, 100, 20)
     assert len(porthole.entries()) == 100
     porthole.check_all_forwarded()
 

@@ -141,7 +141,7 @@ static void test_connect_name_refused_everywhere_says_so_once(void **state)
     /* A name server that is silent by now keeps nobody for long. */
     begun = instant_now();
     connect_scene_fails(rig, ADDRESS_HTTP, "silent.test", port, OUTCOME_TARGET_REFUSED);
-    assert_in_range(instant_elapsed_us(begun, instant_now()) / 1000, RESOLVER_GRACE_MS - 20, RESOLVER_GRACE_MS + 1000);
+    assert_in_range(instant_elapsed_us(begun, instant_now()) / 1000, RESOLVER_GRACE_MS - 20, 8000);
     name_service_set("127.0.0.1", 0, false);
 }
 
@@ -196,7 +196,7 @@ static void test_connect_name_of_two_families_of_which_one_is_silent(void **stat
         begun = instant_now();
         connect_scene_works(rig, ADDRESS_HTTP, "app.test", port, fd);
         took_ms = instant_elapsed_us(begun, instant_now()) / 1000;
-        assert_in_range(took_ms, i == 0 ? 190 : 140, i == 0 ? 1500 : 299);
+        assert_in_range(took_ms, i == 0 ? 190 : 140, i == 0 ? 8000 : 299);
     }
     close(fd);
     for (size_t i = 0; i < ARRAY_LENGTH(fds); i++)
@@ -207,13 +207,15 @@ static void test_connect_name_behind_a_server_name(void **state)
 {
     struct rig *rig = *state;
     struct connect_scene result;
+    struct instant end;
     int port = 0, listening = connect_scene_listen(AF_INET, &port), fd;
 
     rig->target_config.tls.server_name = "example.org";
     connect_scene_begin(rig, &result, ADDRESS_HTTPS, "app.test", port);
     assert_int_equal(result.start, CONNECT_WAIT);
-    rig_pass_ms(rig, 50);
-    fd = accept4(listening, NULL, NULL, SOCK_CLOEXEC);
+    end = instant_add_ms(instant_now(), RIG_PATIENCE_MS);
+    while ((fd = accept4(listening, NULL, NULL, SOCK_CLOEXEC)) < 0 && instant_before(instant_now(), end))
+        rig_pass_ms(rig, 5);
     assert_true(fd >= 0);
     assert_int_equal(send(fd, "HTTP/1.1 400 Bad Request\r\n\r\n", 28, 0), 28);
     connect_scene_await(rig, &result);

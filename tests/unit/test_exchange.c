@@ -415,7 +415,7 @@ static void test_exchange_silent_target_times_out(void **state)
 {
     struct rig *rig = *state;
 
-    rig->target_config.times.response_ms = 20;
+    rig->target_config.times.response_ms = 500;
     begin_get(rig);
     rig_await_wake(rig);
     assert_int_equal(rig_receive(rig), -1);

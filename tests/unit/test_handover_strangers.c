@@ -193,6 +193,7 @@ static void test_handover_without_descriptors_left_fails_and_can_be_tried_again(
             fail_msg("%d descriptors more: %d, %s", (int)n, r, rig.error.message);
         AWAIT(rig.loop, rig.offer->state == OFFER_OPEN);
     }
+    rig.ask_ms = AWAIT_PATIENCE_MS;
     offered_take_over(&rig);
     offered_end(&rig);
 }

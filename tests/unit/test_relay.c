@@ -306,7 +306,7 @@ static void test_relay_direction_that_moves_keeps_the_other_alive(void **state)
     struct front *front = *state;
     struct instant end;
 
-    front->rig->listener.timeout_body_ms = 1500;
+    front->rig->listener.timeout_body_ms = 3000;
     for (int by_target = 0; by_target < 2; by_target++) {
         if (by_target) {
             front_connect(front);
@@ -316,7 +316,7 @@ static void test_relay_direction_that_moves_keeps_the_other_alive(void **state)
         } else {
             begin_relay(front, SIZED "abc", ENDLESS);
         }
-        end = instant_add_ms(instant_now(), 2500);
+        end = instant_add_ms(instant_now(), 4000);
         while (instant_before(instant_now(), end)) {
             if (by_target)
                 front_target_say(front, "x");

@@ -486,7 +486,7 @@ static void test_resolver_end_does_not_wait_for_lookups(void **state)
     for (size_t i = 0; i < ARRAY_LENGTH(askers); i++)
         resolver_withdraw(askers[i].question);
     resolver_free(resolver);
-    assert_true(instant_elapsed_us(begun, instant_now()) < 1000000);
+    assert_true(instant_elapsed_us(begun, instant_now()) < 10000000);
     name_service_set("192.0.2.1", 0, false);
     name_service_await(&name_service.n_ended, RESOLVER_MOST_THREADS);
     usleep(50000); /* what is left is for a sanitizer to find */

@@ -422,9 +422,9 @@ static void test_tunnel_in_which_something_moves_is_not_idle(void **state)
     struct rig *rig = *state;
     struct instant end;
 
-    rig->target_config.times.tunnel_ms = 1500;
+    rig->target_config.times.tunnel_ms = 3000;
     tunnel_begin_open(rig);
-    end = instant_add_ms(instant_now(), 2500);
+    end = instant_add_ms(instant_now(), 4000);
     for (int i = 0; instant_before(instant_now(), end); i++) {
         end_say(rig, i % 2 ? rig->client_fd : rig->target_fd, "x");
         end_expect(i % 2 ? rig->target_fd : rig->client_fd, "x");

@@ -105,14 +105,14 @@ static void test_retry_of_what_took_too_long_has_what_is_left_of_the_time(void *
     struct rig *rig = *state;
 
     retry_on(rig, 1u << RETRY_504, 10);
-    rig->target_config.retries.per_try_ms = 400;
-    rig->target_config.times.response_ms = 1000;
+    rig->target_config.retries.per_try_ms = 1500;
+    rig->target_config.times.response_ms = 4000;
     ask(rig, GET);
-    rig_pass_ms(rig, 600);
+    rig_pass_ms(rig, 1700);
     expect_again(rig, true);
-    rig_pass_ms(rig, 600);
-    expect_again(rig, true); /* with two hundred left */
-    rig_pass_ms(rig, 600);
+    rig_pass_ms(rig, 1700);
+    expect_again(rig, true); /* with a second left */
+    rig_pass_ms(rig, 1700);
     assert_false(rig_has_connection(rig));
     upstream_expect_status(rig, 504, OUTCOME_RESPONSE_TIMEOUT);
 }
