@@ -187,12 +187,13 @@ static void test_checks_of_what_stays_are_not_begun_again(void **state)
 static void test_checks_keep_their_schedule(void **state)
 {
     struct rig *rig = *state;
+    struct instant begun = instant_now();
 
     for (int i = 0; i < 25; i++) {
         reload(rig, "\"app\":{\"endpoints\":[%a],\"health\":{\"interval\":\"1s\"}}");
         turn(rig, 100);
     }
-    assert_in_range(rig->n_asked[0], 2, 4);
+    assert_in_range(rig->n_asked[0], 2, 2 + instant_elapsed_us(begun, instant_now()) / 900000);
 }
 
 /* One at work is let finish, and told of by the rules that it began with; then it is the new snapshot's. */

@@ -146,17 +146,22 @@ static void test_pool_dead_idle_connection_is_removed(void **state)
 static void test_pool_idle_timeout_closes_only_what_is_due(void **state)
 {
     struct bench *bench = *state;
+    struct instant given;
 
     bench_fill(bench, 2, 4, 2000);
     pool_give(bench->connections[0], true);
     for (struct instant end = instant_add_ms(instant_now(), 1000); instant_before(instant_now(), end);)
         assert_true(loop_run_once(bench->loop, 5) >= 0);
+    given = instant_now();
     pool_give(bench->connections[1], true);
     for (int i = 0; i < 10000 && bench_n_closed(bench) == 0; i++)
         assert_true(loop_run_once(bench->loop, 1) >= 0);
-    assert_int_equal(bench_n_closed(bench), 1);
     assert_false(bench_is_open(bench, 0));
-    assert_true(bench_is_open(bench, 1));
+    /* Both at once only where this machine has let the time of both go by. */
+    if (!bench_is_open(bench, 1))
+        assert_true(instant_elapsed_us(given, instant_now()) >= 1990000);
+    else
+        assert_int_equal(bench_n_closed(bench), 1);
     for (int i = 0; i < 10000 && bench_n_closed(bench) == 1; i++)
         assert_true(loop_run_once(bench->loop, 1) >= 0);
     assert_int_equal(bench_n_closed(bench), 2);

@@ -240,6 +240,7 @@ static unsigned number_of(const char *name, unsigned otherwise)
 static void publish_under_attack(struct fixture *fixture, uid_t attacker, mode_t mode)
 {
     struct instant end = instant_add_ms(instant_now(), (uint64_t)number_of("ATTACK_SECONDS", 2) * 1000);
+    struct instant latest = instant_add_ms(end, 20000);
     unsigned n_wanted = number_of("ATTACK_TRIES", 0);
     struct listener_config configs[2] = {fixture->config};
     unsigned n_tries = 0, n_published[2] = {0};
@@ -259,7 +260,8 @@ static void publish_under_attack(struct fixture *fixture, uid_t attacker, mode_t
         if (pids[i] == 0)
             attacker_run(fixture->directory, attacker);
     }
-    while (n_tries < n_wanted || instant_before(instant_now(), end)) {
+    while (n_tries < n_wanted || instant_before(instant_now(), end) ||
+           ((!n_published[0] || !n_published[1]) && instant_before(instant_now(), latest))) {
         unsigned kind = n_tries++ % 2;
         const struct listener_config *config = &configs[kind];
         struct error error = ERROR_INIT;
