@@ -78,6 +78,8 @@ start_mounted() {
 
 @test "watch: fifty swaps within a second settle on the last" {
     start_mounted
+    local began took
+    began=$(ms_now)
     /usr/bin/python3 - "$dir/config" <<'PY'
 import os, shutil, sys, time
 
@@ -91,10 +93,12 @@ for i in range(1, 51):
     shutil.rmtree(f"..{i - 1}")
     time.sleep(0.015)
 PY
+    took=$(($(ms_now) - began))
     live_soon new-50
     sleep 0.5
     answers new-50
-    [ "$(n_lines reloaded)" -le 12 ]
+    # Ten in a second, however long this machine needs for the swaps.
+    [ "$(n_lines reloaded)" -le "$((3 + took / 100))" ]
 }
 
 @test "watch: half a file is neither served nor complained of" {

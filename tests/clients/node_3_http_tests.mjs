@@ -231,7 +231,9 @@ test('http: a server that answers early and does not read the rest: the answer a
 
 test('http: a client that leaves in the middle of its upload: the server notices soon', async (t) => {
     const ends = [];
+    let reached = 0, left = 0;
     const server = http.createServer((request) => {
+        reached++;
         request.resume();
         request.on('error', () => {});
         request.on('close', () => ends.push(request.complete));
@@ -240,8 +242,8 @@ test('http: a client that leaves in the middle of its upload: the server notices
     for (const headers of [{ 'Content-Length': 1_000_000 }, {}]) {
         const request = start(t, porthole.front, { method: 'POST', path: '/up', headers });
         request.write(randomBytes(100_000));
-        await once(request, 'socket');
-        await sleep(50);
+        left++;
+        await until(() => reached === left, 'the server to have it');
         request.destroy();
     }
     await until(() => ends.length === 2, 'the server to notice both');

@@ -154,9 +154,10 @@ test('undici: HEAD, 204, 304 and an ordinary answer after them', async (t) => {
 
 test('undici: AbortController before the answer, in an answer, in an upload: the server notices, the client goes on',
     async (t) => {
-        const ends = [];
+        const ends = [], reached = [];
         const server = http.createServer((request, response) => {
             const { url } = request;
+            reached.push(url);
             request.resume().on('error', () => {});
             response.on('close', () => response.writableFinished || ends.push(url));
             if (url === '/after')
@@ -170,7 +171,7 @@ test('undici: AbortController before the answer, in an answer, in an upload: the
 
         const waiting = new AbortController();
         const answer = undici.request({ method: 'GET', path: '/wait', signal: waiting.signal });
-        setTimeout(() => waiting.abort(), 50);
+        until(() => reached.includes('/wait'), 'the request').then(() => waiting.abort());
         await assert.rejects(answer, aborted);
         await until(() => ends.length === 1, 'the server to notice');
 
@@ -186,7 +187,7 @@ test('undici: AbortController before the answer, in an answer, in an upload: the
                 yield await new Promise((resolve) => setTimeout(resolve, 5, Buffer.alloc(1000)));
         })());
         const upload = undici.request({ method: 'POST', path: '/upload', body: endless, signal: sending.signal });
-        setTimeout(() => sending.abort(), 50);
+        until(() => reached.includes('/upload'), 'the upload').then(() => sending.abort());
         await assert.rejects(upload, aborted);
         await until(() => ends.length === 3, 'the server to notice');
 
