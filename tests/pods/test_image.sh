@@ -131,8 +131,8 @@ stops_and_cleans_up() {
 }
 
 rm -rf "$sockets" "$config" "$work/port"
-trap 'stop_server; podman_clean' EXIT
 provide porthole
+trap 'stop_server; podman_clean' EXIT # instead of provide's
 check 'the image can be unpacked, to be run on this machine' "$top/tests/pods/extract-binary.sh"
 check 'it contains the expected files and no other' files_are_expected
 check 'it is smaller than 12 MiB' size_is_small
