@@ -9,11 +9,13 @@ import time
 BEGUN = b"GET /crowd HTTP/1.1\r\n"
 
 
-def ask(scraper, expected):
-    """The metrics, as soon as they add up to so many connections, and somebody was accepted: before, all are in the backlog."""
+def ask(port, expected):
+    """The metrics, as soon as they add up to so many connections, and somebody was accepted: before, all are in the backlog.
+    Each time on a new connection: one that is idle makes room."""
     for _ in range(300):
-        scraper.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        answer = read(scraper)
+        with socket.create_connection(("127.0.0.1", port), 20) as scraper:
+            scraper.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            answer = read(scraper)
         total = waiting = 0
         for line in answer.split("\n"):
             if 'listener="app"' in line and line.split("{")[0] in (
@@ -27,14 +29,21 @@ def ask(scraper, expected):
 
 
 def read(scraper):
-    data = b""
+    data = receive(scraper)
     while b"\r\n\r\n" not in data:
-        data += scraper.recv(65536)
+        data += receive(scraper)
     head, body = data.split(b"\r\n\r\n", 1)
     length = next(int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:"))
     while len(body) < length:
-        body += scraper.recv(65536)
+        body += receive(scraper)
     return body.decode()
+
+
+def receive(scraper):
+    piece = scraper.recv(65536)
+    if not piece:
+        raise EOFError("the metrics end early")
+    return piece
 
 
 clients = []
@@ -44,4 +53,4 @@ for _ in range(int(sys.argv[2])):
     client.connect(sys.argv[1])
     client.sendall(BEGUN)
     clients.append(client)
-print(ask(socket.create_connection(("127.0.0.1", int(sys.argv[3])), 20), len(clients)))
+print(ask(int(sys.argv[3]), len(clients)))
