@@ -34,7 +34,10 @@ def where(address):
 def read_head(end):
     head = b""
     while not head.endswith(b"\r\n\r\n"):
-        head += end.recv(1)
+        piece = end.recv(1)
+        if not piece:
+            raise EOFError(f"an end after {head!r}")
+        head += piece
     return head
 
 
