@@ -2,6 +2,8 @@
 the metrics.
 
 usage: crowd.py SOCKET N PORT     prints what GET /metrics of 127.0.0.1:PORT says"""
+import contextlib
+import http.client
 import socket
 import sys
 import time
@@ -13,9 +15,7 @@ def ask(port, expected):
     """The metrics, as soon as they add up to so many connections, and somebody was accepted: before, all are in the backlog.
     Each time on a new connection: one that is idle makes room."""
     for _ in range(300):
-        with socket.create_connection(("127.0.0.1", port), 20) as scraper:
-            scraper.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-            answer = read(scraper)
+        answer = scrape(port)
         total = waiting = 0
         for line in answer.split("\n"):
             if 'listener="app"' in line and line.split("{")[0] in (
@@ -28,22 +28,10 @@ def ask(port, expected):
     raise SystemExit(f"{total} connections instead of {expected}:\n{answer}")
 
 
-def read(scraper):
-    data = receive(scraper)
-    while b"\r\n\r\n" not in data:
-        data += receive(scraper)
-    head, body = data.split(b"\r\n\r\n", 1)
-    length = next(int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:"))
-    while len(body) < length:
-        body += receive(scraper)
-    return body.decode()
-
-
-def receive(scraper):
-    piece = scraper.recv(65536)
-    if not piece:
-        raise EOFError("the metrics end early")
-    return piece
+def scrape(port):
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=20)) as scraper:
+        scraper.request("GET", "/metrics")
+        return scraper.getresponse().read().decode()
 
 
 clients = []

@@ -12,17 +12,18 @@ status_page() {
     curl --silent --fail --max-time 10 --unix-socket "$dir/admin.sock" http://admin/status
 }
 
+# The page is in $dir/status. An exchange is counted a moment after its answer was sent.
+page_with() { # JQ
+    status_page >"$dir/status"
+    jq -e "$1" "$dir/status"
+}
+
 @test "status: the page has listeners as found, what routes did, targets, and the last reload" {
     start_target
     start_admin
     [ "$(ask /one)" = 'GET /one' ]
     [ "$(ask /two)" = 'GET /two' ]
-    # An exchange is counted a moment after its answer was sent.
-    counted() {
-        status_page >"$dir/status"
-        jq -e '.listeners[0].requests == 2' "$dir/status"
-    }
-    eventually counted
+    eventually page_with '.listeners[0].requests == 2'
     jq -e '.ready and .state == "serving" and .reasons == [] and .workers == 1 and .config.reload.state == "none"' "$dir/status"
     jq -e --arg bind "unix:$sock" '.listeners[0] | .bind == $bind and .up and .kind == "http" and .mode == "0660" and .requests == 2' "$dir/status"
     jq -e '.listeners[1] | .kind == "admin" and .mode == "0600"' "$dir/status"
@@ -47,11 +48,7 @@ JSON
     [ "$(ask /one)" = 'GET /one' ]
     [ "$(ask /two)" = 'GET /two' ]
     curl --silent --unix-socket "$sock" http://app/alone
-    counted() {
-        status_page >"$dir/status"
-        jq -e '.listeners[0].requests == 3 and .targets[0].endpoints[0].idle == 1' "$dir/status"
-    }
-    eventually counted
+    eventually page_with '.listeners[0].requests == 3 and .targets[0].endpoints[0].idle == 1'
     jq .targets "$dir/status"
     jq -e '.targets[] | select(.name == "app") | .max > 0
         and (.endpoints[0] | .state == "good" and .reason == "" and .since == null and .open == 1 and .idle == 1 and .requests == 2 and .p50_us > 0)

@@ -9,7 +9,7 @@ import time
 import peers
 import tap
 import wire
-from world import World, n_times
+from world import SLOW, World, n_times
 
 BODY = bytes(range(256)) * 4096  # 1 MiB
 N_AT_ONCE = 12
@@ -40,7 +40,7 @@ class Limits:
         if self.running:
             self.running.process.send_signal(signal.SIGHUP)
             digest = self.world.digest()
-            peers.until(lambda: any(digest in line for line in self.running.log_of(" reloaded ")), 20, f"{self.place} {value}, in all workers")
+            peers.until(lambda: any(digest in line for line in self.running.log_of(" reloaded ")), 20 * SLOW, f"{self.place} {value}, in all workers")
             assert self.says() == f"r{self.n}"
 
     def says(self):
